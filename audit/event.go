@@ -1,0 +1,159 @@
+package audit
+
+import (
+	"net/netip"
+	"time"
+
+	"gatehouse/identity"
+)
+
+// Outcome says how what an event tells of ended.
+type Outcome string
+
+const (
+	Success Outcome = "success"
+	Refused Outcome = "refused"
+	Failed  Outcome = "failed"
+)
+
+// Type is the stable name of a kind of event, "object.what-happened".
+type Type string
+
+// The vocabulary. Access decisions are written before forwarding; everything
+// else is fsynced before its effect.
+const (
+	AccessAllowed Type = "access.allowed"
+	AccessRefused Type = "access.refused"
+
+	RequestRefused Type = "request.refused" // malformed, over a limit, unknown host
+
+	SignInStarted   Type = "signin.started"
+	SignInSucceeded Type = "signin.succeeded"
+	SignInRefused   Type = "signin.refused"
+	SignedOut       Type = "session.signed_out"
+
+	SessionsRevoked Type = "session.revoked"
+	SessionExpired  Type = "session.expired"
+	DeviceNew       Type = "device.new"
+	DeviceChanged   Type = "device.changed"
+
+	UserCreated     Type = "user.created"
+	UserChanged     Type = "user.changed"
+	UserDeactivated Type = "user.deactivated"
+	UserActivated   Type = "user.activated"
+	UserDeleted     Type = "user.deleted"
+	GroupCreated    Type = "group.created"
+	GroupChanged    Type = "group.changed"
+	GroupDeleted    Type = "group.deleted"
+	TeamCreated     Type = "team.created"
+	TeamChanged     Type = "team.changed"
+	TeamDeleted     Type = "team.deleted"
+
+	PolicyChanged     Type = "policy.changed"
+	ConnectionChanged Type = "connection.changed"
+	ConnectionDeleted Type = "connection.deleted"
+	TokenCreated      Type = "token.created" // #nosec G101 -- the name of an event
+	TokenRevoked      Type = "token.revoked" // #nosec G101 -- the name of an event
+	TenantCreated     Type = "tenant.created"
+	TenantChanged     Type = "tenant.changed"
+	TenantDeleted     Type = "tenant.deleted"
+	AuditExported     Type = "audit.exported"
+
+	GatewayStarted   Type = "gateway.started"
+	GatewayStopped   Type = "gateway.stopped"
+	JournalRecovered Type = "journal.recovered"
+)
+
+// Actor is who did it.
+type Actor struct {
+	Kind identity.Kind `json:"kind"`
+	ID   string        `json:"id,omitempty"`
+	Name string        `json:"name,omitempty"`
+}
+
+// ActorOf names a principal as an actor; nil is anonymous.
+func ActorOf(p *identity.Principal) Actor {
+	if p == nil {
+		return Actor{Kind: identity.KindAnonymous}
+	}
+	name := p.Email
+	if name == "" {
+		name = p.Name
+	}
+	return Actor{Kind: p.Kind, ID: p.ID, Name: name}
+}
+
+// Target is what it was done to.
+type Target struct {
+	Kind string `json:"kind"` // user, session, device, group, connection, route, ...
+	ID   string `json:"id,omitempty"`
+	Name string `json:"name,omitempty"`
+}
+
+// Event is one thing that happened. The journal fills ID, Time and Seq; the
+// caller fills what it knows of the rest. No field may hold a secret; Path is
+// without the query string, because queries carry secrets.
+type Event struct {
+	ID      identity.EventID  `json:"id"`
+	Seq     uint64            `json:"seq"`
+	Node    string            `json:"node"`
+	Time    time.Time         `json:"time"`
+	Tenant  identity.TenantID `json:"tenant"`
+	Type    Type              `json:"type"`
+	Outcome Outcome           `json:"outcome"`
+	// Reason is the stable code of why ("no-role", "signature-invalid"), Message
+	// one sentence for the admin who reads the log.
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+
+	Actor  Actor  `json:"actor"`
+	Target Target `json:"target,omitzero"`
+
+	Session    identity.SessionID    `json:"session,omitempty"`
+	Device     identity.DeviceID     `json:"device,omitempty"`
+	Connection identity.ConnectionID `json:"connection,omitempty"`
+
+	RequestID identity.RequestID `json:"request_id,omitempty"`
+	Method    string             `json:"method,omitempty"`
+	Host      string             `json:"host,omitempty"`
+	Path      string             `json:"path,omitempty"`
+	Route     string             `json:"route,omitempty"`
+	IP        netip.Addr         `json:"ip,omitzero"`
+	UserAgent string             `json:"user_agent,omitempty"`
+
+	// Permission ("alerts:read"), Team, Role and PolicyVersion tell how an
+	// access decision came about.
+	Permission    string `json:"permission,omitempty"`
+	Team          string `json:"team,omitempty"`
+	Role          string `json:"role,omitempty"`
+	PolicyVersion uint64 `json:"policy_version,omitempty"`
+
+	// Count is how many alike refusals this record stands for, when a flood of
+	// anonymous ones was aggregated; 0 means one.
+	Count int64 `json:"count,omitempty"`
+	// Details holds what is special to the type, under keys that the type's
+	// classification lists; the journal leaves out any other key.
+	Details map[string]string `json:"details,omitempty"`
+}
+
+// Receipt proves that a record is in the journal. Only the journal can make a
+// valid one; whoever needs the proof (the forwarding stage) takes it by value
+// and refuses the zero value.
+type Receipt struct {
+	event   identity.EventID
+	tenant  identity.TenantID
+	request identity.RequestID
+	seq     uint64
+}
+
+// Valid reports whether the receipt came from the journal.
+func (r Receipt) Valid() bool { return r.event != "" }
+
+// Event is the id of the record, for the person to quote and the admin to find.
+func (r Receipt) Event() identity.EventID { return r.event }
+
+// Tenant is whose journal holds the record.
+func (r Receipt) Tenant() identity.TenantID { return r.tenant }
+
+// Request is the request that the record is about, if it is about one.
+func (r Receipt) Request() identity.RequestID { return r.request }

@@ -1,0 +1,74 @@
+package authz
+
+import "gatehouse/identity"
+
+// Access is what a route asks of its caller.
+type Access uint8
+
+const (
+	// NeedPermission is the zero value: a route that says nothing asks for the most.
+	NeedPermission Access = iota
+	// NeedSignIn lets every signed-in person of the tenant through.
+	NeedSignIn
+	// Public lets everybody through.
+	Public
+)
+
+// Permission is an object and what is done to it: "alerts:read".
+type Permission struct{ Object, Action string }
+
+// String gives the form used in roles and the log.
+func (p Permission) String() string {
+	if p.Object == "" {
+		return ""
+	}
+	return p.Object + ":" + p.Action
+}
+
+// Query is one question: may this principal do this, here?
+type Query struct {
+	Tenant     identity.TenantID
+	Access     Access
+	Permission Permission // with NeedPermission
+	Team       string     // the team's name, or empty: account-level
+}
+
+// Decision is the answer with its reason.
+type Decision struct {
+	Allowed bool
+	// Reason is a stable code: "public", "signed-in", "role", "no-role",
+	// "anonymous", "inactive", "wrong-tenant".
+	Reason string
+	// Message is one sentence for the admin who looks the decision up.
+	Message       string
+	Role          string // the role that allowed it
+	Via           string // "user", or the name of the group that the role came by
+	PolicyVersion uint64
+}
+
+// Permit proves that a query was allowed. Only this package makes a valid one;
+// the forwarding stage takes it by value and refuses the zero value.
+type Permit struct {
+	tenant identity.TenantID
+	ok     bool
+}
+
+// Valid reports whether the permit was issued for this tenant.
+func (p Permit) Valid(tenant identity.TenantID) bool { return p.ok && p.tenant == tenant }
+
+// Profile is what a principal is at this moment, as the app is told: names of
+// account-wide roles, of groups, and of teams with the roles there.
+type Profile struct {
+	Person identity.Person
+	Roles  []string
+	Teams  []TeamRoles
+	// Version changes whenever policy or directory change for the tenant; a
+	// profile may be kept as long as Engine.Version still answers the same.
+	Version uint64
+}
+
+// TeamRoles are the roles a person has in one team.
+type TeamRoles struct {
+	Team  string
+	Roles []string
+}

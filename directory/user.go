@@ -1,0 +1,63 @@
+package directory
+
+import (
+	"encoding/json"
+	"time"
+
+	"gatehouse/identity"
+)
+
+// Source says who made a record.
+type Source string
+
+const (
+	SourceSCIM   Source = "scim"
+	SourceSignIn Source = "signin" // just in time, at the first sign-in
+	SourceAdmin  Source = "admin"
+)
+
+// User is a person in a tenant.
+type User struct {
+	ID          identity.UserID
+	UserName    string // unique in the tenant, letter case ignored (RFC 7643 §4.1.1)
+	ExternalID  string // the provisioning client's own key (RFC 7643 §3.1)
+	Email       string
+	DisplayName string
+	Active      bool
+	Source      Source
+	// Attributes holds what SCIM knows beyond the columns (name, emails, the
+	// enterprise extension...) as the JSON object that SCIM answers with.
+	Attributes json.RawMessage
+	Groups     []identity.Group // read only: the groups the person is in
+	Version    uint64
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+}
+
+// Group is a set of people.
+type Group struct {
+	ID          identity.GroupID
+	DisplayName string // unique in the tenant, letter case ignored
+	ExternalID  string
+	Source      Source
+	Members     []Member // only where the call asks for them
+	Version     uint64
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+// Member is a person in a group.
+type Member struct {
+	User    identity.UserID
+	Display string
+}
+
+// Team is the unit inside a tenant for which roles can be given.
+type Team struct {
+	ID          identity.TeamID
+	Name        string // unique, stands in the app's paths: [a-z0-9-]
+	DisplayName string
+	Version     uint64
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}

@@ -1,0 +1,64 @@
+package identity
+
+import "time"
+
+// Kind says what sort of caller a [Principal] is.
+type Kind string
+
+const (
+	// KindUser is a person with a session.
+	KindUser Kind = "user"
+	// KindAPIToken is a program with an API token of ours.
+	KindAPIToken Kind = "api_token"
+	// KindSCIMToken is an identity provider that pushes users and groups.
+	KindSCIMToken Kind = "scim_token"
+	// KindOperator is whoever reaches the local admin socket: the operator's own
+	// account on the machine is the authentication.
+	KindOperator Kind = "operator"
+	// KindSystem is the gateway itself, acting on a timer or at start.
+	KindSystem Kind = "system"
+	// KindAnonymous is a caller that has not shown who it is.
+	KindAnonymous Kind = "anonymous"
+)
+
+// Principal is the authenticated caller of one request, in one tenant. A nil
+// *Principal is an anonymous caller. It is immutable once made and may be
+// shared between requests.
+type Principal struct {
+	Kind   Kind
+	Tenant TenantID
+	// ID is the user's, the token's or the operator's id, by Kind.
+	ID string
+	// User, Session, Device and Connection are set for KindUser alone.
+	User       UserID
+	Session    SessionID
+	Device     DeviceID
+	Connection ConnectionID
+	// Email and Name are what is known of the person, or the token's name.
+	Email string
+	Name  string
+	// Role is the account-wide role a token was made with; a person's roles are
+	// resolved by authz at the time of the decision, never kept here.
+	Role string
+	// AuthTime is when the person last proved who they are, AMR how (RFC 8176).
+	AuthTime time.Time
+	AMR      []string
+	ACR      string
+}
+
+// Person is what the directory knows of a user at this moment: the part that
+// decisions and the app's identity headers are made of.
+type Person struct {
+	ID       UserID
+	UserName string
+	Email    string
+	Name     string
+	Active   bool
+	Groups   []Group
+}
+
+// Group is a directory group as seen from a member.
+type Group struct {
+	ID   GroupID
+	Name string
+}

@@ -1,0 +1,133 @@
+package httpkit
+
+import (
+	"bytes"
+	_ "embed"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	"crypto/sha256"
+	"encoding/base64"
+)
+
+//go:embed page.html
+var pageSource string
+
+//go:embed page.css
+var pageCSS string
+
+var pageTemplate = template.Must(template.New("page").Parse(pageSource))
+
+// stylePolicy lets exactly our inline style through, so that a page needs no
+// second request and no 'unsafe-inline' (CSP Level 3 §2.3.1).
+var stylePolicy = func() string {
+	sum := sha256.Sum256([]byte(pageCSS))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}()
+
+// Page is a small page of ours: sign-in steps, refusals, errors. Every page
+// works without JavaScript, from the keyboard and for a screen reader, and
+// follows the reader's light or dark setting.
+type Page struct {
+	Status int
+	Title  string
+	// Lead is the first sentence: what happened and what to do next.
+	Lead string
+	// Tenant is the display name shown above the title, if known.
+	Tenant string
+	// Body is further content, made by an html/template of the calling room.
+	Body template.HTML
+	// Links are the ways on from here; the first is shown as the main one.
+	Links []Link
+	// Facts are small print: event id, request id.
+	Facts []Fact
+	// FormAction lists further origins that a form on the page may be sent to
+	// or be redirected to (CSP form-action); empty means this origin alone.
+	FormAction []string
+	// RefreshTo, if set, is where a browser is sent at once (SAML POST pages
+	// use a form instead).
+	RefreshTo string
+}
+
+// Link is one way on from a page.
+type Link struct{ Text, Href string }
+
+// Fact is one line of small print.
+type Fact struct{ Name, Value string }
+
+// WritePage answers with a page under a strict content security policy.
+func WritePage(w http.ResponseWriter, p Page) {
+	var body bytes.Buffer
+	data := struct {
+		Page
+		CSS template.CSS
+	}{p, template.CSS(pageCSS)} // #nosec G203 -- our own embedded file
+	if err := pageTemplate.Execute(&body, data); err != nil {
+		slog.Error("render page", "error", err)
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	formAction := "'self'"
+	for _, origin := range p.FormAction {
+		formAction += " " + origin
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src "+stylePolicy+"; img-src 'self' data:; form-action "+formAction+"; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	if p.Status == 0 {
+		p.Status = http.StatusOK
+	}
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(body.Bytes()) // the browser may be gone; nothing is left to tell it
+}
+
+func writeErrorPage(w http.ResponseWriter, p Problem) {
+	page := Page{Status: p.Status, Title: pageTitle(p.Status), Lead: p.Detail,
+		Links: []Link{{"Try again", ""}, {"Go to the start page", "/"}}}
+	switch p.Status {
+	case http.StatusForbidden:
+		page.Links = []Link{{"Go to the start page", "/"}, {"Sign in as somebody else", "/.gatehouse/logout"}}
+	case http.StatusMisdirectedRequest, http.StatusBadRequest:
+		page.Links = nil
+	}
+	if p.EventID != "" {
+		page.Facts = append(page.Facts, Fact{"Event", p.EventID})
+	}
+	if p.RequestID != "" {
+		page.Facts = append(page.Facts, Fact{"Request", p.RequestID})
+	}
+	WritePage(w, page)
+}
+
+func pageTitle(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return "Please sign in"
+	case http.StatusForbidden:
+		return "You may not do this"
+	case http.StatusNotFound:
+		return "There is nothing here"
+	case http.StatusTooManyRequests:
+		return "Too many requests"
+	case http.StatusMisdirectedRequest:
+		return "This address is not served here"
+	case http.StatusServiceUnavailable:
+		return "Not available right now"
+	case http.StatusBadGateway:
+		return "The app cannot be reached"
+	case http.StatusGatewayTimeout:
+		return "The app does not answer"
+	}
+	if status >= http.StatusInternalServerError {
+		return "Something went wrong"
+	}
+	return "This request cannot be served"
+}

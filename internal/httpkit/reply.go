@@ -1,0 +1,170 @@
+package httpkit
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"gatehouse/internal/fault"
+)
+
+// HandlerFunc is an HTTP handler that returns its failure instead of writing
+// it; [Handle] is the one place that turns it into a reply.
+type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
+
+// Handle adapts h: an error becomes a page for browsers and problem+json for
+// everybody else. h must not have written anything when it returns an error.
+func Handle(h HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			ReplyError(w, r, err)
+		}
+	})
+}
+
+// Status maps a kind of fault to the HTTP status (RFC 9110 §15).
+func Status(k fault.Kind) int {
+	switch k {
+	case fault.Invalid:
+		return http.StatusBadRequest
+	case fault.Unauthenticated:
+		return http.StatusUnauthorized
+	case fault.Denied:
+		return http.StatusForbidden
+	case fault.NotFound:
+		return http.StatusNotFound
+	case fault.Conflict:
+		return http.StatusConflict
+	case fault.Precondition:
+		return http.StatusPreconditionFailed
+	case fault.TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case fault.TooMany:
+		return http.StatusTooManyRequests
+	case fault.Misdirected:
+		return http.StatusMisdirectedRequest
+	case fault.Unavailable:
+		return http.StatusServiceUnavailable
+	case fault.BadGateway:
+		return http.StatusBadGateway
+	case fault.GatewayTimeout:
+		return http.StatusGatewayTimeout
+	case fault.Internal:
+	}
+	return http.StatusInternalServerError
+}
+
+// Problem is the body of an error for programs (RFC 9457). Type is a stable
+// URI reference, Title the short name, Detail the sentence for this case.
+type Problem struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Detail    string `json:"detail,omitempty"`
+	EventID   string `json:"event_id,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+}
+
+// ProblemOf describes err for a program, without its cause.
+func ProblemOf(err error) Problem {
+	f := fault.As(err)
+	status := Status(f.Kind)
+	return Problem{Type: "urn:gatehouse:problem:" + f.Code, Title: http.StatusText(status),
+		Status: status, Detail: f.Detail, EventID: f.Event}
+}
+
+// ReplyError answers with err: a plain page where a browser asks for one,
+// problem+json otherwise. Causes of our own failures go to the log.
+func ReplyError(w http.ResponseWriter, r *http.Request, err error) {
+	f := fault.As(err)
+	p := ProblemOf(f)
+	if req, ok := r.Context().Value(requestKey{}).(*Request); ok {
+		p.RequestID = string(req.ID)
+	}
+	if p.Status >= http.StatusInternalServerError {
+		slog.ErrorContext(r.Context(), "request failed", "request_id", p.RequestID, "error", err)
+	}
+	h := w.Header()
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
+		h.Del(name) // they described the answer that is not given
+	}
+	h.Set("Cache-Control", "no-store")
+	if after := f.RetryAfter; after > 0 || f.Kind == fault.Unavailable {
+		seconds := max(1, int(math.Ceil(after.Seconds())))
+		h.Set("Retry-After", strconv.Itoa(seconds))
+	}
+	if WantsPage(r) {
+		writeErrorPage(w, p)
+		return
+	}
+	WriteJSONAs(w, p.Status, "application/problem+json", p)
+}
+
+// WriteJSON answers with v as JSON.
+func WriteJSON(w http.ResponseWriter, status int, v any) {
+	WriteJSONAs(w, status, "application/json", v)
+}
+
+// WriteJSONAs answers with v as JSON under another media type, such as
+// application/scim+json (RFC 7644 §3.1).
+func WriteJSONAs(w http.ResponseWriter, status int, mediaType string, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		slog.Error("encode reply", "error", err)
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may be gone; nothing is left to tell it
+}
+
+// WantsPage reports whether the caller is a browser that navigates: it says so
+// itself (Fetch Metadata), or it prefers HTML and is not a script's fetch.
+func WantsPage(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Mode") {
+	case "navigate":
+		return true
+	case "":
+	default:
+		return false
+	}
+	if r.Header.Get("X-Requested-With") != "" || r.Header.Get("Upgrade") != "" {
+		return false
+	}
+	for part := range strings.SplitSeq(r.Header.Get("Accept"), ",") {
+		media, _, _ := strings.Cut(part, ";")
+		switch strings.TrimSpace(media) {
+		case "text/html", "application/xhtml+xml":
+			return true
+		case "application/json", "application/problem+json", "text/event-stream":
+			return false
+		}
+	}
+	return false
+}
+
+// DecodeJSON reads one JSON value of at most limit bytes into v, refusing
+// unknown fields and anything after the value.
+func DecodeJSON(w http.ResponseWriter, r *http.Request, limit int64, v any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == nil && d.More() {
+		err = errors.New("more than one JSON value")
+	}
+	if tooBig, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return fault.Wrap(tooBig, fault.TooLarge, "body-too-large", "The request body is larger than this address accepts.")
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "bad-json", "The request body is not the JSON that this address expects.")
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package httpkit
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"gatehouse/identity"
+)
+
+// Request is what the gate found out about a request before any room saw it.
+// It is set once, by the gate, and read-only afterwards.
+type Request struct {
+	ID       identity.RequestID
+	Start    time.Time
+	ClientIP netip.Addr // from trusted hops only
+	// Tenant owns the host that the request came to; TenantName is its name.
+	Tenant     identity.TenantID
+	TenantName string
+	// Origin is the scheme and authority the browser used, such as
+	// "https://acme.example.com": the base of every absolute URL we make.
+	Origin string
+}
+
+type requestKey struct{}
+
+// WithRequest attaches what the gate found out.
+func WithRequest(ctx context.Context, r *Request) context.Context {
+	return context.WithValue(ctx, requestKey{}, r)
+}
+
+// RequestFrom returns what the gate found out; it panics when the gate was
+// bypassed, since everything built on it would be wrong.
+func RequestFrom(ctx context.Context) *Request {
+	r, ok := ctx.Value(requestKey{}).(*Request)
+	if !ok {
+		panic("httpkit: request did not pass the gate")
+	}
+	return r
+}
