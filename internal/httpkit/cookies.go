@@ -1,0 +1,73 @@
+package httpkit
+
+import (
+	"net/http"
+	"time"
+)
+
+// The cookies. The __Host- prefix makes browsers accept them only with Secure,
+// Path=/ and without Domain, so no neighbouring host can plant or read one
+// (RFC 6265bis §4.1.3.2).
+const (
+	// SessionCookie holds the session's token.
+	SessionCookie = "__Host-gatehouse"
+	// DeviceCookie recognises a browser across sign-ins; it grants nothing.
+	DeviceCookie = "__Host-gatehouse-device"
+	// FlowCookie binds a sign-in under way to the browser that began it; it
+	// grants nothing.
+	FlowCookie = "__Host-gatehouse-flow"
+)
+
+// How long browsers keep them. A browser refuses more than 400 days (RFC
+// 6265bis §5.5).
+const (
+	deviceCookieLife = 400 * 24 * time.Hour
+	flowCookieLife   = time.Hour
+)
+
+// SetSessionCookie hands the session's token to the browser. It lasts as long
+// as the browser's own session: how long it is good for is the server's to say.
+func SetSessionCookie(w http.ResponseWriter, token string) {
+	setCookie(w, SessionCookie, token, 0, http.SameSiteLaxMode)
+}
+
+// SetDeviceCookie hands the device's token to the browser.
+func SetDeviceCookie(w http.ResponseWriter, token string) {
+	setCookie(w, DeviceCookie, token, deviceCookieLife, http.SameSiteLaxMode)
+}
+
+// SetFlowCookie marks the browser that began a sign-in. It is SameSite=None
+// because a SAML answer is a POST from the identity provider's site, with
+// which a browser sends no other cookie.
+func SetFlowCookie(w http.ResponseWriter, token string) {
+	setCookie(w, FlowCookie, token, flowCookieLife, http.SameSiteNoneMode)
+}
+
+// ClearCookie makes the browser forget a cookie of ours.
+func ClearCookie(w http.ResponseWriter, name string) {
+	sameSite := http.SameSiteLaxMode
+	if name == FlowCookie {
+		sameSite = http.SameSiteNoneMode
+	}
+	setCookie(w, name, "", -time.Second, sameSite)
+}
+
+// life 0 is a cookie of the browser's session, below 0 an order to forget it.
+func setCookie(w http.ResponseWriter, name, value string, life time.Duration, sameSite http.SameSite) {
+	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
+		Secure: true, HttpOnly: true, SameSite: sameSite})
+}
+
+// ReadCookie returns the value of a cookie of ours and how many of that name
+// the request carried. Callers refuse more than one: a browser never sends two
+// __Host- cookies of a name, and choosing one would let somebody else choose.
+func ReadCookie(r *http.Request, name string) (value string, count int) {
+	for _, c := range r.CookiesNamed(name) {
+		value = c.Value
+		count++
+	}
+	if count != 1 {
+		return "", count
+	}
+	return value, 1
+}

@@ -1,0 +1,196 @@
+package httpkit
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// Limits of every fetch from an address that a tenant's admin chose.
+const (
+	egressTimeout      = 10 * time.Second
+	egressDialTimeout  = 5 * time.Second
+	egressMaxBody      = 1 << 20
+	egressMaxHeader    = 64 << 10
+	egressMaxRedirects = 3
+)
+
+// ErrEgressRefused is the cause when an address may not be reached.
+var ErrEgressRefused = errors.New("egress: address is not allowed")
+
+// ErrEgressTooLarge is the cause when an answer is over its size limit.
+var ErrEgressTooLarge = errors.New("egress: answer is too large")
+
+// EgressOptions shape the client of [NewEgressClient].
+type EgressOptions struct {
+	// Allow lists networks that are reachable although they are private: the
+	// operator's `egress.allow`.
+	Allow []netip.Prefix
+	// RootCAs verifies servers; nil means the system's.
+	RootCAs *x509.CertPool
+}
+
+// NewEgressClient makes the one HTTP client for addresses that a tenant's
+// admin can make the gateway fetch: discovery, keys, metadata, webhooks. It
+// reaches public addresses and those the operator allows, checked on the
+// address that is dialled, after the name was resolved, so that neither DNS
+// nor a redirect leads inside (server-side request forgery). Plain http is for
+// loopback alone. Answers are limited in size, time and redirects; a request
+// with a body is never redirected, since it may hold a client's secret.
+func NewEgressClient(o EgressOptions) *http.Client {
+	dialer := &net.Dialer{Timeout: egressDialTimeout, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		return o.check(address)
+	}}
+	transport := &http.Transport{
+		Proxy:                  nil, // a proxy would do the dialling, and the check would see only the proxy
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
+		TLSHandshakeTimeout:    egressDialTimeout,
+		ResponseHeaderTimeout:  egressTimeout,
+		MaxResponseHeaderBytes: egressMaxHeader,
+		MaxIdleConns:           64,
+		MaxConnsPerHost:        16,
+		IdleConnTimeout:        time.Minute,
+		ForceAttemptHTTP2:      true,
+	}
+	return &http.Client{
+		Timeout:       egressTimeout,
+		Transport:     &egressTransport{next: transport},
+		CheckRedirect: checkRedirect,
+	}
+}
+
+// check decides on "ip:port" as it is about to be dialled.
+func (o EgressOptions) check(address string) error {
+	target, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("%w: %q", ErrEgressRefused, address)
+	}
+	ip := target.Addr().Unmap().WithZone("")
+	for _, allowed := range o.Allow {
+		if allowed.Contains(ip) {
+			return nil
+		}
+	}
+	if !public(ip) {
+		return fmt.Errorf("%w: %s is not a public address", ErrEgressRefused, ip)
+	}
+	return nil
+}
+
+// special lists what is global unicast by form and yet not the public internet
+// (the IANA special-purpose address registries), IPv6 ranges that carry an
+// IPv4 address inside included, because those reach the inside by another name.
+var special = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("100.64.0.0/10"), // carrier-grade NAT (RFC 6598); clouds keep metadata here too
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("192.0.2.0/24"),
+	netip.MustParsePrefix("192.88.99.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("198.51.100.0/24"),
+	netip.MustParsePrefix("203.0.113.0/24"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("2001::/23"), // Teredo and other protocol assignments
+	netip.MustParsePrefix("2001:db8::/32"),
+	netip.MustParsePrefix("2002::/16"), // 6to4
+	netip.MustParsePrefix("3fff::/20"),
+}
+
+// globalIPv6 is all that IANA has given out as global unicast; NAT64, site-local
+// and everything unassigned lie outside of it.
+var globalIPv6 = netip.MustParsePrefix("2000::/3")
+
+func public(ip netip.Addr) bool {
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || (ip.Is6() && !globalIPv6.Contains(ip)) {
+		return false
+	}
+	for _, p := range special {
+		if p.Contains(ip) {
+			return false
+		}
+	}
+	return true
+}
+
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) > egressMaxRedirects {
+		return fmt.Errorf("%w: more than %d redirects", ErrEgressRefused, egressMaxRedirects)
+	}
+	if first := via[0].Method; first != http.MethodGet && first != http.MethodHead {
+		return fmt.Errorf("%w: a %s request is not redirected", ErrEgressRefused, first)
+	}
+	if via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https" {
+		return fmt.Errorf("%w: redirect from https to %s", ErrEgressRefused, req.URL.Scheme)
+	}
+	return nil
+}
+
+// egressTransport sees every request, redirected ones too.
+type egressTransport struct{ next http.RoundTripper }
+
+// RoundTrip refuses plain http to anything but loopback and bounds the answer.
+func (t *egressTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.User != nil || (req.URL.Scheme != "https" && !PlainLoopback(req.URL.Scheme, req.URL.Hostname())) {
+		return nil, fmt.Errorf("%w: %s://%s", ErrEgressRefused, req.URL.Scheme, req.URL.Host)
+	}
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.ContentLength > egressMaxBody {
+		_ = resp.Body.Close() // nothing of it is read
+		return nil, ErrEgressTooLarge
+	}
+	resp.Body = &boundedBody{body: resp.Body, left: egressMaxBody}
+	return resp, nil
+}
+
+// PlainLoopback reports whether this is http to this very machine, the one
+// place where a connection without TLS is accepted. A name is not enough,
+// because its meaning is somebody else's to decide; "localhost" is nobody's
+// (RFC 6761 §6.3).
+func PlainLoopback(scheme, host string) bool {
+	if scheme != "http" {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// boundedBody fails, rather than ends, once the limit is passed: a document cut
+// short must not be taken for a whole one.
+type boundedBody struct {
+	body io.ReadCloser
+	left int64
+}
+
+// Read implements [io.Reader].
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, ErrEgressTooLarge
+	}
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.body.Read(p)
+	b.left -= int64(n)
+	if b.left < 0 {
+		return n - 1, ErrEgressTooLarge
+	}
+	return n, err
+}
+
+// Close implements [io.Closer].
+func (b *boundedBody) Close() error { return b.body.Close() }
