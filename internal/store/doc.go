@@ -5,7 +5,7 @@
 // repository gets a [Tenant] handle and nothing else, SQLite gives each tenant
 // a file of its own under a key of its own, and PostgreSQL refuses rows of
 // others by row-level security. The SQL above it is the same for both: numbered
-// parameters ($1, $2 in order of first use), times as BIGINT Unix milliseconds,
+// parameters ($1, $2, each of them used), times as BIGINT Unix milliseconds,
 // documents as TEXT JSON, and no tenant column in sight.
 //
 // It must not know what the tables mean; only their migrations live here.

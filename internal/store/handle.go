@@ -12,11 +12,18 @@ import (
 // ErrNoRows is returned by [One] when the query finds nothing.
 var ErrNoRows = sql.ErrNoRows
 
-// backend runs transactions for one database system.
+// backend is what a database system has to do for this package.
 type backend interface {
 	tenantTx(ctx context.Context, id identity.TenantID, write bool, fn func(*Tx) error) error
 	systemTx(ctx context.Context, write bool, fn func(*Tx) error) error
+	create(ctx context.Context, id identity.TenantID) error
+	drop(ctx context.Context, id identity.TenantID) error
+	check(ctx context.Context, id identity.TenantID) error
+	run(ctx context.Context) error
+	close() error
 }
+
+var errUnbound = errors.New("store: handle without a database or a tenant")
 
 // Tenant is a handle on one tenant's data: the only way for a repository to
 // reach a query. It is a cheap value; the database behind it is opened on use.
@@ -28,11 +35,13 @@ type Tenant struct {
 // ID is the tenant that the handle is bound to.
 func (t Tenant) ID() identity.TenantID { return t.id }
 
-// Read runs fn in a transaction that sees one consistent state and changes
-// nothing. An error of fn is returned as it is.
+// Read runs fn in a transaction that sees one consistent state and cannot
+// change anything. An error of fn is returned as it is, unless the database
+// itself is out of reach: that is a fault of kind Unavailable and code
+// "store-unavailable" around it (promise P7).
 func (t Tenant) Read(ctx context.Context, fn func(*Tx) error) error {
 	if t.backend == nil || t.id == "" {
-		return errors.New("store: handle without a tenant")
+		return errUnbound
 	}
 	return t.backend.tenantTx(ctx, t.id, false, fn)
 }
@@ -43,7 +52,7 @@ func (t Tenant) Read(ctx context.Context, fn func(*Tx) error) error {
 // database.
 func (t Tenant) Write(ctx context.Context, fn func(*Tx) error) error {
 	if t.backend == nil || t.id == "" {
-		return errors.New("store: handle without a tenant")
+		return errUnbound
 	}
 	return t.backend.tenantTx(ctx, t.id, true, fn)
 }
@@ -54,19 +63,34 @@ type System struct{ backend backend }
 
 // Read runs fn as [Tenant.Read] does.
 func (s System) Read(ctx context.Context, fn func(*Tx) error) error {
+	if s.backend == nil {
+		return errUnbound
+	}
 	return s.backend.systemTx(ctx, false, fn)
 }
 
 // Write runs fn as [Tenant.Write] does.
 func (s System) Write(ctx context.Context, fn func(*Tx) error) error {
+	if s.backend == nil {
+		return errUnbound
+	}
 	return s.backend.systemTx(ctx, true, fn)
 }
 
 // Tx is one transaction, valid inside the function it was handed to.
-type Tx struct{ tx *sql.Tx }
+type Tx struct {
+	tx *sql.Tx
+	// dialect turns a query with $1, $2 into what the database understands, and
+	// refuses one whose parameters are not as many as the arguments.
+	dialect func(query string, args int) (string, error)
+}
 
 // Exec runs a statement and returns how many rows it changed.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	query, err := t.dialect(query, len(args))
+	if err != nil {
+		return 0, err
+	}
 	result, err := t.tx.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
@@ -79,11 +103,20 @@ type Row interface{ Scan(dest ...any) error }
 
 // One reads the single row of a query; [ErrNoRows] if there is none.
 func One[T any](ctx context.Context, tx *Tx, scan func(Row) (T, error), query string, args ...any) (T, error) {
+	query, err := tx.dialect(query, len(args))
+	if err != nil {
+		var none T
+		return none, err
+	}
 	return scan(tx.tx.QueryRowContext(ctx, query, args...))
 }
 
 // All reads every row of a query in order; callers bound it with LIMIT.
 func All[T any](ctx context.Context, tx *Tx, scan func(Row) (T, error), query string, args ...any) ([]T, error) {
+	query, err := tx.dialect(query, len(args))
+	if err != nil {
+		return nil, err
+	}
 	rows, err := tx.tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err

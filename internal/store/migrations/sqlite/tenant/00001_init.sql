@@ -13,15 +13,17 @@ CREATE TABLE connections (
     updated_at BIGINT NOT NULL
 );
 
--- directory: people, groups, teams
+-- directory: people, groups, teams. A *_key column is the folded form that
+-- uniqueness and search go by; '' stands for "none", so that every comparison
+-- has two truth values.
 CREATE TABLE users (
     id           TEXT PRIMARY KEY,
     user_name    TEXT NOT NULL,
     user_key     TEXT NOT NULL UNIQUE,
-    external_id  TEXT,
+    external_id  TEXT NOT NULL,
     email        TEXT NOT NULL,
-    email_key    TEXT NOT NULL,
     display_name TEXT NOT NULL,
+    display_key  TEXT NOT NULL,
     active       BOOLEAN NOT NULL,
     source       TEXT NOT NULL,
     attributes   TEXT NOT NULL,
@@ -30,8 +32,14 @@ CREATE TABLE users (
     updated_at   BIGINT NOT NULL
 );
 CREATE INDEX users_external ON users (external_id);
-CREATE INDEX users_email ON users (email_key);
 CREATE INDEX users_created ON users (created_at, id);
+
+CREATE TABLE user_emails (
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    email   TEXT NOT NULL,
+    PRIMARY KEY (user_id, email)
+);
+CREATE INDEX user_emails_email ON user_emails (email);
 
 -- the identity key is (tenant, connection, subject), never the email alone
 CREATE TABLE identities (
@@ -48,7 +56,7 @@ CREATE TABLE groups (
     id           TEXT PRIMARY KEY,
     display_name TEXT NOT NULL,
     name_key     TEXT NOT NULL UNIQUE,
-    external_id  TEXT,
+    external_id  TEXT NOT NULL,
     source       TEXT NOT NULL,
     version      BIGINT NOT NULL,
     created_at   BIGINT NOT NULL,

@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"gatehouse/identity"
+)
+
+// sqlite keeps one encrypted file per tenant, at tenants/<id>/tenant.db, and
+// system.db beside them, below one directory.
+type sqlite struct {
+	dir     string
+	options Options
+	system  *pool // of one
+	tenants *pool
+}
+
+func openSQLite(ctx context.Context, dir string, o Options) (*sqlite, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "tenants"), 0o700); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s := &sqlite{dir: dir, options: o}
+	s.system = newPool(1, s.openSystem)
+	s.tenants = newPool(o.MaxOpen, s.openTenant)
+	if err := createFile(s.systemPath()); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	if err := s.stamp(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.close())
+	}
+	return s, nil
+}
+
+// stamp writes the environment into a new database and refuses another's.
+func (s *sqlite) stamp(ctx context.Context) error {
+	return s.systemTx(ctx, true, func(tx *Tx) error {
+		const name = "environment"
+		found, err := One(ctx, tx, Scalar[string], `SELECT value FROM meta WHERE name = $1`, name)
+		switch {
+		case errors.Is(err, ErrNoRows):
+			_, err = tx.Exec(ctx, `INSERT INTO meta (name, value) VALUES ($1, $2)`, name, s.options.Environment)
+			return err
+		case err != nil:
+			return err
+		case found != s.options.Environment:
+			return fmt.Errorf("the data is of environment %q, but the configuration says %q", found, s.options.Environment)
+		}
+		return nil
+	})
+}
+
+func (s *sqlite) systemPath() string { return filepath.Join(s.dir, "system.db") }
+
+// tenantPath checks that the id is of the form that identity makes, because it
+// becomes a name in the file system.
+func (s *sqlite) tenantPath(id identity.TenantID) (string, error) {
+	if id == "" || len(id) > 64 {
+		return "", errors.New("store: not a tenant id")
+	}
+	for _, c := range []byte(id) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return "", errors.New("store: not a tenant id")
+		}
+	}
+	return filepath.Join(s.dir, "tenants", string(id), "tenant.db"), nil
+}
+
+func (s *sqlite) openSystem(ctx context.Context, _ identity.TenantID) (*file, error) {
+	key, err := s.options.Keys.Derive(ctx, identity.Platform, "sqlite-system", keySize)
+	if err != nil {
+		return nil, fmt.Errorf("key of the system database: %w", err)
+	}
+	defer clear(key)
+	return openFile(ctx, s.systemPath(), key, sqliteSystem)
+}
+
+func (s *sqlite) openTenant(ctx context.Context, id identity.TenantID) (*file, error) {
+	path, err := s.tenantPath(id)
+	if err != nil {
+		return nil, err
+	}
+	key, err := s.options.Keys.Derive(ctx, id, "sqlite", keySize)
+	if err != nil {
+		return nil, fmt.Errorf("key of the database of %s: %w", id, err)
+	}
+	defer clear(key)
+	f, err := openFile(ctx, path, key, sqliteTenant)
+	if err != nil {
+		return nil, fmt.Errorf("open the database of %s: %w", id, err)
+	}
+	return f, nil
+}
+
+func (s *sqlite) tenantTx(ctx context.Context, id identity.TenantID, write bool, fn func(*Tx) error) error {
+	return s.tenants.use(ctx, id, func(f *file) error { return f.transact(ctx, write, fn) })
+}
+
+func (s *sqlite) systemTx(ctx context.Context, write bool, fn func(*Tx) error) error {
+	return s.system.use(ctx, "", func(f *file) error { return f.transact(ctx, write, fn) })
+}
+
+// create makes the file and opens it, which writes the tables.
+func (s *sqlite) create(ctx context.Context, id identity.TenantID) error {
+	path, err := s.tenantPath(id)
+	if err != nil {
+		return err
+	}
+	if err := createFile(path); err != nil {
+		return unavailable(err)
+	}
+	return s.tenants.use(ctx, id, func(*file) error { return nil })
+}
+
+func (s *sqlite) drop(ctx context.Context, id identity.TenantID) error {
+	path, err := s.tenantPath(id)
+	if err != nil {
+		return err
+	}
+	return s.tenants.drop(ctx, id, func() error {
+		dir := filepath.Dir(path)
+		if err := os.RemoveAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return unavailable(err)
+		}
+		return syncDir(filepath.Dir(dir))
+	})
+}
+
+func (s *sqlite) check(ctx context.Context, id identity.TenantID) error {
+	path, err := s.tenantPath(id)
+	if err != nil {
+		return err
+	}
+	return s.tenants.check(ctx, id, path)
+}
+
+func (s *sqlite) run(ctx context.Context) error {
+	ticker := time.NewTicker(max(s.options.IdleAfter/4, time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			s.tenants.closeIdle(now.Add(-s.options.IdleAfter))
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *sqlite) close() error { return errors.Join(s.tenants.close(), s.system.close()) }
