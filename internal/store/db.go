@@ -84,7 +84,8 @@ func (d *DB) Create(ctx context.Context, id identity.TenantID) error {
 func (d *DB) Drop(ctx context.Context, id identity.TenantID) error { return d.backend.drop(ctx, id) }
 
 // Check reports whether a tenant's database is within reach: nil, or a fault of
-// kind Unavailable (promise P7). It costs a stat and never waits for a query.
+// kind Unavailable (promise P7). It costs a stat, or a look at the file's header
+// if it is not open, and never waits for a query.
 func (d *DB) Check(ctx context.Context, id identity.TenantID) error { return d.backend.check(ctx, id) }
 
 // Run closes what has been idle for long, until ctx ends.

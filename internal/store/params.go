@@ -15,7 +15,7 @@ func numbered(query string, args int) (string, error) {
 	var b strings.Builder
 	b.Grow(len(query))
 	highest, quote := 0, byte(0)
-	for i := 0; i < len(query); i++ {
+	for i := range len(query) {
 		c := query[i]
 		switch {
 		case quote != 0:

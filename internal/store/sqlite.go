@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"gatehouse/identity"
@@ -19,6 +20,8 @@ type sqlite struct {
 	options Options
 	system  *pool // of one
 	tenants *pool
+
+	creating sync.Mutex // two migrations of one new file would collide
 }
 
 func openSQLite(ctx context.Context, dir string, o Options) (*sqlite, error) {
@@ -28,13 +31,34 @@ func openSQLite(ctx context.Context, dir string, o Options) (*sqlite, error) {
 	s := &sqlite{dir: dir, options: o}
 	s.system = newPool(1, s.openSystem)
 	s.tenants = newPool(o.MaxOpen, s.openTenant)
-	if err := createFile(s.systemPath()); err != nil {
+	if err := s.createSystem(ctx); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	if err := s.stamp(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.close())
 	}
 	return s, nil
+}
+
+// createSystem makes the system's file at the first start. Where tenants are, a
+// missing one was lost, and a new one would hide that.
+func (s *sqlite) createSystem(ctx context.Context) error {
+	tenants, err := os.ReadDir(filepath.Join(s.dir, "tenants"))
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(s.systemPath()); len(tenants) > 0 && (errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0) {
+		return fmt.Errorf("%s is missing or empty, but there are tenants: restore it from a backup", s.systemPath())
+	}
+	key, err := s.systemKey(ctx)
+	if err != nil {
+		return err
+	}
+	defer clear(key)
+	if err := createFile(ctx, s.systemPath(), key, sqliteSystem); err != nil {
+		return unavailable(err)
+	}
+	return nil
 }
 
 // stamp writes the environment into a new database and refuses another's.
@@ -71,10 +95,18 @@ func (s *sqlite) tenantPath(id identity.TenantID) (string, error) {
 	return filepath.Join(s.dir, "tenants", string(id), "tenant.db"), nil
 }
 
-func (s *sqlite) openSystem(ctx context.Context, _ identity.TenantID) (*file, error) {
+func (s *sqlite) systemKey(ctx context.Context) ([]byte, error) {
 	key, err := s.options.Keys.Derive(ctx, identity.Platform, "sqlite-system", keySize)
 	if err != nil {
 		return nil, fmt.Errorf("key of the system database: %w", err)
+	}
+	return key, nil
+}
+
+func (s *sqlite) openSystem(ctx context.Context, _ identity.TenantID) (*file, error) {
+	key, err := s.systemKey(ctx)
+	if err != nil {
+		return nil, err
 	}
 	defer clear(key)
 	return openFile(ctx, s.systemPath(), key, sqliteSystem)
@@ -85,9 +117,9 @@ func (s *sqlite) openTenant(ctx context.Context, id identity.TenantID) (*file, e
 	if err != nil {
 		return nil, err
 	}
-	key, err := s.options.Keys.Derive(ctx, id, "sqlite", keySize)
+	key, err := s.tenantKey(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("key of the database of %s: %w", id, err)
+		return nil, err
 	}
 	defer clear(key)
 	f, err := openFile(ctx, path, key, sqliteTenant)
@@ -95,6 +127,14 @@ func (s *sqlite) openTenant(ctx context.Context, id identity.TenantID) (*file, e
 		return nil, fmt.Errorf("open the database of %s: %w", id, err)
 	}
 	return f, nil
+}
+
+func (s *sqlite) tenantKey(ctx context.Context, id identity.TenantID) ([]byte, error) {
+	key, err := s.options.Keys.Derive(ctx, id, "sqlite", keySize)
+	if err != nil {
+		return nil, fmt.Errorf("key of the database of %s: %w", id, err)
+	}
+	return key, nil
 }
 
 func (s *sqlite) tenantTx(ctx context.Context, id identity.TenantID, write bool, fn func(*Tx) error) error {
@@ -105,16 +145,22 @@ func (s *sqlite) systemTx(ctx context.Context, write bool, fn func(*Tx) error) e
 	return s.system.use(ctx, "", func(f *file) error { return f.transact(ctx, write, fn) })
 }
 
-// create makes the file and opens it, which writes the tables.
 func (s *sqlite) create(ctx context.Context, id identity.TenantID) error {
 	path, err := s.tenantPath(id)
 	if err != nil {
 		return err
 	}
-	if err := createFile(path); err != nil {
-		return unavailable(err)
+	key, err := s.tenantKey(ctx, id)
+	if err != nil {
+		return err
 	}
-	return s.tenants.use(ctx, id, func(*file) error { return nil })
+	defer clear(key)
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	if err := createFile(ctx, path, key, sqliteTenant); err != nil {
+		return unavailable(fmt.Errorf("create the database of %s: %w", id, err))
+	}
+	return nil
 }
 
 func (s *sqlite) drop(ctx context.Context, id identity.TenantID) error {
@@ -136,7 +182,14 @@ func (s *sqlite) check(ctx context.Context, id identity.TenantID) error {
 	if err != nil {
 		return err
 	}
-	return s.tenants.check(ctx, id, path)
+	return s.tenants.check(ctx, id, path, func() error {
+		key, err := s.tenantKey(ctx, id)
+		if err != nil {
+			return err
+		}
+		defer clear(key)
+		return checkKey(path, key)
+	})
 }
 
 func (s *sqlite) run(ctx context.Context) error {

@@ -34,6 +34,7 @@ var (
 	errUnreadable = errors.New("store: the database file is unreadable")
 	errReplaced   = errors.New("store: the database file was replaced")
 	errKey        = errors.New("store: the database file does not open with this key")
+	errEmpty      = errors.New("store: the database file is empty")
 )
 
 // file is one open SQLite database: a single writer, so that writers queue here
@@ -46,13 +47,18 @@ type file struct {
 }
 
 // openFile opens the database at path with a key of [keySize] bytes and brings
-// it to the newest form. It never creates the file.
+// it to the newest form. It never creates one: an empty file is data lost.
 func openFile(ctx context.Context, path string, key []byte, s schema) (*file, error) {
-	info, err := statReadable(path)
-	if err != nil {
+	if err := checkKey(path, key); err != nil {
 		return nil, err
 	}
-	if err := checkKey(path, key); err != nil {
+	return connect(ctx, path, key, s)
+}
+
+// connect is openFile for a file that was looked at already.
+func connect(ctx context.Context, path string, key []byte, s schema) (*file, error) {
+	info, err := statReadable(path)
+	if err != nil {
 		return nil, err
 	}
 	f := &file{path: path, info: info}
@@ -89,21 +95,32 @@ func openConns(path, hexKey, pragmas string) (*sql.DB, error) {
 	})
 }
 
-// createFile makes an empty file for a database in a directory of its own, both
-// for their owner alone and durably in place.
-func createFile(path string) error {
+// createFile makes an encrypted database in a directory of its own, both for
+// their owner alone and durably in place. One that exists is left as it is; one
+// that was begun and not finished is finished.
+func createFile(ctx context.Context, path string, key []byte, s schema) error {
+	switch err := checkKey(path, key); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, errEmpty) && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	empty, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(empty.Close(), syncDir(dir), syncDir(filepath.Dir(dir))); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+	f, err := connect(ctx, path, key, s)
+	if err != nil {
+		return err
+	}
+	return f.close()
 }
 
 func syncDir(dir string) error {
@@ -130,7 +147,7 @@ func checkKey(path string, key []byte) error {
 	var sector [headerSize]byte
 	switch _, err := io.ReadFull(f, sector[:]); {
 	case errors.Is(err, io.EOF):
-		return nil // an empty file: created, and not yet written
+		return errEmpty
 	case err != nil:
 		return fmt.Errorf("read header: %w", err)
 	}

@@ -217,9 +217,10 @@ func (p *pool) shut(e *entry) {
 	close(e.closed)
 }
 
-// check looks at the tenant's file; if the one that is open has been replaced,
-// it opens the new one to see whether that can be used.
-func (p *pool) check(ctx context.Context, id identity.TenantID, path string) error {
+// check looks at the tenant's file; path is where it must be. If the one that
+// is open has been replaced, it opens the new one to see whether that can be
+// used; if none is open, it leaves the judgement to header.
+func (p *pool) check(ctx context.Context, id identity.TenantID, path string, header func() error) error {
 	if _, err := statReadable(path); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			p.forget(id)
@@ -233,6 +234,9 @@ func (p *pool) check(ctx context.Context, id identity.TenantID, path string) err
 	case closed:
 		return unavailable(errClosed)
 	case e == nil:
+		if err := header(); err != nil {
+			return unavailable(err)
+		}
 		return nil
 	}
 	select {

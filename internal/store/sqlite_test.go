@@ -124,6 +124,34 @@ func TestDataOfAnotherEnvironmentIsRefused(t *testing.T) {
 	open(t, dir, store.Options{Keys: fixedKeys("k"), Environment: "staging"})
 }
 
+// A lost list of tenants must not be replaced by an empty one in silence.
+func TestP7_ALostSystemFileIsNotMadeAnew(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir, store.Options{Keys: fixedKeys("k")})
+	create(t, db, acme)
+	must(t, db.Close())
+	path := filepath.Join(dir, "system.db")
+	must(t, os.Truncate(path, 0))
+	for _, when := range []string{"empty", "missing"} {
+		if _, err := store.Open(t.Context(), "sqlite://"+dir, store.Options{Keys: fixedKeys("k")}); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: got %v, want an error that names the file", when, err)
+		}
+		if when == "empty" {
+			must(t, os.Remove(path))
+		}
+	}
+}
+
+// A creation that a crash cut short can be repeated.
+func TestCreateFinishesWhatWasBegun(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir, store.Options{Keys: fixedKeys("k")})
+	must(t, os.MkdirAll(filepath.Join(dir, "tenants", string(acme)), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "tenants", string(acme), "tenant.db"), nil, 0o600))
+	create(t, db, acme)
+	wantTeams(t, db.Tenant(acme), 0)
+}
+
 // Neither the database files nor the write-ahead logs beside them may show what
 // is in them, while they are open and after.
 func TestP6_NothingIsReadableOnDisk(t *testing.T) {
