@@ -2,6 +2,7 @@ package httpkit
 
 import (
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -61,10 +62,15 @@ func setCookie(w http.ResponseWriter, name, value string, life time.Duration, sa
 // ReadCookie returns the value of a cookie of ours and how many of that name
 // the request carried. Callers refuse more than one: a browser never sends two
 // __Host- cookies of a name, and choosing one would let somebody else choose.
+// It is on the way of every request, so it allocates nothing.
 func ReadCookie(r *http.Request, name string) (value string, count int) {
-	for _, c := range r.CookiesNamed(name) {
-		value = c.Value
-		count++
+	for _, line := range r.Header["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			if n, v, _ := strings.Cut(strings.TrimSpace(pair), "="); n == name {
+				value = v
+				count++
+			}
+		}
 	}
 	if count != 1 {
 		return "", count

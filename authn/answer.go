@@ -1,0 +1,209 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"gatehouse/audit"
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
+	"gatehouse/sessions"
+	"gatehouse/tenants"
+)
+
+// maxAnswer bounds the form that an answer comes in: 256 KiB of XML in base64,
+// some of it escaped again.
+const maxAnswer = 512 << 10
+
+// paramStep carries the token of [hopFinish].
+const paramStep = "step"
+
+// answer takes an identity provider's answer: the step first, which is cheap
+// and which no stranger has, then the verification.
+func (s *Service) answer(kind tenants.ConnectionType) httpkit.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method == http.MethodHead {
+			return nil // whoever only looks uses up nothing
+		}
+		if err := parseForm(w, r); err != nil {
+			return err
+		}
+		c, err := s.connectionFor(r, kind)
+		if err != nil {
+			return s.refuse(w, r, c, err)
+		}
+		a, returnTo, err := s.verify(r, c)
+		if err != nil {
+			return s.refuse(w, r, c, err)
+		}
+		if r.Method == http.MethodPost {
+			return s.bounce(w, r, c, returnTo, a)
+		}
+		return s.finish(w, r, c, returnTo, a)
+	}
+}
+
+func parseForm(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, maxAnswer)
+	err := r.ParseForm()
+	if tooBig, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return fault.Wrap(tooBig, fault.TooLarge, "answer-too-large", "The answer of the sign-in service is larger than any real one.")
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "bad-form", "The answer of the sign-in service cannot be read.")
+	}
+	return nil
+}
+
+// connectionFor finds the connection that an address names.
+func (s *Service) connectionFor(r *http.Request, kind tenants.ConnectionType) (tenants.Connection, error) {
+	if err := s.served(r); err != nil {
+		return tenants.Connection{}, err
+	}
+	c, err := s.tenants.Connection(r.Context(), tenantOf(r), r.PathValue("connection"))
+	unknown := fault.Is(err, fault.NotFound)
+	if err != nil && !unknown {
+		return tenants.Connection{}, err
+	}
+	if unknown || !c.Enabled || c.Type != kind || s.protocols[kind] == nil {
+		return tenants.Connection{}, Refuse(connectionUnknown, "The answer came for a connection that does not exist or is not enabled.")
+	}
+	return c, nil
+}
+
+// verify consumes the step that the answer belongs to and has the protocol
+// verify the answer.
+func (s *Service) verify(r *http.Request, c tenants.Connection) (Assertion, string, error) {
+	req := httpkit.RequestFrom(r.Context())
+	protocol := s.protocols[c.Type]
+	token := protocol.Token(r)
+	state, err := s.flows.take(r.Context(), req.Tenant, token, flowCookie(r), hopAnswer, c.ID)
+	if err != nil {
+		return Assertion{}, "", err
+	}
+	step := Step{Tenant: req.Tenant, Token: token, Endpoints: endpointsOf(req.Origin, c)}
+	a, err := protocol.Finish(r.Context(), c, step, state.Private, r)
+	if err != nil {
+		return Assertion{}, "", err
+	}
+	if a.Replay != "" {
+		if err := s.flows.once(r.Context(), req.Tenant, c.ID, a.Replay, a.ReplayUntil); err != nil {
+			return Assertion{}, "", err
+		}
+	}
+	return a, state.ReturnTo, nil
+}
+
+// bounce carries a verified assertion over to a GET of our own. An answer that
+// is posted from another site brings neither the device's cookie nor that of
+// an old session along (SameSite=Lax); the GET that follows does.
+func (s *Service) bounce(w http.ResponseWriter, r *http.Request, c tenants.Connection, returnTo string, a Assertion) error {
+	token := newToken()
+	err := s.flows.put(r.Context(), tenantOf(r), token, flowCookie(r), c.ID, flow{Hop: hopFinish, ReturnTo: returnTo, Assertion: &a})
+	if err != nil {
+		return storeDown(err)
+	}
+	redirect(w, r.URL.Path+"?"+url.Values{paramStep: {token}}.Encode())
+	return nil
+}
+
+// carryOn is the GET after [Service.bounce].
+func (s *Service) carryOn(kind tenants.ConnectionType) httpkit.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method == http.MethodHead {
+			return nil // whoever only looks uses up nothing
+		}
+		c, err := s.connectionFor(r, kind)
+		if err != nil {
+			return s.refuse(w, r, c, err)
+		}
+		state, err := s.flows.take(r.Context(), tenantOf(r), r.URL.Query().Get(paramStep), flowCookie(r), hopFinish, c.ID)
+		if err != nil {
+			return s.refuse(w, r, c, err)
+		}
+		return s.finish(w, r, c, state.ReturnTo, *state.Assertion)
+	}
+}
+
+// finish turns a verified assertion into a session: the person, their role, the
+// session, which journals that they signed in, and only then the cookie.
+func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Connection, returnTo string, a Assertion) error {
+	ctx, tenant := r.Context(), tenantOf(r)
+	user, _, err := s.directory.SignIn(ctx, causeOf(r, audit.Actor{Kind: identity.KindUser, Name: a.Email}), tenant, directory.SignIn{
+		Connection: c.ID, Subject: a.Subject, Email: a.Email, EmailVerified: a.EmailVerified, Name: a.Name,
+		Groups: a.Groups, Link: c.Link == tenants.LinkByEmail, CreateMissing: true,
+	})
+	if err != nil {
+		return s.refuse(w, r, c, err)
+	}
+	cause := causeOf(r, audit.Actor{Kind: identity.KindUser, ID: string(user.ID), Name: user.Email})
+	if err := s.grantDefault(ctx, cause, tenant, user, c.DefaultRole); err != nil {
+		return err
+	}
+	session, err := s.sessions.Create(ctx, cause, tenant, s.newSession(r, c, user.ID, a))
+	if err != nil {
+		return s.refuse(w, r, c, err)
+	}
+	httpkit.SetSessionCookie(w, session.Token)
+	httpkit.SetDeviceCookie(w, session.DeviceToken)
+	redirect(w, returnTo)
+	return nil
+}
+
+// grantDefault gives the connection's role to a person whom a sign-in brought
+// in and who has never been signed in: until there is a device of theirs, the
+// first sign-in has not been completed, and what an interrupted one left out is
+// made up for. Later an admin may take the role away for good.
+func (s *Service) grantDefault(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user directory.User, role string) error {
+	if role == "" || user.Source != directory.SourceSignIn {
+		return nil
+	}
+	known, _, err := s.devices.Devices(ctx, tenant, sessions.DeviceFilter{User: user.ID, Limit: 1})
+	if err != nil || len(known) > 0 {
+		return err
+	}
+	return s.roles.GrantDefault(ctx, cause, tenant, user.ID, role)
+}
+
+func (s *Service) newSession(r *http.Request, c tenants.Connection, user identity.UserID, a Assertion) sessions.NewSession {
+	device, _ := httpkit.ReadCookie(r, httpkit.DeviceCookie)
+	old, _ := httpkit.ReadCookie(r, httpkit.SessionCookie)
+	authAt := a.AuthTime
+	if authAt.IsZero() {
+		authAt = s.now()
+	}
+	return sessions.NewSession{
+		User: user, Connection: c.ID, IDPSubject: a.Subject, IDPSession: a.IDPSession, LogoutHint: a.LogoutHint,
+		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: userAgent(r), AuthAt: authAt,
+		DeviceToken: device, Replaces: old,
+	}
+}
+
+// metadata serves the document that an identity provider's admin needs.
+func (s *Service) metadata(w http.ResponseWriter, r *http.Request) error {
+	missing := fault.New(fault.NotFound, "no-metadata", "There is no SAML connection of this name.")
+	c, err := s.tenants.Connection(r.Context(), tenantOf(r), r.PathValue("connection"))
+	if err != nil {
+		if fault.Is(err, fault.NotFound) {
+			return missing
+		}
+		return err
+	}
+	publisher, ok := s.protocols[c.Type].(MetadataPublisher)
+	if !ok || c.Type != tenants.SAML {
+		return missing
+	}
+	document, mediaType, err := publisher.Metadata(c, endpointsOf(httpkit.RequestFrom(r.Context()).Origin, c))
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(document) // the client may be gone; nothing is left to tell it
+	return nil
+}

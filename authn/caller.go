@@ -1,0 +1,79 @@
+package authn
+
+import (
+	"net/http"
+	"strings"
+
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
+	"gatehouse/sessions"
+)
+
+// tokenPrefix begins every API and SCIM token of ours; any other credential in
+// Authorization is the app's own business.
+const tokenPrefix = "gh_"
+
+// Caller is who makes a request.
+type Caller struct {
+	// Principal is nil for an anonymous caller.
+	Principal *identity.Principal
+	// Live is the session, for a person.
+	Live *sessions.Live
+	// ConsumedAuthorization says that the Authorization header was ours, so that
+	// it must not reach the app.
+	ConsumedAuthorization bool
+}
+
+// Caller finds out who makes a request. What is ambiguous is refused: two
+// session cookies, two Authorization headers, a session and a token. A session
+// that is unknown or over is nobody's, so that a browser is sent to sign in; a
+// token that does not verify is an error, since a program that shows one means
+// it. Both kinds of error are [fault.Unauthenticated].
+func (s *Service) Caller(r *http.Request) (Caller, error) {
+	cookie, cookies := httpkit.ReadCookie(r, httpkit.SessionCookie)
+	token, ours, err := bearer(r)
+	if err != nil {
+		return Caller{}, err
+	}
+	switch {
+	case cookies > 1:
+		return Caller{}, ambiguous("The request carries more than one session cookie.")
+	case cookies == 1 && ours:
+		return Caller{}, ambiguous("The request carries a session and a token; send one of them.")
+	case ours:
+		p, err := s.tokens.Verify(r.Context(), tenantOf(r), token)
+		if err != nil {
+			return Caller{}, err
+		}
+		return Caller{Principal: p, ConsumedAuthorization: true}, nil
+	case cookies == 1 && len(cookie) == tokenLength:
+		live, err := s.sessions.Find(r.Context(), tenantOf(r), cookie)
+		if fault.Is(err, fault.Unauthenticated) {
+			return Caller{}, nil
+		}
+		if err != nil {
+			return Caller{}, err
+		}
+		return Caller{Principal: live.Principal(), Live: live}, nil
+	}
+	return Caller{}, nil
+}
+
+// bearer finds a token of ours (RFC 6750 §2.1).
+func bearer(r *http.Request) (token string, ours bool, err error) {
+	headers := r.Header["Authorization"]
+	if len(headers) > 1 {
+		return "", false, ambiguous("The request carries more than one Authorization header.")
+	}
+	if len(headers) == 0 {
+		return "", false, nil
+	}
+	scheme, credential, _ := strings.Cut(strings.TrimSpace(headers[0]), " ")
+	credential = strings.TrimSpace(credential)
+	return credential, strings.EqualFold(scheme, "Bearer") && strings.HasPrefix(credential, tokenPrefix), nil
+}
+
+func ambiguous(detail string) error {
+	return fault.New(fault.Unauthenticated, "ambiguous-credentials", detail)
+}

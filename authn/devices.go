@@ -1,0 +1,141 @@
+package authn
+
+import (
+	"cmp"
+	"net/http"
+	"time"
+
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
+	"gatehouse/sessions"
+)
+
+// maxDevices bounds what one page shows: those with a live session come from
+// the newest sessions, and nobody uses more.
+const maxDevices = 100
+
+// deviceRow is a device on the page.
+type deviceRow struct {
+	ID       identity.DeviceID
+	Name     string
+	Seen     time.Time
+	IP       string
+	Sessions int
+	Current  bool
+}
+
+// showDevices lists where a person is signed in.
+func (s *Service) showDevices(w http.ResponseWriter, r *http.Request) error {
+	caller, err := s.Caller(r)
+	if err != nil {
+		return err
+	}
+	if caller.Live == nil {
+		redirect(w, s.SignInURL(r))
+		return nil
+	}
+	rows, err := s.deviceRows(r, caller.Principal)
+	if err != nil {
+		return err
+	}
+	content, err := body("devices.html", struct {
+		Action  string
+		Devices []deviceRow
+		Others  bool
+	}{pathDevices, rows, len(rows) > 1})
+	if err != nil {
+		return err
+	}
+	s.page(w, r, httpkit.Page{Title: "Your devices", Lead: "You are signed in on these devices. Sign out any that you do not know.",
+		Body: content, Links: []httpkit.Link{{Text: "Back to the app", Href: "/"}}})
+	return nil
+}
+
+func (s *Service) deviceRows(r *http.Request, p *identity.Principal) ([]deviceRow, error) {
+	live, _, err := s.devices.List(r.Context(), p.Tenant, sessions.Filter{User: p.User, State: sessions.StateLive, Limit: maxDevices})
+	if err != nil {
+		return nil, err
+	}
+	known, _, err := s.devices.Devices(r.Context(), p.Tenant, sessions.DeviceFilter{User: p.User, Limit: maxDevices})
+	if err != nil {
+		return nil, err
+	}
+	names := map[identity.DeviceID]string{}
+	for _, d := range known {
+		names[d.ID] = deviceName(d)
+	}
+	var rows []deviceRow
+	at := map[identity.DeviceID]int{}
+	for _, session := range live {
+		i, ok := at[session.Device]
+		if !ok {
+			i = len(rows)
+			at[session.Device] = i
+			rows = append(rows, deviceRow{ID: session.Device, Name: cmp.Or(names[session.Device], "A device"), Current: session.Device == p.Device})
+		}
+		row := &rows[i]
+		row.Sessions++
+		if session.SeenAt.After(row.Seen) {
+			row.Seen = session.SeenAt
+			if session.IP.IsValid() {
+				row.IP = session.IP.String()
+			}
+		}
+	}
+	return rows, nil
+}
+
+// deviceName says what a device is, by the name its person or an admin gave it
+// or by what its browser says of itself.
+func deviceName(d sessions.Device) string {
+	browser, system := cmp.Or(d.Browser, "A browser"), cmp.Or(d.OS, "an unknown system")
+	return cmp.Or(d.Name, browser+" on "+system)
+}
+
+// endDevices signs out one of the person's devices, or all others.
+func (s *Service) endDevices(w http.ResponseWriter, r *http.Request) error {
+	if err := parseForm(w, r); err != nil {
+		return err
+	}
+	caller, err := s.Caller(r)
+	if err != nil {
+		return err
+	}
+	if caller.Live == nil {
+		redirect(w, loginURL("", pathDevices))
+		return nil
+	}
+	p := caller.Principal
+	selector := sessions.Selector{User: p.User, Except: p.Session}
+	if device := identity.DeviceID(r.PostForm.Get("device")); device != "" {
+		if err := s.ownDevice(r, p, device); err != nil {
+			return err
+		}
+		selector = sessions.Selector{Device: device}
+	} else if r.PostForm.Get("others") != "yes" {
+		return fault.New(fault.Invalid, "nothing-chosen", "The form does not say which device to sign out.")
+	}
+	if _, err := s.sessions.Revoke(r.Context(), s.causeOf(r, p), p.Tenant, selector, sessions.ReasonSignedOut); err != nil {
+		return err
+	}
+	if selector.Device == p.Device {
+		httpkit.ClearCookie(w, httpkit.SessionCookie)
+		redirect(w, pathLogout)
+		return nil
+	}
+	redirect(w, pathDevices)
+	return nil
+}
+
+// ownDevice refuses a device of somebody else as if it did not exist.
+func (s *Service) ownDevice(r *http.Request, p *identity.Principal, id identity.DeviceID) error {
+	d, err := s.devices.Device(r.Context(), p.Tenant, id)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	if err != nil || d.User != p.User {
+		return fault.New(fault.NotFound, "no-such-device", "You have no such device. It may have been signed out already.")
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package authn
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+const (
+	// stepLife is how long one hop of a sign-in may take: people type passwords
+	// and look for their phones.
+	stepLife = 10 * time.Minute
+	// maxPending bounds the sign-ins under way in one tenant; the oldest go first.
+	maxPending = 4096
+	// sealPurpose keeps what is sealed here apart from every other use of the key.
+	sealPurpose = "authn.login-flow"
+	// tokenLength is 32 random bytes in base64url.
+	tokenLength = 43
+)
+
+// hop says which step of a sign-in a token is for; a token of one hop is
+// worthless at another.
+type hop string
+
+const (
+	// hopAnswer is the way to the identity provider and back.
+	hopAnswer hop = "answer"
+	// hopFinish is from a verified answer to the session.
+	hopFinish hop = "finish"
+)
+
+// flow is what is kept of a sign-in between two hops, sealed.
+type flow struct {
+	Hop      hop    `json:"hop"`
+	ReturnTo string `json:"return_to"`
+	// Private is the protocol's own, for hopAnswer.
+	Private []byte `json:"private,omitempty"`
+	// Assertion is what was verified, for hopFinish.
+	Assertion *Assertion `json:"assertion,omitempty"`
+
+	connection identity.ConnectionID
+}
+
+// flows keeps the sign-ins under way of every tenant.
+type flows struct {
+	stores Stores
+	keys   Keys
+	now    func() time.Time
+}
+
+// newToken makes 256 random bits as text.
+func newToken() string {
+	var raw [32]byte
+	_, _ = rand.Read(raw[:]) // never fails: crypto/rand aborts the program instead
+	return base64.RawURLEncoding.EncodeToString(raw[:])
+}
+
+func hash(parts ...string) []byte {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s", len(p), p)
+	}
+	return h.Sum(nil)
+}
+
+// put keeps f under a token for one use by one browser.
+func (f *flows) put(ctx context.Context, tenant identity.TenantID, token, browser string, connection identity.ConnectionID, state flow) error {
+	plain, err := json.Marshal(state)
+	if err != nil {
+		return fmt.Errorf("encode sign-in step: %w", err)
+	}
+	sealed, err := f.keys.Seal(ctx, tenant, sealPurpose, plain)
+	if err != nil {
+		return fmt.Errorf("seal sign-in step: %w", err)
+	}
+	now := f.now()
+	return f.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+		if err := makeRoom(ctx, tx, now); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO login_flows (id_hash, browser_hash, connection_id, state, created_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6)`,
+			hash(token), hash(browser), string(connection), sealed, store.Millis(now), store.Millis(now.Add(stepLife)))
+		return err
+	})
+}
+
+// makeRoom purges what has expired and drops the oldest steps over the bound.
+func makeRoom(ctx context.Context, tx *store.Tx, now time.Time) error {
+	for _, table := range []string{"login_flows", "assertions_seen"} {
+		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE expires_at <= $1`, store.Millis(now)); err != nil {
+			return err
+		}
+	}
+	pending, err := store.One(ctx, tx, store.Scalar[int64], `SELECT count(*) FROM login_flows`)
+	if err != nil || pending < maxPending {
+		return err
+	}
+	_, err = tx.Exec(ctx, `DELETE FROM login_flows WHERE id_hash IN
+		(SELECT id_hash FROM login_flows ORDER BY expires_at LIMIT $1)`, pending-maxPending+1)
+	return err
+}
+
+// row is a login_flows row as it is consumed.
+type row struct {
+	browser, sealed []byte
+	connection      string
+	expires         int64
+}
+
+// take consumes a token: whatever comes of it, it is never good again. That
+// it was used is remembered as long as it could have been, so that a replay is
+// told apart from a sign-in that never began here.
+func (f *flows) take(ctx context.Context, tenant identity.TenantID, token, browser string, at hop, connection identity.ConnectionID) (flow, error) {
+	if len(token) != tokenLength {
+		return flow{}, Refuse(unsolicited, "The answer names no sign-in that was begun here.")
+	}
+	var r row
+	now := f.now()
+	err := f.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		r, err = store.One(ctx, tx, func(s store.Row) (r row, err error) {
+			err = s.Scan(&r.browser, &r.sealed, &r.connection, &r.expires)
+			return r, err
+		}, `DELETE FROM login_flows WHERE id_hash = $1 RETURNING browser_hash, state, connection_id, expires_at`, hash(token))
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO assertions_seen (id_hash, expires_at) VALUES ($1, $2) ON CONFLICT (id_hash) DO NOTHING`,
+			hash("step", token), store.Millis(now.Add(stepLife)))
+		return err
+	})
+	if errors.Is(err, store.ErrNoRows) {
+		return flow{}, f.unknown(ctx, tenant, token)
+	}
+	if err != nil {
+		return flow{}, storeDown(err)
+	}
+	switch {
+	case r.expires <= store.Millis(now):
+		return flow{}, Refuse(stepExpired, "The sign-in was begun more than %v ago.", stepLife)
+	case subtle.ConstantTimeCompare(r.browser, hash(browser)) != 1:
+		return flow{}, Refuse(otherBrowser, "The answer came from another browser than the one that began the sign-in.")
+	case r.connection != string(connection):
+		return flow{}, Refuse(otherConnection, "The answer came back on another connection than the one the sign-in was begun with.")
+	}
+	plain, err := f.keys.Open(ctx, tenant, sealPurpose, r.sealed)
+	if err != nil {
+		return flow{}, storeDown(err)
+	}
+	state := flow{connection: connection}
+	if err := json.Unmarshal(plain, &state); err != nil {
+		return flow{}, fmt.Errorf("decode sign-in step: %w", err)
+	}
+	if state.Hop != at {
+		return flow{}, Refuse(unsolicited, "The token belongs to another step of the sign-in.")
+	}
+	return state, nil
+}
+
+// unknown says why there is no step for a token.
+func (f *flows) unknown(ctx context.Context, tenant identity.TenantID, token string) error {
+	used, err := f.seen(ctx, tenant, hash("step", token))
+	if err != nil {
+		return err
+	}
+	if used {
+		return Refuse(replayed, "The answer belongs to a sign-in that was finished or given up already.")
+	}
+	return Refuse(unsolicited, "The answer names no sign-in under way here.")
+}
+
+func (f *flows) seen(ctx context.Context, tenant identity.TenantID, id []byte) (bool, error) {
+	var n int64
+	err := f.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		n, err = store.One(ctx, tx, store.Scalar[int64], `SELECT count(*) FROM assertions_seen WHERE id_hash = $1`, id)
+		return err
+	})
+	if err != nil {
+		return false, storeDown(err)
+	}
+	return n > 0, nil
+}
+
+// once refuses an assertion that was used before and remembers it until then
+// (SAML profiles §4.1.4.5).
+func (f *flows) once(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, id string, until time.Time) error {
+	var fresh int64
+	err := f.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		fresh, err = tx.Exec(ctx, `INSERT INTO assertions_seen (id_hash, expires_at) VALUES ($1, $2) ON CONFLICT (id_hash) DO NOTHING`,
+			hash("assertion", string(connection), id), store.Millis(until))
+		return err
+	})
+	if err != nil {
+		return storeDown(err)
+	}
+	if fresh == 0 {
+		return Refuse(replayed, "The assertion was used before.")
+	}
+	return nil
+}
+
+func storeDown(err error) error {
+	if _, ok := errors.AsType[*fault.Fault](err); ok {
+		return err
+	}
+	return fault.Wrap(err, fault.Unavailable, "store-unavailable", "Signing in is not possible right now. Try again in a moment.")
+}

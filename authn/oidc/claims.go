@@ -1,0 +1,101 @@
+package oidc
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"time"
+
+	gooidc "github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"gatehouse/authn"
+	"gatehouse/tenants"
+)
+
+const (
+	maxSubject = 255 // OpenID Connect Core §2
+	maxValues  = 1000
+)
+
+// claims are what a provider says of a person, by name.
+type claims map[string]json.RawMessage
+
+// claims gives the claims of the id token, and those of the userinfo endpoint
+// where the id token lacks the email: many providers keep it small.
+func (p *Protocol) claims(ctx context.Context, idp *provider, id *gooidc.IDToken, token *oauth2.Token, names tenants.AttributeMap) (claims, error) {
+	if id.Subject == "" || len(id.Subject) > maxSubject {
+		return nil, authn.Refuse(authn.SubjectUnusable, "The id token's subject is empty or too long.")
+	}
+	c := claims{}
+	if err := id.Claims(&c); err != nil {
+		return nil, authn.Refuse(authn.Malformed, "The id token's claims cannot be read.").Because(err)
+	}
+	if c.text(cmp.Or(names.Email, "email")) != "" || idp.UserInfoEndpoint() == "" || token.AccessToken == "" {
+		return c, nil
+	}
+	info, err := idp.UserInfo(ctx, oauth2.StaticTokenSource(token))
+	if err != nil {
+		return nil, authn.Refuse(authn.ProviderUnreachable, "The identity provider does not tell about the person.").Because(err)
+	}
+	if info.Subject != id.Subject {
+		// OpenID Connect Core §5.3.2: otherwise it is about somebody else.
+		return nil, authn.Refuse(authn.SubjectUnusable, "The userinfo endpoint answered about another subject.")
+	}
+	more := claims{}
+	if err := info.Claims(&more); err != nil {
+		return nil, authn.Refuse(authn.Malformed, "The userinfo claims cannot be read.").Because(err)
+	}
+	for name, value := range more {
+		if _, signed := c[name]; !signed {
+			c[name] = value
+		}
+	}
+	return c, nil
+}
+
+// assertion says who the verified claims are about.
+func (c claims) assertion(id *gooidc.IDToken, names tenants.AttributeMap) authn.Assertion {
+	a := authn.Assertion{
+		Subject:       id.Subject,
+		Email:         c.text(cmp.Or(names.Email, "email")),
+		EmailVerified: c.yes("email_verified"),
+		Name:          cmp.Or(c.text(cmp.Or(names.Name, "name")), c.text("preferred_username")),
+		Groups:        c.list(cmp.Or(names.Groups, "groups")),
+		AMR:           c.list("amr"),
+		ACR:           c.text("acr"),
+		IDPSession:    c.text("sid"),
+	}
+	var at float64
+	if json.Unmarshal(c["auth_time"], &at) == nil && at > 0 {
+		a.AuthTime = seconds(at)
+	} else if !id.IssuedAt.IsZero() {
+		a.AuthTime = id.IssuedAt
+	}
+	a.AuthTime = a.AuthTime.Truncate(time.Second)
+	return a
+}
+
+// text is a claim that is a string; "" otherwise.
+func (c claims) text(name string) string {
+	var s string
+	if json.Unmarshal(c[name], &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// list is a claim that is a list of strings, or one string.
+func (c claims) list(name string) []string {
+	var l stringList
+	if json.Unmarshal(c[name], &l) != nil {
+		return nil
+	}
+	return l[:min(len(l), maxValues)]
+}
+
+// yes is a claim that is true; some providers write it as a string.
+func (c claims) yes(name string) bool {
+	var b bool
+	return json.Unmarshal(c[name], &b) == nil && b || c.text(name) == "true"
+}

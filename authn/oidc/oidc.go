@@ -1,0 +1,154 @@
+package oidc
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	gooidc "github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"gatehouse/authn"
+	"gatehouse/identity"
+	"gatehouse/tenants"
+)
+
+// Protocol is OpenID Connect. It implements [authn.Protocol].
+type Protocol struct {
+	providers *providers
+	client    *http.Client
+	now       func() time.Time
+}
+
+// New makes the protocol. client talks to providers and must be the guarded
+// one; a nil now means [time.Now].
+func New(client *http.Client, now func() time.Time) *Protocol {
+	if now == nil {
+		now = time.Now
+	}
+	return &Protocol{providers: newProviders(client, now), client: client, now: now}
+}
+
+// private is what Finish must know again.
+type private struct {
+	Nonce    string `json:"nonce"`
+	Verifier string `json:"verifier"`
+}
+
+// Start makes an authentication request (OpenID Connect Core §3.1.2.1).
+func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step) (redirect string, state []byte, err error) {
+	idp, err := p.providers.of(ctx, s.Tenant, c)
+	if err != nil {
+		return "", nil, err
+	}
+	kept := private{Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier()}
+	state, err = json.Marshal(kept)
+	if err != nil {
+		return "", nil, fmt.Errorf("oidc: keep request: %w", err)
+	}
+	redirect = idp.client(c, s.Endpoints.Callback).AuthCodeURL(s.Token, gooidc.Nonce(kept.Nonce), oauth2.S256ChallengeOption(kept.Verifier))
+	return redirect, state, nil
+}
+
+// Token is the state that the answer brings back (RFC 6749 §4.1.2).
+func (p *Protocol) Token(r *http.Request) string { return single(r, "state") }
+
+// single is a parameter that may come once (RFC 6749 §3.1).
+func single(r *http.Request, name string) string {
+	if v := r.Form[name]; len(v) == 1 {
+		return v[0]
+	}
+	return ""
+}
+
+// Finish redeems the code and verifies the id token.
+func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Step, state []byte, r *http.Request) (authn.Assertion, error) {
+	var kept private
+	if err := json.Unmarshal(state, &kept); err != nil {
+		return authn.Assertion{}, fmt.Errorf("oidc: read what was asked: %w", err)
+	}
+	idp, err := p.providers.of(ctx, s.Tenant, c)
+	if err != nil {
+		return authn.Assertion{}, err
+	}
+	code, err := authorised(r, idp, c.OIDC.Issuer)
+	if err != nil {
+		return authn.Assertion{}, err
+	}
+	ctx = gooidc.ClientContext(ctx, p.client)
+	token, err := idp.client(c, s.Endpoints.Callback).Exchange(ctx, code, oauth2.VerifierOption(kept.Verifier))
+	if err != nil {
+		return authn.Assertion{}, exchangeFailed(err)
+	}
+	raw, ok := token.Extra("id_token").(string)
+	if !ok || raw == "" {
+		return authn.Assertion{}, authn.Refuse(authn.SignatureMissing, "The identity provider gave no id token.")
+	}
+	v := verification{idp: idp, issuer: c.OIDC.Issuer, clientID: c.OIDC.ClientID, now: p.now()}
+	id, err := v.verify(ctx, raw, token.AccessToken)
+	if err != nil {
+		return authn.Assertion{}, err
+	}
+	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(kept.Nonce)) != 1 {
+		return authn.Assertion{}, authn.Refuse(authn.WrongNonce, "The id token was made for another sign-in.")
+	}
+	claims, err := p.claims(ctx, idp, id, token, c.OIDC.Claims)
+	if err != nil {
+		return authn.Assertion{}, err
+	}
+	a := claims.assertion(id, c.OIDC.Claims)
+	a.LogoutHint = raw
+	return a, nil
+}
+
+// authorised reads the authorisation response (RFC 6749 §4.1.2; RFC 9207 §2.4
+// for iss, which tells a mixed-up provider).
+func authorised(r *http.Request, idp *provider, issuer string) (code string, err error) {
+	if r.Form.Has("iss") || idp.metadata.NamesItself {
+		if single(r, "iss") != issuer {
+			return "", authn.Refuse(authn.WrongIssuer, "The answer came from another identity provider than the one that was asked.")
+		}
+	}
+	if r.Form.Has("error") {
+		return "", authn.Refuse(authn.ProviderRefused, "The identity provider answered with the error %s.", errorName(single(r, "error")))
+	}
+	code = single(r, "code")
+	if code == "" {
+		return "", authn.Refuse(authn.Malformed, "The answer holds no code, or more than one.")
+	}
+	return code, nil
+}
+
+// errorName keeps what a stranger could write out of the journal.
+func errorName(name string) string {
+	const longest = 64
+	if name == "" || len(name) > longest || strings.ContainsFunc(name, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') }) {
+		return "unknown"
+	}
+	return name
+}
+
+// exchangeFailed tells a refused code from a provider that is not there.
+func exchangeFailed(err error) error {
+	answered, ok := errors.AsType[*oauth2.RetrieveError](err)
+	if !ok || answered.Response == nil || answered.Response.StatusCode >= http.StatusInternalServerError {
+		return authn.Refuse(authn.ProviderUnreachable, "The identity provider did not redeem the code.").Because(err)
+	}
+	// The error's text quotes the answer, which may hold what was sent.
+	return authn.Refuse(authn.CodeRejected, "The identity provider rejected the code with the error %s.", errorName(answered.ErrorCode))
+}
+
+// SignOut gives the provider's end-session address.
+func (p *Protocol) SignOut(ctx context.Context, tenant identity.TenantID, c tenants.Connection, hint, back string) (string, error) {
+	idp, err := p.providers.of(ctx, tenant, c)
+	if err != nil {
+		return "", err
+	}
+	return idp.signOut(c, hint, back)
+}

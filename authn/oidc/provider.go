@@ -1,0 +1,192 @@
+package oidc
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	gooidc "github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"gatehouse/authn"
+	"gatehouse/identity"
+	"gatehouse/internal/httpkit"
+	"gatehouse/tenants"
+)
+
+const (
+	// metadataFresh is how long discovered metadata is used; keys are fetched anew
+	// by go-oidc whenever a token names one that is not known.
+	metadataFresh = 15 * time.Minute
+	// metadataStale is how long it may still be used while the provider cannot be
+	// reached.
+	metadataStale = 24 * time.Hour
+	// maxProviders bounds the cache.
+	maxProviders = 512
+)
+
+// algorithms are the signatures that are accepted, all of them asymmetric: with
+// HS256 whoever knows the client secret, or a public key taken for one, could
+// sign; "none" is no signature (RFC 8725 §3.1).
+var algorithms = []string{
+	gooidc.RS256, gooidc.RS384, gooidc.RS512, gooidc.PS256, gooidc.PS384, gooidc.PS512,
+	gooidc.ES256, gooidc.ES384, gooidc.ES512, gooidc.EdDSA,
+}
+
+// metadata is what go-oidc leaves unread of the discovery document (OpenID
+// Connect Discovery §3, RFC 9207 §3, RP-Initiated Logout §2.1).
+type metadata struct {
+	JWKS        string   `json:"jwks_uri"`
+	EndSession  string   `json:"end_session_endpoint"`
+	Algorithms  []string `json:"id_token_signing_alg_values_supported"`
+	AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
+	NamesItself bool     `json:"authorization_response_iss_parameter_supported"`
+}
+
+// provider is a discovered identity provider.
+type provider struct {
+	*gooidc.Provider
+	metadata   metadata
+	algorithms []string
+	fetched    time.Time
+}
+
+// cacheKey keeps tenants apart, and an old version of a connection from a new.
+type cacheKey struct {
+	tenant     identity.TenantID
+	connection identity.ConnectionID
+	version    uint64
+}
+
+// providers keeps what was discovered.
+type providers struct {
+	client *http.Client
+	now    func() time.Time
+
+	mu    sync.Mutex
+	cache map[cacheKey]*provider
+}
+
+func newProviders(client *http.Client, now func() time.Time) *providers {
+	return &providers{client: client, now: now, cache: map[cacheKey]*provider{}}
+}
+
+// of gives the provider of a connection.
+func (p *providers) of(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (*provider, error) {
+	if c.OIDC == nil {
+		return nil, authn.Refuse(authn.ProviderUnusable, "The connection has no OpenID Connect settings.")
+	}
+	key := cacheKey{tenant, c.ID, c.Version}
+	known := p.lookup(key)
+	if known != nil && p.now().Sub(known.fetched) < metadataFresh {
+		return known, nil
+	}
+	fresh, err := p.discover(ctx, c.OIDC.Issuer)
+	switch {
+	case err == nil:
+		p.keep(key, fresh)
+		return fresh, nil
+	case known != nil && p.now().Sub(known.fetched) < metadataStale:
+		return known, nil
+	}
+	return nil, err
+}
+
+func (p *providers) lookup(key cacheKey) *provider {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cache[key]
+}
+
+func (p *providers) keep(key cacheKey, fresh *provider) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for other := range p.cache {
+		if len(p.cache) < maxProviders {
+			break
+		}
+		delete(p.cache, other)
+	}
+	p.cache[key] = fresh
+}
+
+func (p *providers) discover(ctx context.Context, issuer string) (*provider, error) {
+	discovered, err := gooidc.NewProvider(gooidc.ClientContext(ctx, p.client), issuer)
+	if err != nil {
+		return nil, authn.Refuse(authn.ProviderUnreachable, "The identity provider's settings cannot be discovered.").Because(err)
+	}
+	fresh := &provider{Provider: discovered, fetched: p.now()}
+	if err := discovered.Claims(&fresh.metadata); err != nil {
+		return nil, authn.Refuse(authn.ProviderUnusable, "The identity provider's settings cannot be read.").Because(err)
+	}
+	endpoint := discovered.Endpoint()
+	for name, address := range map[string]string{"authorization_endpoint": endpoint.AuthURL, "token_endpoint": endpoint.TokenURL, "jwks_uri": fresh.metadata.JWKS} {
+		if !safe(address) {
+			return nil, authn.Refuse(authn.ProviderUnusable, "The identity provider's %s is missing or not an address over TLS.", name)
+		}
+	}
+	for _, a := range fresh.metadata.Algorithms {
+		if slices.Contains(algorithms, a) {
+			fresh.algorithms = append(fresh.algorithms, a)
+		}
+	}
+	if len(fresh.algorithms) == 0 {
+		fresh.algorithms = []string{gooidc.RS256} // what every provider must speak (OpenID Connect Core §15.1)
+	}
+	return fresh, nil
+}
+
+// safe reports whether a browser or this gateway may be sent to an address.
+func safe(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || httpkit.PlainLoopback(u.Scheme, u.Hostname()))
+}
+
+// client is this side of a connection, as x/oauth2 wants it. The way to show
+// the secret is chosen rather than tried out, since a failed try burns the code.
+func (p *provider) client(c tenants.Connection, callback string) *oauth2.Config {
+	endpoint := p.Endpoint()
+	endpoint.AuthStyle = oauth2.AuthStyleInHeader // the default of OpenID Connect Core §9
+	if c.OIDC.ClientSecret == "" || (len(p.metadata.AuthMethods) > 0 && !slices.Contains(p.metadata.AuthMethods, "client_secret_basic")) {
+		endpoint.AuthStyle = oauth2.AuthStyleInParams
+	}
+	return &oauth2.Config{ClientID: c.OIDC.ClientID, ClientSecret: c.OIDC.ClientSecret, Endpoint: endpoint,
+		RedirectURL: callback, Scopes: scopes(c.OIDC.Scopes)}
+}
+
+func scopes(wanted []string) []string {
+	if len(wanted) == 0 {
+		return []string{gooidc.ScopeOpenID, gooidc.ScopeEmail, gooidc.ScopeProfile}
+	}
+	if !slices.Contains(wanted, gooidc.ScopeOpenID) {
+		return append([]string{gooidc.ScopeOpenID}, wanted...)
+	}
+	return wanted
+}
+
+// signOut is the address that ends the provider's session (RP-Initiated
+// Logout §2).
+func (p *provider) signOut(c tenants.Connection, hint, back string) (string, error) {
+	if p.metadata.EndSession == "" {
+		return "", nil
+	}
+	if !safe(p.metadata.EndSession) {
+		return "", fmt.Errorf("oidc: end_session_endpoint of %s is not an address over TLS", c.Name)
+	}
+	u, err := url.Parse(p.metadata.EndSession)
+	if err != nil {
+		return "", fmt.Errorf("oidc: end_session_endpoint of %s: %w", c.Name, err)
+	}
+	q := u.Query()
+	q.Set("client_id", c.OIDC.ClientID)
+	q.Set("post_logout_redirect_uri", back)
+	if hint != "" {
+		q.Set("id_token_hint", hint)
+	}
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}

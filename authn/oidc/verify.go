@@ -1,0 +1,136 @@
+package oidc
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	gooidc "github.com/coreos/go-oidc/v3/oidc"
+
+	"gatehouse/authn"
+)
+
+const (
+	// skew is how far the provider's clock may be from ours.
+	skew = time.Minute
+	// maxIDToken bounds an id token before it is parsed.
+	maxIDToken = 64 << 10
+)
+
+// verification verifies one id token (OpenID Connect Core §3.1.3.7).
+type verification struct {
+	idp              *provider
+	issuer, clientID string
+	now              time.Time
+}
+
+// protocolClaims are the claims that say whether a token is good, not who it
+// is about.
+type protocolClaims struct {
+	Issuer     string     `json:"iss"`
+	Audience   stringList `json:"aud"`
+	Authorized string     `json:"azp"`
+	Expires    float64    `json:"exp"`
+	Issued     float64    `json:"iat"`
+	NotBefore  float64    `json:"nbf"`
+}
+
+// verify has go-oidc decide and then makes the checks that it leaves out. The
+// form of the token and its algorithm are looked at first, so that nothing
+// costly happens to a token that cannot be good.
+func (v *verification) verify(ctx context.Context, raw, accessToken string) (*gooidc.IDToken, error) {
+	if len(raw) > maxIDToken {
+		return nil, authn.Refuse(authn.TooLarge, "The id token is larger than %d bytes.", maxIDToken)
+	}
+	claims, err := v.peek(raw)
+	if err != nil {
+		return nil, err
+	}
+	id, err := v.idp.Verifier(&gooidc.Config{ClientID: v.clientID, SupportedSigningAlgs: v.idp.algorithms,
+		Now: func() time.Time { return v.now.Add(-skew) }}).Verify(ctx, raw)
+	if err != nil {
+		if refusal := v.check(claims); refusal != nil {
+			return nil, refusal.Because(err)
+		}
+		return nil, authn.Refuse(authn.WrongKey, "The id token is not signed with a key of the identity provider.").Because(err)
+	}
+	if refusal := v.check(claims); refusal != nil {
+		return nil, refusal
+	}
+	if id.AccessTokenHash != "" {
+		if err := id.VerifyAccessToken(accessToken); err != nil {
+			return nil, authn.Refuse(authn.SignatureInvalid, "The access token does not belong to the id token.").Because(err)
+		}
+	}
+	return id, nil
+}
+
+// peek reads a token without believing it: what it says decides refusals only,
+// until go-oidc has verified the same bytes.
+func (v *verification) peek(raw string) (protocolClaims, error) {
+	malformed := authn.Refuse(authn.Malformed, "The id token is not a signed JWT.")
+	parts := strings.Split(raw, ".")
+	if len(parts) != 3 {
+		return protocolClaims{}, malformed
+	}
+	var header struct {
+		Algorithm string `json:"alg"`
+	}
+	var claims protocolClaims
+	if err := errors.Join(decodeSegment(parts[0], &header), decodeSegment(parts[1], &claims)); err != nil {
+		return protocolClaims{}, malformed.Because(err)
+	}
+	if !slices.Contains(v.idp.algorithms, header.Algorithm) {
+		return protocolClaims{}, authn.Refuse(authn.WrongAlgorithm, "The id token is signed with an algorithm that is not accepted.")
+	}
+	return claims, nil
+}
+
+func decodeSegment(segment string, into any) error {
+	raw, err := base64.RawURLEncoding.DecodeString(segment)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, into)
+}
+
+// check makes the checks of §3.1.3.7 that need no key.
+func (v *verification) check(c protocolClaims) *authn.Refusal {
+	switch {
+	case c.Issuer != v.issuer:
+		return authn.Refuse(authn.WrongIssuer, "The id token was issued by another identity provider than the one of this connection.")
+	case !slices.Contains(c.Audience, v.clientID):
+		return authn.Refuse(authn.WrongAudience, "The id token was made for another client.")
+	case c.Authorized != "" && c.Authorized != v.clientID, len(c.Audience) > 1 && c.Authorized == "":
+		return authn.Refuse(authn.WrongAudience, "The id token was made for several clients and names another one as its user.")
+	case !v.now.Before(seconds(c.Expires).Add(skew)):
+		return authn.Refuse(authn.Expired, "The id token has expired.")
+	case c.Issued == 0 || seconds(c.Issued).After(v.now.Add(skew)) || seconds(c.NotBefore).After(v.now.Add(skew)):
+		return authn.Refuse(authn.NotYetValid, "The id token was issued in the future, or does not say when; one of the clocks may be wrong.")
+	}
+	return nil
+}
+
+// seconds reads a NumericDate (RFC 7519 §2), as far as it can be a time.
+func seconds(n float64) time.Time {
+	const latest = 1 << 40
+	return time.Unix(int64(max(0, min(n, latest))), 0)
+}
+
+// stringList is a JSON string or a list of them, as aud and many providers'
+// claims are.
+type stringList []string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (l *stringList) UnmarshalJSON(raw []byte) error {
+	var one string
+	if err := json.Unmarshal(raw, &one); err == nil {
+		*l = stringList{one}
+		return nil
+	}
+	return json.Unmarshal(raw, (*[]string)(l))
+}

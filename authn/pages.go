@@ -1,0 +1,60 @@
+package authn
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"time"
+
+	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
+	"gatehouse/tenants"
+)
+
+//go:embed pages/*.html
+var pageFiles embed.FS
+
+// pageBodies are the bodies of our pages; httpkit puts the frame around them.
+var pageBodies = template.Must(template.New("").Funcs(template.FuncMap{"when": when}).ParseFS(pageFiles, "pages/*.html"))
+
+// when writes a time for a person who may be anywhere.
+func when(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
+
+// page answers with p under the tenant's name.
+func (s *Service) page(w http.ResponseWriter, r *http.Request, p httpkit.Page) {
+	if t, ok := s.tenants.ByID(tenantOf(r)); ok {
+		p.Tenant = t.DisplayName
+	}
+	httpkit.WritePage(w, p)
+}
+
+// body renders one of our templates.
+func body(name string, data any) (template.HTML, error) {
+	var b bytes.Buffer
+	if err := pageBodies.ExecuteTemplate(&b, name, data); err != nil {
+		return "", fmt.Errorf("render %s: %w", name, err)
+	}
+	return template.HTML(b.String()), nil // #nosec G203 -- html/template escaped it just now
+}
+
+// choose shows the ways to sign in.
+func (s *Service) choose(w http.ResponseWriter, r *http.Request, open []tenants.Connection, returnTo string) error {
+	type choice struct{ Name, Href string }
+	var choices []choice
+	for _, c := range open {
+		choices = append(choices, choice{c.Name, loginURL(c.Name, returnTo)})
+	}
+	content, err := body("choose.html", choices)
+	if err != nil {
+		return err
+	}
+	s.page(w, r, httpkit.Page{Title: "Sign in", Lead: "Choose how you sign in.", Body: content})
+	return nil
+}
+
+// refuseCrossOrigin answers a form that another site sent here.
+func refuseCrossOrigin(http.ResponseWriter, *http.Request) error {
+	return fault.New(fault.Denied, "cross-origin", "This form was sent from another site. Open the page here and try again.")
+}

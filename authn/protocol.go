@@ -1,0 +1,71 @@
+package authn
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"gatehouse/identity"
+	"gatehouse/tenants"
+)
+
+// Protocol is one way to talk to identity providers. An implementation keeps
+// no state of its own between Start and Finish: what it must remember goes
+// into the private bytes, which the flow keeps sealed.
+type Protocol interface {
+	// Start makes the address at the identity provider to which the browser is
+	// sent, and what Finish needs to know again.
+	Start(ctx context.Context, c tenants.Connection, s Step) (redirect string, private []byte, err error)
+	// Token is the step's token as the answer r carries it; "" if it carries
+	// none or more than one. The form of r is parsed and bounded.
+	Token(r *http.Request) string
+	// Finish verifies the answer in r. What it does not accept is a [Refusal].
+	Finish(ctx context.Context, c tenants.Connection, s Step, private []byte, r *http.Request) (Assertion, error)
+	// SignOut is the address at which the identity provider ends its own
+	// session, "" if it has none. hint is the sign-in's LogoutHint, back where the
+	// browser is sent afterwards.
+	SignOut(ctx context.Context, tenant identity.TenantID, c tenants.Connection, hint, back string) (string, error)
+}
+
+// MetadataPublisher is a [Protocol] that describes this side of a connection
+// to the identity provider in a document (SAML metadata).
+type MetadataPublisher interface {
+	Metadata(c tenants.Connection, e Endpoints) (document []byte, mediaType string, err error)
+}
+
+// Endpoints are our own absolute addresses of one connection.
+type Endpoints struct {
+	Callback string // OIDC redirect_uri, SAML assertion consumer service
+	Metadata string // SAML: also our entity id
+}
+
+// Step is what a protocol is told of one sign-in under way.
+type Step struct {
+	Tenant identity.TenantID
+	// Token is 256 random bits that come back with the answer: the OAuth 2.0
+	// state, the SAML RelayState. base64url, 43 characters.
+	Token     string
+	Endpoints Endpoints
+}
+
+// Assertion is what an identity provider says of a person, verified.
+type Assertion struct {
+	// Subject is the provider's own, lasting name for the person (OIDC sub, SAML
+	// NameID): with the connection, the key of the identity.
+	Subject       string
+	Email         string
+	EmailVerified bool
+	Name          string
+	Groups        []string
+	AMR           []string
+	ACR           string
+	AuthTime      time.Time
+	// IDPSession is how the provider calls its own session (sid, SessionIndex).
+	IDPSession string
+	// LogoutHint is a secret that lets us end the provider's session (an id_token).
+	LogoutHint string
+	// Replay, if set, names an assertion that may be used once, until
+	// ReplayUntil.
+	Replay      string
+	ReplayUntil time.Time
+}

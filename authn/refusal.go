@@ -1,0 +1,192 @@
+package authn
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
+	"gatehouse/tenants"
+)
+
+// Reason is the stable code of why a sign-in was refused, as the journal
+// keeps it.
+type Reason string
+
+// The reasons. Protocols use those of the first two groups.
+const (
+	// The answer is not what it must be.
+	Malformed           Reason = "malformed"
+	TooLarge            Reason = "too-large"
+	TooDeep             Reason = "too-deep"
+	Encrypted           Reason = "encrypted-assertion"
+	SignatureMissing    Reason = "signature-missing"
+	SignatureInvalid    Reason = "signature-invalid"
+	SignatureAmbiguous  Reason = "signature-ambiguous"
+	WrongAlgorithm      Reason = "wrong-algorithm"
+	WrongKey            Reason = "wrong-key"
+	WrongIssuer         Reason = "wrong-issuer"
+	WrongAudience       Reason = "wrong-audience"
+	WrongNonce          Reason = "wrong-nonce"
+	WrongRecipient      Reason = "wrong-recipient"
+	WrongDestination    Reason = "wrong-destination"
+	WrongRequest        Reason = "wrong-request"
+	Expired             Reason = "expired"
+	NotYetValid         Reason = "not-yet-valid"
+	ConditionsMissing   Reason = "conditions-missing"
+	ConfirmationMissing Reason = "confirmation-missing"
+	SubjectUnusable     Reason = "subject-unusable"
+	CodeRejected        Reason = "code-rejected"
+
+	// The identity provider says no, or nothing.
+	ProviderRefused     Reason = "provider-refused"
+	ProviderUnreachable Reason = "provider-unreachable"
+	ProviderUnusable    Reason = "provider-unusable"
+
+	// The step is not one of ours any more, or not this browser's.
+	unsolicited       Reason = "unsolicited"
+	replayed          Reason = "replayed"
+	stepExpired       Reason = "step-expired"
+	otherBrowser      Reason = "other-browser"
+	otherConnection   Reason = "other-connection"
+	connectionUnknown Reason = "connection-unknown"
+	tenantSuspended   Reason = "tenant-suspended"
+)
+
+// Refusal is the error of an answer that is not accepted. Message tells the
+// admin who reads the journal what was wrong; it holds no token and nothing
+// that an attacker could write at length.
+type Refusal struct {
+	Reason  Reason
+	Message string
+	cause   error
+}
+
+// Refuse makes a [Refusal].
+func Refuse(reason Reason, format string, args ...any) *Refusal {
+	return &Refusal{Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// Because returns the refusal with a cause for the operator's log.
+func (f *Refusal) Because(err error) *Refusal {
+	f.cause = err
+	return f
+}
+
+// Error gives the reason, the message and the cause.
+func (f *Refusal) Error() string {
+	s := string(f.Reason) + ": " + f.Message
+	if f.cause != nil {
+		s += ": " + f.cause.Error()
+	}
+	return s
+}
+
+// Unwrap gives the cause.
+func (f *Refusal) Unwrap() error { return f.cause }
+
+// lead is what the person reads: what happened, and what to do.
+func (r Reason) lead() string {
+	switch r {
+	case ProviderRefused:
+		return "Your organisation's sign-in service did not let you in. Try again, or ask your administrator for access."
+	case ProviderUnreachable:
+		return "Your organisation's sign-in service cannot be reached right now. Wait a moment and try again."
+	case ProviderUnusable:
+		return "The connection to your organisation's sign-in service is not set up correctly. Tell your administrator the event number below."
+	case unsolicited:
+		return "This sign-in was not begun here. Signing in always starts from this site: use the button below."
+	case replayed:
+		return "This sign-in was used already, perhaps by going back or reloading. Begin again."
+	case stepExpired:
+		return "This sign-in took too long. Begin again."
+	case otherBrowser:
+		return "This sign-in was begun in another browser, or cookies are switched off. Allow cookies for this site and begin again here."
+	case connectionUnknown:
+		return "This way of signing in does not exist here, or is switched off. Choose another."
+	case tenantSuspended:
+		return "Access for your organisation is suspended. Ask your administrator."
+	case SubjectUnusable:
+		return "Your organisation's sign-in service did not say clearly who you are. Tell your administrator the event number below."
+	}
+	return "The answer of your organisation's sign-in service could not be trusted, so you were not signed in. Try again; if it goes on, tell your administrator the event number below."
+}
+
+// refusalOf turns any failure of a sign-in into a refusal and the sentence for
+// the person; ok is false for failures of ours, which are not the sign-in's
+// fault and are answered as such (P7).
+func refusalOf(err error) (f *Refusal, lead string, ok bool) {
+	if f, ok := errors.AsType[*Refusal](err); ok {
+		return f, f.Reason.lead(), true
+	}
+	ft := fault.As(err)
+	switch ft.Kind {
+	case fault.Denied, fault.Conflict, fault.Invalid, fault.NotFound:
+		return &Refusal{Reason: Reason(ft.Code), Message: ft.Detail, cause: err}, ft.Detail, true
+	}
+	return nil, "", false
+}
+
+// refuse journals a refused sign-in and then shows it as a page. It returns an
+// error where nothing was shown.
+func (s *Service) refuse(w http.ResponseWriter, r *http.Request, c tenants.Connection, err error) error {
+	refusal, lead, ok := refusalOf(err)
+	if !ok {
+		return err
+	}
+	req := httpkit.RequestFrom(r.Context())
+	e := s.event(r, audit.SignInRefused, audit.Refused, c)
+	e.Reason, e.Message = string(refusal.Reason), refusal.Message
+	receipt, err := s.refusals.Record(r.Context(), e)
+	if err != nil {
+		return journalDown(err)
+	}
+	s.log.InfoContext(r.Context(), "sign-in refused", "request_id", req.ID, "tenant", req.TenantName,
+		"connection", c.Name, "reason", refusal.Reason, "error", refusal)
+
+	status := http.StatusForbidden
+	if refusal.Reason == ProviderUnreachable {
+		status = http.StatusBadGateway
+	}
+	s.page(w, r, httpkit.Page{
+		Status: status, Title: "You are not signed in", Lead: lead,
+		Links: []httpkit.Link{{Text: "Sign in again", Href: pathLogin}},
+		Facts: []httpkit.Fact{{Name: "Event", Value: string(receipt.Event())}, {Name: "Request", Value: string(req.ID)}},
+	})
+	return nil
+}
+
+// event begins an event of this request about a connection.
+func (s *Service) event(r *http.Request, t audit.Type, o audit.Outcome, c tenants.Connection) audit.Event {
+	e := causeOf(r, audit.Actor{Kind: identity.KindAnonymous}).Event(tenantOf(r), t, o)
+	e.Connection = c.ID
+	if c.ID != "" {
+		e.Target = audit.Target{Kind: "connection", ID: string(c.ID), Name: c.Name}
+	}
+	e.Method, e.Host, e.Path = r.Method, r.Host, r.URL.Path
+	return e
+}
+
+// causeOf says who is behind a change that this request brings about.
+func causeOf(r *http.Request, actor audit.Actor) audit.Cause {
+	req := httpkit.RequestFrom(r.Context())
+	return audit.Cause{Actor: actor, RequestID: req.ID, IP: req.ClientIP, UserAgent: userAgent(r)}
+}
+
+// userAgent is the client's own description, cut to what is worth keeping.
+func userAgent(r *http.Request) string {
+	const longest = 512
+	ua := r.UserAgent()
+	return ua[:min(len(ua), longest)]
+}
+
+func tenantOf(r *http.Request) identity.TenantID {
+	return httpkit.RequestFrom(r.Context()).Tenant
+}
+
+func journalDown(err error) error {
+	return fault.Wrap(err, fault.Unavailable, "journal-unavailable", "Signing in is not possible right now. Try again in a moment.")
+}

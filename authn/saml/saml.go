@@ -1,0 +1,155 @@
+package saml
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	crewjam "github.com/crewjam/saml"
+
+	"gatehouse/authn"
+	"gatehouse/identity"
+	"gatehouse/internal/httpkit"
+	"gatehouse/tenants"
+)
+
+// metadataLife is how long our own metadata says it holds. Some providers stop
+// accepting requests when it has run out, so it is long.
+const metadataLife = 365 * 24 * time.Hour
+
+// Protocol is SAML 2.0. It implements [authn.Protocol] and
+// [authn.MetadataPublisher].
+type Protocol struct {
+	providers *providers
+	now       func() time.Time
+}
+
+// New makes the protocol. client fetches metadata and must be the guarded one;
+// a nil now means [time.Now].
+func New(client *http.Client, now func() time.Time) *Protocol {
+	if now == nil {
+		now = time.Now
+	}
+	return &Protocol{providers: newProviders(client, now), now: now}
+}
+
+// private is what Finish must know of the request that it gets the answer to.
+type private struct {
+	RequestID string `json:"request_id"`
+}
+
+// Start makes an authentication request for the redirect binding (SAML
+// bindings §3.4).
+func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step) (redirect string, state []byte, err error) {
+	idp, err := p.providers.of(ctx, s.Tenant, c)
+	if err != nil {
+		return "", nil, err
+	}
+	sp, err := serviceProvider(s.Endpoints, idp)
+	if err != nil {
+		return "", nil, err
+	}
+	at := sp.GetSSOBindingLocation(crewjam.HTTPRedirectBinding)
+	if u, err := url.Parse(at); err != nil || u.Host == "" || (u.Scheme != "https" && !httpkit.PlainLoopback(u.Scheme, u.Hostname())) {
+		return "", nil, authn.Refuse(authn.ProviderUnusable, "The identity provider's metadata names no address for sign-in by redirect over TLS.")
+	}
+	request, err := sp.MakeAuthenticationRequest(at, crewjam.HTTPRedirectBinding, crewjam.HTTPPostBinding)
+	if err != nil {
+		return "", nil, fmt.Errorf("saml: make request: %w", err)
+	}
+	request.NameIDPolicy.Format = nil // the provider's own choice; some choke on an unknown wish
+	target, err := request.Redirect(s.Token, sp)
+	if err != nil {
+		return "", nil, fmt.Errorf("saml: make redirect: %w", err)
+	}
+	state, err = json.Marshal(private{RequestID: request.ID})
+	if err != nil {
+		return "", nil, fmt.Errorf("saml: keep request: %w", err)
+	}
+	return target.String(), state, nil
+}
+
+// Token is the RelayState that the answer brings back (SAML bindings §3.5.3).
+func (p *Protocol) Token(r *http.Request) string {
+	if v := r.PostForm["RelayState"]; len(v) == 1 {
+		return v[0]
+	}
+	return ""
+}
+
+// Finish verifies the response.
+func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Step, state []byte, r *http.Request) (authn.Assertion, error) {
+	var asked private
+	if err := json.Unmarshal(state, &asked); err != nil {
+		return authn.Assertion{}, fmt.Errorf("saml: read what was asked: %w", err)
+	}
+	raw, err := decode(r.PostForm["SAMLResponse"])
+	if err != nil {
+		return authn.Assertion{}, err
+	}
+	idp, err := p.providers.of(ctx, s.Tenant, c)
+	if err != nil {
+		return authn.Assertion{}, err
+	}
+	v := verification{idp: idp, endpoints: s.Endpoints, requestID: asked.RequestID, now: p.now()}
+	assertion, err := v.verify(raw)
+	if err != nil {
+		return authn.Assertion{}, err
+	}
+	return v.person(assertion, c)
+}
+
+// decode takes the response out of its form field.
+func decode(fields []string) ([]byte, error) {
+	if len(fields) != 1 || fields[0] == "" {
+		return nil, authn.Refuse(authn.Malformed, "The answer does not hold exactly one response.")
+	}
+	if base64.StdEncoding.DecodedLen(len(fields[0])) > maxDocument+maxDocument/16 { // line breaks are allowed for
+		return nil, authn.Refuse(authn.TooLarge, "The message is larger than %d bytes.", maxDocument)
+	}
+	raw, err := base64.StdEncoding.DecodeString(fields[0])
+	if err != nil {
+		return nil, authn.Refuse(authn.Malformed, "The response is not base64.").Because(err)
+	}
+	return raw, nil
+}
+
+// SignOut says that there is nowhere to go: single logout is not spoken yet.
+func (p *Protocol) SignOut(context.Context, identity.TenantID, tenants.Connection, string, string) (string, error) {
+	return "", nil
+}
+
+// Metadata describes this side of a connection (SAML metadata §2.4.4).
+func (p *Protocol) Metadata(_ tenants.Connection, e authn.Endpoints) (document []byte, mediaType string, err error) {
+	sp, err := serviceProvider(e, &provider{})
+	if err != nil {
+		return nil, "", err
+	}
+	sp.MetadataValidDuration = metadataLife
+	d := sp.Metadata()
+	role := &d.SPSSODescriptors[0]
+	role.NameIDFormats = []crewjam.NameIDFormat{crewjam.PersistentNameIDFormat, crewjam.EmailAddressNameIDFormat, crewjam.UnspecifiedNameIDFormat}
+	// The library also offers the artifact binding, which is not spoken here.
+	role.AssertionConsumerServices = []crewjam.IndexedEndpoint{{Binding: crewjam.HTTPPostBinding, Location: e.Callback, Index: 1}}
+	document, err = xml.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return nil, "", fmt.Errorf("saml: write metadata: %w", err)
+	}
+	return append([]byte(xml.Header), document...), "application/samlmetadata+xml", nil
+}
+
+// serviceProvider is this side of a connection, as the library wants it.
+func serviceProvider(e authn.Endpoints, idp *provider) (*crewjam.ServiceProvider, error) {
+	acs, err := url.Parse(e.Callback)
+	metadata, err2 := url.Parse(e.Metadata)
+	if err := cmp.Or(err, err2); err != nil {
+		return nil, fmt.Errorf("saml: our own address: %w", err)
+	}
+	return &crewjam.ServiceProvider{EntityID: e.Metadata, MetadataURL: *metadata, AcsURL: *acs, IDPMetadata: idp.metadata}, nil
+}

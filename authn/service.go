@@ -1,0 +1,192 @@
+package authn
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"net/http"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"gatehouse/audit"
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/httpkit"
+	"gatehouse/internal/store"
+	"gatehouse/sessions"
+	"gatehouse/tenants"
+)
+
+// Our addresses on a tenant's host.
+const (
+	pathLogin   = "/.gatehouse/login"
+	pathLogout  = "/.gatehouse/logout"
+	pathDevices = "/.gatehouse/devices"
+	pathOIDC    = "/.gatehouse/oidc/"
+	pathSAML    = "/.gatehouse/saml/"
+)
+
+// How often one client network may begin a sign-in: an office behind one
+// address fits, a flood does not.
+const (
+	defaultStartsPerSecond = 20
+	defaultStartBurst      = 200
+)
+
+// Stores gives the handle on one tenant's data.
+type Stores interface {
+	Tenant(id identity.TenantID) store.Tenant
+}
+
+// Keys seals what must be readable again.
+type Keys interface {
+	Seal(ctx context.Context, tenant identity.TenantID, purpose string, plaintext []byte) ([]byte, error)
+	Open(ctx context.Context, tenant identity.TenantID, purpose string, sealed []byte) ([]byte, error)
+}
+
+// Refusals journals what strangers cause, which no session or token stands
+// behind: floods of the same are counted instead of written one by one.
+type Refusals interface {
+	Record(ctx context.Context, e audit.Event) (audit.Receipt, error)
+}
+
+// Tenants answers how a tenant's people sign in.
+type Tenants interface {
+	ByID(id identity.TenantID) (*tenants.Tenant, bool)
+	Connections(ctx context.Context, tenant identity.TenantID) ([]tenants.Connection, error)
+	Connection(ctx context.Context, tenant identity.TenantID, name string) (tenants.Connection, error)
+	ConnectionByID(ctx context.Context, tenant identity.TenantID, id identity.ConnectionID) (tenants.Connection, error)
+}
+
+// Directory finds or makes the person that an assertion is about.
+type Directory interface {
+	SignIn(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s directory.SignIn) (u directory.User, created bool, err error)
+	Person(ctx context.Context, tenant identity.TenantID, id identity.UserID) (identity.Person, error)
+}
+
+// Sessions begins, finds and ends sessions.
+type Sessions interface {
+	Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s sessions.NewSession) (sessions.Created, error)
+	Find(ctx context.Context, tenant identity.TenantID, token string) (*sessions.Live, error)
+	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s sessions.Selector, reason string) (sessions.Revocation, error)
+	LogoutHint(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (string, error)
+}
+
+// Devices tells what a person is signed in with.
+type Devices interface {
+	Device(ctx context.Context, tenant identity.TenantID, id identity.DeviceID) (sessions.Device, error)
+	List(ctx context.Context, tenant identity.TenantID, f sessions.Filter) (items []sessions.Session, next string, err error)
+	Devices(ctx context.Context, tenant identity.TenantID, f sessions.DeviceFilter) (items []sessions.Device, next string, err error)
+}
+
+// Tokens verifies API and SCIM tokens.
+type Tokens interface {
+	Verify(ctx context.Context, tenant identity.TenantID, secret string) (*identity.Principal, error)
+}
+
+// Roles gives a person made by a first sign-in the connection's default role.
+// A person who has the role already keeps it: that is no error.
+type Roles interface {
+	GrantDefault(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, role string) error
+}
+
+// Config names what signing in is built of. All parts are required, save
+// those that say otherwise.
+type Config struct {
+	Store     Stores
+	Keys      Keys
+	Refusals  Refusals
+	Tenants   Tenants
+	Directory Directory
+	Sessions  Sessions
+	Devices   Devices
+	Tokens    Tokens
+	Roles     Roles
+	Protocols map[tenants.ConnectionType]Protocol
+	Log       *slog.Logger
+	// StartsPerSecond and StartBurst limit how often one client network may
+	// begin a sign-in; 0 means the defaults.
+	StartsPerSecond float64
+	StartBurst      int
+	// Now is the clock; nil means [time.Now].
+	Now func() time.Time
+}
+
+// Service is signing in and out, for every tenant. It has no background work.
+type Service struct {
+	flows     *flows
+	starts    *limiter
+	refusals  Refusals
+	tenants   Tenants
+	directory Directory
+	sessions  Sessions
+	devices   Devices
+	tokens    Tokens
+	roles     Roles
+	protocols map[tenants.ConnectionType]Protocol
+	log       *slog.Logger
+	now       func() time.Time
+	handler   http.Handler
+}
+
+// New makes the service.
+func New(c Config) *Service {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.StartsPerSecond == 0 {
+		c.StartsPerSecond = defaultStartsPerSecond
+	}
+	if c.StartBurst == 0 {
+		c.StartBurst = defaultStartBurst
+	}
+	s := &Service{
+		flows:     &flows{stores: c.Store, keys: c.Keys, now: c.Now},
+		starts:    newLimiter(rate.Limit(c.StartsPerSecond), c.StartBurst),
+		refusals:  c.Refusals,
+		tenants:   c.Tenants,
+		directory: c.Directory,
+		sessions:  c.Sessions,
+		devices:   c.Devices,
+		tokens:    c.Tokens,
+		roles:     c.Roles,
+		protocols: maps.Clone(c.Protocols),
+		log:       c.Log,
+		now:       c.Now,
+	}
+	s.handler = s.routes()
+	return s
+}
+
+// Handler serves our addresses. Requests must have passed the gate
+// ([httpkit.WithRequest]).
+func (s *Service) Handler() http.Handler { return s.handler }
+
+// routes mounts every address. The pages take no cross-origin POST; the
+// assertion consumer service must, and proves its step instead.
+func (s *Service) routes() http.Handler {
+	sameOrigin := http.NewCrossOriginProtection()
+	sameOrigin.SetDenyHandler(httpkit.Handle(refuseCrossOrigin))
+
+	mux := http.NewServeMux()
+	mux.Handle("GET "+pathLogin, httpkit.Handle(s.login))
+	mux.Handle("GET "+pathLogout, httpkit.Handle(s.askToSignOut))
+	mux.Handle("POST "+pathLogout, sameOrigin.Handler(httpkit.Handle(s.signOut)))
+	mux.Handle("GET "+pathDevices, httpkit.Handle(s.showDevices))
+	mux.Handle("POST "+pathDevices, sameOrigin.Handler(httpkit.Handle(s.endDevices)))
+	mux.Handle("GET "+pathOIDC+"{connection}/callback", httpkit.Handle(s.answer(tenants.OIDC)))
+	mux.Handle("POST "+pathSAML+"{connection}/acs", httpkit.Handle(s.answer(tenants.SAML)))
+	mux.Handle("GET "+pathSAML+"{connection}/acs", httpkit.Handle(s.carryOn(tenants.SAML)))
+	mux.Handle("GET "+pathSAML+"{connection}/metadata", httpkit.Handle(s.metadata))
+	return mux
+}
+
+// endpointsOf gives our addresses of a connection, as the identity provider
+// knows them.
+func endpointsOf(origin string, c tenants.Connection) Endpoints {
+	if c.Type == tenants.SAML {
+		return Endpoints{Callback: origin + pathSAML + c.Name + "/acs", Metadata: origin + pathSAML + c.Name + "/metadata"}
+	}
+	return Endpoints{Callback: origin + pathOIDC + c.Name + "/callback"}
+}

@@ -1,0 +1,88 @@
+package token
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+	"time"
+	"unicode"
+
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+)
+
+// Scope is what a token is for; a token of one scope is worthless elsewhere.
+type Scope string
+
+const (
+	ScopeAPI  Scope = "api"
+	ScopeSCIM Scope = "scim"
+)
+
+// Prefix begins every token, so that scanners for leaked secrets know one when
+// they see it.
+const Prefix = "gh_"
+
+const (
+	secretLength = len(Prefix) + 43 // 32 random bytes in base64url
+	maxName      = 100
+	// MaxLife is the longest a token can be good for; none lasts for ever.
+	MaxLife = 366 * 24 * time.Hour
+)
+
+// Token is what is known of a token; its secret is not.
+type Token struct {
+	ID        identity.TokenID
+	Name      string
+	Scope     Scope
+	Role      string // the account-wide role, for ScopeAPI
+	CreatedBy string // the actor's id or name
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	// LastUsedAt is exact to within the write-behind interval; zero: never used.
+	LastUsedAt time.Time
+	RevokedAt  time.Time // zero while it is good
+}
+
+// Spec is what a new token is to be.
+type Spec struct {
+	Name    string
+	Scope   Scope
+	Role    string
+	Expires time.Time
+}
+
+func (s *Spec) check(now time.Time) error {
+	s.Name = strings.TrimSpace(s.Name)
+	switch {
+	case s.Name == "" || len(s.Name) > maxName || strings.ContainsFunc(s.Name, unicode.IsControl):
+		return invalid("A token needs a name of 1 to 100 characters.")
+	case s.Scope != ScopeAPI && s.Scope != ScopeSCIM:
+		return invalid("The scope of a token is api or scim.")
+	case s.Scope == ScopeAPI && s.Role == "":
+		return invalid("A token for the API needs a role.")
+	case s.Scope == ScopeSCIM && s.Role != "":
+		return invalid("A token for SCIM has no role: it reaches SCIM alone.")
+	case !s.Expires.After(now) || s.Expires.After(now.Add(MaxLife)):
+		return invalid("A token must end in the future, and within a year.")
+	}
+	return nil
+}
+
+func invalid(detail string) error { return fault.New(fault.Invalid, "bad-token-request", detail) }
+
+// digest is how a secret is kept: with 256 random bits there is nothing to
+// guess, so it needs no salt and no slow hash.
+type digest [sha256.Size]byte
+
+func newSecret() (string, digest) {
+	var raw [32]byte
+	_, _ = rand.Read(raw[:]) // never fails: crypto/rand aborts the program instead
+	secret := Prefix + base64.RawURLEncoding.EncodeToString(raw[:])
+	return secret, sha256.Sum256([]byte(secret))
+}
+
+func wellFormed(secret string) bool {
+	return len(secret) == secretLength && strings.HasPrefix(secret, Prefix)
+}
