@@ -8,7 +8,8 @@ import (
 
 // App is what stands behind the gate.
 type App struct {
-	Upstreams []string `yaml:"upstreams" required:"true" doc:"Base URLs of the app's instances (http://host:port), used in turn while they answer."`
+	Upstreams []string `yaml:"upstreams" required:"true" doc:"Base URLs of the app's instances (http://host:port or https://host:port), used in turn while they answer."`
+	Health    string   `yaml:"health" doc:"Path that is asked every two seconds whether an instance is well. Empty: an instance is well while it takes connections."`
 	Routes    []Route  `yaml:"routes" required:"true" doc:"What each path asks of its caller. The most specific pattern wins; a path without a route is refused."`
 	Headers   Headers  `yaml:"headers" doc:"Names of the identity headers towards the app."`
 }
@@ -44,6 +45,9 @@ func (a *App) check(c *checker) {
 	if len(a.Upstreams) == 0 {
 		c.add("app.upstreams", "there is no upstream", `add one, such as "http://127.0.0.1:8080"`)
 	}
+	if a.Health != "" && (!strings.HasPrefix(a.Health, "/") || strings.ContainsAny(a.Health, " \t\r\n#")) {
+		c.add("app.health", quote(a.Health)+" is not a path", "write a path such as /healthz")
+	}
 	if len(a.Routes) == 0 {
 		c.add("app.routes", "there is no route, so every request would be refused", "add one, such as { path: /**, access: signed_in }")
 	}
@@ -65,10 +69,10 @@ func checkUpstream(c *checker, key, upstream string) {
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "":
 		c.add(key, quote(upstream)+" is not the URL of an app", `write "http://host:port"`)
-	case u.Scheme != "http":
-		c.add(key, "upstreams are reached over http only, not "+quote(u.Scheme), `write "http://host:port", and keep the app on loopback or a private network`)
+	case u.Scheme != "http" && u.Scheme != "https":
+		c.add(key, "upstreams are reached over http or https, not "+quote(u.Scheme), `write "http://host:port"`)
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || (u.Path != "" && u.Path != "/"):
-		c.add(key, "an upstream is scheme, host and port alone", `write "http://`+u.Host+`"`)
+		c.add(key, "an upstream is scheme, host and port alone", "write "+quote(u.Scheme+"://"+u.Host))
 	}
 }
 

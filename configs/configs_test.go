@@ -107,7 +107,7 @@ func TestEmbeddedSampleShowsTheDefaults(t *testing.T) {
 	if minimal.Data != "/var/lib/gatehouse" {
 		t.Errorf("data folder %q does not follow the store", minimal.Data)
 	}
-	if minimal.Limits.HeaderBytes != 32<<10 || minimal.Limits.AnswerTimeout != time.Minute {
+	if minimal.Limits.HeaderBytes != 64<<10 || minimal.Limits.Requests != 20_000 || minimal.Limits.AnswerTimeout != time.Minute {
 		t.Errorf("limits %+v", minimal.Limits)
 	}
 	if want := netip.MustParsePrefix("10.20.0.0/16"); len(embedded.Egress.Allow) != 1 || embedded.Egress.Allow[0] != want {

@@ -165,6 +165,14 @@ func (d *decoder) text(value string, into reflect.Value) error {
 	case encoding.TextUnmarshaler:
 		return target.UnmarshalText([]byte(value))
 	}
+	if into.Kind() == reflect.Int {
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return &valueError{value, "a whole number"}
+		}
+		into.SetInt(int64(n))
+		return nil
+	}
 	into.SetString(value)
 	return nil
 }

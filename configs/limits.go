@@ -7,27 +7,36 @@ import (
 
 // Limits bound what one request may cost.
 type Limits struct {
-	HeaderBytes    Size          `yaml:"header_bytes" default:"32KiB" doc:"Largest request head."`
-	BodyBytes      Size          `yaml:"body_bytes" default:"0" doc:"Largest request body towards the app. 0: the app decides."`
-	HeaderTimeout  time.Duration `yaml:"header_timeout" default:"10s" doc:"How long a client may take to send a request's head."`
-	IdleTimeout    time.Duration `yaml:"idle_timeout" default:"2m" doc:"How long an idle client connection is kept."`
-	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"3s" doc:"How long connecting to an upstream may take."`
-	AnswerTimeout  time.Duration `yaml:"answer_timeout" default:"60s" doc:"How long an upstream may take until it begins to answer."`
-	DrainTimeout   time.Duration `yaml:"drain_timeout" default:"30s" doc:"How long requests in flight may go on after SIGTERM."`
+	HeaderBytes       Size          `yaml:"header_bytes" default:"64KiB" doc:"Largest request head."`
+	BodyBytes         Size          `yaml:"body_bytes" default:"1GiB" doc:"Largest request body towards the app. 0: the app decides."`
+	Requests          int           `yaml:"requests" default:"20000" doc:"Requests at once, long-lived streams included."`
+	RequestsPerClient int           `yaml:"requests_per_client" default:"1000" doc:"Requests at once from one address."`
+	HeaderTimeout     time.Duration `yaml:"header_timeout" default:"10s" doc:"How long a client may take to send a request's head."`
+	StallTimeout      time.Duration `yaml:"stall_timeout" default:"60s" doc:"How long a body or an answer may stand still."`
+	IdleTimeout       time.Duration `yaml:"idle_timeout" default:"2m" doc:"How long an idle client connection is kept."`
+	ConnectTimeout    time.Duration `yaml:"connect_timeout" default:"5s" doc:"How long connecting to an upstream may take."`
+	AnswerTimeout     time.Duration `yaml:"answer_timeout" default:"60s" doc:"How long an upstream may take until it begins to answer."`
+	DrainTimeout      time.Duration `yaml:"drain_timeout" default:"30s" doc:"How long requests in flight may go on after SIGTERM."`
 }
 
 func (l *Limits) check(c *checker) {
 	if l.HeaderBytes < 4<<10 || l.HeaderBytes > 1<<20 {
 		c.add("limits.header_bytes", "header_bytes must lie between 4KiB and 1MiB", "write a size such as 32KiB")
 	}
-	if l.BodyBytes < 0 {
-		c.add("limits.body_bytes", "body_bytes cannot be negative", "write a size such as 100MiB, or 0")
+	for _, n := range []struct {
+		key   string
+		value int
+	}{{"requests", l.Requests}, {"requests_per_client", l.RequestsPerClient}} {
+		if n.value < 1 || n.value > 1_000_000 {
+			c.add("limits."+n.key, n.key+" must lie between 1 and 1000000", "write a number such as 1000")
+		}
 	}
 	for _, t := range []struct {
 		key   string
 		value time.Duration
 	}{
-		{"header_timeout", l.HeaderTimeout}, {"idle_timeout", l.IdleTimeout}, {"connect_timeout", l.ConnectTimeout},
+		{"header_timeout", l.HeaderTimeout}, {"stall_timeout", l.StallTimeout},
+		{"idle_timeout", l.IdleTimeout}, {"connect_timeout", l.ConnectTimeout},
 		{"answer_timeout", l.AnswerTimeout}, {"drain_timeout", l.DrainTimeout},
 	} {
 		if t.value < 100*time.Millisecond || t.value > 24*time.Hour {

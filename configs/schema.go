@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -30,6 +31,8 @@ func schemaOf(t reflect.Type, field reflect.StructField) map[string]any {
 		schema = map[string]any{"type": []string{"string", "integer"}, "pattern": `^[0-9]+ ?(B|KiB|MiB|GiB)?$`, "minimum": 0}
 	case t == reflect.TypeFor[netip.Prefix]():
 		schema = map[string]any{"type": "string"}
+	case t.Kind() == reflect.Int:
+		schema = map[string]any{"type": "integer"}
 	case t.Kind() == reflect.Slice:
 		schema = map[string]any{"type": "array", "items": schemaOf(t.Elem(), reflect.StructField{})}
 	case t.Kind() == reflect.Struct:
@@ -42,6 +45,9 @@ func schemaOf(t reflect.Type, field reflect.StructField) map[string]any {
 	}
 	if standard := field.Tag.Get("default"); standard != "" {
 		schema["default"] = standard
+		if n, err := strconv.Atoi(standard); err == nil && t.Kind() == reflect.Int {
+			schema["default"] = n
+		}
 	}
 	if doc := field.Tag.Get("doc"); doc != "" {
 		schema["description"] = doc
