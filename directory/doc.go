@@ -3,5 +3,8 @@
 //
 // It exists so that a person has one life cycle wherever a change comes from:
 // a person who is deactivated or deleted has no live session left when the call
-// returns (promise P9). It must not know SCIM's wire format, roles, or HTTP.
+// returns (promise P9). Every change goes the same way: journal, then SQL, then
+// the end of sessions, in that order, one change of a tenant at a time.
+//
+// It must not know SCIM's wire format, roles, or HTTP.
 package directory

@@ -7,9 +7,10 @@ import (
 	"gatehouse/identity"
 )
 
-// Source says who made a record.
+// Source says who made a record, and so whose word on it counts.
 type Source string
 
+// The sources. What SCIM brought is SCIM's to say: sign-ins leave it alone.
 const (
 	SourceSCIM   Source = "scim"
 	SourceSignIn Source = "signin" // just in time, at the first sign-in
@@ -21,11 +22,14 @@ type User struct {
 	ID          identity.UserID
 	UserName    string // unique in the tenant, letter case ignored (RFC 7643 §4.1.1)
 	ExternalID  string // the provisioning client's own key (RFC 7643 §3.1)
-	Email       string
+	Email       string // canonical: lower case; may be empty
 	DisplayName string
 	Active      bool
 	Source      Source
-	// Attributes holds what SCIM knows beyond the columns (name, emails, the
+	// OtherEmails are further addresses, canonical, by which the person can be
+	// found; Email is always found as well.
+	OtherEmails []string
+	// Attributes holds what SCIM knows beyond the fields above (name, emails, the
 	// enterprise extension...) as the JSON object that SCIM answers with.
 	Attributes json.RawMessage
 	Groups     []identity.Group // read only: the groups the person is in
@@ -49,7 +53,7 @@ type Group struct {
 // Member is a person in a group.
 type Member struct {
 	User    identity.UserID
-	Display string
+	Display string // read only: the person's display name
 }
 
 // Team is the unit inside a tenant for which roles can be given.

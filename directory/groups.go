@@ -1,0 +1,309 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+const groupColumns = `id, display_name, external_id, source, version, created_at, updated_at`
+
+func scanGroup(row store.Row) (Group, error) {
+	var g Group
+	var created, updated int64
+	err := row.Scan(&g.ID, &g.DisplayName, &g.ExternalID, &g.Source, &g.Version, &created, &updated)
+	g.CreatedAt, g.UpdatedAt = store.Time(created), store.Time(updated)
+	return g, err
+}
+
+func errGroupNameTaken() error {
+	return fault.New(fault.Conflict, "uniqueness", "Another group has this name.")
+}
+
+func loadGroup(ctx context.Context, tx *store.Tx, id identity.GroupID, withMembers bool) (Group, error) {
+	g, err := store.One(ctx, tx, scanGroup, `SELECT `+groupColumns+` FROM groups WHERE id = $1`, id)
+	if errors.Is(err, store.ErrNoRows) {
+		return Group{}, fault.Wrap(err, fault.NotFound, "group-unknown", "There is no such group.")
+	}
+	if err == nil && withMembers {
+		g.Members, err = membersOf(ctx, tx, id)
+	}
+	return g, err
+}
+
+func membersOf(ctx context.Context, tx *store.Tx, id identity.GroupID) ([]Member, error) {
+	return store.All(ctx, tx, func(row store.Row) (m Member, err error) {
+		err = row.Scan(&m.User, &m.Display)
+		return m, err
+	}, `SELECT u.id, u.display_name FROM group_members m JOIN users u ON u.id = m.user_id
+		WHERE m.group_id = $1 ORDER BY u.id LIMIT `+strconv.Itoa(MaxMembers), id)
+}
+
+// Group reads one group; its members, sorted by id, only where asked for.
+func (s *Service) Group(ctx context.Context, tenant identity.TenantID, id identity.GroupID, withMembers bool) (g Group, err error) {
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		g, err = loadGroup(ctx, tx, id, withMembers)
+		return err
+	})
+	return g, err
+}
+
+// CreateGroup adds a group with its members; the id, version and times of g
+// are set here. A name that is taken is a Conflict fault ("uniqueness"), a
+// member that does not exist an Invalid one ("unknown-member").
+func (s *Service) CreateGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, g Group) (Group, error) {
+	key, err := g.canonicalise()
+	if err != nil {
+		return Group{}, err
+	}
+	unlock, err := s.changes.lock(ctx, tenant)
+	if err != nil {
+		return Group{}, err
+	}
+	defer unlock()
+	g.ID, g.Version, g.CreatedAt = identity.NewGroupID(), 1, now()
+	g.UpdatedAt = g.CreatedAt
+	added := memberIDs(g.Members)
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		if err := checkGroupNameFree(ctx, tx, key, ""); err != nil {
+			return err
+		}
+		return checkUsersExist(ctx, tx, added)
+	})
+	if err != nil {
+		return Group{}, err
+	}
+	err = s.change(ctx, tenant, []audit.Event{groupCreated(cause, tenant, &g, len(added))}, func(tx *store.Tx) error {
+		if err := insertGroup(ctx, tx, &g, key); err != nil {
+			return err
+		}
+		if err := addMembers(ctx, tx, g.ID, added); err != nil {
+			return err
+		}
+		g.Members, err = membersOf(ctx, tx, g.ID)
+		return err
+	})
+	if err != nil {
+		return Group{}, err
+	}
+	return g, nil
+}
+
+func groupCreated(cause audit.Cause, tenant identity.TenantID, g *Group, members int) audit.Event {
+	e := cause.Event(tenant, audit.GroupCreated, audit.Success)
+	e.Target = audit.Target{Kind: "group", ID: string(g.ID), Name: g.DisplayName}
+	e.Details = map[string]string{"source": string(g.Source), "members": strconv.Itoa(members)}
+	return e
+}
+
+func checkGroupNameFree(ctx context.Context, tx *store.Tx, key string, except identity.GroupID) error {
+	taken, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM groups WHERE name_key = $1 AND id <> $2`, key, except)
+	if err == nil && taken > 0 {
+		return errGroupNameTaken()
+	}
+	return err
+}
+
+func checkUsersExist(ctx context.Context, tx *store.Tx, ids []identity.UserID) error {
+	for _, id := range ids {
+		n, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM users WHERE id = $1`, id)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return invalid("unknown-member", "There is no person with the id %.64q.", id)
+		}
+	}
+	return nil
+}
+
+func insertGroup(ctx context.Context, tx *store.Tx, g *Group, key string) error {
+	n, err := tx.Exec(ctx, `INSERT INTO groups (id, display_name, name_key, external_id, source, version, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (name_key) DO NOTHING`,
+		g.ID, g.DisplayName, key, g.ExternalID, g.Source, g.Version, store.Millis(g.CreatedAt))
+	if err == nil && n == 0 {
+		return errGroupNameTaken()
+	}
+	return err
+}
+
+// addMembers passes over a person who was deleted since the check: whoever
+// deletes a person takes them out of every group, before or after.
+func addMembers(ctx context.Context, tx *store.Tx, group identity.GroupID, users []identity.UserID) error {
+	for _, user := range users {
+		if _, err := tx.Exec(ctx, `INSERT INTO group_members (group_id, user_id) SELECT $1, id FROM users WHERE id = $2
+			ON CONFLICT (group_id, user_id) DO NOTHING`, group, user); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func removeMembers(ctx context.Context, tx *store.Tx, group identity.GroupID, users []identity.UserID) error {
+	for _, user := range users {
+		if _, err := tx.Exec(ctx, `DELETE FROM group_members WHERE group_id = $1 AND user_id = $2`, group, user); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// UpdateGroup lets edit change a copy of the group, members included, and
+// stores the result, all or nothing; an error of edit is returned as it is.
+// ifVersion, unless 0, must be the present version (fault Precondition). What
+// edit does to ID, Version and the times is ignored.
+func (s *Service) UpdateGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64, edit func(*Group) error) (Group, error) {
+	unlock, err := s.changes.lock(ctx, tenant)
+	if err != nil {
+		return Group{}, err
+	}
+	defer unlock()
+	before, err := s.Group(ctx, tenant, id, true)
+	if err != nil {
+		return Group{}, err
+	}
+	if ifVersion != 0 && ifVersion != before.Version {
+		return Group{}, errVersion()
+	}
+	after := before
+	after.Members = slices.Clone(before.Members)
+	if err := edit(&after); err != nil {
+		return Group{}, err
+	}
+	key, err := after.canonicalise()
+	if err != nil {
+		return Group{}, err
+	}
+	after.ID, after.CreatedAt = before.ID, before.CreatedAt
+	added, removed := memberDiff(before.Members, after.Members)
+	changed := changedGroupFields(&before, &after, len(added)+len(removed) > 0)
+	if len(changed) == 0 {
+		return before, nil
+	}
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		if err := checkGroupNameFree(ctx, tx, key, id); err != nil {
+			return err
+		}
+		return checkUsersExist(ctx, tx, added)
+	})
+	if err != nil {
+		return Group{}, err
+	}
+	e := cause.Event(tenant, audit.GroupChanged, audit.Success)
+	e.Target = audit.Target{Kind: "group", ID: string(id), Name: after.DisplayName}
+	e.Details = map[string]string{"changed": strings.Join(changed, ","),
+		"added": strconv.Itoa(len(added)), "removed": strconv.Itoa(len(removed))}
+	after.Version, after.UpdatedAt = before.Version+1, now()
+	err = s.change(ctx, tenant, []audit.Event{e}, func(tx *store.Tx) error {
+		n, err := tx.Exec(ctx, `UPDATE groups SET display_name = $1, name_key = $2, external_id = $3, source = $4, version = $5, updated_at = $6
+			WHERE id = $7 AND version = $8`,
+			after.DisplayName, key, after.ExternalID, after.Source, after.Version, store.Millis(after.UpdatedAt), id, before.Version)
+		if err == nil && n == 0 {
+			return errVersion()
+		}
+		if err != nil {
+			return err
+		}
+		if err := removeMembers(ctx, tx, id, removed); err != nil {
+			return err
+		}
+		if err := addMembers(ctx, tx, id, added); err != nil {
+			return err
+		}
+		after.Members, err = membersOf(ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return Group{}, err
+	}
+	return after, nil
+}
+
+func changedGroupFields(a, b *Group, members bool) []string {
+	var names []string
+	if a.DisplayName != b.DisplayName {
+		names = append(names, "display_name")
+	}
+	if a.ExternalID != b.ExternalID {
+		names = append(names, "external_id")
+	}
+	if a.Source != b.Source {
+		names = append(names, "source")
+	}
+	if members {
+		names = append(names, "members")
+	}
+	return names
+}
+
+func memberIDs(members []Member) []identity.UserID {
+	ids := make([]identity.UserID, 0, len(members))
+	for _, m := range members {
+		ids = append(ids, m.User)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+func memberDiff(before, after []Member) (added, removed []identity.UserID) {
+	was, is := memberIDs(before), memberIDs(after)
+	for _, id := range is {
+		if _, found := slices.BinarySearch(was, id); !found {
+			added = append(added, id)
+		}
+	}
+	for _, id := range was {
+		if _, found := slices.BinarySearch(is, id); !found {
+			removed = append(removed, id)
+		}
+	}
+	return added, removed
+}
+
+// AddMembers puts people into a group; who is in it already stays.
+func (s *Service) AddMembers(ctx context.Context, cause audit.Cause, tenant identity.TenantID, group identity.GroupID, users []identity.UserID) error {
+	_, err := s.UpdateGroup(ctx, cause, tenant, group, 0, func(g *Group) error {
+		for _, id := range users {
+			g.Members = append(g.Members, Member{User: id})
+		}
+		slices.SortFunc(g.Members, func(a, b Member) int { return strings.Compare(string(a.User), string(b.User)) })
+		g.Members = slices.CompactFunc(g.Members, func(a, b Member) bool { return a.User == b.User })
+		return nil
+	})
+	return err
+}
+
+// RemoveMembers takes people out of a group; who is not in it is passed over.
+func (s *Service) RemoveMembers(ctx context.Context, cause audit.Cause, tenant identity.TenantID, group identity.GroupID, users []identity.UserID) error {
+	_, err := s.UpdateGroup(ctx, cause, tenant, group, 0, func(g *Group) error {
+		g.Members = slices.DeleteFunc(g.Members, func(m Member) bool { return slices.Contains(users, m.User) })
+		return nil
+	})
+	return err
+}
+
+// DeleteGroup removes a group; its members stay in the directory.
+func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID) error {
+	unlock, err := s.changes.lock(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	g, err := s.Group(ctx, tenant, id, false)
+	if err != nil {
+		return err
+	}
+	e := cause.Event(tenant, audit.GroupDeleted, audit.Success)
+	e.Target = audit.Target{Kind: "group", ID: string(id), Name: g.DisplayName}
+	return s.change(ctx, tenant, []audit.Event{e}, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `DELETE FROM groups WHERE id = $1`, id)
+		return err
+	})
+}

@@ -1,0 +1,102 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/store"
+)
+
+// Stores hands out the handle on a tenant's data.
+type Stores interface {
+	Tenant(id identity.TenantID) store.Tenant
+}
+
+// SessionEnder ends every session of a person and returns once nothing of
+// theirs is served any more (promise P2); a person without sessions is no
+// error.
+type SessionEnder interface {
+	EndUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, reason string) (int, error)
+}
+
+// Config is what the directory works with; all of it is required.
+type Config struct {
+	Store    Stores
+	Journal  audit.Recorder
+	Sessions SessionEnder
+}
+
+// Service is the directory of every tenant. It is safe for concurrent use and
+// has nothing to close.
+type Service struct {
+	store    Stores
+	journal  audit.Recorder
+	sessions SessionEnder
+
+	versions versions
+	people   personCache
+	changes  stripedLock
+}
+
+// New makes the directory.
+func New(c Config) *Service {
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, changes: newStripedLock()}
+}
+
+// Version is a number that changes whenever anything in the tenant's directory
+// does. What was read after asking for it holds as long as it stays the same.
+func (s *Service) Version(tenant identity.TenantID) uint64 { return s.versions.of(tenant) }
+
+// Forget drops what is remembered of a tenant that was deleted.
+func (s *Service) Forget(tenant identity.TenantID) {
+	s.versions.drop(tenant)
+	s.people.drop(tenant)
+}
+
+// change is the one way of every change: the record first (promise P1), then
+// SQL, then a new version. The caller holds the tenant's change lock. A change
+// that was announced and then failed is said to have failed by a second record.
+func (s *Service) change(ctx context.Context, tenant identity.TenantID, events []audit.Event, write func(*store.Tx) error) error {
+	for _, e := range events {
+		if _, err := s.journal.Commit(ctx, e); err != nil {
+			return fmt.Errorf("directory: journal %s: %w", e.Type, err)
+		}
+	}
+	err := s.store.Tenant(tenant).Write(ctx, write)
+	// A commit whose outcome is unknown may have taken effect, so the version
+	// moves on either way.
+	s.versions.bump(tenant)
+	if err == nil {
+		return nil
+	}
+	s.recordFailure(ctx, events)
+	return fmt.Errorf("directory: write: %w", err)
+}
+
+func (s *Service) recordFailure(ctx context.Context, events []audit.Event) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	for _, e := range events {
+		e.Outcome, e.Reason = audit.Failed, "store-failed"
+		e.Message = "The change was announced by an earlier record of this request, but could not be stored."
+		if _, err := s.journal.Commit(ctx, e); err != nil {
+			return // the caller already reports the failure that matters
+		}
+	}
+}
+
+// endSessions keeps promise P9. It goes on when the caller is gone, because
+// the change that asks for it is already in effect.
+func (s *Service) endSessions(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, reason string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	if _, err := s.sessions.EndUser(ctx, cause, tenant, user, reason); err != nil {
+		return fmt.Errorf("directory: end sessions of %s: %w", user, err)
+	}
+	return nil
+}
+
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

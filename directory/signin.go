@@ -1,0 +1,393 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+// maxSubject bounds an identity provider's name for a person: 255 octets in
+// OpenID Connect Core §2, 256 characters in SAML 2.0 Core §8.3.7.
+const maxSubject = 1024
+
+// maxSignInGroups bounds the groups that one sign-in can bring.
+const maxSignInGroups = 256
+
+// SignIn is what an identity provider has proved of a person, and what the
+// connection allows to be made of it.
+type SignIn struct {
+	Connection identity.ConnectionID
+	// Subject is the provider's own, stable name for the person (OIDC sub, SAML
+	// NameID). With Connection it is the identity key; the email never is.
+	Subject       string
+	Email         string
+	EmailVerified bool
+	Name          string
+	// Groups are the names that the provider says the person is in: nil if it
+	// says nothing of groups, empty if it says "none".
+	Groups []string
+	// Link lets a first sign-in take over the person who was provisioned under
+	// the verified email; CreateMissing lets it make a new one.
+	Link          bool
+	CreateMissing bool
+}
+
+// SignIn finds the person who signs in, links or makes one where the
+// connection allows it, and brings email, name and groups up to date. created
+// tells of a new person. A person who may not come in is a Denied fault with
+// the code "person-inactive", "person-unknown", "account-exists" or
+// "identity-invalid"; the caller journals the refusal.
+//
+// What SCIM provisioned is SCIM's to say: a sign-in changes neither the email
+// and name of such a person nor the members of such a group.
+func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity.TenantID, in SignIn) (u User, created bool, err error) {
+	if in.Connection == "" || in.Subject == "" || len(in.Subject) > maxSubject {
+		return User{}, false, fault.New(fault.Denied, "identity-invalid", "The identity provider did not say who you are in a form that can be used.")
+	}
+	in.normalise()
+	unlock, err := s.changes.lock(ctx, tenant)
+	if err != nil {
+		return User{}, false, err
+	}
+	defer unlock()
+	plan, err := s.planSignIn(ctx, cause, tenant, &in)
+	if err != nil {
+		return User{}, false, err
+	}
+	if len(plan.events) == 0 { // nobody but us needs to know when an identity was last seen
+		err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return touchIdentity(ctx, tx, &in, plan.user.ID) })
+		return plan.user, false, err
+	}
+	err = s.change(ctx, tenant, plan.events, func(tx *store.Tx) error {
+		if err := plan.apply(ctx, tx, &in); err != nil {
+			return err
+		}
+		plan.user.Groups, err = groupsOf(ctx, tx, plan.user.ID)
+		return err
+	})
+	if err != nil {
+		return User{}, false, err
+	}
+	return plan.user, plan.create, nil
+}
+
+// normalise keeps what is usable of the optional parts: an odd email or name
+// from the provider must not keep anybody out.
+func (in *SignIn) normalise() {
+	email, err := CanonicalEmail(in.Email)
+	if err != nil {
+		email, in.EmailVerified = "", false
+	}
+	in.Email = email
+	if in.Name, err = cleanText("The name", in.Name, maxName); err != nil {
+		in.Name = ""
+	}
+}
+
+// signInPlan is what a sign-in will change, made before anything is.
+type signInPlan struct {
+	user   User
+	key    string // of the user name
+	was    uint64 // version of the stored person
+	create bool
+	update bool
+	groups groupPlan
+	events []audit.Event
+}
+
+func (s *Service) planSignIn(ctx context.Context, cause audit.Cause, tenant identity.TenantID, in *SignIn) (*signInPlan, error) {
+	p := new(signInPlan)
+	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		linked, err := store.One(ctx, tx, store.Scalar[identity.UserID],
+			`SELECT user_id FROM identities WHERE connection_id = $1 AND subject = $2`, in.Connection, in.Subject)
+		switch {
+		case err == nil:
+			err = p.known(ctx, tx, cause, tenant, in, linked)
+		case errors.Is(err, store.ErrNoRows):
+			err = p.first(ctx, tx, cause, tenant, in)
+		}
+		if err != nil {
+			return err
+		}
+		return p.syncGroups(ctx, tx, cause, tenant, in)
+	})
+	return p, err
+}
+
+// known plans the sign-in of an identity that is linked already.
+func (p *signInPlan) known(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, in *SignIn, id identity.UserID) (err error) {
+	if p.user, err = loadUser(ctx, tx, id); err != nil {
+		return err
+	}
+	if !p.user.Active {
+		return errInactive()
+	}
+	before := p.user
+	if p.user.Source == SourceSCIM {
+		return nil
+	}
+	if in.Name != "" {
+		p.user.DisplayName = in.Name
+	}
+	// An unverified address never replaces one: whoever may edit their own
+	// profile at the provider could take somebody else's.
+	if in.Email != "" && (in.EmailVerified || p.user.Email == "") {
+		p.user.Email = in.Email
+	}
+	if before.UserName == before.Email && p.user.Email != before.Email {
+		switch err := checkUserNameFree(ctx, tx, p.user.Email, id); {
+		case err == nil:
+			p.user.UserName = p.user.Email
+		case !fault.Is(err, fault.Conflict): // taken: the old name stays good for signing in
+			return err
+		}
+	}
+	if p.key, err = p.user.canonicalise(); err != nil {
+		return err
+	}
+	changed := changedFields(&before, &p.user)
+	if len(changed) == 0 {
+		return nil
+	}
+	p.update, p.was = true, before.Version
+	p.user.Version, p.user.UpdatedAt = before.Version+1, now()
+	p.events = append(p.events, withConnection(userChanged(cause, tenant, &before, &p.user, changed), in))
+	return nil
+}
+
+// first plans the first sign-in of an identity.
+func (p *signInPlan) first(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, in *SignIn) error {
+	if in.Link && in.EmailVerified {
+		linked, err := p.link(ctx, tx, cause, tenant, in)
+		if linked || err != nil {
+			return err
+		}
+	}
+	if !in.CreateMissing {
+		return fault.New(fault.Denied, "person-unknown", "You are not known here yet. Ask your admin to add you.")
+	}
+	p.user = User{UserName: in.Email, Email: in.Email, DisplayName: in.Name, Active: true, Source: SourceSignIn}
+	if p.user.UserName == "" {
+		p.user.UserName = in.Subject
+	}
+	key, err := p.user.canonicalise()
+	if err != nil {
+		return fault.Wrap(err, fault.Denied, "identity-invalid", "The identity provider sent neither a usable email address nor a usable name for you.")
+	}
+	if err := checkUserNameFree(ctx, tx, key, ""); err != nil {
+		if fault.Is(err, fault.Conflict) {
+			return fault.Wrap(err, fault.Denied, "account-exists",
+				"There is a person with your email address already, who signs in differently. Ask your admin to link this sign-in to that person, or to let this connection link people by their verified email.")
+		}
+		return err
+	}
+	p.user.ID, p.user.Version, p.user.CreatedAt = identity.NewUserID(), 1, now()
+	p.user.UpdatedAt = p.user.CreatedAt
+	p.create, p.key = true, key
+	p.events = append(p.events, withConnection(userCreated(cause, tenant, &p.user), in))
+	return nil
+}
+
+// link takes over the person who was provisioned under the verified email and
+// has no identity of this connection yet; linked is false if there is none.
+func (p *signInPlan) link(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, in *SignIn) (linked bool, err error) {
+	id, err := store.One(ctx, tx, store.Scalar[identity.UserID],
+		`SELECT id FROM users WHERE user_key = $1 AND source <> $2
+		 AND NOT EXISTS (SELECT 1 FROM identities WHERE user_id = users.id AND connection_id = $3)`,
+		in.Email, SourceSignIn, in.Connection)
+	if errors.Is(err, store.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if p.user, err = loadUser(ctx, tx, id); err != nil {
+		return false, err
+	}
+	if !p.user.Active {
+		return false, errInactive()
+	}
+	p.events = append(p.events, withConnection(identityLinked(cause, tenant, &p.user), in))
+	return true, nil
+}
+
+func identityLinked(cause audit.Cause, tenant identity.TenantID, u *User) audit.Event {
+	e := cause.Event(tenant, audit.UserChanged, audit.Success)
+	e.Target = userTarget(u)
+	e.Details = map[string]string{"changed": "identity"}
+	return e
+}
+
+func withConnection(e audit.Event, in *SignIn) audit.Event {
+	e.Connection = in.Connection
+	return e
+}
+
+func errInactive() error {
+	return fault.New(fault.Denied, "person-inactive", "Your account is not active. Ask your admin if you think that it should be.")
+}
+
+// apply writes the plan.
+func (p *signInPlan) apply(ctx context.Context, tx *store.Tx, in *SignIn) (err error) {
+	switch {
+	case p.create:
+		err = insertUser(ctx, tx, &p.user, p.key)
+	case p.update:
+		err = replaceUser(ctx, tx, &p.user, p.key, p.was)
+	}
+	if err != nil {
+		return err
+	}
+	if err := touchIdentity(ctx, tx, in, p.user.ID); err != nil {
+		return err
+	}
+	return p.groups.apply(ctx, tx, p.user.ID)
+}
+
+// touchIdentity links the identity, or notes that it was seen.
+func touchIdentity(ctx context.Context, tx *store.Tx, in *SignIn, user identity.UserID) error {
+	n, err := tx.Exec(ctx, `INSERT INTO identities (connection_id, subject, user_id, created_at, seen_at) VALUES ($1, $2, $3, $4, $4)
+		ON CONFLICT (connection_id, subject) DO UPDATE SET seen_at = excluded.seen_at WHERE identities.user_id = excluded.user_id`,
+		in.Connection, in.Subject, user, store.Millis(now()))
+	if err == nil && n == 0 {
+		return errIdentityTaken()
+	}
+	return err
+}
+
+func errIdentityTaken() error {
+	return fault.New(fault.Conflict, "uniqueness", "This identity belongs to another person.")
+}
+
+// groupPlan is what changes in the groups that sign-ins bring.
+type groupPlan struct {
+	create      []Group // made, and joined
+	join, leave []identity.GroupID
+}
+
+func (p *signInPlan) syncGroups(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, in *SignIn) error {
+	if in.Groups == nil {
+		return nil
+	}
+	was, err := store.All(ctx, tx, scanGroup, `SELECT `+groupColumns+` FROM groups WHERE source = $1
+		AND id IN (SELECT group_id FROM group_members WHERE user_id = $2) ORDER BY id LIMIT 10000`, SourceSignIn, p.user.ID)
+	if err != nil {
+		return err
+	}
+	var joined []string
+	is := make(map[identity.GroupID]bool)
+	seen := make(map[string]bool)
+	for _, name := range in.Groups[:min(len(in.Groups), maxSignInGroups)] {
+		g := Group{DisplayName: name, Source: SourceSignIn}
+		key, err := g.canonicalise()
+		if err != nil || seen[key] {
+			continue // a name that no group can have is a group that nobody is in
+		}
+		seen[key] = true
+		found, err := store.One(ctx, tx, scanGroup, `SELECT `+groupColumns+` FROM groups WHERE name_key = $1`, key)
+		switch {
+		case errors.Is(err, store.ErrNoRows):
+			g.ID, g.Version, g.CreatedAt = identity.NewGroupID(), 1, now()
+			p.groups.create = append(p.groups.create, g)
+			p.events = append(p.events, withConnection(groupCreated(cause, tenant, &g, 1), in))
+		case err != nil:
+			return err
+		case found.Source != SourceSignIn: // SCIM or an admin says who is in it
+		case slices.ContainsFunc(was, func(g Group) bool { return g.ID == found.ID }):
+			is[found.ID] = true
+		default:
+			p.groups.join = append(p.groups.join, found.ID)
+			joined = append(joined, found.DisplayName)
+		}
+	}
+	var left []string
+	for _, g := range was {
+		if !is[g.ID] {
+			p.groups.leave = append(p.groups.leave, g.ID)
+			left = append(left, g.DisplayName)
+		}
+	}
+	if len(joined)+len(left) > 0 {
+		e := cause.Event(tenant, audit.UserChanged, audit.Success)
+		e.Target = userTarget(&p.user)
+		e.Details = map[string]string{"changed": "groups"}
+		e.Message = fmt.Sprintf("Their groups at the identity provider changed: in %s, out of %s.", listed(joined), listed(left))
+		p.events = append(p.events, withConnection(e, in))
+	}
+	return nil
+}
+
+// listed joins names for a record, as many as it should hold.
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	if len(names) > 20 {
+		names = append(names[:20:20], "...")
+	}
+	return strings.Join(names, ", ")
+}
+
+func (p *groupPlan) apply(ctx context.Context, tx *store.Tx, user identity.UserID) error {
+	join := p.join
+	for _, g := range p.create {
+		key, err := g.canonicalise()
+		if err != nil {
+			return err
+		}
+		if err := insertGroup(ctx, tx, &g, key); err != nil {
+			return err
+		}
+		join = append(join, g.ID)
+	}
+	for _, id := range join {
+		if err := addMembers(ctx, tx, id, []identity.UserID{user}); err != nil {
+			return err
+		}
+	}
+	for _, id := range p.leave {
+		if err := removeMembers(ctx, tx, id, []identity.UserID{user}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Link binds an identity of a connection to a person, so that it signs that
+// person in. An identity that belongs to another person is a Conflict fault.
+func (s *Service) Link(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, connection identity.ConnectionID, subject string) error {
+	if connection == "" || subject == "" || len(subject) > maxSubject {
+		return invalid("identity-invalid", "An identity is a connection and the provider's own name for the person.")
+	}
+	unlock, err := s.changes.lock(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	in := &SignIn{Connection: connection, Subject: subject}
+	var u User
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		if u, err = loadUser(ctx, tx, user); err != nil {
+			return err
+		}
+		taken, err := store.One(ctx, tx, store.Scalar[int],
+			`SELECT count(*) FROM identities WHERE connection_id = $1 AND subject = $2 AND user_id <> $3`, connection, subject, user)
+		if err == nil && taken > 0 {
+			return errIdentityTaken()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, tenant, []audit.Event{withConnection(identityLinked(cause, tenant, &u), in)}, func(tx *store.Tx) error {
+		return touchIdentity(ctx, tx, in, user)
+	})
+}

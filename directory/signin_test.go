@@ -1,0 +1,185 @@
+package directory_test
+
+import (
+	"strings"
+	"testing"
+
+	"gatehouse/audit"
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+)
+
+func okta(subject, email string) directory.SignIn {
+	return directory.SignIn{Connection: "con_okta", Subject: subject, Email: email, EmailVerified: true, Name: "Somebody", CreateMissing: true}
+}
+
+func (b *bench) signIn(t *testing.T, in directory.SignIn) directory.User {
+	t.Helper()
+	u, _, err := b.SignIn(t.Context(), cause, b.tenant, in)
+	must(t, err)
+	return u
+}
+
+func TestSignInMakesAPersonOnce(t *testing.T) {
+	b := newBench(t)
+	u, created, err := b.SignIn(t.Context(), cause, b.tenant, okta("s1", "Ada@Acme.Example"))
+	must(t, err)
+	if !created || u.Email != "ada@acme.example" || u.Source != directory.SourceSignIn || !u.Active {
+		t.Fatalf("%+v, created %v", u, created)
+	}
+	if e := b.lastEvent(); e.Type != audit.UserCreated || e.Connection != "con_okta" {
+		t.Fatalf("event %+v", e)
+	}
+	b.took()
+	again, created, err := b.SignIn(t.Context(), cause, b.tenant, okta("s1", "ada@acme.example"))
+	must(t, err)
+	if created || again.ID != u.ID || again.Version != u.Version {
+		t.Fatalf("%+v, created %v", again, created)
+	}
+	wantSteps(t, b)
+}
+
+func TestSignInGoesByConnectionAndSubjectNeverByEmail(t *testing.T) {
+	b := newBench(t)
+	ada := b.signIn(t, okta("s1", "ada@acme.example"))
+	for name, in := range map[string]directory.SignIn{
+		"other subject":    okta("s2", "ada@acme.example"),
+		"other connection": {Connection: "con_other", Subject: "s1", Email: "ada@acme.example", EmailVerified: true, Link: true, CreateMissing: true},
+	} {
+		_, _, err := b.SignIn(t.Context(), cause, b.tenant, in)
+		if f := fault.As(err); f.Code != "account-exists" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if got := b.signIn(t, okta("s1", "changed@acme.example")); got.ID != ada.ID || got.Email != "changed@acme.example" || got.UserName != "changed@acme.example" {
+		t.Errorf("the same identity under a new address: %+v", got)
+	}
+}
+
+func TestSignInLinksOnlyWhatTheRuleAllows(t *testing.T) {
+	b := newBench(t)
+	provisioned := b.create(t, directory.User{UserName: "Ada@acme.example", DisplayName: "Ada", Active: true, Source: directory.SourceSCIM})
+	link := okta("s1", "ada@acme.example")
+	_, _, err := b.SignIn(t.Context(), cause, b.tenant, link)
+	wantFault(t, err, fault.Denied, "account-exists")
+	link.Link, link.EmailVerified = true, false
+	_, _, err = b.SignIn(t.Context(), cause, b.tenant, link)
+	wantFault(t, err, fault.Denied, "account-exists")
+	link.EmailVerified = true
+	if got := b.signIn(t, link); got.ID != provisioned.ID || got.DisplayName != "Ada" {
+		t.Fatalf("linked %+v", got)
+	}
+	second := okta("s2", "ada@acme.example")
+	second.Link = true
+	_, _, err = b.SignIn(t.Context(), cause, b.tenant, second)
+	wantFault(t, err, fault.Denied, "account-exists") // one identity of a connection per person
+}
+
+func TestSignInRefusals(t *testing.T) {
+	b := newBench(t)
+	in := okta("s1", "ada@acme.example")
+	in.CreateMissing = false
+	_, _, err := b.SignIn(t.Context(), cause, b.tenant, in)
+	wantFault(t, err, fault.Denied, "person-unknown")
+	_, _, err = b.SignIn(t.Context(), cause, b.tenant, okta("", "ada@acme.example"))
+	wantFault(t, err, fault.Denied, "identity-invalid")
+	_, _, err = b.SignIn(t.Context(), cause, b.tenant, okta("bad\x00subject", "not an address"))
+	wantFault(t, err, fault.Denied, "identity-invalid")
+
+	u := b.signIn(t, okta("s1", "ada@acme.example"))
+	_, err = b.UpdateUser(t.Context(), cause, b.tenant, u.ID, 0, func(u *directory.User) error { u.Active = false; return nil })
+	must(t, err)
+	_, _, err = b.SignIn(t.Context(), cause, b.tenant, okta("s1", "ada@acme.example"))
+	wantFault(t, err, fault.Denied, "person-inactive")
+
+	idle := b.create(t, directory.User{UserName: "idle@acme.example", Source: directory.SourceSCIM})
+	in = okta("s9", "idle@acme.example")
+	in.Link = true
+	_, _, err = b.SignIn(t.Context(), cause, b.tenant, in)
+	wantFault(t, err, fault.Denied, "person-inactive")
+	if _, err := b.User(t.Context(), b.tenant, idle.ID); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSignInUpdatesWhatItMay(t *testing.T) {
+	b := newBench(t)
+	b.create(t, directory.User{UserName: "taken@acme.example", Active: true})
+	u := b.signIn(t, okta("s1", "ada@acme.example"))
+
+	unverified := okta("s1", "boss@acme.example")
+	unverified.EmailVerified = false
+	if got := b.signIn(t, unverified); got.Email != "ada@acme.example" {
+		t.Errorf("an unverified address replaced one: %+v", got)
+	}
+	if got := b.signIn(t, okta("s1", "taken@acme.example")); got.ID != u.ID || got.UserName != "ada@acme.example" || got.Email != "taken@acme.example" {
+		t.Errorf("a taken user name broke the sign-in: %+v", got)
+	}
+	if got := b.signIn(t, okta("s1", "a@b@c")); got.Email != "taken@acme.example" {
+		t.Errorf("an address that is none was taken: %+v", got)
+	}
+}
+
+func TestSignInWithoutAnAddress(t *testing.T) {
+	b := newBench(t)
+	u := b.signIn(t, okta("G-1234", ""))
+	if u.UserName != "G-1234" || u.Email != "" {
+		t.Fatalf("%+v", u)
+	}
+}
+
+func TestSignInSyncsItsOwnGroupsAlone(t *testing.T) {
+	b := newBench(t)
+	admins, err := b.CreateGroup(t.Context(), cause, b.tenant, directory.Group{DisplayName: "Admins", Source: directory.SourceSCIM})
+	must(t, err)
+	in := okta("s1", "ada@acme.example")
+	in.Groups = []string{"ops", "OPS", "admins", "bad\x00name", "dev"}
+	u := b.signIn(t, in)
+	if names := groupNames(u.Groups); names != "dev,ops" {
+		t.Fatalf("groups %q", names)
+	}
+	must(t, b.AddMembers(t.Context(), cause, b.tenant, admins.ID, []identity.UserID{u.ID}))
+
+	in.Groups = []string{"dev", "new"}
+	u = b.signIn(t, in)
+	if names := groupNames(u.Groups); names != "Admins,dev,new" {
+		t.Fatalf("groups %q", names)
+	}
+	if e := b.lastEvent(); e.Details["changed"] != "groups" || !strings.HasSuffix(e.Message, "out of ops.") {
+		t.Errorf("event %+v", e)
+	}
+	in.Groups = nil // the provider says nothing of groups
+	if u = b.signIn(t, in); groupNames(u.Groups) != "Admins,dev,new" {
+		t.Errorf("groups %+v", u.Groups)
+	}
+	in.Groups = []string{} // the provider says: none
+	if u = b.signIn(t, in); groupNames(u.Groups) != "Admins" {
+		t.Errorf("groups %+v", u.Groups)
+	}
+}
+
+func groupNames(groups []identity.Group) string {
+	names := ""
+	for _, g := range groups {
+		if names != "" {
+			names += ","
+		}
+		names += g.Name
+	}
+	return names
+}
+
+func TestLink(t *testing.T) {
+	b := newBench(t)
+	ada := b.create(t, directory.User{UserName: "ada", Active: true, Source: directory.SourceAdmin})
+	bob := b.create(t, directory.User{UserName: "bob", Active: true, Source: directory.SourceAdmin})
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s1"))
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s1"))
+	wantFault(t, b.Link(t.Context(), cause, b.tenant, bob.ID, "con_okta", "s1"), fault.Conflict, "uniqueness")
+	in := okta("s1", "x@acme.example")
+	in.CreateMissing = false
+	if u := b.signIn(t, in); u.ID != ada.ID {
+		t.Fatalf("signed in as %+v", u)
+	}
+}

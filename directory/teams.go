@@ -1,0 +1,175 @@
+package directory
+
+import (
+	"context"
+	"errors"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+// maxTeams bounds the teams of a tenant, so that the list of them can be
+// handed out whole.
+const maxTeams = 1000
+
+const teamColumns = `id, name, display_name, version, created_at, updated_at`
+
+func scanTeam(row store.Row) (Team, error) {
+	var t Team
+	var created, updated int64
+	err := row.Scan(&t.ID, &t.Name, &t.DisplayName, &t.Version, &created, &updated)
+	t.CreatedAt, t.UpdatedAt = store.Time(created), store.Time(updated)
+	return t, err
+}
+
+func errTeamNameTaken() error {
+	return fault.New(fault.Conflict, "uniqueness", "Another team has this name.")
+}
+
+// Teams lists every team of the tenant by name.
+func (s *Service) Teams(ctx context.Context, tenant identity.TenantID) (teams []Team, err error) {
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		teams, err = store.All(ctx, tx, scanTeam, `SELECT `+teamColumns+` FROM teams ORDER BY name LIMIT 1000`)
+		return err
+	})
+	return teams, err
+}
+
+// Team reads one team.
+func (s *Service) Team(ctx context.Context, tenant identity.TenantID, id identity.TeamID) (Team, error) {
+	return s.teamBy(ctx, tenant, `id = $1`, string(id))
+}
+
+// TeamByName reads the team whose name stands in the app's paths.
+func (s *Service) TeamByName(ctx context.Context, tenant identity.TenantID, name string) (Team, error) {
+	return s.teamBy(ctx, tenant, `name = $1`, name)
+}
+
+func (s *Service) teamBy(ctx context.Context, tenant identity.TenantID, where, value string) (t Team, err error) {
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		t, err = store.One(ctx, tx, scanTeam, `SELECT `+teamColumns+` FROM teams WHERE `+where, value)
+		return err
+	})
+	if errors.Is(err, store.ErrNoRows) {
+		return Team{}, fault.Wrap(err, fault.NotFound, "team-unknown", "There is no such team.")
+	}
+	return t, err
+}
+
+func teamEvent(cause audit.Cause, tenant identity.TenantID, kind audit.Type, t *Team) audit.Event {
+	e := cause.Event(tenant, kind, audit.Success)
+	e.Target = audit.Target{Kind: "team", ID: string(t.ID), Name: t.Name}
+	return e
+}
+
+// CreateTeam adds a team; the id, version and times of t are set here. A name
+// that is taken is a Conflict fault ("uniqueness").
+func (s *Service) CreateTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, t Team) (Team, error) {
+	if err := t.canonicalise(); err != nil {
+		return Team{}, err
+	}
+	unlock, err := s.changes.lock(ctx, tenant)
+	if err != nil {
+		return Team{}, err
+	}
+	defer unlock()
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		if err := checkTeamNameFree(ctx, tx, t.Name, ""); err != nil {
+			return err
+		}
+		n, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM teams`)
+		if err == nil && n >= maxTeams {
+			return invalid("too-many-teams", "A tenant can have at most %d teams.", maxTeams)
+		}
+		return err
+	})
+	if err != nil {
+		return Team{}, err
+	}
+	t.ID, t.Version, t.CreatedAt = identity.NewTeamID(), 1, now()
+	t.UpdatedAt = t.CreatedAt
+	err = s.change(ctx, tenant, []audit.Event{teamEvent(cause, tenant, audit.TeamCreated, &t)}, func(tx *store.Tx) error {
+		n, err := tx.Exec(ctx, `INSERT INTO teams (id, name, display_name, version, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (name) DO NOTHING`,
+			t.ID, t.Name, t.DisplayName, t.Version, store.Millis(t.CreatedAt))
+		if err == nil && n == 0 {
+			return errTeamNameTaken()
+		}
+		return err
+	})
+	if err != nil {
+		return Team{}, err
+	}
+	return t, nil
+}
+
+func checkTeamNameFree(ctx context.Context, tx *store.Tx, name string, except identity.TeamID) error {
+	taken, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM teams WHERE name = $1 AND id <> $2`, name, except)
+	if err == nil && taken > 0 {
+		return errTeamNameTaken()
+	}
+	return err
+}
+
+// UpdateTeam lets edit change a copy of the team and stores the result; see
+// [Service.UpdateGroup].
+func (s *Service) UpdateTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TeamID, ifVersion uint64, edit func(*Team) error) (Team, error) {
+	unlock, err := s.changes.lock(ctx, tenant)
+	if err != nil {
+		return Team{}, err
+	}
+	defer unlock()
+	before, err := s.Team(ctx, tenant, id)
+	if err != nil {
+		return Team{}, err
+	}
+	if ifVersion != 0 && ifVersion != before.Version {
+		return Team{}, errVersion()
+	}
+	after := before
+	if err := edit(&after); err != nil {
+		return Team{}, err
+	}
+	if err := after.canonicalise(); err != nil {
+		return Team{}, err
+	}
+	if after.Name == before.Name && after.DisplayName == before.DisplayName {
+		return before, nil
+	}
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error { return checkTeamNameFree(ctx, tx, after.Name, id) })
+	if err != nil {
+		return Team{}, err
+	}
+	after.ID, after.Version, after.CreatedAt, after.UpdatedAt = before.ID, before.Version+1, before.CreatedAt, now()
+	err = s.change(ctx, tenant, []audit.Event{teamEvent(cause, tenant, audit.TeamChanged, &after)}, func(tx *store.Tx) error {
+		n, err := tx.Exec(ctx, `UPDATE teams SET name = $1, display_name = $2, version = $3, updated_at = $4 WHERE id = $5 AND version = $6`,
+			after.Name, after.DisplayName, after.Version, store.Millis(after.UpdatedAt), id, before.Version)
+		if err == nil && n == 0 {
+			return errVersion()
+		}
+		return err
+	})
+	if err != nil {
+		return Team{}, err
+	}
+	return after, nil
+}
+
+// DeleteTeam removes a team, and with it every role that was given for it.
+func (s *Service) DeleteTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TeamID) error {
+	unlock, err := s.changes.lock(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	t, err := s.Team(ctx, tenant, id)
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, tenant, []audit.Event{teamEvent(cause, tenant, audit.TeamDeleted, &t)}, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `DELETE FROM teams WHERE id = $1`, id)
+		return err
+	})
+}

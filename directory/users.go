@@ -1,0 +1,330 @@
+package directory
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+const userColumns = `id, user_name, external_id, email, display_name, active, source, attributes, version, created_at, updated_at`
+
+func scanUser(row store.Row) (User, error) {
+	var u User
+	var attributes string
+	var created, updated int64
+	err := row.Scan(&u.ID, &u.UserName, &u.ExternalID, &u.Email, &u.DisplayName, &u.Active, &u.Source,
+		&attributes, &u.Version, &created, &updated)
+	u.Attributes = json.RawMessage(attributes)
+	u.CreatedAt, u.UpdatedAt = store.Time(created), store.Time(updated)
+	return u, err
+}
+
+func errUserUnknown(cause error) error {
+	return fault.Wrap(cause, fault.NotFound, "user-unknown", "There is no such person.")
+}
+
+func errUserNameTaken() error {
+	return fault.New(fault.Conflict, "uniqueness", "Another person has this user name.")
+}
+
+func errVersion() error {
+	return fault.New(fault.Precondition, "version-changed", "Somebody else changed this in the meantime. Read it again and repeat the change.")
+}
+
+// loadUser reads one person with everything that User holds.
+func loadUser(ctx context.Context, tx *store.Tx, id identity.UserID) (User, error) {
+	u, err := store.One(ctx, tx, scanUser, `SELECT `+userColumns+` FROM users WHERE id = $1`, id)
+	if errors.Is(err, store.ErrNoRows) {
+		return User{}, errUserUnknown(err)
+	}
+	if err != nil {
+		return User{}, err
+	}
+	if u.OtherEmails, err = store.All(ctx, tx, store.Scalar[string],
+		`SELECT email FROM user_emails WHERE user_id = $1 AND email <> $2 ORDER BY email LIMIT 65`, id, u.Email); err != nil {
+		return User{}, err
+	}
+	u.Groups, err = groupsOf(ctx, tx, id)
+	return u, err
+}
+
+func groupsOf(ctx context.Context, tx *store.Tx, id identity.UserID) ([]identity.Group, error) {
+	return store.All(ctx, tx, func(row store.Row) (g identity.Group, err error) {
+		err = row.Scan(&g.ID, &g.Name)
+		return g, err
+	}, `SELECT g.id, g.display_name FROM groups g JOIN group_members m ON m.group_id = g.id
+		WHERE m.user_id = $1 ORDER BY g.name_key LIMIT 10000`, id)
+}
+
+// Person is what decisions and the app's identity headers are made of. The
+// answer may be kept as long as [Service.Version], asked before, stays the
+// same; a person who is unknown is a NotFound fault.
+func (s *Service) Person(ctx context.Context, tenant identity.TenantID, id identity.UserID) (identity.Person, error) {
+	key, version := personKey{tenant, id}, s.versions.of(tenant)
+	if p, ok := s.people.get(key, version); ok {
+		return p, nil
+	}
+	u, err := s.User(ctx, tenant, id)
+	if err != nil {
+		return identity.Person{}, err
+	}
+	p := identity.Person{ID: u.ID, UserName: u.UserName, Email: u.Email, Name: u.DisplayName, Active: u.Active, Groups: u.Groups}
+	s.people.put(key, version, p)
+	return p, nil
+}
+
+// User reads one person, with their groups.
+func (s *Service) User(ctx context.Context, tenant identity.TenantID, id identity.UserID) (u User, err error) {
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		u, err = loadUser(ctx, tx, id)
+		return err
+	})
+	return u, err
+}
+
+// CreateUser adds a person; the id, version and times of u are set here. A
+// user name that is taken is a Conflict fault with the code "uniqueness".
+func (s *Service) CreateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, u User) (User, error) {
+	key, err := u.canonicalise()
+	if err != nil {
+		return User{}, err
+	}
+	unlock, err := s.changes.lock(ctx, tenant)
+	if err != nil {
+		return User{}, err
+	}
+	defer unlock()
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error { return checkUserNameFree(ctx, tx, key, "") })
+	if err != nil {
+		return User{}, err
+	}
+	u.ID, u.Version, u.CreatedAt = identity.NewUserID(), 1, now()
+	u.UpdatedAt, u.Groups = u.CreatedAt, nil
+	err = s.change(ctx, tenant, []audit.Event{userCreated(cause, tenant, &u)}, func(tx *store.Tx) error {
+		return insertUser(ctx, tx, &u, key)
+	})
+	if err != nil {
+		return User{}, err
+	}
+	return u, nil
+}
+
+func userCreated(cause audit.Cause, tenant identity.TenantID, u *User) audit.Event {
+	e := cause.Event(tenant, audit.UserCreated, audit.Success)
+	e.Target = userTarget(u)
+	e.Details = map[string]string{"source": string(u.Source), "active": strconv.FormatBool(u.Active)}
+	return e
+}
+
+func userTarget(u *User) audit.Target {
+	return audit.Target{Kind: "user", ID: string(u.ID), Name: u.UserName}
+}
+
+func checkUserNameFree(ctx context.Context, tx *store.Tx, key string, except identity.UserID) error {
+	taken, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM users WHERE user_key = $1 AND id <> $2`, key, except)
+	if err == nil && taken > 0 {
+		return errUserNameTaken()
+	}
+	return err
+}
+
+func insertUser(ctx context.Context, tx *store.Tx, u *User, key string) error {
+	n, err := tx.Exec(ctx, `INSERT INTO users (id, user_name, user_key, external_id, email, display_name, display_key,
+			active, source, attributes, version, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) ON CONFLICT (user_key) DO NOTHING`,
+		u.ID, u.UserName, key, u.ExternalID, u.Email, u.DisplayName, foldForSearch(u.DisplayName),
+		u.Active, u.Source, string(u.Attributes), u.Version, store.Millis(u.CreatedAt))
+	if err == nil && n == 0 {
+		return errUserNameTaken()
+	}
+	if err != nil {
+		return err
+	}
+	return putEmails(ctx, tx, u)
+}
+
+func putEmails(ctx context.Context, tx *store.Tx, u *User) error {
+	for _, email := range append([]string{u.Email}, u.OtherEmails...) {
+		if email == "" {
+			continue
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO user_emails (user_id, email) VALUES ($1, $2)`, u.ID, email); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// UpdateUser lets edit change a copy of the person and stores the result, all
+// or nothing; an error of edit is returned as it is. ifVersion, unless 0, must
+// be the present version (fault Precondition). What edit does to ID, Version,
+// the times and Groups is ignored.
+//
+// An update that ends with Active == false ends the person's sessions before
+// it returns, also when the person was inactive already: that makes repeating
+// a call that was cut short do what the first should have done (P9).
+func (s *Service) UpdateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, edit func(*User) error) (User, error) {
+	u, err := s.updateUser(ctx, cause, tenant, id, ifVersion, edit)
+	if err != nil {
+		return User{}, err
+	}
+	if !u.Active {
+		err = s.endSessions(ctx, cause, tenant, id, "person-deactivated")
+	}
+	return u, err
+}
+
+func (s *Service) updateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, edit func(*User) error) (User, error) {
+	unlock, err := s.changes.lock(ctx, tenant)
+	if err != nil {
+		return User{}, err
+	}
+	defer unlock()
+	before, err := s.User(ctx, tenant, id)
+	if err != nil {
+		return User{}, err
+	}
+	if ifVersion != 0 && ifVersion != before.Version {
+		return User{}, errVersion()
+	}
+	after := before
+	after.OtherEmails, after.Attributes = slices.Clone(before.OtherEmails), slices.Clone(before.Attributes)
+	if err := edit(&after); err != nil {
+		return User{}, err
+	}
+	key, err := after.canonicalise()
+	if err != nil {
+		return User{}, err
+	}
+	after.ID, after.Groups, after.CreatedAt, after.UpdatedAt, after.Version = before.ID, before.Groups, before.CreatedAt, before.UpdatedAt, before.Version
+	changed := changedFields(&before, &after)
+	if len(changed) == 0 {
+		return before, nil
+	}
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error { return checkUserNameFree(ctx, tx, key, id) })
+	if err != nil {
+		return User{}, err
+	}
+	after.Version, after.UpdatedAt = before.Version+1, now()
+	err = s.change(ctx, tenant, []audit.Event{userChanged(cause, tenant, &before, &after, changed)}, func(tx *store.Tx) error {
+		return replaceUser(ctx, tx, &after, key, before.Version)
+	})
+	if err != nil {
+		return User{}, err
+	}
+	return after, nil
+}
+
+func replaceUser(ctx context.Context, tx *store.Tx, u *User, key string, was uint64) error {
+	n, err := tx.Exec(ctx, `UPDATE users SET user_name = $1, user_key = $2, external_id = $3, email = $4, display_name = $5,
+			display_key = $6, active = $7, source = $8, attributes = $9, version = $10, updated_at = $11
+		WHERE id = $12 AND version = $13`,
+		u.UserName, key, u.ExternalID, u.Email, u.DisplayName, foldForSearch(u.DisplayName), u.Active, u.Source,
+		string(u.Attributes), u.Version, store.Millis(u.UpdatedAt), u.ID, was)
+	if err == nil && n == 0 {
+		return errVersion() // another node was faster
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM user_emails WHERE user_id = $1`, u.ID); err != nil {
+		return err
+	}
+	return putEmails(ctx, tx, u)
+}
+
+// userChanged tells what became of "active" by the event's type, and of the
+// rest by name.
+func userChanged(cause audit.Cause, tenant identity.TenantID, before, after *User, changed []string) audit.Event {
+	kind := audit.UserChanged
+	if before.Active != after.Active {
+		kind = audit.UserActivated
+		if !after.Active {
+			kind = audit.UserDeactivated
+		}
+	}
+	e := cause.Event(tenant, kind, audit.Success)
+	e.Target = userTarget(after)
+	e.Details = map[string]string{"changed": strings.Join(changed, ",")}
+	return e
+}
+
+// changedFields names what differs; never the values, which are the person's
+// own and may be more than a log should hold.
+func changedFields(a, b *User) []string {
+	var names []string
+	add := func(name string, differs bool) {
+		if differs {
+			names = append(names, name)
+		}
+	}
+	add("user_name", a.UserName != b.UserName)
+	add("external_id", a.ExternalID != b.ExternalID)
+	add("email", a.Email != b.Email)
+	add("other_emails", !slices.Equal(a.OtherEmails, b.OtherEmails))
+	add("display_name", a.DisplayName != b.DisplayName)
+	add("active", a.Active != b.Active)
+	add("source", a.Source != b.Source)
+	return append(names, changedAttributes(a.Attributes, b.Attributes)...)
+}
+
+func changedAttributes(a, b json.RawMessage) []string {
+	if bytes.Equal(a, b) {
+		return nil
+	}
+	var before, after map[string]json.RawMessage
+	if json.Unmarshal(a, &before) != nil || json.Unmarshal(b, &after) != nil {
+		return []string{"attributes"}
+	}
+	differs := make(map[string]struct{})
+	for name, v := range before {
+		if w, ok := after[name]; !ok || !bytes.Equal(v, w) {
+			differs[name] = struct{}{}
+		}
+	}
+	for name := range after {
+		if _, ok := before[name]; !ok {
+			differs[name] = struct{}{}
+		}
+	}
+	names := slices.Sorted(maps.Keys(differs))
+	return names[:min(len(names), 32)]
+}
+
+// DeleteUser removes a person and ends their sessions before it returns, also
+// when the person is gone already (fault NotFound): see [Service.UpdateUser].
+func (s *Service) DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID) error {
+	err := s.deleteUser(ctx, cause, tenant, id)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	return errors.Join(err, s.endSessions(ctx, cause, tenant, id, "person-deleted"))
+}
+
+func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID) error {
+	unlock, err := s.changes.lock(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	u, err := s.User(ctx, tenant, id)
+	if err != nil {
+		return err
+	}
+	e := cause.Event(tenant, audit.UserDeleted, audit.Success)
+	e.Target = userTarget(&u)
+	return s.change(ctx, tenant, []audit.Event{e}, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `DELETE FROM users WHERE id = $1`, id)
+		return err
+	})
+}

@@ -1,0 +1,110 @@
+package directory
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+
+	"gatehouse/identity"
+)
+
+// versions holds a number per tenant that is in use. Numbers come from one
+// clock for all tenants, so that a tenant that was dropped and comes back never
+// gets a number that somebody still remembers.
+type versions struct {
+	clock   atomic.Uint64
+	tenants sync.Map // identity.TenantID to *atomic.Uint64; one entry per tenant that exists
+}
+
+func (v *versions) entry(tenant identity.TenantID) *atomic.Uint64 {
+	n, ok := v.tenants.Load(tenant)
+	if !ok {
+		fresh := new(atomic.Uint64)
+		fresh.Store(v.clock.Add(1))
+		n, _ = v.tenants.LoadOrStore(tenant, fresh)
+	}
+	number, _ := n.(*atomic.Uint64) // the map holds nothing else
+	return number
+}
+
+func (v *versions) of(tenant identity.TenantID) uint64 { return v.entry(tenant).Load() }
+func (v *versions) bump(tenant identity.TenantID)      { v.entry(tenant).Store(v.clock.Add(1)) }
+func (v *versions) drop(tenant identity.TenantID)      { v.tenants.Delete(tenant) }
+
+// maxPeople bounds the cache of all tenants together: about 30 MB.
+const maxPeople = 1 << 16
+
+type personKey struct {
+	tenant identity.TenantID
+	user   identity.UserID
+}
+
+type cachedPerson struct {
+	version uint64
+	person  identity.Person
+}
+
+// personCache keeps people as of a version of their tenant's directory.
+type personCache struct {
+	mu     sync.RWMutex
+	people map[personKey]cachedPerson
+}
+
+func (c *personCache) get(k personKey, version uint64) (identity.Person, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	p, ok := c.people[k]
+	return p.person, ok && p.version == version
+}
+
+func (c *personCache) put(k personKey, version uint64, p identity.Person) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.people == nil {
+		c.people = make(map[personKey]cachedPerson)
+	}
+	if _, known := c.people[k]; !known && len(c.people) >= maxPeople {
+		for victim := range c.people { // any one: the map's order is random enough
+			delete(c.people, victim)
+			break
+		}
+	}
+	c.people[k] = cachedPerson{version, p}
+}
+
+func (c *personCache) drop(tenant identity.TenantID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k := range c.people {
+		if k.tenant == tenant {
+			delete(c.people, k)
+		}
+	}
+}
+
+// stripedLock makes the changes of one tenant go one after the other, so that
+// the check before the journal's record still holds at the write after it.
+// Tenants share stripes: that costs them a wait, never a wrong answer.
+type stripedLock struct {
+	seed    maphash.Seed
+	stripes [256]chan struct{}
+}
+
+func newStripedLock() stripedLock {
+	l := stripedLock{seed: maphash.MakeSeed()}
+	for i := range l.stripes {
+		l.stripes[i] = make(chan struct{}, 1)
+	}
+	return l
+}
+
+func (l *stripedLock) lock(ctx context.Context, tenant identity.TenantID) (unlock func(), err error) {
+	stripe := l.stripes[maphash.String(l.seed, string(tenant))%uint64(len(l.stripes))]
+	select {
+	case stripe <- struct{}{}:
+		return func() { <-stripe }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
