@@ -165,6 +165,7 @@ func (s *Service) event(r *http.Request, t audit.Type, o audit.Outcome, c tenant
 	e.Connection = c.ID
 	if c.ID != "" {
 		e.Target = audit.Target{Kind: "connection", ID: string(c.ID), Name: c.Name}
+		e.Details = map[string]string{"protocol": string(c.Type), "connection": c.Name}
 	}
 	e.Method, e.Host, e.Path = r.Method, r.Host, r.URL.Path
 	return e

@@ -96,6 +96,7 @@ type Roles interface {
 type Config struct {
 	Store     Stores
 	Keys      Keys
+	Journal   audit.Recorder
 	Refusals  Refusals
 	Tenants   Tenants
 	Directory Directory
@@ -117,6 +118,7 @@ type Config struct {
 type Service struct {
 	flows     *flows
 	starts    *limiter
+	journal   audit.Recorder
 	refusals  Refusals
 	tenants   Tenants
 	directory Directory
@@ -144,6 +146,7 @@ func New(c Config) *Service {
 	s := &Service{
 		flows:     &flows{stores: c.Store, keys: c.Keys, now: c.Now},
 		starts:    newLimiter(rate.Limit(c.StartsPerSecond), c.StartBurst),
+		journal:   c.Journal,
 		refusals:  c.Refusals,
 		tenants:   c.Tenants,
 		directory: c.Directory,

@@ -1,0 +1,365 @@
+package authn_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/authn"
+	"gatehouse/authn/oidc"
+	"gatehouse/authn/saml"
+	"gatehouse/authn/token"
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
+	"gatehouse/internal/keys"
+	"gatehouse/internal/store"
+	"gatehouse/sessions"
+	"gatehouse/tenants"
+)
+
+const acme identity.TenantID = "ten_acme"
+
+// recorder is a journal in memory: what was recorded, in order.
+type recorder struct {
+	mu     sync.Mutex
+	events []audit.Event
+	broken error
+}
+
+func (j *recorder) Commit(_ context.Context, e audit.Event) (audit.Receipt, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.broken != nil {
+		return audit.Receipt{}, j.broken
+	}
+	j.events = append(j.events, e)
+	return audit.Receipt{}, nil
+}
+
+func (j *recorder) Record(ctx context.Context, e audit.Event) (audit.Receipt, error) {
+	return j.Commit(ctx, e)
+}
+
+func (j *recorder) fail(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.broken = err
+}
+
+func (j *recorder) all(t audit.Type) (found []audit.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, e := range j.events {
+		if e.Type == t {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// lastRefusal is the reason of the last refused sign-in.
+func (j *recorder) lastRefusal(t *testing.T) authn.Reason {
+	t.Helper()
+	refused := j.all(audit.SignInRefused)
+	if len(refused) == 0 {
+		t.Fatal("no refusal in the journal")
+	}
+	return authn.Reason(refused[len(refused)-1].Reason)
+}
+
+// connections is the tenants room, as far as signing in asks it.
+type connections struct {
+	mu     sync.Mutex
+	tenant tenants.Tenant
+	byName map[string]tenants.Connection
+}
+
+func (c *connections) put(conn tenants.Connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conn.ID = identity.ConnectionID("con_" + conn.Name)
+	conn.Version++
+	c.byName[conn.Name] = conn
+}
+
+func (c *connections) remove(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.byName, name)
+}
+
+func (c *connections) ByID(id identity.TenantID) (*tenants.Tenant, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.tenant
+	return &t, id == t.ID
+}
+
+func (c *connections) Connections(context.Context, identity.TenantID) ([]tenants.Connection, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Values(c.byName)), nil
+}
+
+func (c *connections) Connection(_ context.Context, _ identity.TenantID, name string) (tenants.Connection, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conn, ok := c.byName[name]
+	if !ok {
+		return conn, fault.New(fault.NotFound, "no-connection", "There is no such connection.")
+	}
+	return conn, nil
+}
+
+func (c *connections) ConnectionByID(ctx context.Context, t identity.TenantID, id identity.ConnectionID) (tenants.Connection, error) {
+	return c.Connection(ctx, t, strings.TrimPrefix(string(id), "con_"))
+}
+
+// grants remembers default roles.
+type grants struct {
+	mu    sync.Mutex
+	given []string
+	err   error
+}
+
+func (g *grants) GrantDefault(_ context.Context, _ audit.Cause, _ identity.TenantID, user identity.UserID, role string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err != nil {
+		return g.err
+	}
+	g.given = append(g.given, string(user)+" "+role)
+	return nil
+}
+
+// world is signing in over a real store, directory and sessions, served over
+// TLS as the gate would.
+type world struct {
+	*authn.Service
+	t           *testing.T
+	url         string
+	db          *store.DB
+	journal     *recorder
+	connections *connections
+	grants      *grants
+	sessions    *sessions.Service
+	directory   *directory.Service
+	tokens      *token.Service
+	egress      *http.Client
+
+	mu  sync.Mutex
+	now time.Duration // how far the service's clock is ahead
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Add(w.now)
+}
+
+func (w *world) advance(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now += d
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, journal: &recorder{}, grants: &grants{}, connections: &connections{
+		tenant: tenants.Tenant{ID: acme, Name: "acme", DisplayName: "Acme", Status: tenants.Active}, byName: map[string]tenants.Connection{}}}
+	dir := t.TempDir()
+	kek, err := keys.OpenFileKEK(filepath.Join(dir, "kek.key"), true)
+	check(t, err)
+	vault, err := keys.OpenDirVault(filepath.Join(dir, "keys"))
+	check(t, err)
+	ring := keys.NewRing(kek, vault)
+	for _, id := range []identity.TenantID{identity.Platform, acme} {
+		check(t, ring.Create(t.Context(), id))
+	}
+	w.db, err = store.Open(t.Context(), "sqlite://"+filepath.Join(dir, "db"), store.Options{Keys: ring, Environment: "test"})
+	check(t, err)
+	check(t, w.db.Create(t.Context(), acme))
+	w.sessions = sessions.New(sessions.Config{Store: w.db, Keys: ring, Journal: w.journal, Node: "n1",
+		Limits: func(identity.TenantID) (idle, absolute time.Duration) { return 8 * time.Hour, 168 * time.Hour }})
+	w.directory = directory.New(directory.Config{Store: w.db, Journal: w.journal, Sessions: w.sessions})
+	w.tokens = token.New(token.Config{Store: w.db, Journal: w.journal, Now: w.clock})
+	w.egress = httpkit.NewEgressClient(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	w.Service = authn.New(authn.Config{
+		Store: w.db, Keys: ring, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Directory: w.directory,
+		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Roles: w.grants, Now: w.clock,
+		Log: slog.New(slog.DiscardHandler), StartsPerSecond: 1, StartBurst: 50,
+		Protocols: map[tenants.ConnectionType]authn.Protocol{
+			tenants.OIDC: oidc.New(w.egress, w.clock), tenants.SAML: saml.New(w.egress, w.clock)},
+	})
+	server := httptest.NewUnstartedServer(nil)
+	server.Config.Handler = http.HandlerFunc(w.gate)
+	server.StartTLS()
+	w.url = server.URL
+	t.Cleanup(func() {
+		server.Close()
+		w.egress.CloseIdleConnections()
+		check(t, w.sessions.Close())
+		check(t, w.db.Close())
+	})
+	return w
+}
+
+// gate stands in for the real one: our addresses, and an app behind that tells
+// who it is for.
+func (w *world) gate(rw http.ResponseWriter, r *http.Request) {
+	r = w.passed(r)
+	if strings.HasPrefix(r.URL.Path, "/.gatehouse/") {
+		w.Handler().ServeHTTP(rw, r)
+		return
+	}
+	caller, err := w.Caller(r)
+	if err != nil {
+		httpkit.ReplyError(rw, r, err)
+		return
+	}
+	if caller.Principal == nil {
+		http.Redirect(rw, r, w.SignInURL(r), http.StatusSeeOther)
+		return
+	}
+	person, err := w.directory.Person(r.Context(), acme, caller.Principal.User)
+	if err != nil {
+		httpkit.ReplyError(rw, r, err)
+		return
+	}
+	_, _ = io.WriteString(rw, "app "+r.URL.RequestURI()+" for "+person.Email+" called "+person.Name)
+}
+
+func (w *world) passed(r *http.Request) *http.Request {
+	return r.WithContext(httpkit.WithRequest(r.Context(), &httpkit.Request{ID: identity.NewRequestID(), Start: time.Now(),
+		ClientIP: netip.MustParseAddr("203.0.113.7"), Tenant: acme, TenantName: "acme", Origin: "https://" + r.Host}))
+}
+
+// browser keeps cookies and follows redirects, as people's do.
+type browser struct {
+	*http.Client
+	t *testing.T
+	w *world
+}
+
+func (w *world) browser() *browser {
+	jar, err := cookiejar.New(nil)
+	check(w.t, err)
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = insecure()
+	w.t.Cleanup(transport.CloseIdleConnections)
+	return &browser{Client: &http.Client{Jar: jar, Transport: asBrowser{transport}}, t: w.t, w: w}
+}
+
+// asBrowser asks for pages.
+type asBrowser struct{ next http.RoundTripper }
+
+func (a asBrowser) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Accept", "text/html")
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+	return a.next.RoundTrip(r)
+}
+
+type page struct {
+	status int
+	url    *url.URL
+	body   string
+	header http.Header
+}
+
+func (b *browser) read(resp *http.Response, err error) page {
+	b.t.Helper()
+	check(b.t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	check(b.t, err)
+	return page{resp.StatusCode, resp.Request.URL, string(body), resp.Header}
+}
+
+func (b *browser) open(path string) page {
+	b.t.Helper()
+	if strings.HasPrefix(path, "/") {
+		path = b.w.url + path
+	}
+	return b.read(b.Get(path))
+}
+
+func (b *browser) post(path string, form url.Values) page {
+	b.t.Helper()
+	if strings.HasPrefix(path, "/") {
+		path = b.w.url + path
+	}
+	return b.read(b.PostForm(path, form))
+}
+
+// postFromElsewhere posts as a page of another site makes a browser do: with
+// the SameSite=None cookie alone.
+func (b *browser) postFromElsewhere(target string, form url.Values) page {
+	b.t.Helper()
+	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, target, strings.NewReader(form.Encode()))
+	check(b.t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Origin", "null")
+	req.Header.Set("Sec-Fetch-Site", "cross-site")
+	for _, c := range b.Jar.Cookies(req.URL) {
+		if c.Name == httpkit.FlowCookie {
+			req.AddCookie(c)
+		}
+	}
+	resp, err := b.Transport.RoundTrip(req)
+	check(b.t, err)
+	b.Jar.SetCookies(req.URL, resp.Cookies())
+	if to := resp.Header.Get("Location"); to != "" {
+		_ = resp.Body.Close()
+		next, err := req.URL.Parse(to)
+		check(b.t, err)
+		return b.open(next.String())
+	}
+	resp.Request = req
+	return b.read(resp, nil)
+}
+
+func (b *browser) cookie(name string) string {
+	u, err := url.Parse(b.w.url)
+	check(b.t, err)
+	for _, c := range b.Jar.Cookies(u) {
+		if c.Name == name {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+func (p page) has(t *testing.T, status int, texts ...string) {
+	t.Helper()
+	if p.status != status {
+		t.Fatalf("%s: status %d, want %d\n%s", p.url, p.status, status, p.body)
+	}
+	for _, text := range texts {
+		if !strings.Contains(p.body, text) {
+			t.Fatalf("%s: %q is not on the page:\n%s", p.url, text, p.body)
+		}
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
