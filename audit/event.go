@@ -19,8 +19,9 @@ const (
 // Type is the stable name of a kind of event, "object.what-happened".
 type Type string
 
-// The vocabulary. Access decisions are written before forwarding; everything
-// else is fsynced before its effect.
+// The vocabulary. Access decisions are written before forwarding
+// ([Journal.Write]); everything else is fsynced before its effect
+// ([Journal.Commit]).
 const (
 	AccessAllowed Type = "access.allowed"
 	AccessRefused Type = "access.refused"
@@ -59,9 +60,14 @@ const (
 	TenantDeleted     Type = "tenant.deleted"
 	AuditExported     Type = "audit.exported"
 
-	GatewayStarted   Type = "gateway.started"
-	GatewayStopped   Type = "gateway.stopped"
+	GatewayStarted Type = "gateway.started"
+	GatewayStopped Type = "gateway.stopped"
+
+	// JournalRecovered is written first of all after the journal could not be
+	// written or was found torn or damaged, JournalShortened when it ends before
+	// records that were in the index already.
 	JournalRecovered Type = "journal.recovered"
+	JournalShortened Type = "journal.shortened"
 )
 
 // Actor is who did it.

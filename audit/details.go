@@ -1,0 +1,60 @@
+package audit
+
+// classified lists, for each type of event, the details that a record may
+// hold. A key that is not here is secret by definition and left out of the
+// record, so that a new field is a decision of whoever adds it.
+//
+// The rubric:
+//
+//   - public: names of things an admin gave or the product defines (roles,
+//     scopes, routes, reasons, counts, versions). List it.
+//   - personal: what identifies a person or a device (address, browser, the
+//     subject at the identity provider). List it where an investigation needs
+//     it; the journal is encrypted and dies with the tenant's key.
+//   - secret: what grants access or could be used to guess it (tokens, codes,
+//     cookies, assertions, keys, hashes of them, query strings, bodies). Never.
+//
+// Values are cut to 512 bytes.
+var classified = map[Type][]string{
+	AccessAllowed: {"via", "matched"},
+	AccessRefused: {"via", "matched", "aggregated", "since", "until"},
+
+	RequestRefused: {"part", "limit", "status", "aggregated", "since", "until"},
+
+	SignInStarted:   {"protocol", "connection", "return_to"},
+	SignInSucceeded: {"protocol", "connection", "subject", "amr", "acr", "created", "device", "new_device", "replaced"},
+	SignInRefused:   {"protocol", "connection", "subject", "step", "provider_error", "aggregated", "since", "until"},
+	SignedOut:       {"protocol", "connection", "user", "device", "at_provider"},
+
+	SessionsRevoked: {"selector", "sessions", "streams", "user", "device", "connection"},
+	SessionExpired:  {"limit", "user", "device"},
+	DeviceNew:       {"kind", "os", "browser", "user"},
+	DeviceChanged:   {"changed", "name", "blocked", "user"},
+
+	UserCreated:     {"source", "user_name", "email", "external_id", "connection", "subject", "active"},
+	UserChanged:     {"source", "changed", "user_name", "email", "external_id", "connection", "subject"},
+	UserDeactivated: {"source", "changed", "user_name", "sessions"},
+	UserActivated:   {"source", "changed", "user_name"},
+	UserDeleted:     {"source", "user_name", "email", "sessions"},
+	GroupCreated:    {"source", "external_id", "members"},
+	GroupChanged:    {"source", "changed", "added", "removed", "members"},
+	GroupDeleted:    {"source", "members"},
+	TeamCreated:     {"display_name"},
+	TeamChanged:     {"changed", "display_name"},
+	TeamDeleted:     {"display_name"},
+
+	PolicyChanged:     {"change", "role", "permissions", "assignment", "team", "subject_kind", "subject", "version"},
+	ConnectionChanged: {"change", "changed", "type", "enabled", "version"},
+	ConnectionDeleted: {"type", "sessions"},
+	TokenCreated:      {"scope", "role", "expires"},
+	TokenRevoked:      {"scope", "role"},
+	TenantCreated:     {"name", "hosts", "display_name"},
+	TenantChanged:     {"changed", "hosts", "status"},
+	TenantDeleted:     {"name", "hosts"},
+	AuditExported:     {"format", "from", "to", "types", "records"},
+
+	GatewayStarted:   {"version"},
+	GatewayStopped:   {"version", "reason"},
+	JournalRecovered: {"segment", "bytes", "lost"},
+	JournalShortened: {"indexed", "found"},
+}
