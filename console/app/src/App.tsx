@@ -1,0 +1,39 @@
+import { Route, Routes } from 'react-router';
+import { useMe } from './client/queries';
+import { Shell } from './Shell';
+import { Failure, Loading } from './parts/States';
+import { Connections } from './pages/Connections';
+import { Events } from './pages/Events';
+import { Home } from './pages/Home';
+import { MyDevices } from './pages/MyDevices';
+import { Roles } from './pages/Roles';
+import { Sessions } from './pages/Sessions';
+import { Teams } from './pages/Teams';
+import { Tenants } from './pages/Tenants';
+import { Tokens } from './pages/Tokens';
+import { UserDetail } from './pages/UserDetail';
+import { Users } from './pages/Users';
+
+export function App() {
+  const me = useMe();
+  if (me.isPending) return <Loading what="the console" />;
+  if (me.isError) return <Failure error={me.error} retry={() => void me.refetch()} />;
+  return (
+    <Shell me={me.data}>
+      <Routes>
+        <Route index element={<Home />} />
+        <Route path="sessions" element={<Sessions />} />
+        <Route path="users" element={<Users />} />
+        <Route path="users/:id" element={<UserDetail />} />
+        <Route path="events" element={<Events />} />
+        <Route path="roles" element={<Roles />} />
+        <Route path="teams" element={<Teams />} />
+        <Route path="connections" element={<Connections />} />
+        <Route path="tokens" element={<Tokens />} />
+        <Route path="devices" element={<MyDevices />} />
+        <Route path="tenants" element={<Tenants />} />
+        <Route path="*" element={<Home />} />
+      </Routes>
+    </Shell>
+  );
+}

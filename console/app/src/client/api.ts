@@ -1,0 +1,48 @@
+import createClient from 'openapi-fetch';
+import type { components, paths } from '../generated/api';
+import { Problem } from './problem';
+
+type Schemas = components['schemas'];
+export type Me = Schemas['Me'];
+export type Session = Schemas['Session'];
+export type Device = Schemas['Device'];
+export type User = Schemas['User'];
+export type AuditEvent = Schemas['Event'];
+export type Revocation = Schemas['Revocation'];
+export type Role = Schemas['Role'];
+export type Assignment = Schemas['Assignment'];
+export type Team = Schemas['Team'];
+export type Group = Schemas['Group'];
+export type Connection = Schemas['Connection'];
+export type Token = Schemas['Token'];
+export type Tenant = Schemas['TenantView'];
+
+const base = '/.gatehouse/api';
+
+export const api = createClient<paths>({
+  baseUrl: base,
+  credentials: 'same-origin',
+  headers: { Accept: 'application/json' },
+});
+
+export const streamURL = `${base}/v1/audit/stream`;
+
+/** Sends the browser to sign in, and back to where it was. */
+export function signIn(): void {
+  const here = window.location.pathname + window.location.search;
+  window.location.assign(`/.gatehouse/login?return_to=${encodeURIComponent(here)}`);
+}
+
+interface Answer<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
+}
+
+/** Unwraps an answer: its data, or a Problem thrown. */
+export async function done<T>(answer: Promise<Answer<T>>): Promise<T> {
+  const { data, error, response } = await answer;
+  if (response.ok) return data as T;
+  if (response.status === 401) signIn();
+  throw Problem.from(response.status, error);
+}

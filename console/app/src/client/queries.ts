@@ -1,0 +1,55 @@
+import { useInfiniteQuery, useQuery, useQueryClient, type QueryClient } from '@tanstack/react-query';
+import { api, done } from './api';
+
+/** The lists that the console shows, as keys of the query cache. */
+export const keys = {
+  me: ['me'],
+  sessions: ['sessions'],
+  devices: ['devices'],
+  users: ['users'],
+  events: ['events'],
+  roles: ['roles'],
+  assignments: ['assignments'],
+  teams: ['teams'],
+  groups: ['groups'],
+  connections: ['connections'],
+  tokens: ['tokens'],
+  tenants: ['tenants'],
+} as const;
+
+export function useMe() {
+  return useQuery({ queryKey: keys.me, queryFn: () => done(api.GET('/v1/me')), staleTime: 60_000 });
+}
+
+/** Tells whether the caller holds a permission such as "gatehouse.users:write". */
+export function useCan(): (permission: string) => boolean {
+  const me = useMe();
+  return (permission) => me.data?.permissions.includes(permission) ?? false;
+}
+
+interface Page<T> {
+  items: T[];
+  next_cursor: string;
+}
+
+/** A list that is read page by page. */
+export function usePages<T>(key: readonly unknown[], read: (cursor: string | undefined) => Promise<Page<T>>, enabled = true) {
+  const query = useInfiniteQuery({
+    queryKey: key,
+    queryFn: ({ pageParam }) => read(pageParam),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last: Page<T>) => last.next_cursor || undefined,
+    enabled,
+  });
+  return { ...query, items: query.data?.pages.flatMap((page) => page.items) ?? [] };
+}
+
+/** Reads lists again after a change. */
+export function useRefresh(): (...lists: (readonly unknown[])[]) => Promise<void> {
+  const client = useQueryClient();
+  return (...lists) => refresh(client, ...lists);
+}
+
+export async function refresh(client: QueryClient, ...lists: (readonly unknown[])[]): Promise<void> {
+  await Promise.all(lists.map((queryKey) => client.invalidateQueries({ queryKey })));
+}

@@ -1,0 +1,30 @@
+import {
+  IconBuildingCommunity, IconDeviceLaptop, IconKey, IconListSearch, IconPlugConnected, IconShieldCheck, IconUserScreen, IconUsers, IconUsersGroup,
+} from '@tabler/icons-react';
+import type { Me } from './client/api';
+
+export interface Place {
+  to: string;
+  label: string;
+  icon: typeof IconKey;
+  /** What the caller must be allowed; absent: everybody. */
+  needs?: string;
+}
+
+/** The console's places, in the order of the menu. */
+export const places: Place[] = [
+  { to: '/tenants', label: 'Tenants', icon: IconBuildingCommunity, needs: 'gatehouse.tenants:read' },
+  { to: '/sessions', label: 'Sessions & devices', icon: IconUserScreen, needs: 'gatehouse.sessions:read' },
+  { to: '/users', label: 'Users', icon: IconUsers, needs: 'gatehouse.users:read' },
+  { to: '/events', label: 'Event log', icon: IconListSearch, needs: 'gatehouse.audit:read' },
+  { to: '/roles', label: 'Roles', icon: IconShieldCheck, needs: 'gatehouse.roles:read' },
+  { to: '/teams', label: 'Teams', icon: IconUsersGroup, needs: 'gatehouse.teams:read' },
+  { to: '/connections', label: 'Connections', icon: IconPlugConnected, needs: 'gatehouse.connections:read' },
+  { to: '/tokens', label: 'Tokens', icon: IconKey, needs: 'gatehouse.tokens:read' },
+  { to: '/devices', label: 'My devices', icon: IconDeviceLaptop },
+];
+
+/** The places that are of use to this caller. */
+export function placesFor(me: Me): Place[] {
+  return places.filter((place) => !place.needs || me.permissions.includes(place.needs));
+}

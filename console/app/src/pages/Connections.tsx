@@ -1,0 +1,35 @@
+import { Badge, Code, Group } from '@mantine/core';
+import { IconPlugConnected } from '@tabler/icons-react';
+import { api, done } from '../client/api';
+import { keys, usePages } from '../client/queries';
+import { Facts, When } from '../parts/Facts';
+import { Page } from '../parts/Page';
+import { Row, Rows } from '../parts/Rows';
+import { Empty, Failure, LoadingRows } from '../parts/States';
+
+const types: Record<string, string> = { oidc: 'OpenID Connect', saml: 'SAML' };
+
+/** How the tenant's people sign in. */
+export function Connections() {
+  const query = usePages(keys.connections, (cursor) => done(api.GET('/v1/connections', { params: { query: { cursor } } })));
+  return (
+    <Page title="Connections" lead="The identity providers that your people sign in by. Set them up with gatehouse apply or the admin API." live>
+      {query.isPending ? <LoadingRows rows={2} /> : query.isError ? <Failure error={query.error} retry={() => void query.refetch()} />
+        : query.items.length === 0 ? <Empty title="Nobody can sign in yet" icon={IconPlugConnected}>Add a connection with gatehouse apply or the admin API.</Empty> : (
+          <Rows label="Connections">
+            {query.items.map((c) => (
+              <Row key={c.id} name={<Group gap={6}><b>{c.name}</b><Badge size="xs" variant="light">{types[c.spec.type] ?? c.spec.type}</Badge>{c.spec.enabled === false && <Badge size="xs" color="gray">Off</Badge>}</Group>}
+                facts={<Facts of={[
+                  c.spec.type === 'oidc' && ['Issuer', <Code>{c.spec.issuer}</Code>],
+                  c.spec.type === 'oidc' && ['Client id', <Code>{c.spec.client_id}</Code>],
+                  c.spec.type === 'oidc' && ['Client secret', c.has_client_secret ? 'set' : 'none'],
+                  c.spec.type === 'saml' && ['Metadata', c.spec.idp_metadata?.url ? <Code>{c.spec.idp_metadata.url}</Code> : 'given as a file'],
+                  ['New people become', c.spec.default_role || 'nobody in particular'],
+                  ['Changed', <When at={c.updated_at} />],
+                ]} />} />
+            ))}
+          </Rows>
+        )}
+    </Page>
+  );
+}

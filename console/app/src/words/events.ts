@@ -1,0 +1,68 @@
+/** What the console knows about the journal's vocabulary. */
+
+type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'tokens' | 'tenants' | 'groups';
+
+const touched: Record<string, List[]> = {
+  session: ['sessions', 'devices'],
+  signin: ['sessions', 'devices'],
+  device: ['devices', 'sessions'],
+  user: ['users', 'sessions'],
+  group: ['groups'],
+  team: ['teams'],
+  policy: ['roles', 'assignments'],
+  connection: ['connections'],
+  token: ['tokens'],
+  tenant: ['tenants'],
+};
+
+/** The lists that look different after an event of this type. */
+export function listsTouchedBy(type: string): List[] {
+  return touched[type.split('.')[0] ?? ''] ?? [];
+}
+
+/** The types to filter by, in groups that a person thinks in. */
+export const eventGroups: { label: string; types: string[] }[] = [
+  { label: 'Sign-ins', types: ['signin.started', 'signin.succeeded', 'signin.refused'] },
+  { label: 'Sign-outs', types: ['session.signed_out', 'session.revoked', 'session.expired'] },
+  { label: 'Refused requests', types: ['access.refused', 'request.refused'] },
+  { label: 'Devices', types: ['device.new', 'device.changed'] },
+  {
+    label: 'People and groups',
+    types: ['user.created', 'user.changed', 'user.deactivated', 'user.activated', 'user.deleted', 'group.created', 'group.changed', 'group.deleted'],
+  },
+  { label: 'Teams and roles', types: ['team.created', 'team.changed', 'team.deleted', 'policy.changed'] },
+  { label: 'Connections and tokens', types: ['connection.changed', 'connection.deleted', 'token.created', 'token.revoked'] },
+  { label: 'Tenant and journal', types: ['tenant.created', 'tenant.changed', 'tenant.deleted', 'audit.exported', 'journal.recovered'] },
+];
+
+const titles: Record<string, string> = {
+  'access.allowed': 'Request allowed',
+  'access.refused': 'Request refused',
+  'request.refused': 'Malformed request refused',
+  'signin.started': 'Sign-in started',
+  'signin.succeeded': 'Signed in',
+  'signin.refused': 'Sign-in refused',
+  'session.signed_out': 'Signed out',
+  'session.revoked': 'Signed out by an admin',
+  'session.expired': 'Session expired',
+  'device.new': 'New device',
+  'device.changed': 'Device changed',
+  'policy.changed': 'Policy changed',
+  'audit.exported': 'Journal exported',
+  'gateway.started': 'Gateway started',
+  'gateway.stopped': 'Gateway stopped',
+  'journal.recovered': 'Journal recovered',
+};
+
+/** A type in words: "user.deactivated" is "User deactivated". */
+export function titleOf(type: string): string {
+  const known = titles[type];
+  if (known) return known;
+  const words = type.replace(/[._]/g, ' ');
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** Whether what somebody typed is the id of an event. */
+export function isEventID(text: string): boolean {
+  return /^evt_[0-9a-v]{26}$/.test(text.trim());
+}

@@ -1,0 +1,16 @@
+import { describe, expect, it } from 'vitest';
+import { ago } from './time';
+
+const now = Date.parse('2026-03-01T12:00:00Z');
+
+describe('ago', () => {
+  it.each([
+    ['2026-03-01T11:59:40Z', 'just now'],
+    ['2026-03-01T11:57:00Z', '3 minutes ago'],
+    ['2026-03-01T10:00:00Z', '2 hours ago'],
+    ['2026-02-28T12:00:00Z', 'yesterday'],
+    ['2026-03-03T12:00:00Z', 'in 2 days'],
+  ])('says %s as %s', (time, words) => {
+    expect(ago(time, now)).toBe(words);
+  });
+});
