@@ -165,7 +165,10 @@ func (l *log) finish(now time.Time) error {
 // release lets go of the tail and keeps what its successor links to.
 func (l *log) release() {
 	w := l.tail.writer
-	l.seq, l.chain, l.tail = w.Seq(), w.Hash(), nil
+	l.tail = nil
+	if w.Seq() > l.seq { // otherwise not even its first record was written
+		l.seq, l.chain = w.Seq(), w.Hash()
+	}
 	l.j.parked(l)
 	if err := w.Park(); err != nil {
 		l.j.o.Log.Warn("closing a journal segment", "tenant", l.tenant, "error", err)

@@ -193,6 +193,9 @@ func (v *verification) scan(ctx context.Context, f segment.File, r *segment.Read
 		}
 		if d := (*segment.Damage)(nil); errors.As(err, &d) {
 			p := Problem{File: f.Path, Offset: d.Offset, Seq: d.Seq, What: d.What}
+			if d.Offset == 0 && !d.Torn {
+				continue // the damaged header again: no record begins there
+			}
 			if d.Torn && s.Position() != r.Start() {
 				v.torn = &p
 			} else {

@@ -63,7 +63,7 @@ func (s *Scanner) seek(at Position) {
 	s.at = at
 	section := io.NewSectionReader(s.r, at.Offset, s.size-at.Offset)
 	if s.buf == nil {
-		s.buf = bufio.NewReaderSize(section, scanWindow)
+		s.buf = bufio.NewReaderSize(section, int(min(max(s.size-at.Offset, int64(maxFrame)), scanWindow)))
 		return
 	}
 	s.buf.Reset(section)
