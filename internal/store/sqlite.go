@@ -21,7 +21,7 @@ type sqlite struct {
 	system  *pool // of one
 	tenants *pool
 
-	creating sync.Mutex // two migrations of one new file would collide
+	creating sync.Mutex // two creations of one file would collide
 }
 
 func openSQLite(ctx context.Context, dir string, o Options) (*sqlite, error) {
@@ -47,8 +47,8 @@ func (s *sqlite) createSystem(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if info, err := os.Stat(s.systemPath()); len(tenants) > 0 && (errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0) {
-		return fmt.Errorf("%s is missing or empty, but there are tenants: restore it from a backup", s.systemPath())
+	if _, err := os.Stat(s.systemPath()); errors.Is(err, fs.ErrNotExist) && len(tenants) > 0 {
+		return fmt.Errorf("%s is missing, but there are tenants: restore it from a backup", s.systemPath())
 	}
 	key, err := s.systemKey(ctx)
 	if err != nil {
@@ -56,7 +56,7 @@ func (s *sqlite) createSystem(ctx context.Context) error {
 	}
 	defer clear(key)
 	if err := createFile(ctx, s.systemPath(), key, sqliteSystem); err != nil {
-		return unavailable(err)
+		return unavailable(fmt.Errorf("create %s: %w", s.systemPath(), err))
 	}
 	return nil
 }

@@ -49,16 +49,11 @@ type file struct {
 // openFile opens the database at path with a key of [keySize] bytes and brings
 // it to the newest form. It never creates one: an empty file is data lost.
 func openFile(ctx context.Context, path string, key []byte, s schema) (*file, error) {
-	if err := checkKey(path, key); err != nil {
-		return nil, err
-	}
-	return connect(ctx, path, key, s)
-}
-
-// connect is openFile for a file that was looked at already.
-func connect(ctx context.Context, path string, key []byte, s schema) (*file, error) {
 	info, err := statReadable(path)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkKey(path, key); err != nil {
 		return nil, err
 	}
 	f := &file{path: path, info: info}
@@ -96,31 +91,52 @@ func openConns(path, hexKey, pragmas string) (*sql.DB, error) {
 }
 
 // createFile makes an encrypted database in a directory of its own, both for
-// their owner alone and durably in place. One that exists is left as it is; one
-// that was begun and not finished is finished.
+// their owner alone. It appears at its path whole and durable or not at all;
+// one that is there already is left as it is.
 func createFile(ctx context.Context, path string, key []byte, s schema) error {
-	switch err := checkKey(path, key); {
-	case err == nil:
-		return nil
-	case !errors.Is(err, errEmpty) && !errors.Is(err, fs.ErrNotExist):
+	if err := checkKey(path, key); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	empty, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	begun := path + ".new"
+	for _, left := range []string{begun, begun + "-wal", begun + "-shm"} { // of a crash
+		if err := os.Remove(left); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	f, err := os.OpenFile(begun, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(empty.Close(), syncDir(dir), syncDir(filepath.Dir(dir))); err != nil {
+	defer func() { _ = f.Close() }() // synced below
+	if err := writeSchema(ctx, begun, key, s); err != nil {
 		return err
 	}
-	f, err := connect(ctx, path, key, s)
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(begun, path); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+}
+
+// writeSchema fills an empty file, without SQLite's own care for durability:
+// until the file is synced and has its name, there is nothing to lose.
+func writeSchema(ctx context.Context, path string, key []byte, s schema) error {
+	db, err := openConns(path, hex.EncodeToString(key), `PRAGMA journal_mode = memory; PRAGMA synchronous = off`)
 	if err != nil {
 		return err
 	}
-	return f.close()
+	db.SetMaxOpenConns(1)
+	err = s.migrate(ctx, db)
+	if err == nil {
+		_, err = db.ExecContext(ctx, `PRAGMA journal_mode = wal`)
+	}
+	return errors.Join(err, db.Close())
 }
 
 func syncDir(dir string) error {

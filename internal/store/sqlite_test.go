@@ -143,13 +143,21 @@ func TestP7_ALostSystemFileIsNotMadeAnew(t *testing.T) {
 }
 
 // A creation that a crash cut short can be repeated.
-func TestCreateFinishesWhatWasBegun(t *testing.T) {
+func TestCreateStartsOverWhatWasBegun(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, dir, store.Options{Keys: fixedKeys("k")})
-	must(t, os.MkdirAll(filepath.Join(dir, "tenants", string(acme)), 0o700))
-	must(t, os.WriteFile(filepath.Join(dir, "tenants", string(acme), "tenant.db"), nil, 0o600))
+	own := filepath.Join(dir, "tenants", string(acme))
+	must(t, os.MkdirAll(own, 0o700))
+	for _, name := range []string{"tenant.db.new", "tenant.db.new-wal"} {
+		must(t, os.WriteFile(filepath.Join(own, name), []byte("half"), 0o600))
+	}
 	create(t, db, acme)
 	wantTeams(t, db.Tenant(acme), 0)
+	must(t, db.Close())
+	left, err := os.ReadDir(own)
+	if err != nil || len(left) != 1 || left[0].Name() != "tenant.db" {
+		t.Errorf("left %v, %v", left, err)
+	}
 }
 
 // Neither the database files nor the write-ahead logs beside them may show what

@@ -17,7 +17,8 @@ CREATE TABLE tenants (
 
 CREATE TABLE tenant_hosts (
     host      TEXT PRIMARY KEY,
-    tenant_id TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE
+    tenant_id TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    position  BIGINT NOT NULL
 );
 CREATE INDEX tenant_hosts_tenant ON tenant_hosts (tenant_id);
 
