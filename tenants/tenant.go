@@ -10,8 +10,10 @@ import (
 type Status string
 
 const (
-	Active    Status = "active"
-	Suspended Status = "suspended" // nobody gets in; nothing is deleted
+	// Active tenants are served.
+	Active Status = "active"
+	// Suspended tenants let nobody in; nothing is deleted.
+	Suspended Status = "suspended"
 )
 
 // Tenant is one customer organisation. Values handed out are shared and must
@@ -20,7 +22,7 @@ type Tenant struct {
 	ID          identity.TenantID
 	Name        string // unique, immutable: [a-z0-9-], at most 63 characters
 	DisplayName string
-	Hosts       []string // canonical: lower case, no port, no trailing dot
+	Hosts       []string // canonical ([CanonicalHost]); the first is the one we speak of
 	Status      Status
 	Settings    Settings
 	Version     uint64
@@ -28,27 +30,14 @@ type Tenant struct {
 	UpdatedAt   time.Time
 }
 
-// Settings are what a tenant's admin may set. Zero values mean the defaults.
-type Settings struct {
-	Session SessionSettings `json:"session,omitzero" yaml:"session,omitempty"`
-}
-
-// SessionSettings bound how long a sign-in lasts.
-type SessionSettings struct {
-	Idle     Duration `json:"idle,omitzero" yaml:"idle,omitempty"`         // since the last request; default 8h
-	Absolute Duration `json:"absolute,omitzero" yaml:"absolute,omitempty"` // since the sign-in; default 168h
-}
-
-// Duration is a time.Duration that reads and writes as text: "8h".
-type Duration time.Duration
-
 // ConnectionType is the protocol of a connection.
 type ConnectionType string
 
 const (
-	OIDC   ConnectionType = "oidc"
-	SAML   ConnectionType = "saml"
-	OAuth2 ConnectionType = "oauth2"
+	// OIDC is OpenID Connect Core 1.0, by the code flow.
+	OIDC ConnectionType = "oidc"
+	// SAML is SAML 2.0 web browser single sign-on.
+	SAML ConnectionType = "saml"
 )
 
 // Connection is one way for a tenant's people to sign in: a relation to one
@@ -90,6 +79,9 @@ type OIDCSpec struct {
 	Claims       AttributeMap `json:"claims,omitzero" yaml:"claims,omitempty"`
 }
 
+// String leaves the secret out, wherever the spec is printed.
+func (s OIDCSpec) String() string { return "oidc " + s.Issuer + " " + s.ClientID }
+
 // SAMLSpec is what a SAML 2.0 connection needs.
 type SAMLSpec struct {
 	IDPMetadata  MetadataSource `json:"idp_metadata" yaml:"idp_metadata"`
@@ -98,11 +90,11 @@ type SAMLSpec struct {
 }
 
 // MetadataSource says where the identity provider's metadata comes from; XML
-// is what was given or last fetched.
+// is what was given or last fetched. There is no file: whoever applies a
+// resource reads it, because a tenant's admin must not name files of ours.
 type MetadataSource struct {
-	URL  string `json:"url,omitempty" yaml:"url,omitempty"`
-	File string `json:"-" yaml:"file,omitempty"` // read when applied, kept as XML
-	XML  string `json:"xml,omitempty" yaml:"xml,omitempty"`
+	URL string `json:"url,omitempty" yaml:"url,omitempty"`
+	XML string `json:"xml,omitempty" yaml:"xml,omitempty"`
 }
 
 // AttributeMap names the claims or attributes that hold a person's data.

@@ -1,0 +1,227 @@
+package tenants
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+const (
+	// maxConnections bounds a tenant's identity providers.
+	maxConnections = 100
+	// maxCachedTenants bounds whose connections are in memory at once.
+	maxCachedTenants = 1024
+	// sealPurpose is under which client secrets are sealed.
+	sealPurpose = "connection"
+)
+
+var errNoConnection = fault.New(fault.NotFound, "no-such-connection", "There is no such connection.")
+
+// connectionCache holds tenants' connections with their secrets opened, so
+// that a sign-in costs no query and no decryption.
+type connectionCache struct {
+	mu       sync.Mutex
+	byTenant map[identity.TenantID][]Connection
+	changed  uint64 // counts changes, so that a load under way does not keep what is old
+}
+
+func (c *connectionCache) get(tenant identity.TenantID) (found []Connection, ok bool, changed uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found, ok = c.byTenant[tenant]
+	return found, ok, c.changed
+}
+
+// keep caches what was loaded, unless something has changed since; when the
+// cache is full, any other tenant makes room.
+func (c *connectionCache) keep(tenant identity.TenantID, loaded []Connection, changed uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.changed != changed {
+		return
+	}
+	if c.byTenant == nil {
+		c.byTenant = map[identity.TenantID][]Connection{}
+	}
+	if len(c.byTenant) >= maxCachedTenants {
+		for other := range maps.Keys(c.byTenant) {
+			delete(c.byTenant, other)
+			break
+		}
+	}
+	c.byTenant[tenant] = loaded
+}
+
+func (c *connectionCache) forget(tenant identity.TenantID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changed++
+	delete(c.byTenant, tenant)
+}
+
+// Connections returns a tenant's connections by name, enabled or not, with
+// their secrets.
+func (s *Service) Connections(ctx context.Context, tenant identity.TenantID) ([]Connection, error) {
+	all, err := s.connectionsOf(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	copies := make([]Connection, len(all))
+	for i, c := range all {
+		copies[i] = c.clone()
+	}
+	return copies, nil
+}
+
+// Connection finds a tenant's connection by name, enabled or not.
+func (s *Service) Connection(ctx context.Context, tenant identity.TenantID, name string) (Connection, error) {
+	return s.connection(ctx, tenant, func(c Connection) bool { return c.Name == name })
+}
+
+// ConnectionByID finds a tenant's connection by id, enabled or not.
+func (s *Service) ConnectionByID(ctx context.Context, tenant identity.TenantID, id identity.ConnectionID) (Connection, error) {
+	return s.connection(ctx, tenant, func(c Connection) bool { return c.ID == id })
+}
+
+func (s *Service) connection(ctx context.Context, tenant identity.TenantID, is func(Connection) bool) (Connection, error) {
+	all, err := s.connectionsOf(ctx, tenant)
+	if err != nil {
+		return Connection{}, err
+	}
+	if i := slices.IndexFunc(all, is); i >= 0 {
+		return all[i].clone(), nil
+	}
+	return Connection{}, errNoConnection
+}
+
+// connectionsOf returns the cached slice itself: clone what leaves the room.
+func (s *Service) connectionsOf(ctx context.Context, tenant identity.TenantID) ([]Connection, error) {
+	if _, ok := s.ByID(tenant); !ok {
+		return nil, errNoTenant
+	}
+	all, ok, changed := s.connections.get(tenant)
+	if ok {
+		return all, nil
+	}
+	sealed, err := loadConnections(ctx, s.store.Tenant(tenant))
+	if err != nil {
+		return nil, fmt.Errorf("load connections: %w", err)
+	}
+	all = make([]Connection, len(sealed))
+	for i, c := range sealed {
+		if len(c.secret) > 0 && c.OIDC != nil {
+			secret, err := s.keys.Open(ctx, tenant, sealPurpose, c.secret)
+			if err != nil {
+				return nil, fmt.Errorf("secret of connection %s: %w", c.ID, err)
+			}
+			c.OIDC.ClientSecret = string(secret)
+		}
+		all[i] = c.Connection
+	}
+	s.connections.keep(tenant, all, changed)
+	return all, nil
+}
+
+// PutConnection makes the connection of this name or replaces it whole, secret
+// included, and returns it as it was kept. A version other than 0 must be that
+// of the connection which is there.
+func (s *Service) PutConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c Connection) (Connection, error) {
+	c = c.clone()
+	if err := c.check(); err != nil {
+		return Connection{}, err
+	}
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	all, err := s.connectionsOf(ctx, tenant)
+	if err != nil {
+		return Connection{}, err
+	}
+	now := time.Now().UTC()
+	change := "created"
+	if i := slices.IndexFunc(all, func(o Connection) bool { return o.Name == c.Name }); i >= 0 {
+		current := all[i]
+		if c.Version != 0 && c.Version != current.Version {
+			return Connection{}, errVersion
+		}
+		change = "replaced"
+		c.ID, c.Version, c.CreatedAt, c.UpdatedAt = current.ID, current.Version+1, current.CreatedAt, now
+	} else {
+		if c.Version != 0 {
+			return Connection{}, errVersion
+		}
+		if len(all) >= maxConnections {
+			return Connection{}, fault.New(fault.Conflict, "too-many-connections", fmt.Sprintf("A tenant has at most %d connections.", maxConnections))
+		}
+		c.ID, c.Version, c.CreatedAt, c.UpdatedAt = identity.NewConnectionID(), 1, now, now
+	}
+	sealed := sealedConnection{Connection: c}
+	if c.OIDC != nil && c.OIDC.ClientSecret != "" {
+		if sealed.secret, err = s.keys.Seal(ctx, tenant, sealPurpose, []byte(c.OIDC.ClientSecret)); err != nil {
+			return Connection{}, err
+		}
+	}
+	e := c.event(cause, tenant, audit.ConnectionChanged)
+	e.Details = map[string]string{"change": change, "type": string(c.Type), "enabled": fmt.Sprint(c.Enabled), "version": fmt.Sprint(c.Version)}
+	if _, err := s.journal.Commit(ctx, e); err != nil {
+		return Connection{}, err
+	}
+	defer s.connections.forget(tenant) // whatever came of it
+	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return putConnection(ctx, tx, sealed) })
+	if store.IsUnique(err) {
+		return Connection{}, errVersion
+	}
+	if err != nil {
+		return Connection{}, fmt.Errorf("keep connection %s: %w", c.Name, err)
+	}
+	return c, nil
+}
+
+// DeleteConnection removes a connection. People who signed in by it stay, and
+// so do their sessions, which the caller ends.
+func (s *Service) DeleteConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string) error {
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	c, err := s.Connection(ctx, tenant, name)
+	if err != nil {
+		return err
+	}
+	e := c.event(cause, tenant, audit.ConnectionDeleted)
+	e.Details = map[string]string{"type": string(c.Type)}
+	if _, err := s.journal.Commit(ctx, e); err != nil {
+		return err
+	}
+	defer s.connections.forget(tenant) // whatever came of it
+	if err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return deleteConnection(ctx, tx, c.ID) }); err != nil {
+		return fmt.Errorf("delete connection %s: %w", name, err)
+	}
+	return nil
+}
+
+func (c Connection) event(cause audit.Cause, tenant identity.TenantID, t audit.Type) audit.Event {
+	e := cause.Event(tenant, t, audit.Success)
+	e.Target = audit.Target{Kind: "connection", ID: string(c.ID), Name: c.Name}
+	e.Connection = c.ID
+	return e
+}
+
+// clone copies what is behind the pointers as well.
+func (c Connection) clone() Connection {
+	if c.OIDC != nil {
+		spec := *c.OIDC
+		spec.Scopes = slices.Clone(spec.Scopes)
+		c.OIDC = &spec
+	}
+	if c.SAML != nil {
+		spec := *c.SAML
+		c.SAML = &spec
+	}
+	return c
+}

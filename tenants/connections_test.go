@@ -1,0 +1,210 @@
+package tenants_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"gatehouse/audit"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+	"gatehouse/tenants"
+)
+
+const secret = "a-secret-that-must-not-show"
+
+func oidc(name string) tenants.Connection {
+	return tenants.Connection{Name: name, Type: tenants.OIDC, Enabled: true, DefaultRole: "member", Link: tenants.LinkByEmail,
+		OIDC: &tenants.OIDCSpec{Issuer: "https://idp.example.com/tenant", ClientID: "gatehouse", ClientSecret: secret,
+			Scopes: []string{"openid", "email"}, Claims: tenants.AttributeMap{Email: "email", Groups: "groups"}}}
+}
+
+func saml(name string) tenants.Connection {
+	return tenants.Connection{Name: name, Type: tenants.SAML, Enabled: true,
+		SAML: &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{XML: "<EntityDescriptor/>"}, Attributes: tenants.AttributeMap{Email: "mail"}}}
+}
+
+func TestConnectionsAreKeptWholeAcrossRestarts(t *testing.T) {
+	h := newHouse(t)
+	acme := h.add(t, "acme")
+	byOIDC, err := h.service.PutConnection(t.Context(), cause, acme.ID, oidc("okta"))
+	must(t, err)
+	e, _ := h.journal.last()
+	if e.Tenant != acme.ID || e.Type != audit.ConnectionChanged || e.Connection != byOIDC.ID || e.Details["change"] != "created" {
+		t.Errorf("journalled %+v", e)
+	}
+	bySAML, err := h.service.PutConnection(t.Context(), cause, acme.ID, saml("adfs"))
+	must(t, err)
+	want := oidc("okta")
+	want.ID, want.Version, want.CreatedAt, want.UpdatedAt = byOIDC.ID, 1, byOIDC.CreatedAt, byOIDC.UpdatedAt
+	if !reflect.DeepEqual(byOIDC, want) {
+		t.Errorf("kept %+v, want %+v", byOIDC, want)
+	}
+	for _, when := range []string{"loaded", "cached", "restarted"} {
+		all, err := h.service.Connections(t.Context(), acme.ID)
+		must(t, err)
+		if len(all) != 2 || all[0].Name != "adfs" || all[1].Name != "okta" {
+			t.Fatalf("%s: %+v", when, all)
+		}
+		byName, err := h.service.Connection(t.Context(), acme.ID, "okta")
+		must(t, err)
+		byID, err := h.service.ConnectionByID(t.Context(), acme.ID, bySAML.ID)
+		must(t, err)
+		if !reflect.DeepEqual(byName.OIDC, want.OIDC) || byName.DefaultRole != "member" || byName.Link != tenants.LinkByEmail || byID.SAML.IDPMetadata.XML != "<EntityDescriptor/>" {
+			t.Errorf("%s: %+v, %+v", when, byName.OIDC, byID.SAML)
+		}
+		byName.OIDC.Scopes[0], byName.OIDC.ClientSecret = "changed", "changed" // what is handed out is the caller's own
+		if when == "cached" {
+			h.open(t)
+		}
+	}
+	_, err = h.service.Connection(t.Context(), acme.ID, "none")
+	wantFault(t, "unknown connection", err, fault.NotFound)
+	_, err = h.service.Connections(t.Context(), "ten_none")
+	wantFault(t, "unknown tenant", err, fault.NotFound)
+	if _, err := os.Stat(filepath.Join(h.dir, "tenants", "ten_none")); err == nil {
+		t.Error("asking for an unknown tenant made a file")
+	}
+}
+
+func TestPutConnectionReplacesWhatTheCallerHasSeen(t *testing.T) {
+	h := newHouse(t)
+	acme := h.add(t, "acme")
+	first, err := h.service.PutConnection(t.Context(), cause, acme.ID, oidc("okta"))
+	must(t, err)
+	change := first
+	change.Enabled = false
+	second, err := h.service.PutConnection(t.Context(), cause, acme.ID, change)
+	must(t, err)
+	if second.ID != first.ID || second.Version != 2 || second.Enabled {
+		t.Errorf("%+v", second)
+	}
+	if got, err := h.service.Connection(t.Context(), acme.ID, "okta"); err != nil || got.Enabled || got.OIDC.ClientSecret != secret {
+		t.Errorf("found %+v, %v", got, err)
+	}
+	_, err = h.service.PutConnection(t.Context(), cause, acme.ID, first)
+	wantFault(t, "an old version", err, fault.Precondition)
+	gone := oidc("gone")
+	gone.Version = 3
+	_, err = h.service.PutConnection(t.Context(), cause, acme.ID, gone)
+	wantFault(t, "a version of nothing", err, fault.Precondition)
+	public := oidc("okta") // version 0: whatever is there
+	public.OIDC.ClientSecret = ""
+	third, err := h.service.PutConnection(t.Context(), cause, acme.ID, public)
+	must(t, err)
+	h.open(t)
+	if got, err := h.service.Connection(t.Context(), acme.ID, "okta"); err != nil || got.OIDC.ClientSecret != "" || got.Version != third.Version {
+		t.Errorf("found %+v, %v", got, err)
+	}
+	must(t, h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta"))
+	_, err = h.service.Connection(t.Context(), acme.ID, "okta")
+	wantFault(t, "deleted", err, fault.NotFound)
+	wantFault(t, "deleted twice", h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta"), fault.NotFound)
+}
+
+func TestP3_ConnectionsBelongToOneTenant(t *testing.T) {
+	h := newHouse(t)
+	acme, globex := h.add(t, "acme"), h.add(t, "globex")
+	made, err := h.service.PutConnection(t.Context(), cause, acme.ID, oidc("okta"))
+	must(t, err)
+	_, err = h.service.Connection(t.Context(), globex.ID, "okta")
+	wantFault(t, "by name", err, fault.NotFound)
+	_, err = h.service.ConnectionByID(t.Context(), globex.ID, made.ID)
+	wantFault(t, "by id", err, fault.NotFound)
+	wantFault(t, "delete", h.service.DeleteConnection(t.Context(), cause, globex.ID, "okta"), fault.NotFound)
+	if _, err := h.service.PutConnection(t.Context(), cause, globex.ID, oidc("okta")); err != nil {
+		t.Errorf("the same name is free there: %v", err)
+	}
+}
+
+// A client secret shows neither in JSON nor in print nor in the journal, and
+// the row in the database, read with the key, holds it sealed.
+func TestP6_ClientSecretsStayInside(t *testing.T) {
+	h := newHouse(t)
+	acme := h.add(t, "acme")
+	kept, err := h.service.PutConnection(t.Context(), cause, acme.ID, oidc("okta"))
+	must(t, err)
+	text, err := json.Marshal(kept)
+	must(t, err)
+	h.journal.mu.Lock()
+	events := fmt.Sprintf("%+v", h.journal.events)
+	h.journal.mu.Unlock()
+	var row string
+	must(t, h.db.Tenant(acme.ID).Read(t.Context(), func(tx *store.Tx) (err error) {
+		row, err = store.One(t.Context(), tx, store.Scalar[string], `SELECT name || spec || hex(secret) || cast(secret AS TEXT) FROM connections`)
+		return err
+	}))
+	shown := map[string]string{"JSON": string(text), "%v": fmt.Sprintf("%v", kept), "%+v": fmt.Sprintf("%+v %+v", kept, *kept.OIDC), "journal": events, "row": row}
+	must(t, filepath.WalkDir(h.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		shown[path] = string(data)
+		return err
+	}))
+	for where, text := range shown {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s shows the secret", where)
+		}
+	}
+}
+
+func TestConnectionsAreChecked(t *testing.T) {
+	h := newHouse(t)
+	acme := h.add(t, "acme")
+	for what, spoil := range map[string]func(c *tenants.Connection){
+		"name":                    func(c *tenants.Connection) { c.Name = "Okta" },
+		"name with a slash":       func(c *tenants.Connection) { c.Name = "a/b" },
+		"no type":                 func(c *tenants.Connection) { c.Type = "" },
+		"unknown type":            func(c *tenants.Connection) { c.Type = "oauth2" },
+		"another type's settings": func(c *tenants.Connection) { c.Type = tenants.SAML },
+		"both settings":           func(c *tenants.Connection) { c.SAML = saml("x").SAML },
+		"no settings":             func(c *tenants.Connection) { c.OIDC = nil },
+		"link rule":               func(c *tenants.Connection) { c.Link = "always" },
+		"role":                    func(c *tenants.Connection) { c.DefaultRole = "a b" },
+		"plain http":              func(c *tenants.Connection) { c.OIDC.Issuer = "http://idp.example.com" },
+		"http to a lookalike":     func(c *tenants.Connection) { c.OIDC.Issuer = "http://localhost.example.com" },
+		"http to a private net":   func(c *tenants.Connection) { c.OIDC.Issuer = "http://10.0.0.1" },
+		"another scheme":          func(c *tenants.Connection) { c.OIDC.Issuer = "file:///etc/passwd" },
+		"no host":                 func(c *tenants.Connection) { c.OIDC.Issuer = "https:///x" },
+		"user in the URL":         func(c *tenants.Connection) { c.OIDC.Issuer = "https://u:p@idp.example.com" },
+		"query in the issuer":     func(c *tenants.Connection) { c.OIDC.Issuer += "?a=b" },
+		"fragment in the issuer":  func(c *tenants.Connection) { c.OIDC.Issuer += "#x" },
+		"long issuer":             func(c *tenants.Connection) { c.OIDC.Issuer += strings.Repeat("x", 3000) },
+		"no client":               func(c *tenants.Connection) { c.OIDC.ClientID = "" },
+		"long client":             func(c *tenants.Connection) { c.OIDC.ClientID = strings.Repeat("x", 600) },
+		"long secret":             func(c *tenants.Connection) { c.OIDC.ClientSecret = strings.Repeat("x", 5000) },
+		"scope with a space":      func(c *tenants.Connection) { c.OIDC.Scopes = []string{"openid email"} },
+		"scopes without openid":   func(c *tenants.Connection) { c.OIDC.Scopes = []string{"email"} },
+		"many scopes":             func(c *tenants.Connection) { c.OIDC.Scopes = make([]string, 33) },
+		"claim with a line end":   func(c *tenants.Connection) { c.OIDC.Claims.Email = "a\nb" },
+		"no metadata":             func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata = tenants.MetadataSource{} },
+		"metadata by http": func(c *tenants.Connection) {
+			*c = saml("x")
+			c.SAML.IDPMetadata.URL = "http://idp.example.com/metadata"
+		},
+		"metadata over a megabyte": func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.XML = strings.Repeat("x", 1<<20+1) },
+		"metadata in Latin-1":      func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.XML = "\xe4" },
+	} {
+		c := oidc("okta")
+		spoil(&c)
+		_, err := h.service.PutConnection(t.Context(), cause, acme.ID, c)
+		wantFault(t, what, err, fault.Invalid)
+		if err != nil && strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: the error holds the secret", what)
+		}
+	}
+	for i, issuer := range []string{"http://127.0.0.1:5556/dex", "http://[::1]:5556", "http://localhost:5556", "http://idp.localhost", "https://idp.example.com/a?"[:25]} {
+		c := oidc(fmt.Sprintf("good-%d", i))
+		c.OIDC.Issuer = issuer
+		if _, err := h.service.PutConnection(t.Context(), cause, acme.ID, c); err != nil {
+			t.Errorf("%s: %v", issuer, err)
+		}
+	}
+}

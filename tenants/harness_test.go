@@ -1,0 +1,114 @@
+package tenants_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/keys"
+	"gatehouse/internal/store"
+	"gatehouse/tenants"
+)
+
+// recorder keeps what was journalled and can refuse to.
+type recorder struct {
+	mu     sync.Mutex
+	events []audit.Event
+	err    error
+}
+
+func (r *recorder) Commit(_ context.Context, e audit.Event) (audit.Receipt, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return audit.Receipt{}, r.err
+	}
+	r.events = append(r.events, e)
+	return audit.Receipt{}, nil
+}
+
+func (r *recorder) refuse(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+}
+
+// last returns the newest event and how many there are.
+func (r *recorder) last() (audit.Event, int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.events) == 0 {
+		return audit.Event{}, 0
+	}
+	return r.events[len(r.events)-1], len(r.events)
+}
+
+var errJournal = errors.New("the journal is full")
+
+// house is the room with real parts beneath, in one directory.
+type house struct {
+	dir     string
+	ring    *keys.Ring
+	db      *store.DB
+	journal *recorder
+	service *tenants.Service
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	h := &house{dir: t.TempDir(), journal: &recorder{}}
+	kek, err := keys.OpenFileKEK(filepath.Join(h.dir, "kek.key"), true)
+	must(t, err)
+	vault, err := keys.OpenDirVault(filepath.Join(h.dir, "keys"))
+	must(t, err)
+	h.ring = keys.NewRing(kek, vault)
+	must(t, h.ring.Create(t.Context(), identity.Platform))
+	h.open(t)
+	return h
+}
+
+// open is a start of the gateway; a second one is a restart.
+func (h *house) open(t *testing.T) {
+	t.Helper()
+	if h.db != nil {
+		must(t, h.db.Close())
+	}
+	db, err := store.Open(t.Context(), "sqlite://"+h.dir, store.Options{Keys: h.ring})
+	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
+	h.db = db
+	h.service, err = tenants.New(t.Context(), h.config())
+	must(t, err)
+}
+
+func (h *house) config() tenants.Config {
+	return tenants.Config{Store: h.db, Keys: h.ring, Journal: h.journal, PlatformHost: "admin.example.com"}
+}
+
+func (h *house) add(t *testing.T, name string, hosts ...string) *tenants.Tenant {
+	t.Helper()
+	made, err := h.service.Create(t.Context(), cause, tenants.Tenant{Name: name, Hosts: hosts})
+	must(t, err)
+	return made
+}
+
+var cause = audit.Cause{Actor: audit.Actor{Kind: identity.KindOperator, ID: "root", Name: "root"}, RequestID: "req_1"}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantFault(t *testing.T, what string, err error, kind fault.Kind) {
+	t.Helper()
+	if !fault.Is(err, kind) {
+		t.Errorf("%s: got %v, want a fault of kind %d", what, err, kind)
+	}
+}

@@ -1,0 +1,105 @@
+package tenants_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"gatehouse/tenants"
+)
+
+func TestCanonicalHost(t *testing.T) {
+	long := strings.Repeat("a.", 126) + "a" // 253
+	for in, want := range map[string]string{
+		"acme.example.com":       "acme.example.com",
+		"ACME.Example.COM":       "acme.example.com",
+		"acme.example.com.":      "acme.example.com",
+		"acme.example.com:8443":  "acme.example.com",
+		"acme.example.com.:8443": "acme.example.com",
+		"localhost":              "localhost",
+		"127.0.0.1":              "127.0.0.1",
+		"xn--bcher-kva.example":  "xn--bcher-kva.example",
+		long:                     long,
+	} {
+		if got, err := tenants.CanonicalHost(in); err != nil || got != want {
+			t.Errorf("%q: %q, %v, want %q", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", ".", "..", "a..b", ".a", "a.b..", "-a", "a-", "a-.b", "a.-b", "a_b", "a b", "a/b", "a@b", "a:b", "a:", "a:123456",
+		"a:1:2", "[::1]", "::1", "https://a", "bücher.example", "a\x00", "a\nb", "a%2eb", "*.a", strings.Repeat("a", 64), long + "a.b"} {
+		if got, err := tenants.CanonicalHost(in); err == nil {
+			t.Errorf("%q became %q", in, got)
+		}
+	}
+}
+
+// FuzzCanonicalHost: what comes out is canonical, and of an alphabet that can
+// do no harm in a URL, a header or a log.
+func FuzzCanonicalHost(f *testing.F) {
+	for _, seed := range []string{"acme.example.com", "A.B:1", "a.", "[::1]:80", "bücher.example", "a..b", "-"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		host, err := tenants.CanonicalHost(in)
+		if err != nil {
+			return
+		}
+		if host == "" || len(host) > 253 || strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" {
+			t.Errorf("%q became %q", in, host)
+		}
+		if again, err := tenants.CanonicalHost(host); err != nil || again != host {
+			t.Errorf("%q became %q and then %q, %v", in, host, again, err)
+		}
+	})
+}
+
+func TestHostsInUseAreFoundWithoutAllocation(t *testing.T) {
+	h := newHouse(t)
+	h.add(t, "acme", "acme.example.com")
+	for _, host := range []string{"acme.example.com", "acme.example.com:8443"} {
+		if n := testing.AllocsPerRun(100, func() { h.service.ByHost(host) }); n != 0 {
+			t.Errorf("%s: %v allocations", host, n)
+		}
+	}
+}
+
+func TestDurationsAreText(t *testing.T) {
+	settings := tenants.Settings{Session: tenants.SessionSettings{Idle: tenants.Duration(90 * time.Minute)}}
+	text, err := json.Marshal(settings)
+	if err != nil || string(text) != `{"session":{"idle":"1h30m0s"}}` {
+		t.Errorf("JSON %s, %v", text, err)
+	}
+	var fromJSON, fromYAML tenants.Settings
+	if err := json.Unmarshal(text, &fromJSON); err != nil || fromJSON != settings {
+		t.Errorf("JSON read as %+v, %v", fromJSON, err)
+	}
+	if err := yaml.Unmarshal([]byte("session: {idle: 90m}"), &fromYAML); err != nil || fromYAML != settings {
+		t.Errorf("YAML read as %+v, %v", fromYAML, err)
+	}
+	for _, wrong := range []string{`{"session":{"idle":"soon"}}`, `{"session":{"idle":5}}`} {
+		if err := json.Unmarshal([]byte(wrong), &fromJSON); err == nil {
+			t.Errorf("read %s", wrong)
+		}
+	}
+}
+
+func TestLimitsHaveDefaults(t *testing.T) {
+	hours := func(idle, absolute int) tenants.SessionSettings {
+		return tenants.SessionSettings{Idle: tenants.Duration(idle) * tenants.Duration(time.Hour), Absolute: tenants.Duration(absolute) * tenants.Duration(time.Hour)}
+	}
+	for settings, want := range map[tenants.SessionSettings][2]int{
+		hours(0, 0):  {8, 168},
+		hours(1, 0):  {1, 168},
+		hours(0, 4):  {4, 4},
+		hours(0, 24): {8, 24},
+		hours(2, 3):  {2, 3},
+	} {
+		idle, absolute := settings.Limits()
+		if idle != time.Duration(want[0])*time.Hour || absolute != time.Duration(want[1])*time.Hour {
+			t.Errorf("%+v: %v and %v, want %v hours", settings, idle, absolute, want)
+		}
+	}
+}

@@ -1,0 +1,310 @@
+package tenants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+// Store makes and removes tenants' databases and hands out the handles on them.
+type Store interface {
+	Tenant(id identity.TenantID) store.Tenant
+	System() store.System
+	Create(ctx context.Context, id identity.TenantID) error
+	Drop(ctx context.Context, id identity.TenantID) error
+}
+
+// Keys makes and destroys tenants' data keys and seals the secrets of their
+// connections.
+type Keys interface {
+	Create(ctx context.Context, tenant identity.TenantID) error
+	Seal(ctx context.Context, tenant identity.TenantID, purpose string, plaintext []byte) ([]byte, error)
+	Open(ctx context.Context, tenant identity.TenantID, purpose string, sealed []byte) ([]byte, error)
+	Destroy(ctx context.Context, tenant identity.TenantID) error
+}
+
+// Config is what a [Service] is made of.
+type Config struct {
+	Store   Store
+	Keys    Keys
+	Journal audit.Recorder
+	// PlatformHost is the operators' host; it becomes the one host of
+	// [identity.Platform]. Empty leaves that tenant's hosts as they are.
+	PlatformHost string
+}
+
+// Service keeps the tenants. Reading costs no lock and no query; changes are
+// rare and go one after the other.
+type Service struct {
+	store    Store
+	keys     Keys
+	journal  audit.Recorder
+	snapshot atomic.Pointer[snapshot]
+
+	changes     sync.Mutex // held while a tenant or connection is changed
+	connections connectionCache
+}
+
+var (
+	errNoTenant = fault.New(fault.NotFound, "no-such-tenant", "There is no such tenant.")
+	errVersion  = fault.New(fault.Precondition, "version-changed", "It was changed by somebody else in the meantime. Load it again and repeat the change.")
+	errPlatform = fault.New(fault.Conflict, "platform-stays", "The operators' own tenant cannot be deleted.")
+)
+
+// New loads the tenants, makes the platform's if it is missing, and finishes
+// deletions that were cut short.
+func New(ctx context.Context, c Config) (*Service, error) {
+	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal}
+	byID, err := loadTenants(ctx, c.Store.System())
+	if err != nil {
+		return nil, err
+	}
+	for id, t := range byID {
+		if t.Status != deleting {
+			continue
+		}
+		delete(byID, id)
+		if err := s.erase(ctx, id); err != nil {
+			return nil, fmt.Errorf("finish the deletion of tenant %s: %w", id, err)
+		}
+	}
+	s.snapshot.Store(newSnapshot(byID))
+	if err := s.ensurePlatform(ctx, c.PlatformHost); err != nil {
+		return nil, fmt.Errorf("platform tenant: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Service) ensurePlatform(ctx context.Context, host string) error {
+	var hosts []string
+	if host != "" {
+		hosts = []string{host}
+	}
+	if _, ok := s.ByID(identity.Platform); !ok {
+		_, err := s.create(ctx, audit.SystemCause(), Tenant{ID: identity.Platform, Name: identity.PlatformName,
+			DisplayName: "Platform", Hosts: hosts, Status: Active})
+		return err
+	}
+	if host == "" {
+		return nil
+	}
+	_, err := s.update(ctx, audit.SystemCause(), identity.Platform, 0, func(t *Tenant) error {
+		t.Hosts = hosts
+		return nil
+	})
+	return err
+}
+
+// Create makes a tenant with a key and a database of its own, and returns it as
+// it was kept: with its id, canonical hosts and version 1. An empty status is
+// [Active].
+func (s *Service) Create(ctx context.Context, cause audit.Cause, t Tenant) (*Tenant, error) {
+	t.ID = identity.NewTenantID()
+	if t.Status == "" {
+		t.Status = Active
+	}
+	return s.create(ctx, cause, t)
+}
+
+func (s *Service) create(ctx context.Context, cause audit.Cause, t Tenant) (*Tenant, error) {
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC()
+	t.Version, t.CreatedAt, t.UpdatedAt = 1, now, now
+
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	if what, found := s.snapshot.Load().collision(&t); found {
+		return nil, taken(what)
+	}
+	if t.ID == identity.Platform {
+		// Its journal is where its own creation is recorded, and needs its key.
+		if err := s.keys.Create(ctx, t.ID); err != nil {
+			return nil, err
+		}
+	}
+	e := cause.Event(identity.Platform, audit.TenantCreated, audit.Success)
+	e.Target = t.target()
+	e.Details = map[string]string{"name": t.Name, "hosts": strings.Join(t.Hosts, " "), "display_name": t.DisplayName}
+	if _, err := s.journal.Commit(ctx, e); err != nil {
+		return nil, err
+	}
+	if err := s.settle(ctx, &t); err != nil {
+		if t.ID != identity.Platform {
+			err = errors.Join(err, s.erase(context.WithoutCancel(ctx), t.ID))
+		}
+		return nil, fmt.Errorf("create tenant %s: %w", t.Name, err)
+	}
+	s.snapshot.Store(s.snapshot.Load().with(&t))
+	return &t, nil
+}
+
+// settle makes what a tenant needs; the row comes last, so that a tenant that
+// is listed is whole.
+func (s *Service) settle(ctx context.Context, t *Tenant) error {
+	if err := s.keys.Create(ctx, t.ID); err != nil {
+		return err
+	}
+	if err := s.store.Create(ctx, t.ID); err != nil {
+		return err
+	}
+	err := s.store.System().Write(ctx, func(tx *store.Tx) error { return insertTenant(ctx, tx, t) })
+	if store.IsUnique(err) {
+		return taken("name or a host")
+	}
+	return err
+}
+
+// Update changes a tenant: change gets a copy, and what it leaves there is
+// checked, journalled and kept. Id, name and times are not for change to set.
+// ifVersion other than 0 must be the tenant's version, else nothing happens and
+// the fault is of kind Precondition. An error of change is returned as it is.
+func (s *Service) Update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*Tenant) error) (*Tenant, error) {
+	return s.update(ctx, cause, id, ifVersion, func(t *Tenant) error {
+		before := slices.Clone(t.Hosts)
+		if err := change(t); err != nil {
+			return err
+		}
+		if id == identity.Platform && !slices.Equal(before, t.Hosts) {
+			return invalid("platform-host", "The operators' host is set in the configuration file.")
+		}
+		return nil
+	})
+}
+
+func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*Tenant) error) (*Tenant, error) {
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	current, ok := s.ByID(id)
+	if !ok {
+		return nil, errNoTenant
+	}
+	if ifVersion != 0 && ifVersion != current.Version {
+		return nil, errVersion
+	}
+	next := *current
+	next.Hosts = slices.Clone(current.Hosts)
+	if err := change(&next); err != nil {
+		return nil, err
+	}
+	next.ID, next.Name, next.Version, next.CreatedAt, next.UpdatedAt = id, current.Name, current.Version+1, current.CreatedAt, time.Now().UTC()
+	if err := next.check(); err != nil {
+		return nil, err
+	}
+	changed := differences(current, &next)
+	if len(changed) == 0 {
+		return current, nil
+	}
+	if what, found := s.snapshot.Load().collision(&next); found {
+		return nil, taken(what)
+	}
+	e := cause.Event(id, audit.TenantChanged, audit.Success)
+	e.Target = next.target()
+	e.Details = map[string]string{"changed": strings.Join(changed, " "), "hosts": strings.Join(next.Hosts, " "), "status": string(next.Status)}
+	if _, err := s.journal.Commit(ctx, e); err != nil {
+		return nil, err
+	}
+	err := s.store.System().Write(ctx, func(tx *store.Tx) error { return updateTenant(ctx, tx, &next) })
+	if store.IsUnique(err) {
+		return nil, taken("host")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("update tenant %s: %w", current.Name, err)
+	}
+	s.snapshot.Store(s.snapshot.Load().with(&next))
+	return &next, nil
+}
+
+// Delete removes a tenant for ever: nobody finds it any more, then its database
+// is removed and its key destroyed, so that copies are unreadable (promise
+// P10). A deletion that failed half-way is finished by calling it again, and
+// at the next start. The caller ends the tenant's sessions before.
+func (s *Service) Delete(ctx context.Context, cause audit.Cause, id identity.TenantID) error {
+	if id == identity.Platform {
+		return errPlatform
+	}
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	t, ok := s.ByID(id)
+	if !ok {
+		return s.resume(ctx, id)
+	}
+	e := cause.Event(identity.Platform, audit.TenantDeleted, audit.Success)
+	e.Target = t.target()
+	e.Details = map[string]string{"name": t.Name, "hosts": strings.Join(t.Hosts, " ")}
+	if _, err := s.journal.Commit(ctx, e); err != nil {
+		return err
+	}
+	if err := s.store.System().Write(ctx, func(tx *store.Tx) error { return markDeleting(ctx, tx, id, time.Now()) }); err != nil {
+		return fmt.Errorf("delete tenant %s: %w", t.Name, err)
+	}
+	s.snapshot.Store(s.snapshot.Load().without(id))
+	s.connections.forget(id)
+	if err := s.erase(ctx, id); err != nil {
+		return fmt.Errorf("delete tenant %s: %w", t.Name, err)
+	}
+	return nil
+}
+
+// resume finishes the deletion of a tenant that is gone already.
+func (s *Service) resume(ctx context.Context, id identity.TenantID) error {
+	var status Status
+	err := s.store.System().Read(ctx, func(tx *store.Tx) (err error) {
+		status, err = store.One(ctx, tx, store.Scalar[Status], `SELECT status FROM tenants WHERE id = $1`, string(id))
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNoRows) || err == nil && status != deleting:
+		return errNoTenant
+	case err != nil:
+		return err
+	}
+	return s.erase(ctx, id)
+}
+
+// erase removes data and key, and then the row: while that is there, a restart
+// knows that there is something left to erase. The key goes even where the data
+// cannot be removed, because without it the data is noise.
+func (s *Service) erase(ctx context.Context, id identity.TenantID) error {
+	if err := errors.Join(s.store.Drop(ctx, id), s.keys.Destroy(ctx, id)); err != nil {
+		return err
+	}
+	return s.store.System().Write(ctx, func(tx *store.Tx) error { return deleteTenant(ctx, tx, id) })
+}
+
+func (t *Tenant) target() audit.Target {
+	return audit.Target{Kind: "tenant", ID: string(t.ID), Name: t.Name}
+}
+
+func taken(what string) error {
+	return fault.New(fault.Conflict, "taken", "The "+what+" belongs to another tenant.")
+}
+
+// differences names what an admin has changed.
+func differences(a, b *Tenant) (changed []string) {
+	for _, field := range []struct {
+		name string
+		same bool
+	}{
+		{"display_name", a.DisplayName == b.DisplayName},
+		{"hosts", slices.Equal(a.Hosts, b.Hosts)},
+		{"status", a.Status == b.Status},
+		{"settings", a.Settings == b.Settings},
+	} {
+		if !field.same {
+			changed = append(changed, field.name)
+		}
+	}
+	return changed
+}

@@ -1,0 +1,191 @@
+package tenants
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"gatehouse/identity"
+	"gatehouse/internal/store"
+)
+
+// deleting is the status of a row whose tenant is gone for everybody, and whose
+// data is being removed; it is never in the snapshot.
+const deleting Status = "deleting"
+
+func scanTenant(row store.Row) (*Tenant, error) {
+	var t Tenant
+	var settings string
+	var created, updated int64
+	if err := row.Scan(&t.ID, &t.Name, &t.DisplayName, &t.Status, &settings, &t.Version, &created, &updated); err != nil {
+		return nil, err
+	}
+	t.CreatedAt, t.UpdatedAt = store.Time(created), store.Time(updated)
+	if err := json.Unmarshal([]byte(settings), &t.Settings); err != nil {
+		return nil, fmt.Errorf("settings of tenant %s: %w", t.ID, err)
+	}
+	return &t, nil
+}
+
+// loadTenants reads every tenant, all of them on purpose: the snapshot answers
+// for each request without a query.
+func loadTenants(ctx context.Context, system store.System) (map[identity.TenantID]*Tenant, error) {
+	type host struct {
+		name   string
+		tenant identity.TenantID
+	}
+	byID := map[identity.TenantID]*Tenant{}
+	err := system.Read(ctx, func(tx *store.Tx) error {
+		all, err := store.All(ctx, tx, scanTenant,
+			`SELECT id, name, display_name, status, settings, version, created_at, updated_at FROM tenants`)
+		if err != nil {
+			return err
+		}
+		for _, t := range all {
+			byID[t.ID] = t
+		}
+		hosts, err := store.All(ctx, tx, func(row store.Row) (h host, err error) { return h, row.Scan(&h.name, &h.tenant) },
+			`SELECT host, tenant_id FROM tenant_hosts ORDER BY tenant_id, position`)
+		if err != nil {
+			return err
+		}
+		for _, h := range hosts {
+			t := byID[h.tenant] // there: the column refers to it
+			t.Hosts = append(t.Hosts, h.name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load tenants: %w", err)
+	}
+	return byID, nil
+}
+
+func insertTenant(ctx context.Context, tx *store.Tx, t *Tenant) error {
+	settings, err := json.Marshal(t.Settings)
+	if err != nil {
+		return fmt.Errorf("encode settings: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO tenants (id, name, display_name, status, settings, version, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, string(t.ID), t.Name, t.DisplayName, string(t.Status), string(settings), t.Version,
+		store.Millis(t.CreatedAt), store.Millis(t.UpdatedAt)); err != nil {
+		return err
+	}
+	return insertHosts(ctx, tx, t)
+}
+
+// updateTenant changes the row if it is still of the version before.
+func updateTenant(ctx context.Context, tx *store.Tx, t *Tenant) error {
+	settings, err := json.Marshal(t.Settings)
+	if err != nil {
+		return fmt.Errorf("encode settings: %w", err)
+	}
+	changed, err := tx.Exec(ctx, `UPDATE tenants SET display_name = $1, status = $2, settings = $3, version = $4, updated_at = $5
+		WHERE id = $6 AND version = $7`, t.DisplayName, string(t.Status), string(settings), t.Version, store.Millis(t.UpdatedAt),
+		string(t.ID), t.Version-1)
+	if err != nil {
+		return err
+	}
+	if changed != 1 {
+		return errVersion
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM tenant_hosts WHERE tenant_id = $1`, string(t.ID)); err != nil {
+		return err
+	}
+	return insertHosts(ctx, tx, t)
+}
+
+func insertHosts(ctx context.Context, tx *store.Tx, t *Tenant) error {
+	for i, host := range t.Hosts {
+		if _, err := tx.Exec(ctx, `INSERT INTO tenant_hosts (host, tenant_id, position) VALUES ($1, $2, $3)`, host, string(t.ID), i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// markDeleting is the point of no return of a deletion; it frees the hosts.
+func markDeleting(ctx context.Context, tx *store.Tx, id identity.TenantID, now time.Time) error {
+	if _, err := tx.Exec(ctx, `UPDATE tenants SET status = $1, updated_at = $2, version = version + 1 WHERE id = $3`,
+		string(deleting), store.Millis(now), string(id)); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM tenant_hosts WHERE tenant_id = $1`, string(id))
+	return err
+}
+
+func deleteTenant(ctx context.Context, tx *store.Tx, id identity.TenantID) error {
+	_, err := tx.Exec(ctx, `DELETE FROM tenants WHERE id = $1`, string(id))
+	return err
+}
+
+// storedSpec is a connection's spec column: everything without a column of its
+// own, save the secret.
+type storedSpec struct {
+	DefaultRole string    `json:"default_role,omitempty"`
+	Link        LinkRule  `json:"link,omitempty"`
+	OIDC        *OIDCSpec `json:"oidc,omitempty"`
+	SAML        *SAMLSpec `json:"saml,omitempty"`
+}
+
+// sealedConnection is a row of connections with its secret still sealed.
+type sealedConnection struct {
+	Connection
+	secret []byte
+}
+
+func scanConnection(row store.Row) (sealedConnection, error) {
+	var c sealedConnection
+	var spec string
+	var created, updated int64
+	if err := row.Scan(&c.ID, &c.Name, &c.Type, &spec, &c.secret, &c.Enabled, &c.Version, &created, &updated); err != nil {
+		return c, err
+	}
+	c.CreatedAt, c.UpdatedAt = store.Time(created), store.Time(updated)
+	var s storedSpec
+	if err := json.Unmarshal([]byte(spec), &s); err != nil {
+		return c, fmt.Errorf("spec of connection %s: %w", c.ID, err)
+	}
+	c.DefaultRole, c.Link, c.OIDC, c.SAML = s.DefaultRole, s.Link, s.OIDC, s.SAML
+	return c, nil
+}
+
+func loadConnections(ctx context.Context, tenant store.Tenant) (all []sealedConnection, err error) {
+	err = tenant.Read(ctx, func(tx *store.Tx) (err error) {
+		all, err = store.All(ctx, tx, scanConnection,
+			`SELECT id, name, type, spec, secret, enabled, version, created_at, updated_at FROM connections ORDER BY name LIMIT $1`, maxConnections)
+		return err
+	})
+	return all, err
+}
+
+// putConnection writes a new row for version 1, else changes the one of the
+// version before.
+func putConnection(ctx context.Context, tx *store.Tx, c sealedConnection) error {
+	spec, err := json.Marshal(storedSpec{DefaultRole: c.DefaultRole, Link: c.Link, OIDC: c.OIDC, SAML: c.SAML})
+	if err != nil {
+		return fmt.Errorf("encode connection: %w", err)
+	}
+	if c.Version == 1 {
+		_, err := tx.Exec(ctx, `INSERT INTO connections (id, name, type, spec, secret, enabled, version, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, string(c.ID), c.Name, string(c.Type), string(spec), c.secret, c.Enabled, c.Version,
+			store.Millis(c.CreatedAt), store.Millis(c.UpdatedAt))
+		return err
+	}
+	changed, err := tx.Exec(ctx, `UPDATE connections SET type = $1, spec = $2, secret = $3, enabled = $4, version = $5, updated_at = $6
+		WHERE id = $7 AND version = $8`, string(c.Type), string(spec), c.secret, c.Enabled, c.Version, store.Millis(c.UpdatedAt),
+		string(c.ID), c.Version-1)
+	if err != nil {
+		return err
+	}
+	if changed != 1 {
+		return errVersion
+	}
+	return nil
+}
+
+func deleteConnection(ctx context.Context, tx *store.Tx, id identity.ConnectionID) error {
+	_, err := tx.Exec(ctx, `DELETE FROM connections WHERE id = $1`, string(id))
+	return err
+}
