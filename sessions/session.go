@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"gatehouse/identity"
@@ -55,8 +56,51 @@ type Selector struct {
 	Except     identity.SessionID
 }
 
-// Revocation is what a revocation did. When it is returned, P2 holds for all
-// sessions it counts.
+// The reasons for which this room itself ends a session. Callers of
+// [Service.Revoke] may give others of the same form.
+const (
+	ReasonSignedOut     = "signed-out" // by the person; journalled as such
+	ReasonReplaced      = "replaced"   // a new sign-in in the same browser
+	ReasonDeviceBlocked = "device-blocked"
+	ReasonUserInactive  = "user-inactive"
+	ReasonExpired       = "expired"
+	ReasonTenantDeleted = "tenant-deleted"
+)
+
+// NewSession is what a finished sign-in tells of itself.
+type NewSession struct {
+	User       identity.UserID
+	Connection identity.ConnectionID
+	IDPSubject string
+	IDPSession string
+	// LogoutHint is what the identity provider wants back at sign-out (the
+	// id_token); sealed at rest. One over [MaxLogoutHint] bytes is not kept.
+	LogoutHint string
+	AMR        []string
+	ACR        string
+	IP         netip.Addr
+	UserAgent  string
+	AuthAt     time.Time // zero: now
+	// DeviceToken is the browser's device cookie, if it sent one; anything that
+	// is not a token of ours counts as none.
+	DeviceToken string
+	// Replaces is the token of the session that the browser has had until now;
+	// that session ends.
+	Replaces string
+}
+
+// Created is a new session with the tokens for the browser's cookies, which
+// exist nowhere else.
+type Created struct {
+	Session     Session
+	Device      Device
+	Token       string
+	DeviceToken string
+	NewDevice   bool // not seen with this person before
+}
+
+// Revocation is what a revocation did. When it is returned without an error,
+// P2 holds for all sessions that were selected.
 type Revocation struct {
 	Sessions    int
 	Devices     int
@@ -64,6 +108,11 @@ type Revocation struct {
 	Nodes       []NodeConfirmation
 	Took        time.Duration
 	Event       identity.EventID
+}
+
+// Confirmed reports whether every node is known to serve none of the sessions.
+func (r Revocation) Confirmed() bool {
+	return !slices.ContainsFunc(r.Nodes, func(n NodeConfirmation) bool { return !n.Confirmed && !n.LeaseExpired })
 }
 
 // NodeConfirmation says how a node is known to serve none of the sessions.

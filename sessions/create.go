@@ -1,0 +1,223 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+var (
+	errInactive = fault.New(fault.Denied, "user-inactive", "This account is not active. Ask your administrator.")
+	errBlocked  = fault.New(fault.Denied, "device-blocked", "Your administrator has blocked this device.")
+	errRevoked  = fault.New(fault.Unauthenticated, "session-revoked", "This sign-in was ended while it was being made. Sign in again.")
+)
+
+// Create makes a session: it journals device.new for a device not seen before,
+// ends the session that the browser had until now, and writes the new one. A
+// person who is not active, at whatever moment they were deactivated, and a
+// blocked device are Denied faults.
+//
+// The sign-in itself is journalled by the caller, who knows how the person
+// signed in, before it gives the token away: until then the session is
+// nobody's.
+func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, n NewSession) (Created, error) {
+	if err := s.ready(ctx, tenant); err != nil {
+		return Created{}, err
+	}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	made, deviceHash, err := s.recognise(ctx, tenant, n, now)
+	if err != nil {
+		return Created{}, err
+	}
+	hint, err := s.sealHint(ctx, tenant, n.LogoutHint)
+	if err != nil {
+		return Created{}, err
+	}
+	token, hash := newToken()
+	made.Token, made.Session = token, s.signedIn(tenant, n, now)
+	if err := s.recordDevice(ctx, cause, &made); err != nil {
+		return Created{}, err
+	}
+
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	defer cancel()
+	if err := s.replace(ctx, cause, tenant, n.Replaces); err != nil {
+		return Created{}, err
+	}
+	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		// Two sign-ins at once of one new device are one device.
+		made.Device, err = seeDevice(ctx, tx, &made.Device, deviceHash)
+		return err
+	})
+	if err != nil {
+		return Created{}, unavailable(fmt.Errorf("write the device: %w", err))
+	}
+	made.Session.Device = made.Device.ID
+	if err := s.admit(ctx, NewLive(made.Session, hash), hint); err != nil {
+		return Created{}, err
+	}
+	return made, nil
+}
+
+// recognise finds the device that signs in, or makes a new one, and refuses
+// early whom insertSession would refuse.
+func (s *Service) recognise(ctx context.Context, tenant identity.TenantID, n NewSession, now time.Time) (Created, TokenHash, error) {
+	hash, sent := hashToken(n.DeviceToken)
+	var active, known bool
+	var device Device
+	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		active, err = store.One(ctx, tx, store.Scalar[bool], `SELECT active FROM users WHERE id = $1`, n.User)
+		if err != nil || !sent {
+			return err
+		}
+		// A token that nobody here was given, of whatever origin, is not adopted.
+		known, err = store.One(ctx, tx, store.Scalar[bool], `SELECT EXISTS (SELECT 1 FROM devices WHERE token_hash = $1)`, hash[:])
+		if err != nil || !known {
+			return err
+		}
+		device, err = store.One(ctx, tx, scanDevice,
+			`SELECT `+deviceColumns+` FROM devices WHERE token_hash = $1 AND user_id = $2`, hash[:], n.User)
+		if errors.Is(err, store.ErrNoRows) { // somebody else's browser as well
+			err = nil
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNoRows):
+		return Created{}, hash, errInactive
+	case err != nil:
+		return Created{}, hash, unavailable(err)
+	case !active:
+		return Created{}, hash, errInactive
+	case device.Blocked:
+		return Created{}, hash, errBlocked
+	}
+	made := Created{DeviceToken: n.DeviceToken, Device: device}
+	if !known {
+		made.DeviceToken, hash = newToken()
+	}
+	a := describe(n.UserAgent)
+	if device.ID == "" {
+		made.NewDevice = true
+		made.Device = Device{ID: identity.NewDeviceID(), User: n.User, Name: a.name(), FirstSeen: now}
+	}
+	made.Device.Kind, made.Device.OS, made.Device.Browser = a.kind, a.os, a.browser
+	made.Device.LastSeen, made.Device.LastIP = now, n.IP
+	return made, hash, nil
+}
+
+func (s *Service) sealHint(ctx context.Context, tenant identity.TenantID, hint string) ([]byte, error) {
+	if hint == "" || len(hint) > MaxLogoutHint {
+		return nil, nil
+	}
+	sealed, err := s.keys.Seal(ctx, tenant, sealPurpose, []byte(hint))
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("seal the logout hint: %w", err))
+	}
+	return sealed, nil
+}
+
+func (s *Service) signedIn(tenant identity.TenantID, n NewSession, now time.Time) Session {
+	auth := n.AuthAt.UTC()
+	if n.AuthAt.IsZero() {
+		auth = now
+	}
+	_, absolute := s.limits(tenant)
+	return Session{
+		ID: identity.NewSessionID(), Tenant: tenant, User: n.User, Connection: n.Connection,
+		IDPSubject: n.IDPSubject, IDPSession: n.IDPSession, AMR: n.AMR, ACR: n.ACR,
+		IP: n.IP, UserAgent: clip(n.UserAgent, maxUserAgent), AuthAt: auth,
+		CreatedAt: now, SeenAt: now, ExpiresAt: until(now, absolute),
+	}
+}
+
+// until is when a limit is reached; zero without a limit.
+func until(from time.Time, limit time.Duration) time.Time {
+	if limit <= 0 {
+		return time.Time{}
+	}
+	return from.Add(limit)
+}
+
+func (s *Service) recordDevice(ctx context.Context, cause audit.Cause, made *Created) error {
+	if !made.NewDevice {
+		return nil
+	}
+	event := cause.Event(made.Session.Tenant, audit.DeviceNew, audit.Success)
+	event.Session, event.Device, event.Connection = made.Session.ID, made.Device.ID, made.Session.Connection
+	event.Target = audit.Target{Kind: "device", ID: string(made.Device.ID), Name: made.Device.Name}
+	_, err := s.journal.Commit(ctx, event)
+	return err
+}
+
+// replace ends the session that the browser comes with: a sign-in never goes
+// on with a token that was known before it, and leaves no session that no
+// cookie leads to.
+func (s *Service) replace(ctx context.Context, cause audit.Cause, tenant identity.TenantID, token string) error {
+	old, err := s.lookup(ctx, tenant, token)
+	if fault.Is(err, fault.Unauthenticated) {
+		return nil
+	}
+	if err == nil {
+		_, err = s.Revoke(ctx, cause, tenant, Selector{Session: old.session.ID}, ReasonReplaced)
+	}
+	if errors.Is(err, ErrUnconfirmed) {
+		return nil // logged; the old session is over, only its stream hangs
+	}
+	return err
+}
+
+// admit makes the session findable and writes its row. Nobody knows the token
+// yet, so the order is free, and this one lets a revocation that comes between
+// find the session in both places (see [Registry]).
+func (s *Service) admit(ctx context.Context, live *Live, hint []byte) error {
+	if err := s.registry.Add(ctx, live); err != nil {
+		return unavailable(err)
+	}
+	var inserted bool
+	err := s.store.Tenant(live.session.Tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		inserted, err = insertSession(ctx, tx, &live.session, live.hash, hint)
+		return err
+	})
+	this := Selector{Session: live.session.ID}
+	if err != nil || !inserted {
+		if _, endErr := s.registry.End(ctx, live.session.Tenant, this, ReasonUserInactive); endErr != nil {
+			err = errors.Join(err, endErr)
+		}
+		if err != nil {
+			return unavailable(fmt.Errorf("write the session: %w", err))
+		}
+		return s.refusal(ctx, live)
+	}
+	if live.Ended() {
+		// Revoked before its row was there: the row must not outlive it.
+		if _, err := s.endInSQL(ctx, live.session.Tenant, this, ReasonUserInactive); err != nil {
+			return unavailable(err)
+		}
+		return errRevoked
+	}
+	return nil
+}
+
+// refusal tells why insertSession has inserted nothing.
+func (s *Service) refusal(ctx context.Context, live *Live) error {
+	var blocked bool
+	err := s.store.Tenant(live.session.Tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		blocked, err = store.One(ctx, tx, store.Scalar[bool],
+			`SELECT EXISTS (SELECT 1 FROM devices WHERE id = $1 AND blocked)`, live.session.Device)
+		return err
+	})
+	if err != nil {
+		return unavailable(err)
+	}
+	if blocked {
+		return errBlocked
+	}
+	return errInactive
+}

@@ -1,0 +1,270 @@
+package sessions_test
+
+import (
+	"context"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/sessions"
+)
+
+func TestCreateAndFind(t *testing.T) {
+	w := newWorld(t)
+	ann := w.user(acme, "ann")
+	made := w.signIn(acme, signIn(ann))
+	live := w.find(acme, made.Token)
+	p, s := live.Principal(), live.Session()
+	if p.Kind != identity.KindUser || p.Tenant != acme || p.ID != string(ann) || p.User != ann ||
+		p.Session != made.Session.ID || p.Device != made.Device.ID || p.Connection != "con_oidc" ||
+		p.ACR != "2" || !slices.Equal(p.AMR, []string{"pwd", "otp"}) || p.AuthTime.IsZero() {
+		t.Errorf("principal %+v", p)
+	}
+	if s.IP.String() != "192.0.2.7" || s.UserAgent != chrome || s.IDPSubject != "sub" || s.CreatedAt.IsZero() || s.SeenAt.IsZero() {
+		t.Errorf("session %+v", s)
+	}
+	if got := w.find(acme, made.Token); got != live {
+		t.Error("the same session was found as another value")
+	}
+	if w.journal.count(audit.DeviceNew) != 1 {
+		t.Errorf("events %+v", w.journal.events)
+	}
+	live.SetMemo("headers")
+	if live.Memo() != "headers" {
+		t.Errorf("memo %v", live.Memo())
+	}
+	// After a restart it is the same session still.
+	w.reopen()
+	after := w.find(acme, made.Token).Session()
+	if after.ID != made.Session.ID || !slices.Equal(after.AMR, s.AMR) || !after.CreatedAt.Equal(s.CreatedAt) || after.IP != s.IP {
+		t.Errorf("after a restart: %+v, want %+v", after, s)
+	}
+}
+
+// TestP1_NoSessionWithoutRecord: a journal that refuses leaves no session, no
+// device and no revocation.
+func TestP1_NoSessionWithoutRecord(t *testing.T) {
+	w := newWorld(t)
+	ann := w.user(acme, "ann")
+	made := w.signIn(acme, signIn(ann))
+	w.journal.broken = errBroken
+	if _, err := w.Create(t.Context(), audit.SystemCause(), acme, signIn(ann)); err == nil {
+		t.Error("signed in without a record")
+	}
+	if _, err := w.Revoke(t.Context(), audit.SystemCause(), acme, sessions.Selector{User: ann}, "admin"); err == nil {
+		t.Error("revoked without a record")
+	}
+	if _, err := w.UpdateDevice(t.Context(), audit.SystemCause(), acme, made.Device.ID, func(d *sessions.Device) error { d.Blocked = true; return nil }); err == nil {
+		t.Error("blocked without a record")
+	}
+	w.journal.broken = nil
+	items, _, err := w.List(t.Context(), acme, sessions.Filter{})
+	if err != nil || len(items) != 1 || !items[0].EndedAt.IsZero() {
+		t.Errorf("sessions %+v, %v; want the first alone, alive", items, err)
+	}
+	devices, _, err := w.Devices(t.Context(), acme, sessions.DeviceFilter{})
+	if err != nil || len(devices) != 1 || devices[0].Blocked {
+		t.Errorf("devices %+v, %v; want the first alone, not blocked", devices, err)
+	}
+}
+
+func TestTokensThatAreNotOurs(t *testing.T) {
+	w := newWorld(t)
+	made := w.signIn(acme, signIn(w.user(acme, "ann")))
+	last := made.Token[len(made.Token)-1]
+	alphabet := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	// The last character carries two bits that nobody reads: only 00 is right.
+	twin := made.Token[:42] + string(alphabet[strings.IndexByte(alphabet, last)|1])
+	for _, token := range []string{
+		"", "x", made.Token[:42], made.Token + "=", made.Token + "A", strings.ToLower(made.Token), " " + made.Token[1:],
+		made.Token[:42] + "\n", strings.Repeat("A", 43), strings.Repeat("\x00", 43), strings.Repeat("A", 1<<20), twin,
+		base64.StdEncoding.EncodeToString([]byte(made.Token)),
+	} {
+		if _, err := w.Find(t.Context(), acme, token); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("%.50q: %v, want Unauthenticated", token, err)
+		}
+	}
+	if _, err := w.Find(t.Context(), globex, made.Token); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("P3: acme's token at globex: %v, want Unauthenticated", err)
+	}
+}
+
+// TestP6_TokensAreHashesAtRest: neither token can be read from the database.
+func TestP6_TokensAreHashesAtRest(t *testing.T) {
+	w := newWorld(t)
+	n := signIn(w.user(acme, "ann"))
+	n.LogoutHint = "eyJhbGciOi.id.token"
+	made := w.signIn(acme, n)
+	for _, secret := range []string{made.Token, made.DeviceToken, n.LogoutHint} {
+		raw, _ := base64.RawURLEncoding.DecodeString(secret)
+		for _, table := range []string{"sessions WHERE token_hash", "sessions WHERE logout_hint", "devices WHERE token_hash"} {
+			for _, form := range []any{secret, []byte(secret), raw} {
+				if w.exec(acme, "UPDATE "+strings.Replace(table, " WHERE ", " SET id = id WHERE ", 1)+" = $1", form) != 0 {
+					t.Errorf("%s holds the secret %.6s…", table, secret)
+				}
+			}
+		}
+	}
+	hint, err := w.LogoutHint(t.Context(), acme, made.Session.ID)
+	if err != nil || hint != n.LogoutHint {
+		t.Errorf("logout hint %q, %v", hint, err)
+	}
+	if _, err := w.LogoutHint(t.Context(), globex, made.Session.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("P3: another tenant's hint: %v, want NotFound", err)
+	}
+}
+
+func TestDeviceIsRecognised(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.user(acme, "ann"), w.user(acme, "bob")
+	first := w.signIn(acme, signIn(ann))
+	if d := first.Device; !first.NewDevice || d.Name != "Chrome on Windows" || d.Kind != "desktop" || d.OS != "Windows" || d.Browser != "Chrome" {
+		t.Errorf("device %+v", d)
+	}
+	again := signIn(ann)
+	again.DeviceToken = first.DeviceToken
+	second := w.signIn(acme, again)
+	if second.NewDevice || second.Device.ID != first.Device.ID || second.DeviceToken != first.DeviceToken {
+		t.Errorf("the same browser is another device: %+v", second)
+	}
+	again.User = bob // the same browser, another person
+	third := w.signIn(acme, again)
+	if !third.NewDevice || third.Device.ID == first.Device.ID || third.DeviceToken != first.DeviceToken {
+		t.Errorf("another person's device: %+v", third)
+	}
+	// A token that we never gave is not adopted: whoever planted it knows it.
+	planted := signIn(ann)
+	planted.DeviceToken = strings.Repeat("A", 43)
+	if made := w.signIn(acme, planted); made.DeviceToken == planted.DeviceToken || !made.NewDevice {
+		t.Error("a planted device token was adopted")
+	}
+	if n := w.journal.count(audit.DeviceNew); n != 3 {
+		t.Errorf("%d device.new events, want 3", n)
+	}
+}
+
+func TestBlockedDevice(t *testing.T) {
+	w := newWorld(t)
+	ann := w.user(acme, "ann")
+	made := w.signIn(acme, signIn(ann))
+	block := func(d *sessions.Device) error { d.Blocked, d.ID, d.Kind = true, "dev_other", "toaster"; return nil }
+	for range 2 { // the second is a retry
+		got, err := w.UpdateDevice(t.Context(), audit.SystemCause(), acme, made.Device.ID, block)
+		if err != nil || !got.Blocked || got.ID != made.Device.ID || got.Kind != "desktop" {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	}
+	if _, err := w.Find(t.Context(), acme, made.Token); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("session on the blocked device: %v, want Unauthenticated", err)
+	}
+	again := signIn(ann)
+	again.DeviceToken = made.DeviceToken
+	if _, err := w.Create(t.Context(), audit.SystemCause(), acme, again); fault.As(err).Code != "device-blocked" || !fault.Is(err, fault.Denied) {
+		t.Errorf("sign-in on the blocked device: %v, want Denied", err)
+	}
+	if _, err := w.UpdateDevice(t.Context(), audit.SystemCause(), acme, made.Device.ID, func(d *sessions.Device) error { d.Blocked = false; d.Name = "Ann's"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.signIn(acme, again); got.Device.Name != "Ann's" || got.Device.ID != made.Device.ID {
+		t.Errorf("after unblocking: %+v", got.Device)
+	}
+	for _, name := range []string{"", " x", "a\nb", strings.Repeat("x", 101), "\xff"} {
+		_, err := w.UpdateDevice(t.Context(), audit.SystemCause(), acme, made.Device.ID, func(d *sessions.Device) error { d.Name = name; return nil })
+		if !fault.Is(err, fault.Invalid) {
+			t.Errorf("name %q: %v, want Invalid", name, err)
+		}
+	}
+	if _, err := w.Device(t.Context(), globex, made.Device.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("P3: another tenant's device: %v, want NotFound", err)
+	}
+}
+
+func TestReplacedSessionEnds(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.user(acme, "ann"), w.user(acme, "bob")
+	old := w.signIn(acme, signIn(ann))
+	n := signIn(bob)
+	n.Replaces = old.Token
+	made := w.signIn(acme, n)
+	if made.Token == old.Token {
+		t.Error("the token was kept")
+	}
+	if _, err := w.Find(t.Context(), acme, old.Token); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("the replaced session: %v, want Unauthenticated", err)
+	}
+	if got, err := w.Get(t.Context(), acme, old.Session.ID); err != nil || got.EndReason != sessions.ReasonReplaced {
+		t.Errorf("%+v, %v", got, err)
+	}
+	n.Replaces = made.Token
+	if _, err := w.Create(t.Context(), audit.SystemCause(), globex, n); err == nil {
+		t.Error("bob does not exist at globex")
+	}
+	w.find(acme, made.Token) // P3: acme's session is not globex's to replace
+}
+
+func TestInactivePeopleDoNotSignIn(t *testing.T) {
+	w := newWorld(t)
+	ann := w.user(acme, "ann")
+	w.activate(acme, ann, false)
+	for _, user := range []identity.UserID{ann, "usr_nobody"} {
+		if _, err := w.Create(t.Context(), audit.SystemCause(), acme, signIn(user)); !fault.Is(err, fault.Denied) {
+			t.Errorf("%s: %v, want Denied", user, err)
+		}
+	}
+}
+
+// TestP9_DeactivationWinsEveryRace: people are deactivated, as the directory
+// does it, while they sign in; whoever won, nobody is in afterwards, not even
+// after a restart and a re-activation.
+func TestP9_DeactivationWinsEveryRace(t *testing.T) {
+	w := newWorld(t)
+	ann := w.user(acme, "ann")
+	var tokens []string
+	for trial := range 60 {
+		w.activate(acme, ann, true)
+		done := make(chan struct{}, 4)
+		var race sync.WaitGroup
+		got := make([]sessions.Created, 4)
+		for i := range got {
+			race.Go(func() {
+				got[i], _ = w.Create(context.Background(), audit.SystemCause(), acme, signIn(ann))
+				done <- struct{}{}
+			})
+		}
+		for range trial % 4 { // so many have finished by then
+			<-done
+		}
+		w.activate(acme, ann, false)
+		if _, err := w.EndUser(t.Context(), audit.SystemCause(), acme, ann, "deactivated"); err != nil {
+			t.Fatal(err)
+		}
+		race.Wait()
+		for _, made := range got {
+			if made.Token != "" {
+				tokens = append(tokens, made.Token)
+			}
+		}
+	}
+	gone := func(when string) {
+		t.Helper()
+		for _, token := range tokens {
+			if _, err := w.Find(t.Context(), acme, token); !fault.Is(err, fault.Unauthenticated) {
+				t.Errorf("%s: %v, want Unauthenticated", when, err)
+			}
+		}
+		live, _, err := w.List(t.Context(), acme, sessions.Filter{State: sessions.StateLive})
+		if err != nil || len(live) != 0 {
+			t.Errorf("%s: %d live sessions, %v", when, len(live), err)
+		}
+	}
+	gone("at once")
+	w.activate(acme, ann, true)
+	w.reopen()
+	gone("re-activated, restarted")
+	t.Logf("%d of 240 sign-ins came first", len(tokens))
+}

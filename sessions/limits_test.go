@@ -1,0 +1,128 @@
+package sessions_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/sessions"
+)
+
+// expires reports the code of the refusal, empty while the session lives.
+func (w *world) expires(token string) string {
+	w.t.Helper()
+	_, err := w.Find(context.Background(), acme, token)
+	if err == nil {
+		return ""
+	}
+	if !fault.Is(err, fault.Unauthenticated) {
+		w.t.Errorf("%v, want Unauthenticated", err)
+	}
+	return fault.As(err).Code
+}
+
+// TestLimits: both limits hold by the settings of the moment.
+func TestLimits(t *testing.T) {
+	w := newWorld(t)
+	ann := w.user(acme, "ann")
+	made := w.signIn(acme, signIn(ann))
+	id := made.Session.ID
+	age := func(created, seen time.Duration) {
+		now := time.Now()
+		w.exec(acme, `UPDATE sessions SET created_at = $1, seen_at = $2 WHERE id = $3`,
+			now.Add(-created).UnixMilli(), now.Add(-seen).UnixMilli(), id)
+		w.reopen()
+	}
+	age(10*time.Hour, 7*time.Hour)
+	w.limit(6*time.Hour, 168*time.Hour)
+	if code := w.expires(made.Token); code != "session-expired" {
+		t.Errorf("idle for 7 h of 6: %q", code)
+	}
+	w.limit(8*time.Hour, 9*time.Hour)
+	if code := w.expires(made.Token); code != "session-expired" {
+		t.Errorf("10 h old of 9: %q", code)
+	}
+	w.limit(8*time.Hour, 0)
+	if got, err := w.Get(t.Context(), acme, id); err != nil || !got.ExpiresAt.IsZero() {
+		t.Errorf("without an absolute limit: %v, %v", got.ExpiresAt, err)
+	}
+	if code := w.expires(made.Token); code != "" {
+		t.Errorf("within the limits: %q", code)
+	}
+	w.limit(6*time.Hour, 168*time.Hour)
+	if code := w.expires(made.Token); code != "" {
+		t.Errorf("just used: %q", code)
+	}
+	if got, err := w.Get(t.Context(), acme, id); err != nil || time.Since(got.SeenAt) > time.Minute || got.ExpiresAt.Sub(got.CreatedAt) != 168*time.Hour {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestLastSeenIsWrittenBehind: a clean stop loses nothing of it.
+func TestLastSeenIsWrittenBehind(t *testing.T) {
+	w := newWorld(t)
+	made := w.signIn(acme, signIn(w.user(acme, "ann")))
+	w.exec(acme, `UPDATE sessions SET seen_at = created_at - 3600000`)
+	w.exec(acme, `UPDATE devices SET last_seen = first_seen - 3600000`)
+	w.reopen()
+	w.find(acme, made.Token)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.reopen()
+	got, err := w.Get(t.Context(), acme, made.Session.ID)
+	if err != nil || time.Since(got.SeenAt) > time.Minute {
+		t.Errorf("seen %v, %v", got.SeenAt, err)
+	}
+	d, err := w.Device(t.Context(), acme, made.Device.ID)
+	if err != nil || time.Since(d.LastSeen) > time.Minute {
+		t.Errorf("device seen %v, %v", d.LastSeen, err)
+	}
+}
+
+// TestSweepClosesStreams: whoever ran out is cut off without asking again.
+func TestSweepClosesStreams(t *testing.T) {
+	w := newWorld(t)
+	made := w.signIn(acme, signIn(w.user(acme, "ann")))
+	c := open(t, w.find(acme, made.Token))
+	w.limit(time.Nanosecond, time.Nanosecond)
+	w.Sweep(t.Context())
+	if !c.left.Load() {
+		t.Error("the stream of an expired session is open")
+	}
+	w.limit(0, 0)
+	w.reopen()
+	if code := w.expires(made.Token); code != "session-unknown" {
+		t.Errorf("after a restart without limits: %q", code)
+	}
+	if got, err := w.Get(t.Context(), acme, made.Session.ID); err != nil || got.EndReason != sessions.ReasonExpired || w.journal.count(audit.SessionExpired) != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestRunStopsWithItsContext, on a fake clock and without a tenant.
+func TestRunStopsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sessions.New(sessions.Config{Journal: &journal{}, Node: "n1", Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Limits: func(identity.TenantID) (time.Duration, time.Duration) { return 0, 0 }})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		var run sync.WaitGroup
+		run.Go(func() {
+			if err := s.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		run.Wait()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

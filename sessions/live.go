@@ -1,0 +1,187 @@
+package sessions
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/identity"
+)
+
+// Stream is a request or connection that lasts while its session does.
+type Stream interface {
+	// Terminate cuts the connection. It is called at most once, from a goroutine
+	// of its own, and must lead to the leave function being called soon. It may
+	// come before Enter has returned, and still run when the stream leaves at the
+	// same moment: a Stream stands for one use and is not recycled.
+	Terminate(reason string)
+}
+
+// Live is a session that is being served. All its methods may be called at
+// once from many goroutines.
+type Live struct {
+	session   Session
+	hash      TokenHash
+	principal identity.Principal
+
+	seen  atomic.Int64 // Unix milliseconds of the last request
+	saved atomic.Int64 // what SQL knows of seen
+	memo  atomic.Pointer[any]
+
+	mu    sync.Mutex
+	ended bool
+	first *entry        // the streams inside
+	open  int           // how many they are
+	left  chan struct{} // closed once ended and nobody is inside; made by end
+}
+
+// entry is one stream's place in its session's list.
+type entry struct {
+	stream     Stream
+	prev, next *entry
+	inside     bool
+	told       bool
+}
+
+// nobody is the left channel of sessions that ended with nobody inside.
+var nobody = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// NewLive makes the live form of a session whose token has this hash. It is
+// for registries and their tests; everybody else is handed one by
+// [Service.Find].
+func NewLive(s Session, hash TokenHash) *Live {
+	l := &Live{session: s, hash: hash, principal: identity.Principal{
+		Kind: identity.KindUser, Tenant: s.Tenant, ID: string(s.User),
+		User: s.User, Session: s.ID, Device: s.Device, Connection: s.Connection,
+		AuthTime: s.AuthAt, AMR: s.AMR, ACR: s.ACR,
+	}}
+	l.seen.Store(s.SeenAt.UnixMilli())
+	l.saved.Store(s.SeenAt.UnixMilli())
+	return l
+}
+
+// Principal is the signed-in person, without email and name: those change, and
+// authz knows them. It is shared and must not be changed.
+func (l *Live) Principal() *identity.Principal { return &l.principal }
+
+// Session is the session as it is now. ExpiresAt is as it was at sign-in;
+// [Service.Get] gives it by the settings of today.
+func (l *Live) Session() Session {
+	s := l.session
+	s.SeenAt = time.UnixMilli(l.seen.Load()).UTC()
+	return s
+}
+
+// Hash is the SHA-256 of the session's token.
+func (l *Live) Hash() TokenHash { return l.hash }
+
+// Memo is what the last SetMemo kept: one slot for whoever serves the
+// session's requests and prepares the same things for each. Nil at first.
+func (l *Live) Memo() any {
+	if kept := l.memo.Load(); kept != nil {
+		return *kept
+	}
+	return nil
+}
+
+// SetMemo keeps a value for Memo.
+func (l *Live) SetMemo(v any) { l.memo.Store(&v) }
+
+// Enter registers a request or connection under its session; it is served only
+// when ok. leave must be called when it is over; calling it again does
+// nothing. Once the session has ended, nobody enters.
+func (l *Live) Enter(c Stream) (leave func(), ok bool) {
+	e := &entry{stream: c, inside: true}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return func() {}, false
+	}
+	if e.next = l.first; e.next != nil {
+		e.next.prev = e
+	}
+	l.first = e
+	l.open++
+	return func() { l.leave(e) }, true
+}
+
+func (l *Live) leave(e *entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !e.inside {
+		return
+	}
+	e.inside = false
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else {
+		l.first = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	}
+	if l.open--; l.open == 0 && l.ended {
+		close(l.left)
+	}
+}
+
+// Open is how many requests and connections the session has right now.
+func (l *Live) Open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open
+}
+
+// Ended reports whether the session is over: nobody enters any more.
+func (l *Live) Ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended
+}
+
+// ending is what the end of a session finds inside.
+type ending struct {
+	first  bool            // this call ended it
+	open   int             // streams that were inside
+	untold []Stream        // those of them that have not been told to go yet
+	left   <-chan struct{} // closed when the last one has gone
+}
+
+// end shuts the door.
+func (l *Live) end() ending {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := ending{first: !l.ended, open: l.open}
+	if now.first {
+		l.ended, l.left = true, nobody
+		if l.open > 0 {
+			l.left = make(chan struct{})
+		}
+	}
+	for e := l.first; e != nil; e = e.next {
+		if !e.told {
+			e.told = true
+			now.untold = append(now.untold, e.stream)
+		}
+	}
+	now.left = l.left
+	return now
+}
+
+// touchStep keeps a busy session from writing the same cache line for every
+// request; the last-seen time is exact to within it.
+const touchStep = time.Second
+
+// touch notes a request at this Unix millisecond.
+func (l *Live) touch(now int64) {
+	if now-l.seen.Load() >= touchStep.Milliseconds() {
+		l.seen.Store(now)
+	}
+}
+
+// expired reports whether the session ran out by these limits; zero means no
+// limit.
+func (l *Live) expired(now int64, idle, absolute time.Duration) bool {
+	return (absolute > 0 && now-l.session.CreatedAt.UnixMilli() >= absolute.Milliseconds()) ||
+		(idle > 0 && now-l.seen.Load() >= idle.Milliseconds())
+}

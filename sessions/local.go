@@ -1,0 +1,272 @@
+package sessions
+
+import (
+	"context"
+	"encoding/binary"
+	"iter"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"gatehouse/identity"
+)
+
+// leaveTime is how long streams that were told to close may take to leave. A
+// stream needs microseconds; one that needs more has a fault of its own.
+const leaveTime = time.Second
+
+// Local is the registry of a single node.
+type Local struct {
+	node string
+	log  *slog.Logger
+
+	// The token's hash is random, so any of its bits choose the shard evenly.
+	shards [64]shard
+
+	mu      sync.RWMutex
+	tenants map[identity.TenantID]*roll
+
+	closed  chan struct{}
+	closing sync.Once
+	work    sync.WaitGroup // Terminate calls and waits for lingering streams
+}
+
+type shard struct {
+	mu     sync.RWMutex
+	byHash map[TokenHash]*Live
+}
+
+// roll lists one tenant's sessions: the live ones, and those ended ones that
+// still have a stream inside.
+type roll struct {
+	mu   sync.RWMutex
+	byID map[identity.SessionID]*Live
+	gone bool // the tenant was forgotten; nothing is added any more
+}
+
+// NewLocal makes the registry of the node with this name.
+func NewLocal(node string, log *slog.Logger) *Local {
+	r := &Local{node: node, log: log, tenants: map[identity.TenantID]*roll{}, closed: make(chan struct{})}
+	for i := range r.shards {
+		r.shards[i].byHash = map[TokenHash]*Live{}
+	}
+	return r
+}
+
+func (r *Local) shard(hash TokenHash) *shard {
+	return &r.shards[binary.LittleEndian.Uint64(hash[:])%uint64(len(r.shards))]
+}
+
+func (r *Local) roll(tenant identity.TenantID) *roll {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.tenants[tenant]
+}
+
+// Find implements [Registry]: one map lookup for whoever is signed in.
+func (r *Local) Find(_ context.Context, tenant identity.TenantID, hash TokenHash) (*Live, error) {
+	s := r.shard(hash)
+	s.mu.RLock()
+	live := s.byHash[hash]
+	s.mu.RUnlock()
+	switch {
+	case live != nil && live.session.Tenant == tenant:
+		return live, nil
+	case !r.Loaded(tenant):
+		return nil, ErrNotLoaded
+	default:
+		return nil, nil
+	}
+}
+
+// Loaded implements [Registry].
+func (r *Local) Loaded(tenant identity.TenantID) bool { return r.roll(tenant) != nil }
+
+// Load implements [Registry].
+func (r *Local) Load(_ context.Context, tenant identity.TenantID, all iter.Seq2[*Live, error]) error {
+	fresh := &roll{byID: map[identity.SessionID]*Live{}}
+	for live, err := range all {
+		if err != nil {
+			return err
+		}
+		fresh.byID[live.session.ID] = live
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, live := range fresh.byID {
+		r.shard(live.hash).put(live)
+	}
+	r.tenants[tenant] = fresh
+	return nil
+}
+
+// Add implements [Registry].
+func (r *Local) Add(_ context.Context, live *Live) error {
+	t := r.roll(live.session.Tenant)
+	if t == nil {
+		return ErrNotLoaded
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone {
+		return ErrNotLoaded
+	}
+	t.byID[live.session.ID] = live
+	r.shard(live.hash).put(live)
+	return nil
+}
+
+func (s *shard) put(live *Live) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byHash[live.hash] = live
+}
+
+func (s *shard) remove(live *Live) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byHash, live.hash)
+}
+
+// selected gives the sessions that a selector means.
+func (t *roll) selected(sel Selector) []*Live {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if sel.Session != "" {
+		if live := t.byID[sel.Session]; live != nil && sel.Selects(&live.session) {
+			return []*Live{live}
+		}
+		return nil
+	}
+	var found []*Live
+	for _, live := range t.byID {
+		if sel.Selects(&live.session) {
+			found = append(found, live)
+		}
+	}
+	return found
+}
+
+func (t *roll) remove(live *Live) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.byID, live.session.ID)
+}
+
+// End implements [Registry].
+func (r *Local) End(_ context.Context, tenant identity.TenantID, sel Selector, reason string) (Ended, error) {
+	t := r.roll(tenant)
+	if t == nil {
+		return Ended{}, ErrNotLoaded
+	}
+	var ended Ended
+	doors := map[*Live]<-chan struct{}{}
+	// Every door is shut before the first stream is waited for.
+	for _, live := range t.selected(sel) {
+		r.shard(live.hash).remove(live)
+		now := live.end()
+		if now.first {
+			ended.Sessions = append(ended.Sessions, live.session.ID)
+		}
+		ended.Connections += now.open
+		r.terminate(now.untold, reason)
+		doors[live] = now.left
+	}
+	ended.Lingering = r.await(t, doors)
+	ended.Connections -= ended.Lingering
+	ended.Nodes = []NodeConfirmation{{ID: r.node, Confirmed: ended.Lingering == 0}}
+	return ended, nil
+}
+
+func (r *Local) terminate(streams []Stream, reason string) {
+	for _, stream := range streams {
+		r.work.Go(func() { stream.Terminate(reason) })
+	}
+}
+
+// await takes each session off the roll once all its streams have left, and
+// counts the streams that have not in time.
+func (r *Local) await(t *roll, doors map[*Live]<-chan struct{}) (lingering int) {
+	timeout := time.NewTimer(leaveTime)
+	defer timeout.Stop()
+	late := false
+	for live, left := range doors {
+		if !late {
+			select {
+			case <-left:
+			case <-timeout.C:
+				late = true
+			}
+		}
+		select {
+		case <-left:
+			t.remove(live)
+			continue
+		default:
+		}
+		open := live.Open()
+		lingering += open
+		r.log.Error("a stream did not close after its session was revoked",
+			"tenant", live.session.Tenant, "session", live.session.ID, "open", open)
+		r.work.Go(func() {
+			select {
+			case <-left:
+				t.remove(live)
+			case <-r.closed:
+			}
+		})
+	}
+	return lingering
+}
+
+// All implements [Registry].
+func (r *Local) All(tenant identity.TenantID) iter.Seq[*Live] {
+	return func(yield func(*Live) bool) {
+		t := r.roll(tenant)
+		if t == nil {
+			return
+		}
+		t.mu.RLock()
+		lives := slices.Collect(maps.Values(t.byID))
+		t.mu.RUnlock()
+		for _, live := range lives {
+			if !live.Ended() && !yield(live) {
+				return
+			}
+		}
+	}
+}
+
+// Tenants implements [Registry].
+func (r *Local) Tenants() []identity.TenantID {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Keys(r.tenants))
+}
+
+// Forget implements [Registry]. Whatever was not ended before is ended here.
+func (r *Local) Forget(tenant identity.TenantID) {
+	r.mu.Lock()
+	t := r.tenants[tenant]
+	delete(r.tenants, tenant)
+	r.mu.Unlock()
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	t.gone = true
+	t.mu.Unlock()
+	for _, live := range t.selected(Selector{All: true}) {
+		r.shard(live.hash).remove(live)
+		r.terminate(live.end().untold, ReasonTenantDeleted)
+	}
+}
+
+// Close implements [Registry].
+func (r *Local) Close() error {
+	r.closing.Do(func() { close(r.closed) })
+	r.work.Wait()
+	return nil
+}

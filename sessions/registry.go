@@ -1,0 +1,71 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"gatehouse/identity"
+)
+
+// ErrNotLoaded is a registry's answer for a tenant whose sessions it has not
+// been given yet: it cannot say who is signed in.
+var ErrNotLoaded = errors.New("sessions: the tenant's sessions are not loaded")
+
+// Registry holds the live sessions for the request path. SQL is the record;
+// the registry is filled from it and told of every change after it.
+// Package sessiontest holds what every registry must do.
+type Registry interface {
+	// Find gives the live session with this token hash; nil if there is none,
+	// [ErrNotLoaded] if the registry does not know the tenant's sessions.
+	Find(ctx context.Context, tenant identity.TenantID, hash TokenHash) (*Live, error)
+	// Loaded reports whether the tenant's sessions are known.
+	Loaded(tenant identity.TenantID) bool
+	// Load gives the registry all of a tenant's live sessions. Only when it
+	// returns nil is the tenant loaded.
+	Load(ctx context.Context, tenant identity.TenantID, all iter.Seq2[*Live, error]) error
+	// Add makes a session findable. It is called before the session's row is
+	// committed, and so before anybody knows the token: a revocation that sees
+	// the row in SQL then also finds the session here.
+	Add(ctx context.Context, live *Live) error
+	// End takes the selected sessions away on every node, closes what they have
+	// open there, and returns when that is so, or says of which node it is not
+	// known. Sessions of an earlier End whose streams have not all left are
+	// selected, closed and waited for again.
+	End(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (Ended, error)
+	// All gives the tenant's live sessions that this node knows, in no order.
+	All(tenant identity.TenantID) iter.Seq[*Live]
+	// Tenants gives the tenants that are loaded.
+	Tenants() []identity.TenantID
+	// Forget drops a tenant that is deleted; its sessions have been ended before.
+	Forget(tenant identity.TenantID)
+	// Close waits for what the registry has under way.
+	Close() error
+}
+
+// Ended is what a registry did to end sessions.
+type Ended struct {
+	Sessions    []identity.SessionID // that were live until now
+	Connections int                  // requests and streams that were open and have left
+	Lingering   int                  // that were told to close and have not left in time
+	Nodes       []NodeConfirmation
+}
+
+// Selects reports whether a revocation with this selector ends the session.
+func (sel Selector) Selects(s *Session) bool {
+	if sel.Except != "" && sel.Except == s.ID {
+		return false
+	}
+	switch {
+	case sel.All:
+		return true
+	case sel.Session != "":
+		return sel.Session == s.ID
+	case sel.Device != "":
+		return sel.Device == s.Device
+	case sel.User != "":
+		return sel.User == s.User
+	default:
+		return sel.Connection != "" && sel.Connection == s.Connection
+	}
+}

@@ -1,0 +1,138 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+// ErrUnconfirmed is inside the error of a revocation after which some stream
+// is not known to be closed. The sessions are over all the same; repeating the
+// call waits for the stream again.
+var ErrUnconfirmed = errors.New("sessions: not every stream of the ended sessions has closed")
+
+// Revoke ends the selected sessions: journal, SQL, registry, streams, in this
+// order. When it returns without an error, P2 holds for them. Ending what has
+// ended already changes nothing, is journalled, and answers zeros.
+//
+// Once the record is in the journal, the caller's context no longer stops it.
+// A crash between the record and the SQL statement leaves a record of a
+// revocation that nobody was told is done; the caller, left without an answer,
+// repeats it. After the SQL statement the sessions stay dead: a restarted node
+// loads only what SQL calls live.
+func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, sel Selector, reason string) (Revocation, error) {
+	start := time.Now()
+	if err := sel.check(); err != nil {
+		return Revocation{}, err
+	}
+	if err := s.ready(ctx, tenant); err != nil {
+		return Revocation{}, err
+	}
+	receipt, err := s.journal.Commit(ctx, revocationEvent(cause, tenant, sel, reason))
+	if err != nil {
+		return Revocation{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	defer cancel()
+	rows, ended, err := s.end(ctx, tenant, sel, reason)
+	done := Revocation{Sessions: len(rows), Devices: countDevices(rows), Connections: ended.Connections,
+		Nodes: ended.Nodes, Took: time.Since(start), Event: receipt.Event()}
+	if err != nil {
+		return done, unavailable(fmt.Errorf("end sessions: %w", err))
+	}
+	if ended.Lingering > 0 || !done.Confirmed() {
+		f := fault.Wrap(fmt.Errorf("%w: %d", ErrUnconfirmed, ended.Lingering), fault.Unavailable, "revocation-unconfirmed",
+			"The sessions are ended, but a connection has not been seen to close yet. Try again in a moment.")
+		f.RetryAfter = time.Second
+		return done, f.WithEvent(string(receipt.Event()))
+	}
+	return done, nil
+}
+
+// end ends the selected sessions in SQL and in the registry.
+func (s *Service) end(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) ([]endedRow, Ended, error) {
+	rows, sqlErr := s.endInSQL(ctx, tenant, sel, reason)
+	// Also without SQL: they must not be served here while the caller retries.
+	ended, err := s.registry.End(ctx, tenant, sel, reason)
+	if err := errors.Join(sqlErr, err); err != nil {
+		return rows, ended, err
+	}
+	// A sign-in under way may have written its row between the two steps. If it
+	// does so only after this one, it sees that its session has ended (admit).
+	for _, id := range ended.Sessions {
+		if slices.ContainsFunc(rows, func(row endedRow) bool { return row.session == id }) {
+			continue
+		}
+		late, err := s.endInSQL(ctx, tenant, Selector{Session: id}, reason)
+		if err != nil {
+			return rows, ended, err
+		}
+		rows = append(rows, late...)
+	}
+	return rows, ended, nil
+}
+
+func (s *Service) endInSQL(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (rows []endedRow, err error) {
+	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		rows, err = endRows(ctx, tx, sel, time.Now(), reason)
+		return err
+	})
+	return rows, err
+}
+
+func countDevices(rows []endedRow) int {
+	devices := map[identity.DeviceID]bool{}
+	for _, row := range rows {
+		devices[row.device] = true
+	}
+	return len(devices)
+}
+
+// EndUser ends all sessions of a person, for the directory: when it returns
+// without an error, P2 holds for that person.
+func (s *Service) EndUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, reason string) (int, error) {
+	done, err := s.Revoke(ctx, cause, tenant, Selector{User: user}, reason)
+	return done.Sessions, err
+}
+
+var errSelector = fault.New(fault.Invalid, "selector-invalid", "Select the sessions by exactly one of session, device, user, connection or all.")
+
+func (sel Selector) check() error {
+	chosen := []bool{sel.Session != "", sel.Device != "", sel.User != "", sel.Connection != "", sel.All}
+	if len(slices.DeleteFunc(chosen, func(set bool) bool { return !set })) != 1 {
+		return errSelector
+	}
+	return nil
+}
+
+func revocationEvent(cause audit.Cause, tenant identity.TenantID, sel Selector, reason string) audit.Event {
+	t := audit.SessionsRevoked
+	if reason == ReasonSignedOut {
+		t = audit.SignedOut
+	}
+	event := cause.Event(tenant, t, audit.Success)
+	event.Reason = reason
+	switch {
+	case sel.All:
+		event.Target = audit.Target{Kind: "tenant", ID: string(tenant)}
+	case sel.Session != "":
+		event.Target = audit.Target{Kind: "session", ID: string(sel.Session)}
+	case sel.Device != "":
+		event.Target, event.Device = audit.Target{Kind: "device", ID: string(sel.Device)}, sel.Device
+	case sel.User != "":
+		event.Target = audit.Target{Kind: "user", ID: string(sel.User)}
+	default:
+		event.Target, event.Connection = audit.Target{Kind: "connection", ID: string(sel.Connection)}, sel.Connection
+	}
+	if sel.Except != "" {
+		event.Message = "Except session " + string(sel.Except) + "."
+	}
+	return event
+}

@@ -1,0 +1,285 @@
+package sessions_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/sessions"
+	"gatehouse/sessions/sessiontest"
+)
+
+func TestLocalRegistry(t *testing.T) {
+	sessiontest.Registry(t, func(*testing.T) sessions.Registry {
+		return sessions.NewLocal("n1", slog.New(slog.DiscardHandler))
+	})
+}
+
+// conn is an open connection: it leaves once it is told to.
+type conn struct {
+	leave func()
+	told  atomic.Bool
+	left  atomic.Bool
+}
+
+func (c *conn) Terminate(string) {
+	c.told.Store(true)
+	c.left.Store(true)
+	c.leave()
+}
+
+// passing is a request that is over by itself.
+type passing struct{}
+
+func (passing) Terminate(string) {}
+
+func open(t *testing.T, live *sessions.Live) *conn {
+	t.Helper()
+	c := &conn{}
+	var ok bool
+	if c.leave, ok = live.Enter(c); !ok {
+		t.Fatal("a live session was not entered")
+	}
+	return c
+}
+
+// TestP2_ExactlyTheirsClose: 200 sessions with 250 open connections; revoking
+// one person's closes exactly theirs, before the call returns.
+func TestP2_ExactlyTheirsClose(t *testing.T) {
+	w := newWorld(t)
+	users := make([]identity.UserID, 20)
+	for i := range users {
+		users[i] = w.user(acme, fmt.Sprint("u", i))
+	}
+	conns := map[identity.UserID][]*conn{}
+	for i := range 200 {
+		user := users[i%len(users)]
+		live := w.find(acme, w.signIn(acme, signIn(user)).Token)
+		conns[user] = append(conns[user], open(t, live))
+		if i%4 == 0 {
+			conns[user] = append(conns[user], open(t, live))
+		}
+	}
+	victim := users[4]
+	if n := len(w.Open(acme)); n != 200 {
+		t.Errorf("%d sessions have connections, want 200", n)
+	}
+	done := w.revoke(acme, sessions.Selector{User: victim})
+	if done.Sessions != 10 || done.Devices != 10 || done.Connections != len(conns[victim]) || !done.Confirmed() ||
+		len(done.Nodes) != 1 || done.Nodes[0].ID != "n1" || done.Took <= 0 {
+		t.Errorf("%+v, want 10 sessions, 10 devices, %d connections", done, len(conns[victim]))
+	}
+	for user, theirs := range conns {
+		for _, c := range theirs {
+			if c.left.Load() != (user == victim) {
+				t.Fatalf("a connection of %s: closed %t", user, c.left.Load())
+			}
+		}
+	}
+	if again := w.revoke(acme, sessions.Selector{User: victim}); again.Sessions+again.Devices+again.Connections != 0 || !again.Confirmed() {
+		t.Errorf("again: %+v, want zeros", again)
+	}
+	if n := w.journal.count(audit.SessionsRevoked); n != 2 {
+		t.Errorf("%d records of two revocations", n)
+	}
+	for user, theirs := range conns {
+		for _, c := range theirs {
+			if user != victim {
+				c.leave()
+			}
+		}
+	}
+}
+
+// TestP2_NoRequestAfterTheReturn: over 1,000 trials, a client that hammers the
+// session gets in no single time once the revocation has returned.
+func TestP2_NoRequestAfterTheReturn(t *testing.T) {
+	w := newWorld(t)
+	tokens := w.copies(w.signIn(acme, signIn(w.user(acme, "ann"))).Session.ID, 1000)
+	served := 0
+	for id, token := range tokens {
+		var over atomic.Bool
+		var first sync.Once
+		started := make(chan struct{})
+		var late, before atomic.Int32
+		var hammer sync.WaitGroup
+		hammer.Go(func() {
+			for {
+				wasOver := over.Load()
+				live, err := w.Find(context.Background(), acme, token)
+				if err != nil && wasOver {
+					return
+				}
+				if err != nil {
+					continue
+				}
+				leave, ok := live.Enter(passing{})
+				switch {
+				case ok && wasOver:
+					late.Add(1)
+				case ok:
+					before.Add(1)
+				}
+				leave()
+				first.Do(func() { close(started) })
+			}
+		})
+		<-started
+		if _, err := w.Revoke(t.Context(), audit.SystemCause(), acme, sessions.Selector{Session: id}, "admin"); err != nil {
+			t.Fatal(err)
+		}
+		over.Store(true)
+		hammer.Wait()
+		if n := late.Load(); n > 0 {
+			t.Fatalf("%d requests got in after the revocation had returned", n)
+		}
+		served += int(before.Load())
+	}
+	if served == 0 {
+		t.Error("no request got in before a revocation either: the test shows nothing")
+	}
+}
+
+// TestP8_RevokedStaysRevoked: after the answer, neither a restart nor one more
+// brings a session back.
+func TestP8_RevokedStaysRevoked(t *testing.T) {
+	w := newWorld(t)
+	ann := w.user(acme, "ann")
+	made, kept := w.signIn(acme, signIn(ann)), w.signIn(acme, signIn(ann))
+	done := w.revoke(acme, sessions.Selector{User: ann, Except: kept.Session.ID})
+	if done.Sessions != 1 {
+		t.Fatalf("%+v", done)
+	}
+	for range 2 {
+		w.reopen()
+		if _, err := w.Find(t.Context(), acme, made.Token); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("%v, want Unauthenticated", err)
+		}
+		w.find(acme, kept.Token)
+	}
+}
+
+// TestP8_CrashBetweenDeactivationAndEnd: the directory had deactivated a person,
+// or a device had been blocked, and the gateway died before the sessions were
+// ended.
+func TestP8_CrashBetweenDeactivationAndEnd(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.user(acme, "ann"), w.user(acme, "bob")
+	made, blocked, kept := w.signIn(acme, signIn(ann)), w.signIn(acme, signIn(bob)), w.signIn(acme, signIn(bob))
+	w.activate(acme, ann, false)
+	w.exec(acme, `UPDATE devices SET blocked = true WHERE id = $1`, blocked.Device.ID)
+	w.reopen()
+	w.find(acme, kept.Token) // the first use loads the tenant
+	w.activate(acme, ann, true)
+	w.exec(acme, `UPDATE devices SET blocked = false`)
+	w.reopen()
+	for _, token := range []string{made.Token, blocked.Token} {
+		if _, err := w.Find(t.Context(), acme, token); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("%v, want Unauthenticated", err)
+		}
+	}
+	if e := w.journal.last(); e.Type != audit.SessionsRevoked || e.Count != 2 {
+		t.Errorf("last event %+v, want the end of two sessions", e)
+	}
+}
+
+// TestP2_CallerGoesAway: a revocation that has begun goes on without its caller.
+func TestP2_CallerGoesAway(t *testing.T) {
+	w := newWorld(t)
+	made := w.signIn(acme, signIn(w.user(acme, "ann")))
+	ctx, cancel := context.WithCancel(t.Context())
+	w.journal.after = func(audit.Event) { cancel() }
+	done, err := w.Revoke(ctx, audit.SystemCause(), acme, sessions.Selector{All: true}, "admin")
+	if err != nil || done.Sessions != 1 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	w.reopen()
+	if _, err := w.Find(t.Context(), acme, made.Token); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("%v, want Unauthenticated", err)
+	}
+}
+
+// deaf is a stream that does not leave when it is told to.
+type deaf struct{ told chan string }
+
+func (d deaf) Terminate(reason string) { d.told <- reason }
+
+func TestP2_StreamThatStaysIsNotConfirmed(t *testing.T) {
+	w := newWorld(t)
+	ann := w.user(acme, "ann")
+	made := w.signIn(acme, signIn(ann))
+	d := deaf{told: make(chan string, 2)}
+	leave, ok := w.find(acme, made.Token).Enter(d)
+	if !ok {
+		t.Fatal("a live session was not entered")
+	}
+	done, err := w.Revoke(t.Context(), audit.SystemCause(), acme, sessions.Selector{User: ann}, "admin")
+	if !errors.Is(err, sessions.ErrUnconfirmed) || !fault.Is(err, fault.Unavailable) || done.Confirmed() || done.Sessions != 1 || done.Connections != 0 {
+		t.Errorf("%+v, %v; want one session, unconfirmed", done, err)
+	}
+	if reason := <-d.told; reason != "admin" {
+		t.Errorf("told %q", reason)
+	}
+	if n, err := w.EndUser(t.Context(), audit.SystemCause(), acme, ann, "deactivated"); n != 0 || !errors.Is(err, sessions.ErrUnconfirmed) {
+		t.Errorf("again: %d, %v; want unconfirmed still", n, err)
+	}
+	leave()
+	if n, err := w.EndUser(t.Context(), audit.SystemCause(), acme, ann, "deactivated"); n != 0 || err != nil {
+		t.Errorf("after it left: %d, %v", n, err)
+	}
+	if len(d.told) != 0 {
+		t.Error("told twice")
+	}
+}
+
+func TestSelectorsAreChecked(t *testing.T) {
+	w := newWorld(t)
+	for _, sel := range []sessions.Selector{{}, {Except: "ses_x"}, {All: true, User: "usr_a"}, {Session: "ses_x", Device: "dev_x"}} {
+		if _, err := w.Revoke(t.Context(), audit.SystemCause(), acme, sel, "admin"); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%+v: %v, want Invalid", sel, err)
+		}
+	}
+}
+
+// TestP3_RevocationStaysInItsTenant: ending everything at acme, or a session
+// of globex by its id at acme, touches nobody at globex.
+func TestP3_RevocationStaysInItsTenant(t *testing.T) {
+	w := newWorld(t)
+	theirs := w.signIn(globex, signIn(w.user(globex, "ann")))
+	w.signIn(acme, signIn(w.user(acme, "ann")))
+	if done := w.revoke(acme, sessions.Selector{Session: theirs.Session.ID}); done.Sessions != 0 {
+		t.Errorf("%+v", done)
+	}
+	if done := w.revoke(acme, sessions.Selector{All: true}); done.Sessions != 1 {
+		t.Errorf("%+v", done)
+	}
+	w.find(globex, theirs.Token)
+	if _, err := w.Get(t.Context(), acme, theirs.Session.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("globex's session by its id at acme: %v, want NotFound", err)
+	}
+	w.Forget(acme)
+	w.find(globex, theirs.Token)
+}
+
+func TestSignOutHasItsOwnEvent(t *testing.T) {
+	w := newWorld(t)
+	made := w.signIn(acme, signIn(w.user(acme, "ann")))
+	sel := sessions.Selector{Session: made.Session.ID}
+	if _, err := w.Revoke(t.Context(), audit.SystemCause(), acme, sel, sessions.ReasonSignedOut); err != nil {
+		t.Fatal(err)
+	}
+	if e := w.journal.last(); e.Type != audit.SignedOut || e.Target.ID != string(made.Session.ID) {
+		t.Errorf("%+v", e)
+	}
+	if got, err := w.Get(t.Context(), acme, made.Session.ID); err != nil || got.EndReason != sessions.ReasonSignedOut || time.Since(got.EndedAt) > time.Minute {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

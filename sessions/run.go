@@ -1,0 +1,118 @@
+package sessions
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/store"
+)
+
+const (
+	// flushEvery is how much of the last-seen times a crash may lose.
+	flushEvery = 30 * time.Second
+	// sweepEvery is how long streams may outlive their session's time limits.
+	sweepEvery = 5 * time.Second
+	flushBatch = 500
+)
+
+// Run writes last-seen times behind and ends sessions that ran out, until ctx
+// is done.
+func (s *Service) Run(ctx context.Context) error {
+	flush, sweep := time.NewTicker(flushEvery), time.NewTicker(sweepEvery)
+	defer flush.Stop()
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-flush.C:
+			s.flush(ctx)
+		case <-sweep.C:
+			s.sweep(ctx)
+		}
+	}
+}
+
+// Close writes the last-seen times down and waits for what is under way. Run
+// has returned before, and nobody calls the service any more.
+func (s *Service) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), effectTime)
+	defer cancel()
+	s.flush(ctx)
+	return s.registry.Close()
+}
+
+// flush writes the last-seen times that SQL does not know. A tenant that
+// cannot be written is tried again next time.
+func (s *Service) flush(ctx context.Context) {
+	for _, tenant := range s.registry.Tenants() {
+		var late []*Live
+		for live := range s.registry.All(tenant) {
+			if live.seen.Load() > live.saved.Load() {
+				late = append(late, live)
+			}
+		}
+		for batch := range slices.Chunk(late, flushBatch) {
+			if err := s.saveSeen(ctx, tenant, batch); err != nil {
+				s.log.Warn("last-seen times were not written", "tenant", tenant, "error", err)
+				break
+			}
+		}
+	}
+}
+
+func (s *Service) saveSeen(ctx context.Context, tenant identity.TenantID, batch []*Live) error {
+	seen := make([]int64, len(batch))
+	err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+		for i, live := range batch {
+			seen[i] = live.seen.Load()
+			if _, err := tx.Exec(ctx, `UPDATE sessions SET seen_at = $1 WHERE id = $2 AND seen_at < $1`, seen[i], live.session.ID); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, `UPDATE devices SET last_seen = $1 WHERE id = $2 AND last_seen < $1`, seen[i], live.session.Device); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, live := range batch {
+		live.saved.Store(seen[i])
+	}
+	return nil
+}
+
+// sweep ends the sessions that ran out, so that their streams close too: a
+// stream asks nobody whether its session still lives.
+func (s *Service) sweep(ctx context.Context) {
+	for _, tenant := range s.registry.Tenants() {
+		idle, absolute := s.limits(tenant)
+		now := time.Now().UnixMilli()
+		for live := range s.registry.All(tenant) {
+			if !live.expired(now, idle, absolute) {
+				continue
+			}
+			if err := s.expire(ctx, live); err != nil {
+				s.log.Warn("an expired session was not ended", "tenant", tenant, "session", live.session.ID, "error", err)
+				break
+			}
+		}
+	}
+}
+
+func (s *Service) expire(ctx context.Context, live *Live) error {
+	tenant, this := live.session.Tenant, Selector{Session: live.session.ID}
+	event := audit.SystemCause().Event(tenant, audit.SessionExpired, audit.Success)
+	event.Reason, event.Session, event.Device = ReasonExpired, live.session.ID, live.session.Device
+	event.Target = audit.Target{Kind: "user", ID: string(live.session.User)}
+	if _, err := s.journal.Commit(ctx, event); err != nil {
+		return err
+	}
+	_, _, err := s.end(ctx, tenant, this, ReasonExpired)
+	return err
+}

@@ -1,0 +1,249 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+const (
+	// effectTime bounds what follows a journalled change. Its caller may go
+	// away, the change goes on: a record in the journal must come true.
+	effectTime = 10 * time.Second
+	// loadBatch is how many sessions one query of a load reads.
+	loadBatch = 1000
+	// sealPurpose binds a sealed logout hint to its use.
+	sealPurpose = "sessions/logout-hint"
+)
+
+// MaxLogoutHint is the longest logout hint that is kept, in bytes.
+const MaxLogoutHint = 16 << 10
+
+// Stores hands out the tenants' data.
+type Stores interface {
+	Tenant(id identity.TenantID) store.Tenant
+}
+
+// Sealer keeps secrets at rest under the tenant's key.
+type Sealer interface {
+	Seal(ctx context.Context, tenant identity.TenantID, purpose string, plaintext []byte) ([]byte, error)
+	Open(ctx context.Context, tenant identity.TenantID, purpose string, sealed []byte) ([]byte, error)
+}
+
+// Config is what a [Service] works with.
+type Config struct {
+	Store   Stores
+	Keys    Sealer
+	Journal audit.Recorder
+	// Limits gives the tenant's idle and absolute limits of this moment; zero
+	// means none. It is asked for every request and must be cheap.
+	Limits func(identity.TenantID) (idle, absolute time.Duration)
+	// Node is this gateway's name in confirmations.
+	Node string
+	// Registry holds the live sessions; nil: a [Local] one.
+	Registry Registry
+	// Log is for the operator; nil: nowhere.
+	Log *slog.Logger
+}
+
+// Service is the room's door: it signs sessions in, finds and ends them.
+type Service struct {
+	store    Stores
+	keys     Sealer
+	journal  audit.Recorder
+	limits   func(identity.TenantID) (idle, absolute time.Duration)
+	registry Registry
+	log      *slog.Logger
+	loads    singleflight.Group
+}
+
+// New makes the service; [Service.Run] and [Service.Close] belong to it.
+func New(c Config) *Service {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Registry == nil {
+		c.Registry = NewLocal(c.Node, c.Log)
+	}
+	return &Service{store: c.Store, keys: c.Keys, journal: c.Journal, limits: c.Limits, registry: c.Registry, log: c.Log}
+}
+
+var (
+	errUnknown = fault.New(fault.Unauthenticated, "session-unknown", "You are not signed in. Sign in to go on.")
+	errExpired = fault.New(fault.Unauthenticated, "session-expired", "Your sign-in has run out. Sign in again.")
+)
+
+// Find gives the live session that a cookie's token stands for, and notes the
+// request as its last. An unknown or malformed token, an ended session and one
+// that ran out by the limits of this moment are Unauthenticated faults;
+// Unavailable means that the sessions cannot be read. This is the request
+// path: for a session that lives, one map lookup, no allocation and no SQL.
+func (s *Service) Find(ctx context.Context, tenant identity.TenantID, token string) (*Live, error) {
+	live, err := s.lookup(ctx, tenant, token)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UnixMilli()
+	idle, absolute := s.limits(tenant)
+	if live.expired(now, idle, absolute) {
+		return nil, errExpired
+	}
+	live.touch(now)
+	return live, nil
+}
+
+// lookup finds a session by its token, whether or not it ran out.
+func (s *Service) lookup(ctx context.Context, tenant identity.TenantID, token string) (*Live, error) {
+	hash, ok := hashToken(token)
+	if !ok {
+		return nil, errUnknown
+	}
+	live, err := s.registry.Find(ctx, tenant, hash)
+	if errors.Is(err, ErrNotLoaded) {
+		if err = s.ready(ctx, tenant); err == nil {
+			live, err = s.registry.Find(ctx, tenant, hash)
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, unavailable(err)
+	case live == nil:
+		return nil, errUnknown
+	}
+	return live, nil
+}
+
+func unavailable(err error) error {
+	if _, is := errors.AsType[*fault.Fault](err); is {
+		return err
+	}
+	f := fault.Wrap(err, fault.Unavailable, "sessions-unavailable", "Sign-ins cannot be checked right now. Try again in a moment.")
+	f.RetryAfter = time.Second
+	return f
+}
+
+// ready makes sure that the registry knows the tenant's sessions. Every change
+// comes after it, so that none can fall between the load's query and its end.
+func (s *Service) ready(ctx context.Context, tenant identity.TenantID) error {
+	if s.registry.Loaded(tenant) {
+		return nil
+	}
+	_, err, _ := s.loads.Do(string(tenant), func() (any, error) {
+		if s.registry.Loaded(tenant) {
+			return nil, nil
+		}
+		// Others wait for this load too: it must not end with its first caller.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+		defer cancel()
+		if err := s.endOrphans(ctx, tenant); err != nil {
+			return nil, err
+		}
+		return nil, s.registry.Load(ctx, tenant, s.stored(ctx, tenant))
+	})
+	if err != nil {
+		return unavailable(fmt.Errorf("load the sessions of %s: %w", tenant, err))
+	}
+	return nil
+}
+
+// stored reads a tenant's live sessions from SQL, in batches. Nothing writes
+// them meanwhile (see ready), except that people are deactivated, whose
+// sessions are then ended through the registry.
+func (s *Service) stored(ctx context.Context, tenant identity.TenantID) iter.Seq2[*Live, error] {
+	return func(yield func(*Live, error) bool) {
+		var after int64
+		var id identity.SessionID
+		for {
+			var batch []*Live
+			err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+				batch, err = liveAfter(ctx, tx, tenant, after, id, loadBatch)
+				return err
+			})
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, live := range batch {
+				if !yield(live, nil) {
+					return
+				}
+				after, id = live.session.CreatedAt.UnixMilli(), live.session.ID
+			}
+			if len(batch) < loadBatch {
+				return
+			}
+		}
+	}
+}
+
+// endOrphans completes, before anybody could use them, the end of sessions
+// that a crash prevented after their person was deactivated or their device
+// blocked: a later re-activation must not bring them back.
+func (s *Service) endOrphans(ctx context.Context, tenant identity.TenantID) error {
+	var orphans int
+	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		orphans, err = store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM sessions WHERE ended_at IS NULL AND `+orphaned)
+		return err
+	})
+	if err != nil || orphans == 0 {
+		return err
+	}
+	event := audit.SystemCause().Event(tenant, audit.SessionsRevoked, audit.Success)
+	event.Reason, event.Message = ReasonUserInactive, "Sessions of inactive people or blocked devices, left open by a crash, were ended."
+	event.Count = int64(orphans)
+	if _, err := s.journal.Commit(ctx, event); err != nil {
+		return err
+	}
+	return s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+		_, err := endWhere(ctx, tx, time.Now(), ReasonUserInactive, orphaned)
+		return err
+	})
+}
+
+// Open gives the number of requests and connections that each of the tenant's
+// sessions has on this node right now; sessions without any are left out.
+func (s *Service) Open(tenant identity.TenantID) map[identity.SessionID]int {
+	open := map[identity.SessionID]int{}
+	for live := range s.registry.All(tenant) {
+		if n := live.Open(); n > 0 {
+			open[live.session.ID] = n
+		}
+	}
+	return open
+}
+
+// Forget drops what is in memory of a tenant that was deleted.
+func (s *Service) Forget(tenant identity.TenantID) { s.registry.Forget(tenant) }
+
+// LogoutHint gives what the identity provider wants back at sign-out; empty if
+// there is nothing, NotFound for a session that never was.
+func (s *Service) LogoutHint(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (string, error) {
+	var sealed []byte
+	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		sealed, err = store.One(ctx, tx, store.Scalar[[]byte], `SELECT logout_hint FROM sessions WHERE id = $1`, id)
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNoRows):
+		return "", errNoSession
+	case err != nil:
+		return "", unavailable(err)
+	case len(sealed) == 0:
+		return "", nil
+	}
+	hint, err := s.keys.Open(ctx, tenant, sealPurpose, sealed)
+	if err != nil {
+		return "", fmt.Errorf("open the logout hint of %s: %w", id, err)
+	}
+	return string(hint), nil
+}

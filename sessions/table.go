@@ -1,0 +1,140 @@
+package sessions
+
+import (
+	"context"
+	"database/sql"
+	"net/netip"
+	"strings"
+	"time"
+
+	"gatehouse/identity"
+	"gatehouse/internal/store"
+)
+
+const sessionColumns = `s.id, s.user_id, s.device_id, s.connection_id, s.idp_subject, s.idp_session, s.amr, s.acr,
+	s.ip, s.user_agent, s.auth_at, s.created_at, s.seen_at, s.expires_at, s.ended_at, s.end_reason`
+
+// scanSession reads [sessionColumns], and the columns after them into more.
+func scanSession(tenant identity.TenantID, row store.Row, more ...any) (Session, error) {
+	s := Session{Tenant: tenant}
+	var amr, ip string
+	var auth, created, seen, expires int64
+	var ended sql.NullInt64
+	var reason sql.NullString
+	dest := append([]any{&s.ID, &s.User, &s.Device, &s.Connection, &s.IDPSubject, &s.IDPSession, &amr, &s.ACR,
+		&ip, &s.UserAgent, &auth, &created, &seen, &expires, &ended, &reason}, more...)
+	if err := row.Scan(dest...); err != nil {
+		return Session{}, err
+	}
+	s.AMR = strings.Fields(amr)
+	s.IP, _ = netip.ParseAddr(ip) // empty when it was not known
+	s.AuthAt, s.CreatedAt, s.SeenAt = store.Time(auth), store.Time(created), store.Time(seen)
+	s.ExpiresAt, s.EndedAt, s.EndReason = store.Time(expires), store.Time(ended.Int64), reason.String
+	return s, nil
+}
+
+// insertSession writes the row only while the person is active and the device
+// is not blocked, in one statement: whoever deactivates or blocks afterwards
+// finds the row, whoever did before has prevented it.
+func insertSession(ctx context.Context, tx *store.Tx, s *Session, hash TokenHash, hint []byte) (inserted bool, err error) {
+	n, err := tx.Exec(ctx, `INSERT INTO sessions
+		(id, token_hash, user_id, device_id, connection_id, idp_subject, idp_session, logout_hint, amr, acr,
+		 ip, user_agent, auth_at, created_at, seen_at, expires_at)
+		SELECT $1, $2, u.id, d.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+		FROM users u JOIN devices d ON d.user_id = u.id
+		WHERE u.id = $15 AND u.active AND d.id = $16 AND NOT d.blocked`,
+		s.ID, hash[:], s.Connection, s.IDPSubject, s.IDPSession, hint, strings.Join(s.AMR, " "), s.ACR,
+		addrText(s.IP), s.UserAgent, store.Millis(s.AuthAt), store.Millis(s.CreatedAt), store.Millis(s.SeenAt), store.Millis(s.ExpiresAt),
+		s.User, s.Device)
+	return n > 0, err
+}
+
+// addrText is how an address is stored; empty when it is not known.
+func addrText(ip netip.Addr) string {
+	if !ip.IsValid() {
+		return ""
+	}
+	return ip.Unmap().String()
+}
+
+// endedRow is a session that a statement has just ended.
+type endedRow struct {
+	session identity.SessionID
+	device  identity.DeviceID
+}
+
+// endRows marks the selected sessions as ended.
+func endRows(ctx context.Context, tx *store.Tx, sel Selector, at time.Time, reason string) ([]endedRow, error) {
+	condition, value := "connection_id = $3", string(sel.Connection)
+	switch {
+	case sel.All:
+		condition, value = "$3 = ''", ""
+	case sel.Session != "":
+		condition, value = "id = $3", string(sel.Session)
+	case sel.Device != "":
+		condition, value = "device_id = $3", string(sel.Device)
+	case sel.User != "":
+		condition, value = "user_id = $3", string(sel.User)
+	}
+	return endWhere(ctx, tx, at, reason, condition+" AND id <> $4", value, sel.Except)
+}
+
+// orphaned are the sessions that a crash left open between somebody's
+// deactivation, or a device's blocking, and the end of their sessions.
+const orphaned = `(user_id NOT IN (SELECT id FROM users WHERE active)
+	OR device_id IN (SELECT id FROM devices WHERE blocked))`
+
+// endWhere marks the live sessions of a condition, whose parameters begin at
+// $3, as ended.
+func endWhere(ctx context.Context, tx *store.Tx, at time.Time, reason, condition string, args ...any) ([]endedRow, error) {
+	return store.All(ctx, tx, func(row store.Row) (endedRow, error) {
+		var e endedRow
+		err := row.Scan(&e.session, &e.device)
+		return e, err
+	}, `UPDATE sessions SET ended_at = $1, end_reason = $2 WHERE ended_at IS NULL AND `+condition+` RETURNING id, device_id`,
+		append([]any{store.Millis(at), reason}, args...)...)
+}
+
+// liveAfter reads one batch of a tenant's live sessions in the order of their
+// creation.
+func liveAfter(ctx context.Context, tx *store.Tx, tenant identity.TenantID, createdAt int64, id identity.SessionID, limit int) ([]*Live, error) {
+	return store.All(ctx, tx, func(row store.Row) (*Live, error) {
+		var hash []byte
+		s, err := scanSession(tenant, row, &hash)
+		if err != nil {
+			return nil, err
+		}
+		var h TokenHash
+		copy(h[:], hash)
+		return NewLive(s, h), nil
+	}, `SELECT `+sessionColumns+`, s.token_hash
+		FROM sessions s JOIN users u ON u.id = s.user_id AND u.active JOIN devices d ON d.id = s.device_id AND NOT d.blocked
+		WHERE s.ended_at IS NULL AND (s.created_at, s.id) > ($1, $2)
+		ORDER BY s.created_at, s.id LIMIT $3`, createdAt, id, limit)
+}
+
+const deviceColumns = `id, user_id, name, kind, os, browser, blocked, first_seen, last_seen, last_ip`
+
+func scanDevice(row store.Row) (Device, error) {
+	var d Device
+	var ip string
+	var first, last int64
+	if err := row.Scan(&d.ID, &d.User, &d.Name, &d.Kind, &d.OS, &d.Browser, &d.Blocked, &first, &last, &ip); err != nil {
+		return Device{}, err
+	}
+	d.FirstSeen, d.LastSeen = store.Time(first), store.Time(last)
+	d.LastIP, _ = netip.ParseAddr(ip) // empty when it was not known
+	return d, nil
+}
+
+// seeDevice writes a device that signs in, or refreshes what is known of it;
+// the name that its owner gave stays.
+func seeDevice(ctx context.Context, tx *store.Tx, d *Device, hash TokenHash) (Device, error) {
+	return store.One(ctx, tx, scanDevice, `INSERT INTO devices (`+deviceColumns+`, token_hash)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		ON CONFLICT (token_hash, user_id) DO UPDATE SET kind = excluded.kind, os = excluded.os, browser = excluded.browser,
+			last_seen = excluded.last_seen, last_ip = excluded.last_ip
+		RETURNING `+deviceColumns,
+		d.ID, d.User, d.Name, d.Kind, d.OS, d.Browser, d.Blocked,
+		store.Millis(d.FirstSeen), store.Millis(d.LastSeen), addrText(d.LastIP), hash[:])
+}

@@ -1,0 +1,44 @@
+package sessions
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+)
+
+// TokenHash is how a session's or device's token is known everywhere but in
+// the cookie: the SHA-256 of its text. A hash of 256 random bits needs no salt
+// and no constant-time comparison, because nobody can aim at one.
+type TokenHash [sha256.Size]byte
+
+const (
+	tokenBytes = 32
+	tokenChars = 43 // base64url of tokenBytes without padding (RFC 4648 §5)
+)
+
+// tokenText is strict, so that one token has exactly one spelling.
+var tokenText = base64.RawURLEncoding.Strict()
+
+// newToken makes 256 random bits as text for a cookie, and their hash.
+func newToken() (string, TokenHash) {
+	var raw [tokenBytes]byte
+	_, _ = rand.Read(raw[:]) // never fails: crypto/rand aborts the program instead
+	token := tokenText.EncodeToString(raw[:])
+	return token, sha256.Sum256([]byte(token))
+}
+
+// hashToken refuses whatever newToken cannot have made before it spends
+// anything on it. It does not allocate.
+func hashToken(token string) (TokenHash, bool) {
+	if len(token) != tokenChars {
+		return TokenHash{}, false
+	}
+	var text [tokenChars]byte
+	copy(text[:], token)
+	var raw [tokenBytes + 1]byte // DecodedLen rounds up
+	// The decoder skips line breaks, hence the check of the length.
+	if n, err := tokenText.Decode(raw[:], text[:]); err != nil || n != tokenBytes {
+		return TokenHash{}, false
+	}
+	return sha256.Sum256(text[:]), true
+}

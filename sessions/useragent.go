@@ -1,0 +1,71 @@
+package sessions
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mileusna/useragent"
+)
+
+const (
+	maxUserAgent  = 512 // bytes of it that are looked at and kept
+	maxDeviceName = 100 // characters
+)
+
+// agent is what a User-Agent header says of a device. It is the device's own
+// claim: good for recognising it in a list, never for a decision.
+type agent struct{ kind, os, browser string }
+
+func describe(header string) agent {
+	ua := useragent.Parse(clip(header, maxUserAgent))
+	a := agent{kind: "unknown", os: printable(ua.OS), browser: printable(ua.Name)}
+	switch {
+	case ua.Bot:
+		a.kind = "bot"
+	case ua.Tablet:
+		a.kind = "tablet"
+	case ua.Mobile:
+		a.kind = "phone"
+	case ua.Desktop:
+		a.kind = "desktop"
+	}
+	return a
+}
+
+// name is the device's name until its owner gives it another.
+func (a agent) name() string {
+	switch {
+	case a.browser != "" && a.os != "":
+		return a.browser + " on " + a.os
+	case a.browser != "":
+		return a.browser
+	case a.os != "":
+		return a.os + " device"
+	default:
+		return "Unknown device"
+	}
+}
+
+// clip shortens to at most n bytes of valid UTF-8.
+func clip(s string, n int) string {
+	if len(s) > n {
+		s = s[:n]
+	}
+	return strings.ToValidUTF8(s, "")
+}
+
+// printable makes a short label of a word that a stranger chose.
+func printable(s string) string {
+	return clip(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, s), 60)
+}
+
+func validDeviceName(name string) bool {
+	return name != "" && name == strings.TrimSpace(name) && utf8.ValidString(name) &&
+		utf8.RuneCountInString(name) <= maxDeviceName && !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
+}
