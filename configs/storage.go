@@ -34,8 +34,8 @@ func (c *Config) checkStore(k *checker) (folder string) {
 	}
 	switch u.Scheme {
 	case "sqlite":
-		if u.Host != "" || u.RawQuery != "" || u.User != nil || !filepath.IsAbs(u.Path) {
-			k.add("store", "an sqlite store is an absolute folder", "write sqlite:/// and the folder, such as sqlite:///var/lib/gatehouse")
+		if u.Host != "" || strings.ContainsAny(string(c.Store), "?#%") || u.User != nil || !filepath.IsAbs(u.Path) {
+			k.add("store", "an sqlite store is an absolute folder, without ?, # or %", "write sqlite:/// and the folder, such as sqlite:///var/lib/gatehouse")
 			return ""
 		}
 		return filepath.Clean(u.Path)
