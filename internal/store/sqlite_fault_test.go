@@ -17,7 +17,7 @@ import (
 
 // A file that is taken away, exchanged or made unreadable is seen at the next
 // check and by the next query, within a second, and comes back without a
-// restart (P7). The tests run as root, so a mode alone does not stop a read.
+// restart (P7). To root a mode alone is no obstacle, and it is seen all the same.
 func TestP7_AnUnreadableFileIsSeenAndComesBack(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, dir, store.Options{Keys: fixedKeys("k")})

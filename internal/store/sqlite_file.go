@@ -21,9 +21,11 @@ import (
 )
 
 const (
-	keySize     = 64 // AES-256-XTS takes two 256-bit keys (IEEE 1619)
-	maxReaders  = 4
-	idleReaders = 1
+	keySize    = 64 // AES-256-XTS takes two 256-bit keys (IEEE 1619)
+	maxReaders = 4
+	// readerIdle is how long a reader is kept beyond its use: opening one costs a
+	// millisecond, keeping one some memory and two files.
+	readerIdle = 10 * time.Second
 	// connWait bounds the wait for a connection when others keep them all busy.
 	connWait = 5 * time.Second
 	// busyWait bounds the wait for a lock that another process holds.
@@ -68,7 +70,8 @@ func openFile(ctx context.Context, path string, key []byte, s schema) (*file, er
 		return nil, errors.Join(err, f.close())
 	}
 	f.readers.SetMaxOpenConns(maxReaders)
-	f.readers.SetMaxIdleConns(idleReaders)
+	f.readers.SetMaxIdleConns(maxReaders)
+	f.readers.SetConnMaxIdleTime(readerIdle)
 	if err := s.migrate(ctx, f.writer); err != nil {
 		return nil, errors.Join(err, f.close())
 	}
