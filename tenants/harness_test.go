@@ -15,21 +15,26 @@ import (
 	"gatehouse/tenants"
 )
 
-// recorder keeps what was journalled and can refuse to.
+// recorder keeps what was journalled, for real, and can refuse to.
 type recorder struct {
+	journal *audit.Journal
+
 	mu     sync.Mutex
 	events []audit.Event
 	err    error
 }
 
-func (r *recorder) Commit(_ context.Context, e audit.Event) (audit.Receipt, error) {
+func (r *recorder) Commit(ctx context.Context, e audit.Event) (audit.Receipt, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err != nil {
 		return audit.Receipt{}, r.err
 	}
-	r.events = append(r.events, e)
-	return audit.Receipt{}, nil
+	receipt, err := r.journal.Commit(ctx, e)
+	if err == nil {
+		r.events = append(r.events, e)
+	}
+	return receipt, err
 }
 
 func (r *recorder) refuse(err error) {
@@ -61,13 +66,17 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{dir: t.TempDir(), journal: &recorder{}}
+	h := &house{dir: t.TempDir()}
 	kek, err := keys.OpenFileKEK(filepath.Join(h.dir, "kek.key"), true)
 	must(t, err)
 	vault, err := keys.OpenDirVault(filepath.Join(h.dir, "keys"))
 	must(t, err)
 	h.ring = keys.NewRing(kek, vault)
 	must(t, h.ring.Create(t.Context(), identity.Platform))
+	journal, err := audit.Open(audit.Options{Dir: filepath.Join(h.dir, "journal"), Node: "node", Keys: h.ring})
+	must(t, err)
+	t.Cleanup(func() { must(t, journal.Close()) })
+	h.journal = &recorder{journal: journal}
 	h.open(t)
 	return h
 }
