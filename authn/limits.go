@@ -8,13 +8,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-const (
-	// maxNetworks bounds how many client networks are remembered. Whoever has
-	// more networks than that is not held back by a limit per network anyway.
-	maxNetworks = 8192
-	// networkIdle is when a network's limiter is full again and not worth keeping.
-	networkIdle = 2 * time.Minute
-)
+// maxNetworks bounds how many client networks are remembered. Whoever has more
+// networks than that is not held back by a limit per network anyway.
+const maxNetworks = 8192
 
 // limiter limits how often one client network may begin a sign-in, since each
 // beginning costs a row in the store.
@@ -23,16 +19,11 @@ type limiter struct {
 	burst int
 
 	mu       sync.Mutex
-	networks map[netip.Prefix]*visitor
-}
-
-type visitor struct {
-	bucket *rate.Limiter
-	seen   time.Time
+	networks map[netip.Prefix]*rate.Limiter
 }
 
 func newLimiter(every rate.Limit, burst int) *limiter {
-	return &limiter{every: every, burst: burst, networks: map[netip.Prefix]*visitor{}}
+	return &limiter{every: every, burst: burst, networks: map[netip.Prefix]*rate.Limiter{}}
 }
 
 // allow reports whether a client may begin now, and otherwise when to ask again.
@@ -40,30 +31,21 @@ func (l *limiter) allow(ip netip.Addr, now time.Time) (bool, time.Duration) {
 	network := networkOf(ip)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	v, ok := l.networks[network]
+	bucket, ok := l.networks[network]
 	if !ok {
-		l.makeRoom(now)
-		v = &visitor{bucket: rate.NewLimiter(l.every, l.burst)}
-		l.networks[network] = v
+		l.makeRoom()
+		bucket = rate.NewLimiter(l.every, l.burst)
+		l.networks[network] = bucket
 	}
-	v.seen = now
-	if v.bucket.AllowN(now, 1) {
+	if bucket.AllowN(now, 1) {
 		return true, 0
 	}
 	return false, time.Duration(float64(time.Second) / float64(l.every))
 }
 
-// makeRoom forgets idle networks when the map is full, and any one if all are
-// busy: map order is random, so nobody can choose which.
-func (l *limiter) makeRoom(now time.Time) {
-	if len(l.networks) < maxNetworks {
-		return
-	}
-	for network, v := range l.networks {
-		if now.Sub(v.seen) > networkIdle {
-			delete(l.networks, network)
-		}
-	}
+// makeRoom forgets any one network when the map is full: map order is random,
+// so nobody can choose which.
+func (l *limiter) makeRoom() {
 	for network := range l.networks {
 		if len(l.networks) < maxNetworks {
 			return

@@ -1,0 +1,90 @@
+package authn_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/authn/token"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
+)
+
+func TestCallerIsNeverGuessed(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	b := w.browser()
+	b.open("/").has(t, http.StatusOK)
+	session := httpkit.SessionCookie + "=" + b.cookie(httpkit.SessionCookie)
+	_, secret, err := w.tokens.Create(t.Context(), audit.SystemCause(), acme, token.Spec{Name: "ci", Scope: token.ScopeAPI, Role: "viewer", Expires: time.Now().Add(time.Hour)})
+	check(t, err)
+
+	for name, c := range map[string]struct {
+		cookie   string
+		auth     []string
+		kind     identity.Kind // "": anonymous
+		refused  bool
+		consumed bool
+	}{
+		"nothing":                 {},
+		"session":                 {cookie: session, kind: identity.KindUser},
+		"session among others":    {cookie: "a=b; " + session + "; c=d", kind: identity.KindUser},
+		"token":                   {auth: []string{"Bearer " + secret}, kind: identity.KindAPIToken, consumed: true},
+		"token, other case":       {auth: []string{"bearer  " + secret + " "}, kind: identity.KindAPIToken, consumed: true},
+		"the app's own":           {cookie: session, auth: []string{"Bearer eyJhbGciOi"}, kind: identity.KindUser},
+		"the app's own alone":     {auth: []string{"Basic YTpi"}},
+		"unknown session":         {cookie: httpkit.SessionCookie + "=" + strings.Repeat("A", 43)},
+		"garbage session":         {cookie: httpkit.SessionCookie + "=; DROP"},
+		"unknown token":           {auth: []string{"Bearer gh_" + strings.Repeat("A", 43)}, refused: true},
+		"garbage token":           {auth: []string{"Bearer gh_"}, refused: true},
+		"two tokens in one":       {auth: []string{"Bearer " + secret + ", Bearer " + secret}, refused: true},
+		"session twice":           {cookie: session + "; " + session, refused: true},
+		"session and a stale one": {cookie: session + "; " + httpkit.SessionCookie + "=x", refused: true},
+		"session and token":       {cookie: session, auth: []string{"Bearer " + secret}, refused: true},
+		"two headers":             {auth: []string{"Bearer " + secret, "Basic YTpi"}, refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			if c.cookie != "" {
+				r.Header.Set("Cookie", c.cookie)
+			}
+			r.Header["Authorization"] = c.auth
+			caller, err := w.Caller(w.passed(r))
+			if c.refused {
+				if !fault.Is(err, fault.Unauthenticated) || caller.Principal != nil {
+					t.Fatalf("%+v, %v", caller, err)
+				}
+				return
+			}
+			check(t, err)
+			if c.kind == "" && caller.Principal != nil || c.kind != "" && (caller.Principal == nil || caller.Principal.Kind != c.kind) {
+				t.Errorf("principal %+v", caller.Principal)
+			}
+			if caller.ConsumedAuthorization != c.consumed || (caller.Live != nil) != (c.kind == identity.KindUser) {
+				t.Errorf("caller %+v", caller)
+			}
+		})
+	}
+}
+
+func TestSignInURLComesBackToWhatCanBeAskedAgain(t *testing.T) {
+	w := newWorld(t)
+	for target, want := range map[string]string{
+		"/":                             "/.gatehouse/login",
+		"/a/b?c=d&e=f":                  "/.gatehouse/login?return_to=%2Fa%2Fb%3Fc%3Dd%26e%3Df",
+		"/.gatehouse/console/":          "/.gatehouse/login?return_to=%2F.gatehouse%2Fconsole%2F",
+		"/.gatehouse/logout":            "/.gatehouse/login",
+		"/" + strings.Repeat("a", 3000): "/.gatehouse/login",
+	} {
+		if got := w.SignInURL(httptest.NewRequest(http.MethodGet, target, nil)); got != want {
+			t.Errorf("%.40s: %s", target, got)
+		}
+	}
+	if got := w.SignInURL(httptest.NewRequest(http.MethodPost, "/a", nil)); got != "/.gatehouse/login" {
+		t.Errorf("POST: %s", got)
+	}
+}

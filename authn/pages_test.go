@@ -1,0 +1,147 @@
+package authn_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"gatehouse/audit"
+	"gatehouse/internal/httpkit"
+	"gatehouse/tenants"
+)
+
+func TestChooserKeepsTheTarget(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	second, off := idp.connection(), idp.connection()
+	second.Name, off.Name, off.Enabled = "second", "off", false
+	w.connections.put(second)
+	w.connections.put(off)
+	b := w.browser()
+	p := b.open("/reports?x=1")
+	p.has(t, http.StatusOK, "Continue with idp", `href="/.gatehouse/login?connection=second&amp;return_to=%2Freports%3Fx%3D1"`)
+	if strings.Contains(p.body, "Continue with off") || strings.Contains(p.body, "<script") {
+		t.Errorf("chooser: %s", p.body)
+	}
+	if csp := p.header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") {
+		t.Errorf("policy %q", csp)
+	}
+	b.open("/.gatehouse/login?connection=off").has(t, http.StatusForbidden, "switched off")
+	b.open("/.gatehouse/login?connection=second&return_to=/reports").has(t, http.StatusOK, "app /reports")
+}
+
+func TestNobodySignsInWhereNothingIsConnectedOrServed(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.browser().open("/").has(t, http.StatusNotFound, "Nobody can sign in here yet")
+	w.connections.put(idp.connection())
+	w.connections.tenant.Status = tenants.Suspended
+	w.browser().open("/").has(t, http.StatusForbidden, "suspended")
+}
+
+func TestStartsAreLimitedPerNetwork(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	b := w.browser()
+	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for range 50 {
+		b.open("/.gatehouse/login").has(t, http.StatusSeeOther)
+	}
+	if p := b.open("/.gatehouse/login"); p.status != http.StatusTooManyRequests || p.header.Get("Retry-After") == "" {
+		t.Errorf("status %d", p.status)
+	}
+}
+
+func TestLookingBeginsNothing(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	b := w.browser()
+	resp, err := b.Head(w.url + "/.gatehouse/login")
+	check(t, err)
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || len(w.journal.all(audit.SignInStarted)) != 0 {
+		t.Errorf("HEAD: %d", resp.StatusCode)
+	}
+}
+
+func TestDevicesPage(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	laptop, phone, third := w.browser(), w.browser(), w.browser()
+	for _, b := range []*browser{laptop, phone, third} {
+		b.open("/").has(t, http.StatusOK)
+	}
+	p := laptop.open("/.gatehouse/devices")
+	p.has(t, http.StatusOK, "(this one)", "Firefox", "Sign out everywhere else", "203.0.113.7")
+	if strings.Contains(p.body, "<script") {
+		t.Error("the page needs a script")
+	}
+	live, err := w.sessions.Find(t.Context(), acme, phone.cookie(httpkit.SessionCookie))
+	check(t, err)
+
+	laptop.post("/.gatehouse/devices", url.Values{"device": {string(live.Principal().Device)}}).has(t, http.StatusOK, "Your devices")
+	if _, err := w.sessions.Find(t.Context(), acme, phone.cookie(httpkit.SessionCookie)); err == nil {
+		t.Error("the phone is still signed in")
+	}
+	laptop.post("/.gatehouse/devices", url.Values{"others": {"yes"}}).has(t, http.StatusOK, "Your devices")
+	if _, err := w.sessions.Find(t.Context(), acme, third.cookie(httpkit.SessionCookie)); err == nil {
+		t.Error("the third device is still signed in")
+	}
+	laptop.open("/x").has(t, http.StatusOK, "app /x")
+
+	laptop.post("/.gatehouse/devices", nil).has(t, http.StatusBadRequest)
+	laptop.post("/.gatehouse/devices", url.Values{"device": {"dev_guessed"}}).has(t, http.StatusNotFound)
+	mine, err := w.sessions.Find(t.Context(), acme, laptop.cookie(httpkit.SessionCookie))
+	check(t, err)
+	laptop.post("/.gatehouse/devices", url.Values{"device": {string(mine.Principal().Device)}}).has(t, http.StatusOK, "You are signed out")
+	if laptop.cookie(httpkit.SessionCookie) != "" {
+		t.Error("the cookie is still there")
+	}
+}
+
+func TestOthersDevicesAreOutOfReach(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	ann := w.browser()
+	ann.open("/").has(t, http.StatusOK)
+	w.connections.put(samlConnection(ourKey()))
+	gil := w.browser()
+	f := gil.samlFlight()
+	gil.postFromElsewhere(f.acs, f.form([]byte(attack{}.forge(t, f)))).has(t, http.StatusOK, "for gil@globex.example")
+	live, err := w.sessions.Find(t.Context(), acme, ann.cookie(httpkit.SessionCookie))
+	check(t, err)
+	gil.post("/.gatehouse/devices", url.Values{"device": {string(live.Principal().Device)}}).has(t, http.StatusNotFound)
+	ann.open("/x").has(t, http.StatusOK, "app /x")
+}
+
+func TestFormsOfOtherSitesAreRefused(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	b := w.browser()
+	b.open("/").has(t, http.StatusOK)
+	for _, path := range []string{"/.gatehouse/logout", "/.gatehouse/devices"} {
+		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+path, strings.NewReader("others=yes"))
+			check(t, err)
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			req.Header.Set(name, value)
+			b.read(b.Do(req)).has(t, http.StatusForbidden, "another site")
+		}
+	}
+	b.open("/x").has(t, http.StatusOK, "app /x")
+}
+
+func TestSignOutOfASessionThatIsGone(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	b := w.browser()
+	b.open("/").has(t, http.StatusOK)
+	live, err := w.sessions.Find(t.Context(), acme, b.cookie(httpkit.SessionCookie))
+	check(t, err)
+	_, err = w.sessions.EndUser(t.Context(), audit.SystemCause(), acme, live.Principal().User, "by-admin")
+	check(t, err)
+	b.post("/.gatehouse/logout", nil).has(t, http.StatusOK, "You are signed out")
+	if b.cookie(httpkit.SessionCookie) != "" {
+		t.Error("the cookie is still there")
+	}
+}

@@ -1,0 +1,86 @@
+package authn
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+var hostileTargets = []string{
+	"", "//evil.example", "///evil.example", "/\\evil.example", "\\/evil.example", "/\t/evil.example", "/\n/evil.example",
+	"https://evil.example", "https:evil.example", "javascript:alert(1)", "data:text/html,x", "evil.example", "?x", "#x",
+	"/%2f/evil.example", "/%5cevil.example", "/%2e%2e//evil.example", "/./", "/..//evil.example", "/a/../..//evil.example",
+	"/.//evil.example", "/%2E%2E/", "/a%00b", "/a%252fb", "/ä", "/a b", "/%zz", " /a", "/a\r\nSet-Cookie: x=y",
+	"/.gatehouse/login", "/.gatehouse/login?return_to=/", "/.gatehouse/logout", "/.gatehouse/oidc/x/callback", "/.gatehouse/saml/x/acs",
+	"/" + strings.Repeat("a", maxReturnTo),
+}
+
+func TestReturnToStaysHere(t *testing.T) {
+	for _, raw := range hostileTargets {
+		if got := safeReturn(raw); got != "/" {
+			t.Errorf("%q led to %q", raw, got)
+		}
+	}
+	for _, raw := range []string{"/", "/a", "/a/b/", "/a?b=c&d=https://x.example/", "/a?b=%2F%2Fx", "/a#top", "/.gatehouse/devices", "/.gatehouse/console/", "/@x", "/a:b", "/%20", "/.well-known/x"} {
+		if got := safeReturn(raw); got != raw {
+			t.Errorf("%q led to %q", raw, got)
+		}
+	}
+}
+
+// FuzzReturnTo: whatever is accepted is a path on this host to Go's parser,
+// and to a browser that drops tabs and newlines and reads "\" as "/".
+func FuzzReturnTo(f *testing.F) {
+	for _, raw := range append(hostileTargets, "/a?b=c", "/a#b") {
+		f.Add(raw)
+	}
+	base, err := url.Parse("https://acme.example/.gatehouse/login")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		got := safeReturn(raw)
+		if got != raw && got != "/" {
+			t.Fatalf("%q became %q", raw, got)
+		}
+		browser := strings.NewReplacer("\t", "", "\n", "", "\r", "", "\\", "/").Replace(got)
+		for _, reading := range []string{got, browser} {
+			u, err := base.Parse(reading)
+			if err != nil || u.Scheme != "https" || u.Host != "acme.example" || strings.HasPrefix(u.Path, "//") {
+				t.Fatalf("%q leads to %v (%v)", raw, u, err)
+			}
+		}
+		if again := safeReturn(got); again != got {
+			t.Fatalf("%q is not stable: %q", got, again)
+		}
+	})
+}
+
+func TestLimiterIsBoundedAndPerNetwork(t *testing.T) {
+	l := newLimiter(1, 2)
+	now := time.Now()
+	ip := netip.MustParseAddr("2001:db8::1")
+	for range 2 {
+		if ok, _ := l.allow(ip, now); !ok {
+			t.Fatal("refused within the burst")
+		}
+	}
+	if ok, wait := l.allow(netip.MustParseAddr("2001:db8::ffff"), now); ok || wait != time.Second {
+		t.Errorf("another address of the same network: %v, %v", ok, wait)
+	}
+	if ok, _ := l.allow(netip.MustParseAddr("2001:db8:0:1::1"), now); !ok {
+		t.Error("another network was refused")
+	}
+	if ok, _ := l.allow(ip, now.Add(time.Second)); !ok {
+		t.Error("still refused after a second")
+	}
+	for i := range 2 * maxNetworks {
+		l.allow(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
+	}
+	if len(l.networks) > maxNetworks {
+		t.Errorf("%d networks are remembered", len(l.networks))
+	}
+	l.allow(netip.Addr{}, now)
+}

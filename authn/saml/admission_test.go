@@ -1,0 +1,114 @@
+package saml
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gatehouse/authn"
+)
+
+func seeds(t testing.TB) map[string][]byte {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*.xml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no seeds: %v", err)
+	}
+	all := map[string][]byte{}
+	for _, name := range files {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[strings.TrimSuffix(filepath.Base(name), ".xml")] = raw
+	}
+	return all
+}
+
+func TestAdmissionOfTheSeeds(t *testing.T) {
+	want := map[string]authn.Reason{
+		"plain": "", "wrapped": authn.Malformed, "doctype": authn.Malformed, "encrypted": authn.Encrypted, "unsigned": authn.SignatureMissing,
+	}
+	for name, raw := range seeds(t) {
+		_, err := admit(raw)
+		refusal, refused := errors.AsType[*authn.Refusal](err)
+		switch reason, known := want[name]; {
+		case !known:
+			t.Errorf("%s: no expectation", name)
+		case reason == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case reason != "" && (!refused || refusal.Reason != reason):
+			t.Errorf("%s: %v, want %q", name, err, reason)
+		}
+	}
+}
+
+// FuzzAdmission: what is admitted has one Response with one Assertion and one
+// NameID, and is admitted again the same; what is refused is refused by name;
+// and whatever is admitted, the library neither panics on it nor accepts it,
+// since nobody has the key.
+func FuzzAdmission(f *testing.F) {
+	for _, raw := range seeds(f) {
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		a, err := admit(raw)
+		if err != nil {
+			if _, ok := errors.AsType[*authn.Refusal](err); !ok {
+				t.Fatalf("refused without a reason: %v", err)
+			}
+			return
+		}
+		counts := map[string]int{}
+		_ = a.response.walk(func(e *element) error { counts[e.name.Local]++; return nil })
+		for _, name := range []string{"Response", "Assertion", "Subject", "Conditions"} {
+			if counts[name] != 1 {
+				t.Fatalf("admitted with %d elements %s", counts[name], name)
+			}
+		}
+		if counts["Signature"] < 1 || counts["Signature"] > 2 {
+			t.Fatalf("admitted with %d signatures", counts["Signature"])
+		}
+		idp, err := parseMetadata([]byte(testMetadata(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := verification{idp: idp, requestID: "id-1", endpoints: authn.Endpoints{Callback: "https://acme.example/acs", Metadata: "https://acme.example/metadata"}}
+		if _, err := v.verify(raw); err == nil {
+			t.Fatal("verified without a signature of ours")
+		} else if strings.Contains(err.Error(), "panicked") {
+			t.Fatal(err)
+		}
+	})
+}
+
+func testMetadata(t testing.TB) string {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/metadata/idp.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+func TestMetadataIsChecked(t *testing.T) {
+	good := testMetadata(t)
+	if _, err := parseMetadata([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string]string{
+		"nothing":        "",
+		"not metadata":   "<html/>",
+		"no entity id":   strings.Replace(good, "entityID=", "entityid=", 1),
+		"no keys":        strings.ReplaceAll(good, `use="signing"`, `use="encryption"`),
+		"not a key":      strings.Replace(good, "<X509Certificate>", "<X509Certificate>!", 1),
+		"document type":  "<!DOCTYPE x>" + good,
+		"several people": `<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata">` + good + `</EntitiesDescriptor>`,
+	} {
+		if _, err := parseMetadata([]byte(bad)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
