@@ -11,9 +11,12 @@ import (
 type Outcome string
 
 const (
+	// Success: it happened.
 	Success Outcome = "success"
+	// Refused: it was asked for and not allowed.
 	Refused Outcome = "refused"
-	Failed  Outcome = "failed"
+	// Failed: it was allowed and went wrong.
+	Failed Outcome = "failed"
 )
 
 // Type is the stable name of a kind of event, "object.what-happened".

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -52,17 +51,7 @@ func refused(t *testing.T, err error) {
 // healed waits until the journal can be written again, by itself.
 func healed(t *testing.T, j *Journal) {
 	t.Helper()
-	deadline := time.Now().Add(time.Second)
-	for {
-		err := j.Check(t.Context(), acme)
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the journal does not heal:", err)
-		}
-		runtime.Gosched()
-	}
+	eventually(t, time.Second, "the journal does not heal", func() bool { return j.Check(t.Context(), acme) == nil })
 }
 
 func TestP7ChecksSeeWhatWritingWouldNot(t *testing.T) {

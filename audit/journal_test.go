@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -84,6 +83,18 @@ func must[T any](t testing.TB) func(v T, err error) T {
 			t.Fatal(err)
 		}
 		return v
+	}
+}
+
+// eventually waits for something that another goroutine brings about.
+func eventually(t testing.TB, within time.Duration, failure string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(within); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatal(failure)
+		}
 	}
 }
 
@@ -268,19 +279,11 @@ func TestRunFsyncsWithinASecondAndClosesIdleFiles(t *testing.T) {
 	}
 	l := must[*log](t)(j.logOf(acme))
 	go func() { done <- j.Run(ctx) }()
-	deadline := time.Now().Add(time.Second)
-	for {
+	eventually(t, time.Second, "the file is not fsynced and closed", func() bool {
 		l.mu.Lock()
-		synced, parked := l.tail.synced, l.tail.writer.Parked()
-		l.mu.Unlock()
-		if synced == 2 && parked {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("synced to %d, parked: %v", synced, parked)
-		}
-		runtime.Gosched()
-	}
+		defer l.mu.Unlock()
+		return l.tail.synced == 2 && l.tail.writer.Parked()
+	})
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -59,44 +59,58 @@ func writeUntilKilled() {
 // had acknowledged is in the journal, which reopens and verifies each time.
 func TestP1KilledAtAnyMoment(t *testing.T) {
 	dir := t.TempDir()
-	acknowledged := make(map[identity.RequestID]bool)
+	all := 0
+	var last uint64
 	for run := range 20 {
-		c := child(t, "writer", dir)
-		out := must[io.ReadCloser](t)(c.StdoutPipe())
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewReader(out)
-		for left := 1 + rand.IntN(300); ; left-- {
-			line, err := lines.ReadString('\n')
-			if err != nil {
-				break // dead, and everything that it said is read
-			}
-			acknowledged[identity.RequestID(strings.TrimSpace(line))] = true
-			if left == 0 {
-				if err := c.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		if err := c.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
-			t.Fatal("the writer ended by itself:", err)
-		}
+		acknowledged := untilKilled(t, dir)
+		all += len(acknowledged)
 
 		j := must[*Journal](t)(Open(Options{Dir: dir, Node: killNode, Keys: fixedKeys{}}))
 		must[Receipt](t)(j.Commit(t.Context(), Event{Tenant: acme, Type: GatewayStarted, Reason: strconv.Itoa(run)}))
-		missing := len(acknowledged)
-		for _, e := range read(t, j, acme) {
-			if acknowledged[e.RequestID] {
-				missing--
+		for e, err := range j.Read(t.Context(), acme, last) {
+			if err != nil {
+				t.Fatal(err)
 			}
+			delete(acknowledged, e.RequestID)
+			last = e.Seq
 		}
-		if missing != 0 {
-			t.Fatalf("run %d: %d of %d acknowledged records are missing", run, missing, len(acknowledged))
+		if len(acknowledged) != 0 {
+			t.Fatalf("run %d: missing, though acknowledged: %v", run, acknowledged)
 		}
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
 		}
-		verified(t, dir, acme)
+		if report := verified(t, dir, acme); report.Records != last || all > int(last) {
+			t.Fatalf("run %d: %d records, last number %d, %d acknowledged", run, report.Records, last, all)
+		}
 	}
+}
+
+// untilKilled runs a writer, kills it at a random moment, and returns the
+// requests whose record it had acknowledged.
+func untilKilled(t *testing.T, dir string) map[identity.RequestID]bool {
+	t.Helper()
+	c := child(t, "writer", dir)
+	out := must[io.ReadCloser](t)(c.StdoutPipe())
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	acknowledged := make(map[identity.RequestID]bool)
+	lines := bufio.NewReader(out)
+	for left := rand.IntN(300); ; left-- {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			break // dead, and everything that it said is read
+		}
+		acknowledged[identity.RequestID(strings.TrimSpace(line))] = true
+		if left == 0 {
+			if err := c.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := c.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Fatal("the writer ended by itself:", err)
+	}
+	return acknowledged
 }

@@ -44,8 +44,9 @@ func (h Header) encode() ([]byte, Hash, error) {
 		return nil, Hash{}, fmt.Errorf("segment: tenant and node need 1 to %d bytes", maxName)
 	}
 	b := append(make([]byte, 0, maxHeader), magic...)
-	b = append(append(b, byte(len(h.Tenant))), h.Tenant...)
-	b = append(append(b, byte(len(h.Node))), h.Node...)
+	for _, name := range []string{h.Tenant, h.Node} {
+		b = append(append(b, byte(len(name))), name...) // #nosec G115 -- at most maxName
+	}
 	b = binary.BigEndian.AppendUint64(b, h.First)
 	b = binary.BigEndian.AppendUint64(b, uint64(h.Created.UnixMilli())) // #nosec G115 -- read back by the reverse conversion
 	b = append(b, h.Salt[:]...)

@@ -39,7 +39,7 @@ func scan(t testing.TB, path string) (plain []string, damage []*Damage) {
 	} else if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	locked := err != nil
 	if !locked {
 		if err := r.Unlock(secret); err != nil {
@@ -78,7 +78,7 @@ func TestRoundTripForwardsAndBackwards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	if err := r.Unlock(secret); err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestP6NothingIsLegible(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	if err := r.Unlock(bytes.Repeat([]byte{8}, 32)); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func (w *Writer) headerSize(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	return int(r.start)
 }
 
@@ -287,7 +287,7 @@ func FuzzScanner(f *testing.F) {
 		}
 		scan(t, path) // fails if something passes the chain and does not open
 		r, err := Open(File{Path: path, First: 1})
-		defer r.Close()
+		defer func() { _ = r.Close() }()
 		if err != nil {
 			return
 		}
@@ -295,7 +295,7 @@ func FuzzScanner(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for range len(b) {
+		for range b {
 			if _, err := back.Prev(); err != nil {
 				return
 			}
