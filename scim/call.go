@@ -1,0 +1,174 @@
+package scim
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	scimerrors "github.com/elimity-com/scim/errors"
+
+	"gatehouse/audit"
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+)
+
+const mediaType = "application/scim+json" // RFC 7644 §8.1
+
+// call is one authorised request on its way to a reply.
+type call struct {
+	service    *Service
+	kind       *kind               // of resource; nil at the discovery endpoints
+	w          http.ResponseWriter // for the limit on the body alone
+	r          *http.Request
+	tenant     identity.TenantID
+	cause      audit.Cause
+	base       string // absolute URL of the service, without a slash at the end
+	id         string // of the resource that the path names; empty for a collection
+	query      url.Values
+	projection projection
+}
+
+// reply is what an endpoint answers with.
+type reply struct {
+	status   int
+	body     any    // nil: none
+	etag     string // RFC 7644 §3.14
+	location string
+}
+
+func (c *call) location(k *kind, id string) string {
+	return c.base + k.endpoint + "/" + url.PathEscape(id)
+}
+
+// addCommon sets what every resource has (RFC 7643 §3.1).
+func (c *call) addCommon(res resource, k *kind, id string, version uint64, created, updated time.Time) {
+	res["id"] = id
+	res["meta"] = map[string]any{"resourceType": k.name, "location": c.location(k, id), "version": etag(version),
+		"created": created.Format(time.RFC3339Nano), "lastModified": updated.Format(time.RFC3339Nano)}
+	addSchemas(k, res)
+}
+
+func (c *call) resourceReply(status int, k *kind, res resource, id string, version uint64) *reply {
+	r := &reply{status: status, body: c.project(k, res), etag: etag(version), location: c.location(k, id)}
+	if status == http.StatusOK && (c.r.Method == http.MethodGet || c.r.Method == http.MethodHead) &&
+		matches(c.r.Header.Get("If-None-Match"), version) {
+		return &reply{status: http.StatusNotModified, etag: r.etag}
+	}
+	return r
+}
+
+// etag is weak: a person's groups are not part of their version (RFC 9110 §8.8.1).
+func etag(version uint64) string { return `W/"` + strconv.FormatUint(version, 10) + `"` }
+
+// matches compares weakly, as RFC 7644 §3.14 has it for SCIM.
+func matches(header string, version uint64) bool {
+	for tag := range strings.SplitSeq(header, ",") {
+		tag = strings.TrimSpace(tag)
+		if tag == "*" || strings.TrimPrefix(tag, "W/") == `"`+strconv.FormatUint(version, 10)+`"` {
+			return true
+		}
+	}
+	return false
+}
+
+// ifMatch gives the version that a write depends on; 0: on none.
+func (c *call) ifMatch(ctx context.Context) (uint64, error) {
+	header := c.r.Header.Get("If-Match")
+	if header == "" || header == "*" {
+		return 0, nil
+	}
+	version, err := c.currentVersion(ctx)
+	if err == nil && !matches(header, version) {
+		err = fault.New(fault.Precondition, "version-changed", "The resource has changed since the version in If-Match.")
+	}
+	return version, err
+}
+
+func (c *call) currentVersion(ctx context.Context) (uint64, error) {
+	if c.kind == groupKind {
+		g, err := c.service.directory.Group(ctx, c.tenant, identity.GroupID(c.id), false)
+		return g.Version, err
+	}
+	u, err := c.service.directory.User(ctx, c.tenant, identity.UserID(c.id))
+	return u.Version, err
+}
+
+// readResource reads the body of a POST or PUT.
+func (c *call) readResource() (map[string]any, error) {
+	body, err := readObject(c.w, c.r)
+	if err != nil {
+		return nil, err
+	}
+	return body, checkSchemas(body, c.kind.core.ID)
+}
+
+func (c *call) readPatch() ([]operation, error) {
+	body, err := readObject(c.w, c.r)
+	if err != nil {
+		return nil, err
+	}
+	return readOperations(body)
+}
+
+// checkSchemas makes sure that a message says what it is (RFC 7643 §3,
+// RFC 7644 §3.1). URNs that are unknown here are passed over: providers name
+// their own extensions.
+func checkSchemas(body map[string]any, urn string) error {
+	v, _ := member(body, "schemas")
+	list, _ := v.([]any)
+	for _, s := range list {
+		if text, ok := s.(string); ok && strings.EqualFold(text, urn) {
+			return nil
+		}
+	}
+	return bad(scimerrors.ScimTypeInvalidSyntax, "The message must name %s among its schemas.", urn)
+}
+
+// listQuery is what a list is asked for (RFC 7644 §3.4.2).
+type listQuery struct {
+	filter directory.Filter
+	start  int // counts from 1
+	count  int
+}
+
+const defaultCount = 100
+
+func (c *call) readList() (q listQuery, err error) {
+	if q.filter, err = directoryFilter(c.kind, c.query.Get("filter")); err != nil {
+		return q, err
+	}
+	// RFC 7644 §3.4.2.4: a start below 1 means 1, a count below 0 means 0.
+	if q.start, err = readNumber(c.query, "startIndex", 1); err != nil {
+		return q, err
+	}
+	if q.count, err = readNumber(c.query, "count", defaultCount); err != nil {
+		return q, err
+	}
+	q.start, q.count = max(q.start, 1), min(max(q.count, 0), directory.MaxPage)
+	return q, nil
+}
+
+func readNumber(query url.Values, name string, otherwise int) (int, error) {
+	text := query.Get(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return 0, bad(scimerrors.ScimTypeInvalidValue, "%s is a whole number.", name)
+	}
+	return int(n), nil
+}
+
+func listReply(q listQuery, total int, items []resource) *reply {
+	return &reply{status: http.StatusOK, body: map[string]any{"schemas": []string{listURN}, "totalResults": total,
+		"startIndex": q.start, "itemsPerPage": len(items), "Resources": items}}
+}
+
+func errNotFound() error {
+	return fault.New(fault.NotFound, "not-found", "There is nothing at this address.")
+}

@@ -1,0 +1,95 @@
+package scim
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/elimity-com/scim/schema"
+
+	"gatehouse/directory"
+)
+
+// The discovery endpoints say what this service does, no more and no less
+// (RFC 7644 §4, RFC 7643 §5 to §7).
+
+const (
+	configURN       = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
+	resourceTypeURN = "urn:ietf:params:scim:schemas:core:2.0:ResourceType"
+	schemaURN       = "urn:ietf:params:scim:schemas:core:2.0:Schema"
+)
+
+func (c *call) serviceProviderConfig(context.Context) (*reply, error) {
+	supported := func(yes bool) map[string]any { return map[string]any{"supported": yes} }
+	return &reply{status: http.StatusOK, body: map[string]any{
+		"schemas":        []string{configURN},
+		"patch":          supported(true),
+		"bulk":           map[string]any{"supported": false, "maxOperations": 0, "maxPayloadSize": 0},
+		"filter":         map[string]any{"supported": true, "maxResults": directory.MaxPage},
+		"changePassword": supported(false),
+		"sort":           supported(false),
+		"etag":           supported(true),
+		"authenticationSchemes": []any{map[string]any{
+			"type": "oauthbearertoken", "name": "Bearer token", "primary": true,
+			"description": "A SCIM token of this tenant, in the Authorization header (RFC 6750).",
+			"specUri":     "https://www.rfc-editor.org/info/rfc6750",
+		}},
+		"meta": map[string]any{"resourceType": "ServiceProviderConfig", "location": c.base + "/ServiceProviderConfig"},
+	}}, nil
+}
+
+func (c *call) listResourceTypes(context.Context) (*reply, error) {
+	return wholeList([]resource{c.resourceType(userKind), c.resourceType(groupKind)}), nil
+}
+
+func (c *call) getResourceType(context.Context) (*reply, error) {
+	for _, k := range []*kind{userKind, groupKind} {
+		if k.name == c.id {
+			return &reply{status: http.StatusOK, body: c.resourceType(k)}, nil
+		}
+	}
+	return nil, errNotFound()
+}
+
+func (c *call) resourceType(k *kind) resource {
+	res := resource{
+		"schemas": []string{resourceTypeURN}, "id": k.name, "name": k.name, "description": k.description,
+		"endpoint": k.endpoint, "schema": k.core.ID,
+		"meta": map[string]any{"resourceType": "ResourceType", "location": c.base + "/ResourceTypes/" + k.name},
+	}
+	if k.extension != nil {
+		res["schemaExtensions"] = []any{map[string]any{"schema": k.extension.ID, "required": false}}
+	}
+	return res
+}
+
+func publishedSchemas() []schema.Schema {
+	return []schema.Schema{userKind.core, *userKind.extension, groupKind.core}
+}
+
+func (c *call) listSchemas(context.Context) (*reply, error) {
+	var items []resource
+	for _, s := range publishedSchemas() {
+		items = append(items, c.schema(s))
+	}
+	return wholeList(items), nil
+}
+
+func (c *call) getSchema(context.Context) (*reply, error) {
+	for _, s := range publishedSchemas() {
+		if s.ID == c.id {
+			return &reply{status: http.StatusOK, body: c.schema(s)}, nil
+		}
+	}
+	return nil, errNotFound()
+}
+
+func (c *call) schema(s schema.Schema) resource {
+	res := resource(s.ToMap())
+	res["schemas"] = []string{schemaURN}
+	res["meta"] = map[string]any{"resourceType": "Schema", "location": c.base + "/Schemas/" + s.ID}
+	return res
+}
+
+func wholeList(items []resource) *reply {
+	return listReply(listQuery{start: 1, count: len(items)}, len(items), items)
+}

@@ -1,0 +1,256 @@
+package scim_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/authn/token"
+	"gatehouse/authz"
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/httpkit"
+	"gatehouse/internal/keys"
+	"gatehouse/internal/store"
+	"gatehouse/scim"
+	"gatehouse/sessions"
+)
+
+// bench is the service over real parts: encrypted store, journal, tokens,
+// sessions and directory of two tenants.
+type bench struct {
+	handler   http.Handler
+	directory *directory.Service
+	sessions  *sessions.Service
+	tokens    *token.Service
+	journal   *audit.Journal
+	acme      tenant
+	globex    tenant
+}
+
+type tenant struct {
+	id     identity.TenantID
+	origin string
+	token  string // a SCIM token
+}
+
+var system = audit.SystemCause()
+
+func newBench(t testing.TB) *bench {
+	t.Helper()
+	dir := t.TempDir()
+	kek, err := keys.OpenFileKEK(filepath.Join(dir, "kek.key"), true)
+	must(t, err)
+	vault, err := keys.OpenDirVault(filepath.Join(dir, "keys"))
+	must(t, err)
+	ring := keys.NewRing(kek, vault)
+	b := &bench{acme: tenant{id: identity.NewTenantID(), origin: "https://acme.example"},
+		globex: tenant{id: identity.NewTenantID(), origin: "https://globex.example"}}
+	for _, id := range []identity.TenantID{identity.Platform, b.acme.id, b.globex.id} {
+		must(t, ring.Create(t.Context(), id))
+	}
+	db, err := store.Open(t.Context(), "sqlite://"+filepath.Join(dir, "db"), store.Options{Keys: ring, Environment: "test"})
+	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
+	must(t, db.Create(t.Context(), b.acme.id))
+	must(t, db.Create(t.Context(), b.globex.id))
+	b.journal, err = audit.Open(audit.Options{Dir: filepath.Join(dir, "journal"), Node: "n1", Keys: ring})
+	must(t, err)
+	t.Cleanup(func() { must(t, b.journal.Close()) })
+
+	b.sessions = sessions.New(sessions.Config{Store: db, Keys: ring, Journal: b.journal, Node: "n1",
+		Limits: func(identity.TenantID) (idle, absolute time.Duration) { return time.Hour, 24 * time.Hour }})
+	t.Cleanup(func() { must(t, b.sessions.Close()) })
+	b.directory = directory.New(directory.Config{Store: db, Journal: b.journal, Sessions: b.sessions})
+	b.tokens = token.New(token.Config{Store: db, Journal: b.journal})
+	b.acme.token, b.globex.token = b.newToken(t, b.acme.id, token.ScopeSCIM, ""), b.newToken(t, b.globex.id, token.ScopeSCIM, "")
+	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
+		Refusals:    audit.NewRefusals(b.journal),
+		Permissions: authz.New(authz.Config{Store: db, Journal: b.journal, People: b.directory})}).Handler()
+	return b
+}
+
+func (b *bench) newToken(t testing.TB, tenant identity.TenantID, scope token.Scope, role string) string {
+	t.Helper()
+	_, secret, err := b.tokens.Create(t.Context(), system, tenant, token.Spec{Name: "test", Scope: scope, Role: role, Expires: time.Now().Add(time.Hour)})
+	must(t, err)
+	return secret
+}
+
+// answer is what came back.
+type answer struct {
+	t      testing.TB
+	status int
+	header http.Header
+	raw    string
+	body   map[string]any
+}
+
+// request sends one request the way the gate hands it on.
+func (b *bench) request(t testing.TB, to tenant, r *http.Request) answer {
+	t.Helper()
+	ctx := httpkit.WithRequest(r.Context(), &httpkit.Request{ID: identity.NewRequestID(), Start: time.Now(),
+		ClientIP: netip.MustParseAddr("192.0.2.7"), Tenant: to.id, Origin: to.origin})
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, r.WithContext(ctx))
+	a := answer{t: t, status: w.Code, header: w.Header(), raw: w.Body.String()}
+	if w.Body.Len() > 0 {
+		if got := w.Header().Get("Content-Type"); got != "application/scim+json" {
+			t.Errorf("%s %s: Content-Type %q", r.Method, r.URL, got)
+		}
+		must(t, json.Unmarshal(w.Body.Bytes(), &a.body))
+	}
+	return a
+}
+
+// do sends a request with acme's token. body is JSON text or empty.
+func (b *bench) do(t testing.TB, method, path, body string, headers ...string) answer {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, b.acme.origin+"/scim/v2"+path, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+b.acme.token)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/scim+json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		if r.Header.Del(headers[i]); headers[i+1] != "" {
+			r.Header.Set(headers[i], headers[i+1])
+		}
+	}
+	return b.request(t, b.acme, r)
+}
+
+// wants checks the status, and the scimType where one is given.
+func (a answer) wants(status int, scimType ...string) answer {
+	a.t.Helper()
+	if a.status != status {
+		a.t.Fatalf("status %d, want %d: %s", a.status, status, a.raw)
+	}
+	if status >= 400 {
+		if !reflect.DeepEqual(a.body["schemas"], []any{"urn:ietf:params:scim:api:messages:2.0:Error"}) || a.body["detail"] == "" {
+			a.t.Errorf("not a SCIM error: %s", a.raw)
+		}
+	}
+	if len(scimType) > 0 && a.body["scimType"] != scimType[0] {
+		a.t.Errorf("scimType %v, want %s: %s", a.body["scimType"], scimType[0], a.raw)
+	}
+	return a
+}
+
+// at gives a value of the body by its path: at("name", "givenName").
+func (a answer) at(path ...string) any {
+	var v any = a.body
+	for _, name := range path {
+		object, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = object[name]
+	}
+	return v
+}
+
+func (a answer) id() string {
+	a.t.Helper()
+	id, ok := a.body["id"].(string)
+	if !ok {
+		a.t.Fatalf("no id in %s", a.raw)
+	}
+	return id
+}
+
+// same checks a value of the body against JSON.
+func (a answer) same(want string, path ...string) answer {
+	a.t.Helper()
+	var v any
+	must(a.t, json.Unmarshal([]byte(want), &v))
+	if got := a.at(path...); !reflect.DeepEqual(got, v) {
+		text, err := json.Marshal(got)
+		must(a.t, err)
+		a.t.Errorf("%s is %s, want %s", strings.Join(path, "."), text, want)
+	}
+	return a
+}
+
+// names gives the values of one attribute of a list's resources.
+func (a answer) names(attribute string) string {
+	a.t.Helper()
+	var names []string
+	list, _ := a.body["Resources"].([]any)
+	for _, v := range list {
+		object, _ := v.(map[string]any)
+		name, _ := object[attribute].(string)
+		names = append(names, name)
+	}
+	return strings.Join(names, " ")
+}
+
+func (b *bench) user(t testing.TB, userName, more string) string {
+	t.Helper()
+	return b.do(t, "POST", "/Users", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"`+userName+`"`+more+`}`).wants(201).id()
+}
+
+func (b *bench) group(t testing.TB, name string, members ...string) string {
+	t.Helper()
+	var list bytes.Buffer
+	for i, m := range members {
+		if i > 0 {
+			list.WriteByte(',')
+		}
+		list.WriteString(`{"value":"` + m + `"}`)
+	}
+	return b.do(t, "POST", "/Groups", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"`+name+`","members":[`+list.String()+`]}`).wants(201).id()
+}
+
+func patch(operations string) string {
+	return `{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[` + operations + `]}`
+}
+
+// signIn gives a person a session and its token.
+func (b *bench) signIn(t testing.TB, user string) string {
+	t.Helper()
+	made, err := b.sessions.Create(t.Context(), system, b.acme.id, sessions.NewSession{User: identity.UserID(user), Connection: "con_1"})
+	must(t, err)
+	return made.Token
+}
+
+func (b *bench) signedIn(t testing.TB, token string) bool {
+	t.Helper()
+	_, err := b.sessions.Find(t.Context(), b.acme.id, token)
+	return err == nil
+}
+
+// events gives acme's journal.
+func (b *bench) events(t testing.TB) (all []audit.Event) {
+	t.Helper()
+	for e, err := range b.journal.Read(t.Context(), b.acme.id, 0) {
+		must(t, err)
+		all = append(all, e)
+	}
+	return all
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// json gives a value of the body as JSON text.
+func (a answer) json(path ...string) string {
+	a.t.Helper()
+	text, err := json.Marshal(a.at(path...))
+	must(a.t, err)
+	return string(text)
+}
+
+func escape(filter string) string { return url.QueryEscape(filter) }

@@ -1,0 +1,263 @@
+package scim
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	scimerrors "github.com/elimity-com/scim/errors"
+)
+
+const (
+	maxOperations = 1000
+	// maxWork bounds how many list elements one PATCH looks at: about a second
+	// of computing, if all are matched against a filter.
+	maxWork = 1_000_000
+)
+
+// operation is one step of a PATCH (RFC 7644 §3.5.2).
+type operation struct {
+	op    string // add, replace, remove
+	path  string // empty: value holds attributes of the resource
+	value any    // nil: none given, or null
+}
+
+// readOperations reads the message of a PATCH; the letter case of op is
+// ignored, because Entra ID writes "Replace".
+func readOperations(body map[string]any) ([]operation, error) {
+	if err := checkSchemas(body, patchURN); err != nil {
+		return nil, err
+	}
+	v, _ := member(body, "Operations")
+	list, ok := v.([]any)
+	if !ok || len(list) == 0 {
+		return nil, bad(scimerrors.ScimTypeInvalidSyntax, "A PATCH needs a list of Operations.")
+	}
+	if len(list) > maxOperations {
+		return nil, scimerrors.ScimError{Status: http.StatusRequestEntityTooLarge, Detail: "A PATCH can have at most 1000 operations."}
+	}
+	operations := make([]operation, 0, len(list))
+	for i, v := range list {
+		object, ok := v.(map[string]any)
+		if !ok {
+			return nil, bad(scimerrors.ScimTypeInvalidSyntax, "Operation %d is not an object.", i+1)
+		}
+		o, err := readOperation(object)
+		if err != nil {
+			return nil, err
+		}
+		operations = append(operations, o)
+	}
+	return operations, nil
+}
+
+func readOperation(object map[string]any) (o operation, err error) {
+	name, _ := member(object, "op")
+	text, _ := name.(string)
+	o.op = strings.ToLower(text)
+	if o.op != "add" && o.op != "replace" && o.op != "remove" {
+		return o, bad(scimerrors.ScimTypeInvalidSyntax, "The op of an operation is add, replace or remove.")
+	}
+	if path, given := member(object, "path"); given && path != nil {
+		text, ok := path.(string)
+		if !ok {
+			return o, bad(scimerrors.ScimTypeInvalidPath, "A path is a string.")
+		}
+		o.path = strings.TrimSpace(text)
+	}
+	var given bool
+	o.value, given = member(object, "value")
+	switch {
+	case o.op == "remove" && o.path == "":
+		return o, bad(scimerrors.ScimTypeNoTarget, "A remove needs a path.") // RFC 7644 §3.5.2.2
+	case o.op != "remove" && !given, o.op == "add" && o.value == nil:
+		return o, bad(scimerrors.ScimTypeInvalidValue, "An %s needs a value.", o.op)
+	}
+	return o, nil
+}
+
+// patcher applies operations to one resource. The resource is a working copy:
+// a PATCH takes effect as a whole or not at all (RFC 7644 §3.5.2), so whoever
+// gets an error throws it away.
+type patcher struct {
+	kind *kind
+	res  resource
+	work int
+}
+
+func applyPatch(k *kind, res resource, operations []operation) error {
+	p := &patcher{kind: k, res: res}
+	for _, o := range operations {
+		if err := p.apply(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *patcher) apply(o operation) error {
+	if o.path == "" || strings.EqualFold(o.path, p.kind.core.ID) {
+		return p.applyObject(o, func(name string) string { return name })
+	}
+	if ext := p.kind.extension; ext != nil && strings.EqualFold(o.path, ext.ID) {
+		if o.op == "remove" && o.value == nil {
+			delete(p.res, ext.ID)
+			return nil
+		}
+		return p.applyObject(o, func(name string) string { return ext.ID + ":" + name })
+	}
+	t, err := p.kind.resolve(o.path)
+	if err != nil {
+		return err
+	}
+	return p.applyTarget(t, o)
+}
+
+// applyObject applies an operation whose value holds attributes under their
+// names. Providers write there what elsewhere is a path: "name.givenName", or
+// a name under its URN (Entra ID). What is not understood is refused, never
+// passed over in silence.
+func (p *patcher) applyObject(o operation, path func(name string) string) error {
+	object, ok := o.value.(map[string]any)
+	if !ok {
+		return bad(scimerrors.ScimTypeInvalidValue, "Without the path of an attribute, the value of an operation is an object.")
+	}
+	understood := false
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		switch strings.ToLower(name) {
+		case "schemas", "meta":
+			continue // Okta repeats them; neither is the client's to change
+		case "id":
+			if object[name] != p.res["id"] {
+				return bad(scimerrors.ScimTypeMutability, "The id of a resource never changes.")
+			}
+			continue
+		}
+		if err := p.apply(operation{op: o.op, path: path(name), value: object[name]}); err != nil {
+			return err
+		}
+		understood = true
+	}
+	if !understood {
+		return bad(scimerrors.ScimTypeInvalidValue, "The operation names nothing that can be changed.")
+	}
+	return nil
+}
+
+// applyTarget changes one attribute, in the resource or in its extension.
+func (p *patcher) applyTarget(t *target, o operation) error {
+	in := map[string]any(p.res)
+	if t.extension != "" {
+		stored, _ := p.res[t.extension].(map[string]any)
+		ext := make(map[string]any, len(stored)+1)
+		maps.Copy(ext, stored)
+		in = ext
+		defer func() {
+			if delete(p.res, t.extension); len(ext) > 0 {
+				p.res[t.extension] = ext
+			}
+		}()
+	}
+	switch {
+	case t.attr.MultiValued():
+		return p.applyList(in, t, o)
+	case t.attr.HasSubAttributes():
+		return applyComplex(in, t, o)
+	}
+	return applySimple(in, t, o)
+}
+
+func applySimple(in map[string]any, t *target, o operation) error {
+	if o.op == "remove" {
+		return put(in, t, nil)
+	}
+	v, err := validate(t.attr, o.value)
+	if err != nil {
+		return err
+	}
+	return put(in, t, v)
+}
+
+// put stores an attribute, or takes it away where nothing is left of it.
+func put(in map[string]any, t *target, v any) error {
+	name := t.attr.Name()
+	if v != nil {
+		in[name] = v
+		return nil
+	}
+	if t.attr.Required() {
+		return bad(scimerrors.ScimTypeMutability, "%s is required and cannot be removed.", name)
+	}
+	delete(in, name)
+	return nil
+}
+
+// applyComplex changes a single complex attribute such as name or manager.
+// Sub-attributes that are not named stay (RFC 7644 §3.5.2.1, §3.5.2.3).
+func applyComplex(in map[string]any, t *target, o operation) error {
+	stored, _ := in[t.attr.Name()].(map[string]any)
+	now := maps.Clone(stored)
+	if t.where != nil && (now == nil || !t.where.matches(now)) {
+		if o.op == "remove" {
+			return nil
+		}
+		example, ok := t.where.example(t.attr.SubAttributes())
+		if now != nil || o.op == "replace" || !ok {
+			return errNoTarget(o.path)
+		}
+		now = example
+	}
+	if now == nil {
+		now = make(map[string]any)
+	}
+	if o.op == "remove" && t.sub == nil {
+		return put(in, t, nil)
+	}
+	if o.op != "remove" && o.value == nil && t.sub == nil {
+		return put(in, t, nil)
+	}
+	if err := t.change(now, o); err != nil {
+		return err
+	}
+	if len(now) == 0 {
+		return put(in, t, nil)
+	}
+	return put(in, t, now)
+}
+
+// change applies an operation to one complex value: to a sub-attribute where
+// the path names one, else to those that the operation's value holds.
+func (t *target) change(element map[string]any, o operation) error {
+	if t.sub != nil {
+		if o.op == "remove" {
+			delete(element, t.sub.Name())
+			return nil
+		}
+		v, err := validate(*t.sub, o.value)
+		if err != nil {
+			return err
+		}
+		if delete(element, t.sub.Name()); v != nil {
+			element[t.sub.Name()] = v
+		}
+		return nil
+	}
+	v, err := validate(t.attr, o.value)
+	if err != nil {
+		return err
+	}
+	if list, ok := v.([]any); ok && len(list) == 1 {
+		v = list[0]
+	}
+	values, ok := v.(map[string]any)
+	if !ok {
+		return bad(scimerrors.ScimTypeInvalidValue, "%s takes one object here.", t.attr.Name())
+	}
+	maps.Copy(element, values)
+	return nil
+}
+
+func errNoTarget(path string) error {
+	return bad(scimerrors.ScimTypeNoTarget, "Nothing matches the path %.256q.", path)
+}

@@ -1,0 +1,68 @@
+package scim
+
+import (
+	scimerrors "github.com/elimity-com/scim/errors"
+	scimfilter "github.com/elimity-com/scim/filter"
+	"github.com/elimity-com/scim/schema"
+)
+
+// target is what a PATCH path points at (RFC 7644 §3.5.2).
+type target struct {
+	extension string // the URN of the extension that the attribute belongs to
+	attr      schema.CoreAttribute
+	where     *elementFilter        // nil: every element
+	sub       *schema.CoreAttribute // nil: the whole value
+}
+
+// resolve finds what a path points at and that a client may change it.
+func (k *kind) resolve(path string) (*target, error) {
+	if err := checkExpression(path); err != nil {
+		return nil, bad(scimerrors.ScimTypeInvalidPath, "A path cannot be used: %v.", err)
+	}
+	var extensions []schema.Schema
+	if k.extension != nil {
+		extensions = append(extensions, *k.extension)
+	}
+	checked, err := scimfilter.NewPathValidator(path, k.full, extensions...)
+	if err != nil {
+		return nil, bad(scimerrors.ScimTypeInvalidPath, "The path %.256q does not follow the grammar.", path)
+	}
+	if err := checked.Validate(); err != nil {
+		return nil, bad(scimerrors.ScimTypeInvalidPath, "The path %.256q names nothing that this service knows.", path)
+	}
+	parsed := checked.Path()
+	t := new(target)
+	name, uri := parsed.AttributePath.AttributeName, parsed.AttributePath.URI()
+	attr, found := k.full.Attributes.ContainsAttribute(name)
+	if k.extension != nil && (uri == k.extension.ID || !found) {
+		attr, _ = k.extension.Attributes.ContainsAttribute(name)
+		t.extension = k.extension.ID
+	}
+	t.attr = attr
+
+	sub := parsed.AttributePath.SubAttributeName()
+	if parsed.ValueExpression != nil {
+		if sub != "" || !attr.HasSubAttributes() {
+			return nil, bad(scimerrors.ScimTypeInvalidPath, "In the path %.256q the brackets are in the wrong place.", path)
+		}
+		sub = parsed.SubAttributeName()
+		if t.where, err = newElementFilter(parsed.ValueExpression, attr.SubAttributes()); err != nil {
+			return nil, bad(scimerrors.ScimTypeInvalidFilter, "The filter in the path %.256q cannot be used: %v.", path, err)
+		}
+	}
+	if sub != "" {
+		a, _ := attr.SubAttributes().ContainsAttribute(sub)
+		t.sub = &a
+	}
+	return t, t.checkMutability()
+}
+
+func (t *target) checkMutability() error {
+	if t.attr.Mutability() == "readOnly" {
+		return bad(scimerrors.ScimTypeMutability, "%s cannot be changed by a client.", t.attr.Name())
+	}
+	if t.sub != nil && t.sub.Mutability() != "readWrite" {
+		return bad(scimerrors.ScimTypeMutability, "%s.%s cannot be changed on its own.", t.attr.Name(), t.sub.Name())
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package scim
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	scimerrors "github.com/elimity-com/scim/errors"
+)
+
+const maxProjected = 100
+
+// projection says which attributes an answer has (RFC 7644 §3.9): those named
+// by "attributes", or all but those named by "excludedAttributes". Names are
+// lower-case, with a sub-attribute after a dot.
+type projection struct {
+	only, except []string
+}
+
+func readProjection(query url.Values) (projection, error) {
+	only, err := readNames(query.Get("attributes"))
+	if err != nil {
+		return projection{}, err
+	}
+	except, err := readNames(query.Get("excludedAttributes"))
+	if err == nil && len(only) > 0 && len(except) > 0 {
+		err = bad(scimerrors.ScimTypeInvalidValue, "attributes and excludedAttributes exclude each other.")
+	}
+	return projection{only, except}, err
+}
+
+func readNames(list string) ([]string, error) {
+	if list == "" {
+		return nil, nil
+	}
+	if len(list) > maxExpression || strings.Count(list, ",") >= maxProjected {
+		return nil, bad(scimerrors.ScimTypeInvalidValue, "The list of attributes is too long.")
+	}
+	var names []string
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.ToLower(strings.TrimSpace(name)); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// asked reports whether the client said which attributes it wants.
+func (p projection) asked() bool { return len(p.only)+len(p.except) > 0 }
+
+// wants reports whether a top-level attribute is in the answer, whole or in part.
+func (p projection) wants(name string) bool {
+	name = strings.ToLower(name)
+	if len(p.only) == 0 {
+		return !slices.Contains(p.except, name)
+	}
+	return slices.ContainsFunc(p.only, func(n string) bool { return n == name || strings.HasPrefix(n, name+".") })
+}
+
+// project gives the part of a resource that the client asked for; "id" and
+// "schemas" are always there (RFC 7643 §7, "returned").
+func (c *call) project(k *kind, res resource) resource {
+	if !c.projection.asked() {
+		return res
+	}
+	p := c.projection.withoutURN(k.core.ID)
+	out := p.filter(res)
+	out["id"], out["schemas"] = res["id"], res["schemas"]
+	if k.extension == nil {
+		return out
+	}
+	if ext, ok := res[k.extension.ID].(map[string]any); ok {
+		delete(out, k.extension.ID)
+		if inner := p.within(k.extension.ID).filter(ext); len(inner) > 0 {
+			out[k.extension.ID] = inner
+		}
+	}
+	return out
+}
+
+// withoutURN takes the schema's own URN off the names: "urn:...:User:userName".
+func (p projection) withoutURN(urn string) projection {
+	trim := func(names []string) []string {
+		out := slices.Clone(names)
+		for i, name := range out {
+			out[i] = strings.TrimPrefix(name, strings.ToLower(urn)+":")
+		}
+		return out
+	}
+	return projection{trim(p.only), trim(p.except)}
+}
+
+// within is the projection as it reads inside an extension.
+func (p projection) within(urn string) projection {
+	urn = strings.ToLower(urn)
+	inside := func(names []string) []string {
+		var out []string
+		for _, name := range names {
+			if rest, ok := strings.CutPrefix(name, urn+":"); ok {
+				out = append(out, rest)
+			}
+		}
+		return out
+	}
+	switch {
+	case slices.Contains(p.only, urn):
+		return projection{}
+	case slices.Contains(p.except, urn), len(p.only) > 0 && len(inside(p.only)) == 0:
+		return projection{only: []string{""}} // nothing has this name
+	}
+	return projection{inside(p.only), inside(p.except)}
+}
+
+// filter applies the names to one object.
+func (p projection) filter(object map[string]any) map[string]any {
+	out := make(map[string]any, len(object))
+	for name, v := range object {
+		key := strings.ToLower(name)
+		switch {
+		case !p.wants(name):
+		case slices.Contains(p.only, key):
+			out[name] = v
+		default:
+			if v = eachObject(v, p.below(key).filter); v != nil {
+				out[name] = v
+			}
+		}
+	}
+	return out
+}
+
+// below is the projection as it reads inside a complex attribute.
+func (p projection) below(name string) projection {
+	inside := func(names []string) []string {
+		var out []string
+		for _, n := range names {
+			if rest, ok := strings.CutPrefix(n, name+"."); ok {
+				out = append(out, rest)
+			}
+		}
+		return out
+	}
+	return projection{inside(p.only), inside(p.except)}
+}
+
+// eachObject applies f to a complex value or to each element of a list of
+// them; other values stay. A value of which nothing is left becomes nil.
+func eachObject(v any, f func(map[string]any) map[string]any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		if out := f(v); len(out) > 0 {
+			return out
+		}
+		return nil
+	case []any:
+		list := make([]any, 0, len(v))
+		for _, element := range v {
+			if element = eachObject(element, f); element != nil {
+				list = append(list, element)
+			}
+		}
+		if len(list) > 0 {
+			return list
+		}
+		return nil
+	}
+	return v
+}
+
+// addSchemas sets the URNs of what a resource holds (RFC 7643 §3).
+func addSchemas(k *kind, res resource) {
+	schemas := []string{k.core.ID}
+	if k.extension != nil {
+		if _, ok := res[k.extension.ID]; ok {
+			schemas = append(schemas, k.extension.ID)
+		}
+	}
+	res["schemas"] = schemas
+}

@@ -1,0 +1,239 @@
+package scim
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	scimerrors "github.com/elimity-com/scim/errors"
+
+	"gatehouse/audit"
+	"gatehouse/authz"
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
+)
+
+// root is where the service stands on every tenant's host.
+const root = "/scim/v2"
+
+// Tokens checks a bearer token of a tenant; one that is unknown there,
+// revoked or expired is an Unauthenticated fault.
+type Tokens interface {
+	Verify(ctx context.Context, tenant identity.TenantID, secret string) (*identity.Principal, error)
+}
+
+// Permissions decides what a caller may do.
+type Permissions interface {
+	Decide(ctx context.Context, p *identity.Principal, q authz.Query) (authz.Permit, authz.Decision, error)
+}
+
+// Journal takes the record of a decision before it takes effect.
+type Journal interface {
+	Write(ctx context.Context, e *audit.Event) (audit.Receipt, error)
+}
+
+// Refusals takes the record of a refused anonymous caller; floods of them are
+// counted, not written one by one.
+type Refusals interface {
+	Record(ctx context.Context, e audit.Event) (audit.Receipt, error)
+}
+
+// Config is what the service works with; all of it is required.
+type Config struct {
+	Directory   *directory.Service
+	Tokens      Tokens
+	Permissions Permissions
+	Journal     Journal
+	Refusals    Refusals
+}
+
+// Service answers SCIM requests of every tenant. It is safe for concurrent use
+// and has nothing to close.
+type Service struct {
+	directory   *directory.Service
+	tokens      Tokens
+	permissions Permissions
+	journal     Journal
+	refusals    Refusals
+}
+
+// New makes the service.
+func New(c Config) *Service {
+	return &Service{directory: c.Directory, tokens: c.Tokens, permissions: c.Permissions, journal: c.Journal, refusals: c.Refusals}
+}
+
+// Handler serves everything under /scim/v2. The request's context holds what
+// the gate found out ([httpkit.RequestFrom]).
+func (s *Service) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer, err := s.serve(w, r)
+		if err != nil {
+			answer = refusal(w, r, err)
+		}
+		answer.write(w)
+	})
+}
+
+// serve is the way of every request: who calls, may they, the record, and only
+// then the endpoint.
+func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) {
+	ctx, req := r.Context(), httpkit.RequestFrom(r.Context())
+	endpoint, id, routeErr := match(r)
+	caller, err := s.who(ctx, req.Tenant, r)
+	if err != nil {
+		return nil, s.refuseAnonymous(ctx, r, req, err)
+	}
+	cause := audit.Cause{Actor: audit.ActorOf(caller), RequestID: req.ID, IP: req.ClientIP, UserAgent: clip(r.UserAgent())}
+	if err := s.authorise(ctx, r, req, caller, cause, endpoint); err != nil {
+		return nil, err
+	}
+	if routeErr != nil {
+		return nil, routeErr
+	}
+	query, err := readQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	c := &call{service: s, kind: endpoint.kind, w: w, r: r, tenant: req.Tenant, cause: cause, base: req.Origin + root, id: id, query: query}
+	if c.projection, err = readProjection(query); err != nil {
+		return nil, err
+	}
+	return endpoint.handle(c, ctx)
+}
+
+func errToken(cause error) error {
+	return fault.Wrap(cause, fault.Unauthenticated, "token-invalid", "Send a valid SCIM token of this tenant as bearer token.")
+}
+
+// who turns the one bearer token into the principal it stands for.
+func (s *Service) who(ctx context.Context, tenant identity.TenantID, r *http.Request) (*identity.Principal, error) {
+	headers := r.Header.Values("Authorization")
+	if len(headers) != 1 {
+		return nil, errToken(nil)
+	}
+	scheme, secret, _ := strings.Cut(headers[0], " ")
+	if secret = strings.TrimSpace(secret); !strings.EqualFold(scheme, "Bearer") || secret == "" || len(secret) > 512 {
+		return nil, errToken(nil)
+	}
+	p, err := s.tokens.Verify(ctx, tenant, secret)
+	if fault.Is(err, fault.Unauthenticated) {
+		return nil, errToken(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// A token for one purpose is worthless for another, whatever its role.
+	if p == nil || p.Tenant != tenant || p.Kind != identity.KindSCIMToken {
+		return nil, errToken(nil)
+	}
+	return p, nil
+}
+
+// refuseAnonymous records a refused caller that is not known, and gives the
+// refusal with its event.
+func (s *Service) refuseAnonymous(ctx context.Context, r *http.Request, req *httpkit.Request, refused error) error {
+	f := fault.As(refused)
+	e := audit.Cause{Actor: audit.ActorOf(nil), RequestID: req.ID, IP: req.ClientIP, UserAgent: clip(r.UserAgent())}.
+		Event(req.Tenant, audit.AccessRefused, audit.Refused)
+	e.Reason, e.Message = f.Code, "A SCIM request without a valid token of this tenant."
+	e.Method, e.Host, e.Path, e.Route = r.Method, r.Host, r.URL.Path, root
+	receipt, err := s.refusals.Record(ctx, e)
+	if err != nil {
+		return err
+	}
+	return f.WithEvent(string(receipt.Event()))
+}
+
+// authorise asks for the decision and records it, whatever it is, before
+// anything else happens (promise P1).
+func (s *Service) authorise(ctx context.Context, r *http.Request, req *httpkit.Request, p *identity.Principal, cause audit.Cause, endpoint *endpoint) error {
+	need := authz.Permission{Object: "gatehouse.scim", Action: action(r.Method)}
+	permit, d, err := s.permissions.Decide(ctx, p, authz.Query{Tenant: req.Tenant, Access: authz.NeedPermission, Permission: need})
+	if err != nil {
+		return err
+	}
+	allowed := d.Allowed && permit.Valid(req.Tenant)
+	e := cause.Event(req.Tenant, audit.AccessAllowed, audit.Success)
+	if !allowed {
+		e.Type, e.Outcome = audit.AccessRefused, audit.Refused
+	}
+	e.Reason, e.Message, e.Role, e.PolicyVersion = d.Reason, d.Message, d.Role, d.PolicyVersion
+	e.Method, e.Host, e.Path, e.Route, e.Permission = r.Method, r.Host, r.URL.Path, root, need.String()
+	if endpoint != nil {
+		e.Route = endpoint.pattern
+	}
+	receipt, err := s.journal.Write(ctx, &e)
+	if err != nil {
+		return err
+	}
+	if !allowed {
+		return fault.New(fault.Denied, "permission-missing", "This token may not do that.").WithEvent(string(receipt.Event()))
+	}
+	return nil
+}
+
+func action(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead:
+		return "read"
+	case http.MethodDelete:
+		return "delete"
+	}
+	return "write"
+}
+
+// clip bounds what a client can put into the journal.
+func clip(s string) string { return s[:min(len(s), 512)] }
+
+func readQuery(raw string) (url.Values, error) {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, bad(scimerrors.ScimTypeInvalidValue, "The query cannot be read.")
+	}
+	for name, values := range query {
+		if len(values) > 1 {
+			return nil, bad(scimerrors.ScimTypeInvalidValue, "The query has %.64q more than once.", name)
+		}
+	}
+	return query, nil
+}
+
+// refusal turns an error into the one form that errors are answered in
+// (RFC 7644 §3.12). Causes of our own failures go to the log.
+func refusal(w http.ResponseWriter, r *http.Request, err error) *reply {
+	e := describe(err)
+	if e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented {
+		slog.ErrorContext(r.Context(), "scim request failed", "request_id", httpkit.RequestFrom(r.Context()).ID, "error", err)
+	}
+	switch e.Status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="scim"`)
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "1")
+	case http.StatusMethodNotAllowed:
+		w.Header().Set("Allow", allowed(r))
+	}
+	return &reply{status: e.Status, body: e}
+}
+
+func (a *reply) write(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	if a.etag != "" {
+		h.Set("ETag", a.etag)
+	}
+	if a.location != "" {
+		// RFC 7644 §3.3: Location names what was made; elsewhere it says the same
+		// as meta.location.
+		h.Set("Location", a.location)
+	}
+	if a.body == nil {
+		w.WriteHeader(a.status)
+		return
+	}
+	httpkit.WriteJSONAs(w, a.status, mediaType, a.body)
+}

@@ -1,0 +1,248 @@
+package scim
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	scimerrors "github.com/elimity-com/scim/errors"
+
+	"gatehouse/directory"
+	"gatehouse/identity"
+)
+
+// columns are the attributes that the directory keeps as fields of its own;
+// everything else a client writes is kept as the JSON that it is.
+var columns = []string{"id", "meta", "externalId", "userName", "displayName", "active", "groups"}
+
+// userResource is a person as a client may write them: what PATCH works on.
+func userResource(u *directory.User) (resource, error) {
+	res := make(resource)
+	if err := json.Unmarshal(u.Attributes, &res); err != nil {
+		return nil, fmt.Errorf("scim: attributes of %s: %w", u.ID, err)
+	}
+	res["id"], res["userName"], res["active"] = string(u.ID), u.UserName, u.Active
+	if u.ExternalID != "" {
+		res["externalId"] = u.ExternalID
+	}
+	// A display name that we made up stays ours to make up again.
+	if u.DisplayName != "" && u.DisplayName != derivedName(res) {
+		res["displayName"] = u.DisplayName
+	}
+	if _, ok := res["emails"]; !ok && u.Email != "" {
+		res["emails"] = []any{map[string]any{"value": u.Email, "type": "work", "primary": true}}
+	}
+	return res, nil
+}
+
+// userAnswer is a person as a client gets them.
+func (c *call) userAnswer(u *directory.User) (resource, error) {
+	res, err := userResource(u)
+	if err != nil {
+		return nil, err
+	}
+	if u.DisplayName != "" {
+		res["displayName"] = u.DisplayName
+	}
+	if len(u.Groups) > 0 {
+		groups := make([]any, 0, len(u.Groups))
+		for _, g := range u.Groups {
+			groups = append(groups, map[string]any{"value": string(g.ID), "display": g.Name, "type": "direct",
+				"$ref": c.location(groupKind, string(g.ID))})
+		}
+		res["groups"] = groups
+	}
+	c.addCommon(res, userKind, string(u.ID), u.Version, u.CreatedAt, u.UpdatedAt)
+	return res, nil
+}
+
+// storeUser puts a cleaned resource into the directory's form.
+func storeUser(res resource, u *directory.User) error {
+	active, ok := res["active"].(bool)
+	if !ok {
+		return bad(scimerrors.ScimTypeInvalidValue, "active is true or false; a person cannot be without it.")
+	}
+	u.Active, u.Source = active, directory.SourceSCIM
+	u.UserName = text(res["userName"])
+	u.ExternalID = text(res["externalId"])
+	if u.DisplayName = text(res["displayName"]); u.DisplayName == "" {
+		u.DisplayName = derivedName(res)
+	}
+	u.Email, u.OtherEmails = addresses(res)
+	kept := make(map[string]any, len(res))
+	for name, v := range res {
+		kept[name] = v
+	}
+	for _, name := range columns {
+		delete(kept, name)
+	}
+	var err error
+	u.Attributes, err = json.Marshal(kept)
+	return err
+}
+
+func text(v any) string {
+	s, _ := v.(string)
+	return strings.TrimSpace(s)
+}
+
+// derivedName is what a person is called who was given no display name.
+func derivedName(res resource) string {
+	name, _ := res["name"].(map[string]any)
+	if formatted := text(name["formatted"]); formatted != "" {
+		return formatted
+	}
+	if full := strings.TrimSpace(text(name["givenName"]) + " " + text(name["familyName"])); full != "" {
+		return full
+	}
+	return text(res["userName"])
+}
+
+// addresses gives the address that the app is told, and the others: the
+// primary one, else the one for work, else the first, else the user name where
+// it is one. Nothing but a usable address counts; the rest stays as it was sent.
+func addresses(res resource) (email string, others []string) {
+	rank := 0 // of email: 1 the first, 2 for work, 3 primary
+	emails, _ := res["emails"].([]any)
+	for _, v := range emails {
+		element, _ := v.(map[string]any)
+		value, err := directory.CanonicalEmail(text(element["value"]))
+		if err != nil {
+			continue
+		}
+		r := 1
+		if element["primary"] == true {
+			r = 3
+		} else if strings.EqualFold(text(element["type"]), "work") {
+			r = 2
+		}
+		if others = append(others, value); r > rank {
+			email, rank = value, r
+		}
+	}
+	if email == "" {
+		if value, err := directory.CanonicalEmail(text(res["userName"])); err == nil {
+			email = value
+		}
+	}
+	return email, others
+}
+
+func (c *call) createUser(ctx context.Context) (*reply, error) {
+	body, err := c.readResource()
+	if err != nil {
+		return nil, err
+	}
+	if v, _ := member(body, "active"); v == nil {
+		body["active"] = true
+	}
+	res, err := userKind.clean(body)
+	if err != nil {
+		return nil, err
+	}
+	var u directory.User
+	if err := storeUser(res, &u); err != nil {
+		return nil, err
+	}
+	if u, err = c.service.directory.CreateUser(ctx, c.cause, c.tenant, u); err != nil {
+		return nil, err
+	}
+	return c.userReply(http.StatusCreated, &u)
+}
+
+func (c *call) getUser(ctx context.Context) (*reply, error) {
+	u, err := c.service.directory.User(ctx, c.tenant, identity.UserID(c.id))
+	if err != nil {
+		return nil, err
+	}
+	return c.userReply(http.StatusOK, &u)
+}
+
+// replaceUser is PUT: what is not named is gone (RFC 7644 §3.5.1), save
+// "active": leaving it out must not let somebody in again.
+func (c *call) replaceUser(ctx context.Context) (*reply, error) {
+	body, err := c.readResource()
+	if err != nil {
+		return nil, err
+	}
+	return c.updateUser(ctx, func(old resource) (resource, error) {
+		if v, _ := member(body, "active"); v == nil {
+			body["active"] = old["active"]
+		}
+		return userKind.clean(body)
+	})
+}
+
+func (c *call) patchUser(ctx context.Context) (*reply, error) {
+	operations, err := c.readPatch()
+	if err != nil {
+		return nil, err
+	}
+	return c.updateUser(ctx, func(res resource) (resource, error) {
+		if err := applyPatch(userKind, res, operations); err != nil {
+			return nil, err
+		}
+		return userKind.clean(res)
+	})
+}
+
+func (c *call) updateUser(ctx context.Context, edit func(resource) (resource, error)) (*reply, error) {
+	ifVersion, err := c.ifMatch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u, err := c.service.directory.UpdateUser(ctx, c.cause, c.tenant, identity.UserID(c.id), ifVersion, func(u *directory.User) error {
+		res, err := userResource(u)
+		if err != nil {
+			return err
+		}
+		if res, err = edit(res); err != nil {
+			return err
+		}
+		return storeUser(res, u)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.userReply(http.StatusOK, &u)
+}
+
+func (c *call) deleteUser(ctx context.Context) (*reply, error) {
+	if _, err := c.ifMatch(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.service.directory.DeleteUser(ctx, c.cause, c.tenant, identity.UserID(c.id)); err != nil {
+		return nil, err
+	}
+	return &reply{status: http.StatusNoContent}, nil
+}
+
+func (c *call) listUsers(ctx context.Context) (*reply, error) {
+	q, err := c.readList()
+	if err != nil {
+		return nil, err
+	}
+	page, err := c.service.directory.Users(ctx, c.tenant, directory.UserQuery{Filter: q.filter, Start: q.start - 1, Count: q.count})
+	if err != nil {
+		return nil, err
+	}
+	items := make([]resource, 0, len(page.Items))
+	for i := range page.Items {
+		res, err := c.userAnswer(&page.Items[i])
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, c.project(userKind, res))
+	}
+	return listReply(q, page.Total, items), nil
+}
+
+func (c *call) userReply(status int, u *directory.User) (*reply, error) {
+	res, err := c.userAnswer(u)
+	if err != nil {
+		return nil, err
+	}
+	return c.resourceReply(status, userKind, res, string(u.ID), u.Version), nil
+}
