@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"gatehouse/identity"
@@ -68,7 +69,7 @@ func newToken() string {
 func hash(parts ...string) []byte {
 	h := sha256.New()
 	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s", len(p), p)
+		h.Write([]byte(strconv.Itoa(len(p)) + ":" + p)) // the length keeps "ab","c" from being "a","bc"
 	}
 	return h.Sum(nil)
 }

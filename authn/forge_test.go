@@ -66,8 +66,7 @@ func (s signer) sign(t *testing.T, el *etree.Element, method string) {
 	check(t, ctx.SetSignatureMethod(method))
 	signed, err := ctx.SignEnveloped(el)
 	check(t, err)
-	signature := signed.Child[len(signed.Child)-1].(*etree.Element)
-	el.InsertChildAt(1, signature.Copy())
+	el.InsertChildAt(1, signed.SelectElement("Signature").Copy())
 }
 
 const idpEntity = "https://idp.acme.example/saml"

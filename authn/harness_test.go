@@ -259,8 +259,7 @@ type browser struct {
 func (w *world) browser() *browser {
 	jar, err := cookiejar.New(nil)
 	check(w.t, err)
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = insecure()
+	transport := &http.Transport{TLSClientConfig: insecure()}
 	w.t.Cleanup(transport.CloseIdleConnections)
 	return &browser{Client: &http.Client{Jar: jar, Transport: asBrowser{transport}}, t: w.t, w: w}
 }
@@ -285,7 +284,7 @@ type page struct {
 func (b *browser) read(resp *http.Response, err error) page {
 	b.t.Helper()
 	check(b.t, err)
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	check(b.t, err)
 	return page{resp.StatusCode, resp.Request.URL, string(body), resp.Header}

@@ -109,13 +109,14 @@ func (w *world) beginElsewhere(t *testing.T, b *browser) url.Values {
 	noFollow := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := noFollow.Get(rec.Header().Get("Location"))
 	check(t, err)
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	back, err := url.Parse(resp.Header.Get("Location"))
 	check(t, err)
 	return back.Query()
 }
 
 func TestHostileIDTokensAreRefused(t *testing.T) {
+	w := newWorld(t)
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
 	claim := func(name string, value any) func(*issuer) {
@@ -178,10 +179,12 @@ func TestHostileIDTokensAreRefused(t *testing.T) {
 		}, authn.SubjectUnusable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, idp := newWorld(t), newIssuer(t)
-			w.connections.put(idp.connection())
+			idp := newIssuer(t)
 			c.attack(idp)
+			w.connections.put(idp.connection())
+			w.advance(time.Second) // of the limit on sign-ins
 			b := w.browser()
+			b.t = t
 			p := b.open("/")
 			if p.status != http.StatusForbidden && p.status != http.StatusBadGateway {
 				t.Fatalf("status %d: %s", p.status, p.body)

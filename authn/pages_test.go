@@ -58,7 +58,7 @@ func TestLookingBeginsNothing(t *testing.T) {
 	b := w.browser()
 	resp, err := b.Head(w.url + "/.gatehouse/login")
 	check(t, err)
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK || len(w.journal.all(audit.SignInStarted)) != 0 {
 		t.Errorf("HEAD: %d", resp.StatusCode)
 	}

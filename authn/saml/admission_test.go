@@ -105,7 +105,7 @@ func TestMetadataIsChecked(t *testing.T) {
 		"no keys":        strings.ReplaceAll(good, `use="signing"`, `use="encryption"`),
 		"not a key":      strings.Replace(good, "<X509Certificate>", "<X509Certificate>!", 1),
 		"document type":  "<!DOCTYPE x>" + good,
-		"several people": `<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata">` + good + `</EntitiesDescriptor>`,
+		"several people": `<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata">` + strings.TrimPrefix(good, `<?xml version="1.0"?>`) + `</EntitiesDescriptor>`,
 	} {
 		if _, err := parseMetadata([]byte(bad)); err == nil {
 			t.Errorf("%s: accepted", name)

@@ -21,7 +21,7 @@ const (
 	// it answers is used up anyway.
 	maxReplay = 24 * time.Hour
 
-	bearer = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
+	bearer = "urn:oasis:names:tc:SAML:2.0:cm:bearer" // #nosec G101 -- the name of a method
 )
 
 // verification is the verification of one response.
@@ -45,6 +45,7 @@ func (v *verification) verify(raw []byte) (*crewjam.Assertion, error) {
 		return nil, signed.refusal
 	}
 	var response crewjam.Response
+	// #nosec G709 -- admitted; the struct decides refusals only
 	if err := xml.Unmarshal(raw, &response); err != nil || response.Assertion == nil {
 		return nil, authn.Refuse(authn.Malformed, "The response cannot be read.").Because(err)
 	}

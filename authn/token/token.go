@@ -15,6 +15,7 @@ import (
 // Scope is what a token is for; a token of one scope is worthless elsewhere.
 type Scope string
 
+// The scopes.
 const (
 	ScopeAPI  Scope = "api"
 	ScopeSCIM Scope = "scim"

@@ -55,6 +55,7 @@ func ClearCookie(w http.ResponseWriter, name string) {
 
 // life 0 is a cookie of the browser's session, below 0 an order to forget it.
 func setCookie(w http.ResponseWriter, name, value string, life time.Duration, sameSite http.SameSite) {
+	// #nosec G124 -- Secure and HttpOnly always, SameSite by the caller
 	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
 		Secure: true, HttpOnly: true, SameSite: sameSite})
 }

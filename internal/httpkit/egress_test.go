@@ -77,7 +77,7 @@ func TestEgressChecksWhatIsDialled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if body, err := io.ReadAll(resp.Body); !errors.Is(err, ErrEgressTooLarge) || len(body) != egressMaxBody {
 		t.Errorf("read %d bytes: %v", len(body), err)
 	}
@@ -85,7 +85,7 @@ func TestEgressChecksWhatIsDialled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if body, err := io.ReadAll(resp.Body); err != nil || len(body) != egressMaxBody {
 		t.Errorf("read %d bytes: %v", len(body), err)
 	}
