@@ -68,7 +68,8 @@ func groupsOf(ctx context.Context, tx *store.Tx, id identity.UserID) ([]identity
 
 // Person is what decisions and the app's identity headers are made of. The
 // answer may be kept as long as [Service.Version], asked before, stays the
-// same; a person who is unknown is a NotFound fault.
+// same; it is shared and must not be changed. A person who is unknown is a
+// NotFound fault.
 func (s *Service) Person(ctx context.Context, tenant identity.TenantID, id identity.UserID) (identity.Person, error) {
 	key, version := personKey{tenant, id}, s.versions.of(tenant)
 	if p, ok := s.people.get(key, version); ok {

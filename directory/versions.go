@@ -14,23 +14,39 @@ import (
 // gets a number that somebody still remembers.
 type versions struct {
 	clock   atomic.Uint64
-	tenants sync.Map // identity.TenantID to *atomic.Uint64; one entry per tenant that exists
-}
-
-func (v *versions) entry(tenant identity.TenantID) *atomic.Uint64 {
-	n, ok := v.tenants.Load(tenant)
-	if !ok {
-		fresh := new(atomic.Uint64)
-		fresh.Store(v.clock.Add(1))
-		n, _ = v.tenants.LoadOrStore(tenant, fresh)
-	}
-	number, _ := n.(*atomic.Uint64) // the map holds nothing else
-	return number
+	mu      sync.RWMutex
+	tenants map[identity.TenantID]*atomic.Uint64 // one entry per tenant that exists
 }
 
 func (v *versions) of(tenant identity.TenantID) uint64 { return v.entry(tenant).Load() }
-func (v *versions) bump(tenant identity.TenantID)      { v.entry(tenant).Store(v.clock.Add(1)) }
-func (v *versions) drop(tenant identity.TenantID)      { v.tenants.Delete(tenant) }
+
+func (v *versions) bump(tenant identity.TenantID) { v.entry(tenant).Store(v.clock.Add(1)) }
+
+func (v *versions) entry(tenant identity.TenantID) *atomic.Uint64 {
+	v.mu.RLock()
+	n := v.tenants[tenant]
+	v.mu.RUnlock()
+	if n != nil {
+		return n
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if n = v.tenants[tenant]; n == nil {
+		if v.tenants == nil {
+			v.tenants = make(map[identity.TenantID]*atomic.Uint64)
+		}
+		n = new(atomic.Uint64)
+		n.Store(v.clock.Add(1))
+		v.tenants[tenant] = n
+	}
+	return n
+}
+
+func (v *versions) drop(tenant identity.TenantID) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.tenants, tenant)
+}
 
 // maxPeople bounds the cache of all tenants together: about 30 MB.
 const maxPeople = 1 << 16

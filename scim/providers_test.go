@@ -85,7 +85,7 @@ func TestEntraCycle(t *testing.T) {
 			return
 		}
 	}
-	b.do(t, "GET", user, "").same(`{"formatted":"givenName familyName","familyName":"Updated","givenName":"Given"}`, "name")
+	b.do(t, "GET", user, "").same(`"Shown"`, "displayName").same(`{"formatted":"givenName familyName","familyName":"Updated","givenName":"Given"}`, "name")
 
 	other := b.user(t, "other@acme.example", "")
 	group := "/Groups/" + b.group(t, "Group1", id, other)
@@ -181,4 +181,13 @@ func TestPatchThatIsNotUnderstoodChangesNothing(t *testing.T) {
 		b.do(t, "PATCH", group, patch(`{"op":"remove","path":"members"},`+operation)).wants(400)
 		b.do(t, "GET", group, "").members(id)
 	}
+}
+
+func TestADisplayNameThatWeMadeFollowsTheName(t *testing.T) {
+	b := newBench(t)
+	user := "/Users/" + b.user(t, "ada", `,"name":{"givenName":"Ada","familyName":"King"}`)
+	b.do(t, "GET", user, "").wants(200).same(`"Ada King"`, "displayName")
+	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"name.familyName","value":"Lovelace"}`)).wants(200).same(`"Ada Lovelace"`, "displayName")
+	b.do(t, "PATCH", user, patch(`{"op":"add","path":"displayName","value":"Countess"}`)).wants(200).same(`"Countess"`, "displayName")
+	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"name.familyName","value":"Byron"}`)).wants(200).same(`"Countess"`, "displayName")
 }
