@@ -11,11 +11,11 @@ import (
 type Outcome string
 
 const (
-	// Success: it happened.
+	// Success is what happened as it was meant to.
 	Success Outcome = "success"
-	// Refused: it was asked for and not allowed.
+	// Refused is what was asked for and not allowed.
 	Refused Outcome = "refused"
-	// Failed: it was allowed and went wrong.
+	// Failed is what was allowed and went wrong.
 	Failed Outcome = "failed"
 )
 
@@ -137,8 +137,9 @@ type Event struct {
 	Role          string `json:"role,omitempty"`
 	PolicyVersion uint64 `json:"policy_version,omitempty"`
 
-	// Count is how many alike refusals this record stands for, when a flood of
-	// anonymous ones was aggregated; 0 means one.
+	// Count is how many alike refusals without records of their own this one
+	// stands for, when a flood of anonymous ones was taken together (see
+	// [Refusals]); 0 is one event.
 	Count int64 `json:"count,omitempty"`
 	// Details holds what is special to the type, under keys that the type's
 	// classification lists; the journal leaves out any other key.

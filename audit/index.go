@@ -160,33 +160,39 @@ func (x *Index) take(ctx context.Context) (identity.TenantID, *following, bool) 
 // done puts a tenant back: to the end of the queue when there is more, aside
 // for a while when following it failed.
 func (x *Index) done(tenant identity.TenantID, f *following, err error) {
+	if x.put(tenant, f, err) {
+		// Outside the lock, for which the journal's writers wait.
+		x.j.o.Log.Warn("the event index is behind; the journal is not affected", "tenant", tenant, "error", err)
+	}
+}
+
+// put reports whether following failed for the first time in a row.
+func (x *Index) put(tenant identity.TenantID, f *following, err error) (news bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	f.busy = false
-	if x.state[tenant] != f {
-		return // forgotten meanwhile
-	}
-	if err == nil {
-		f.delay = 0
-		if f.again {
-			f.again = false
-			x.enqueue(tenant, f)
-		}
-		return
-	}
-	if f.delay == 0 {
-		x.j.o.Log.Warn("the event index is behind; the journal is not affected", "tenant", tenant, "error", err)
-	}
-	f.delay = min(max(2*f.delay, indexRetry), indexRetryMost)
+	again := f.again
 	f.again = false
-	f.waiting = time.AfterFunc(f.delay, func() {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		f.waiting = nil
-		if x.state[tenant] == f {
+	switch {
+	case x.state[tenant] != f: // forgotten meanwhile
+	case err == nil:
+		f.delay = 0
+		if again {
 			x.enqueue(tenant, f)
 		}
-	})
+	default:
+		news = f.delay == 0
+		f.delay = min(max(2*f.delay, indexRetry), indexRetryMost)
+		f.waiting = time.AfterFunc(f.delay, func() {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			f.waiting = nil
+			if x.state[tenant] == f {
+				x.enqueue(tenant, f)
+			}
+		})
+	}
+	return news
 }
 
 // follow brings the index up to the journal's end.

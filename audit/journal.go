@@ -120,8 +120,8 @@ func isFolderName(s string) bool { return folderName.MatchString(s) }
 
 // Write records an event and returns once it is written (write(2)): it survives
 // the death of the process at once, and that of the machine within a second. It
-// fills ID, Seq, Node and Time of e. An error is a fault of kind Unavailable,
-// and the event's effect must not happen.
+// fills ID, Seq, Node and Time of e. An error is a fault of kind Unavailable, or
+// ctx's while the tenant's key is fetched, and the event's effect must not happen.
 func (j *Journal) Write(ctx context.Context, e *Event) (Receipt, error) {
 	l, err := j.logOf(e.Tenant)
 	if err != nil {

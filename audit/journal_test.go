@@ -341,6 +341,19 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
+func BenchmarkCommitParallel(b *testing.B) {
+	j := open(b, Options{})
+	b.SetParallelism(16)
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			if _, err := j.Commit(b.Context(), access("/")); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(j.Stats().Records)/float64(j.Stats().Syncs), "records/fsync")
+}
+
 func access(path string) Event {
 	return Event{Tenant: acme, Type: AccessAllowed, Outcome: Success,
 		Actor:   Actor{Kind: identity.KindUser, ID: "usr_0123456789abcdefghijklmnop", Name: "member@acme.example"},

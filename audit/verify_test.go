@@ -116,7 +116,7 @@ func size(t *testing.T, f segment.File) int64 {
 func start(t *testing.T, f segment.File) int64 {
 	t.Helper()
 	r := must[*segment.Reader](t)(segment.Open(f))
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	return r.Start().Offset
 }
 
@@ -124,7 +124,7 @@ func start(t *testing.T, f segment.File) int64 {
 func ends(t *testing.T, f segment.File) (offsets []int64) {
 	t.Helper()
 	r := must[*segment.Reader](t)(segment.Open(f))
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	for s := r.Scan(r.Start()); ; {
 		if _, err := s.Next(); err != nil {
 			return offsets

@@ -75,7 +75,8 @@ func readHeader(r io.ReaderAt) (h Header, hash Hash, length int64, err error) {
 			ok = false
 			return ""
 		}
-		s, rest = string(rest[1:1+rest[0]]), rest[1+rest[0]:]
+		end := 1 + int(rest[0])
+		s, rest = string(rest[1:end]), rest[end:]
 		return s
 	}
 	h.Tenant = name()

@@ -9,13 +9,19 @@ import (
 
 // Reader is a segment opened for reading. It is not safe for concurrent use.
 type Reader struct {
-	file   *os.File
+	file   source
 	header Header
 	hash   Hash  // the header's
 	start  int64 // where the first record begins
 	size   int64
 	codec  *codec
 	plain  []byte
+}
+
+// source is the file that is read.
+type source interface {
+	io.ReaderAt
+	io.Closer
 }
 
 // Open opens a segment and checks its header. A header that is damaged gives a
@@ -29,11 +35,15 @@ func Open(f File) (*Reader, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("segment: %w", err), file.Close())
 	}
-	r := &Reader{file: file, size: info.Size()}
+	return newReader(file, info.Size(), f.First)
+}
+
+func newReader(file source, size int64, first uint64) (r *Reader, err error) {
+	r = &Reader{file: file, size: size}
 	r.header, r.hash, r.start, err = readHeader(file)
 	if errors.Is(err, errHeader) {
-		r.header, r.hash, r.start = Header{First: f.First}, Hash{}, 0
-		return r, &Damage{Seq: f.First, What: "the segment's header is damaged", Lost: r.size}
+		r.header, r.hash, r.start = Header{First: first}, Hash{}, 0
+		return r, &Damage{Seq: first, What: "the segment's header is damaged", Lost: size}
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
