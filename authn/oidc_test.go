@@ -182,7 +182,6 @@ func TestHostileIDTokensAreRefused(t *testing.T) {
 			idp := newIssuer(t)
 			c.attack(idp)
 			w.connections.put(idp.connection())
-			w.advance(time.Second) // of the limit on sign-ins
 			b := w.browser()
 			b.t = t
 			p := b.open("/")

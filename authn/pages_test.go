@@ -44,7 +44,7 @@ func TestStartsAreLimitedPerNetwork(t *testing.T) {
 	w.connections.put(idp.connection())
 	b := w.browser()
 	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	for range 50 {
+	for range startBurst {
 		b.open("/.gatehouse/login").has(t, http.StatusSeeOther)
 	}
 	if p := b.open("/.gatehouse/login"); p.status != http.StatusTooManyRequests || p.header.Get("Retry-After") == "" {
