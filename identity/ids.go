@@ -30,6 +30,8 @@ type (
 	DeviceID string
 	// TokenID names an API or SCIM token; it is not the token.
 	TokenID string
+	// AssignmentID names a role that somebody has.
+	AssignmentID = string
 	// EventID names one record of the journal.
 	EventID string
 	// RequestID names one request, in the journal, the logs and towards the app.
@@ -54,6 +56,7 @@ func NewDeviceID() DeviceID         { return DeviceID(newID("dev_")) }
 func NewTokenID() TokenID           { return TokenID(newID("tok_")) }
 func NewEventID() EventID           { return EventID(newID("evt_")) }
 func NewRequestID() RequestID       { return RequestID(newID("req_")) }
+func NewAssignmentID() AssignmentID { return AssignmentID(newID("asg_")) }
 
 // base32hex keeps the order of the bytes it encodes (RFC 4648 §7).
 var encoding = base32.HexEncoding.WithPadding(base32.NoPadding)

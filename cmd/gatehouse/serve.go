@@ -1,0 +1,116 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/configs"
+	"gatehouse/demo"
+	"gatehouse/gateway"
+	"gatehouse/internal/telemetry"
+)
+
+func newServe() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Run the gateway",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(cmd, path)
+			if err != nil {
+				return err
+			}
+			log := telemetry.NewLogger(cmd.ErrOrStderr(), telemetry.JSON, slog.LevelInfo)
+			slog.SetDefault(log)
+			g, err := gateway.New(cmd.Context(), cfg, gateway.Options{Log: log, Version: version})
+			if err != nil {
+				return err
+			}
+			log.Info("serving", "https", g.Addr(), "ops", g.OpsAddr())
+			return g.Run(cmd.Context())
+		},
+	}
+	bindConfig(cmd, &path)
+	return cmd
+}
+
+func newCheck() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "check --config FILE",
+		Short: "Check a config file and name every problem with its line",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := loadConfig(cmd, path); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(cmd.ErrOrStderr(), "%s: no problems\n", path)
+			return err
+		},
+	}
+	bindConfig(cmd, &path)
+	return cmd
+}
+
+func newDemo() *cobra.Command {
+	var (
+		options demo.Options
+		machine bool
+	)
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run it all here, offline: two tenants, two identity providers, an app",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			options.Log = telemetry.NewLogger(cmd.ErrOrStderr(), telemetry.Text, slog.LevelWarn)
+			slog.SetDefault(options.Log)
+			d, err := demo.Start(cmd.Context(), options)
+			if err != nil {
+				return err
+			}
+			defer d.Close()
+			if machine {
+				err = json.NewEncoder(cmd.OutOrStdout()).Encode(d.Info())
+			} else {
+				err = d.Welcome(cmd.ErrOrStderr())
+			}
+			if err != nil {
+				return err
+			}
+			return d.Wait()
+		},
+	}
+	cmd.Flags().StringVar(&options.Addr, "addr", "127.0.0.1:8443", "address to serve on; port 0 picks a free one")
+	cmd.Flags().StringVar(&options.Data, "data", "data", "data folder")
+	cmd.Flags().BoolVar(&machine, "json", false, "print one JSON object on stdout once it serves")
+	return cmd
+}
+
+func bindConfig(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVar(path, "config", "", "the config file (required)")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if *path == "" {
+			return fmt.Errorf("%w: --config is missing", errUsage)
+		}
+		return nil
+	}
+}
+
+// loadConfig reads a config file and prints every problem it has.
+func loadConfig(cmd *cobra.Command, path string) (*configs.Config, error) {
+	cfg, problems, err := configs.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range problems {
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), p)
+	}
+	if len(problems) > 0 {
+		return nil, errReported
+	}
+	return cfg, nil
+}

@@ -1,0 +1,231 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"gatehouse/audit"
+	"gatehouse/authn/token"
+	"gatehouse/authz"
+	"gatehouse/configs"
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/telemetry"
+	"gatehouse/proxy"
+	"gatehouse/sessions"
+	"gatehouse/tenants"
+)
+
+// platform is the tenant whose parts every other tenant needs as well.
+const platform = identity.Platform
+
+// Options are what a gateway is started with beside its config.
+type Options struct {
+	Log     *slog.Logger // nil: slog.Default()
+	Version string
+	// Profiles serves /debug/pprof on the ops listener.
+	Profiles bool
+}
+
+// Gateway is one running gateway.
+type Gateway struct {
+	config    *configs.Config
+	log       *slog.Logger
+	version   string
+	rooms     *rooms
+	readiness *readiness
+	metrics   *telemetry.Registry
+	server    *proxy.Server
+	ops       *http.Server
+	opsAt     net.Listener
+	socket    *http.Server
+	socketAt  net.Listener
+	lock      *os.File
+	draining  atomic.Bool
+}
+
+// New opens everything a gateway needs and begins to listen, without serving
+// yet; [Gateway.Run] serves. After an error nothing is left open.
+func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err error) {
+	g := &Gateway{config: cfg, log: o.Log, version: o.Version, metrics: telemetry.NewRegistry()}
+	if g.log == nil {
+		g.log = slog.Default()
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.Close())
+		}
+	}()
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("gateway: data folder: %w", err)
+	}
+	if g.lock, err = lockFolder(cfg.Data); err != nil {
+		return nil, err
+	}
+	if g.rooms, err = openRooms(ctx, cfg, g.log); err != nil {
+		return nil, err
+	}
+	r := g.rooms
+	g.readiness = newReadiness(g.log,
+		check{"key", r.keys.Check}, check{"store", r.store.Check}, check{"journal", r.journal.Check})
+	gate, err := r.gate(cfg, g.readiness.Ready, g.log)
+	if err != nil {
+		return nil, err
+	}
+	if g.server, err = newServer(ctx, cfg, gate, r.tenants, g.log); err != nil {
+		return nil, err
+	}
+	if err := g.listen(ctx, o.Profiles); err != nil {
+		return nil, err
+	}
+	g.observe()
+	e := audit.SystemCause().Event(platform, audit.GatewayStarted, audit.Success)
+	e.Message = "The gateway started, version " + o.Version + "."
+	_, err = r.journal.Commit(ctx, e)
+	return g, err
+}
+
+// listen opens the operators' listener and the admin socket.
+func (g *Gateway) listen(ctx context.Context, profiles bool) (err error) {
+	var config net.ListenConfig
+	if g.config.Listen.Ops != "" {
+		if g.opsAt, err = config.Listen(ctx, "tcp", g.config.Listen.Ops); err != nil {
+			return fmt.Errorf("gateway: ops listener: %w", err)
+		}
+	}
+	g.ops = &http.Server{Handler: g.opsHandler(profiles), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelWarn)}
+	if g.socketAt, err = listenSocket(ctx, filepath.Join(g.config.Data, socketName)); err != nil {
+		return err
+	}
+	// No write timeout: an export or a followed stream may take long, and only
+	// the operator's own account reaches the socket.
+	g.socket = &http.Server{Handler: g.rooms.api.SocketHandler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelWarn)}
+	return nil
+}
+
+// Addr is where the gate listens (TLS), as host:port.
+func (g *Gateway) Addr() string { return g.server.Addr().String() }
+
+// OpsAddr is where the operators' listener is, as host:port; empty if there is none.
+func (g *Gateway) OpsAddr() string {
+	if g.opsAt == nil {
+		return ""
+	}
+	return g.opsAt.Addr().String()
+}
+
+// Run serves until ctx ends, then drains: requests under way finish within the
+// config's drain timeout, WebSockets are told to reconnect, and everything that
+// was written behind is written. It closes the gateway before it returns.
+func (g *Gateway) Run(ctx context.Context) error {
+	// The rooms' background work outlives the last request: what a draining
+	// request leaves behind must still be written.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	work, background := errgroup.WithContext(background)
+	for _, run := range g.rooms.background() {
+		work.Go(func() error { return run(background) })
+	}
+	work.Go(func() error { return g.readiness.Run(background) })
+
+	front, serving := errgroup.WithContext(ctx)
+	front.Go(func() error { return g.server.Run(serving) })
+	front.Go(func() error {
+		// A failure of the background work ends serving: it would fail closed
+		// for everybody sooner or later, and a restart is the cleaner way.
+		select {
+		case <-serving.Done():
+			return nil
+		case <-background.Done():
+			return work.Wait()
+		}
+	})
+	if g.opsAt != nil {
+		front.Go(func() error { return serveUntil(serving, g.ops, g.opsAt) })
+	}
+	front.Go(func() error { return serveUntil(serving, g.socket, g.socketAt) })
+	front.Go(func() error {
+		<-serving.Done()
+		g.draining.Store(true)
+		return nil
+	})
+	err := front.Wait()
+
+	e := audit.SystemCause().Event(platform, audit.GatewayStopped, audit.Success)
+	if _, failed := g.rooms.journal.Commit(context.WithoutCancel(ctx), e); failed != nil {
+		g.log.Warn("the stop is not in the journal", "error", failed)
+	}
+	stop()
+	return errors.Join(err, work.Wait(), g.Close())
+}
+
+// serveUntil serves on l until ctx ends, then gives requests a moment to finish.
+func serveUntil(ctx context.Context, s *http.Server, l net.Listener) error {
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(l) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := s.Shutdown(last); err != nil {
+		_ = s.Close() // whoever is still connected loses the connection; nothing else can fail
+	}
+	<-ended
+	return nil
+}
+
+// Close releases everything; it may be called more than once, and after Run
+// there is nothing left to do.
+func (g *Gateway) Close() error {
+	var errs []error
+	for _, l := range []net.Listener{g.opsAt, g.socketAt} {
+		if l != nil {
+			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if g.server != nil {
+		errs = append(errs, g.server.Close())
+	}
+	if g.rooms != nil {
+		errs = append(errs, g.rooms.close())
+		g.rooms = nil
+	}
+	if g.lock != nil {
+		errs = append(errs, g.lock.Close())
+		g.lock = nil
+	}
+	return errors.Join(errs...)
+}
+
+// Services are the rooms that change a tenant's data, for whoever runs the
+// gateway in-process and sets tenants up without HTTP.
+type Services struct {
+	Tenants   *tenants.Service
+	Directory *directory.Service
+	Authz     *authz.Engine
+	Tokens    *token.Service
+	Sessions  *sessions.Service
+}
+
+// Services gives the rooms of a gateway that is open.
+func (g *Gateway) Services() Services {
+	r := g.rooms
+	return Services{Tenants: r.tenants, Directory: r.directory, Authz: r.authz, Tokens: r.tokens, Sessions: r.sessions}
+}

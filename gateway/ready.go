@@ -1,0 +1,173 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+)
+
+const (
+	// checkEvery is how often the parts of a tenant in use are looked at; what is
+	// found acts at once, so a failure shows well within a second (P7).
+	checkEvery = 250 * time.Millisecond
+	// checkStale is how old a finding may be: if looking itself hangs (a network
+	// file system that does not answer), the tenant is not served.
+	checkStale = time.Second
+	// forgetAfter is when a tenant that nobody asks for is no longer watched.
+	forgetAfter = 10 * time.Minute
+	// maxWatched bounds the tenants watched at a time; one more is checked at
+	// every request instead.
+	maxWatched = 20_000
+)
+
+// check looks at one part that a tenant cannot be served without. It must be
+// cheap: it runs for every tenant in use several times a second.
+type check struct {
+	part string
+	run  func(context.Context, identity.TenantID) error
+}
+
+// readiness knows which tenants can be served right now: journal, store and
+// key are there. The request path asks it before anything else.
+type readiness struct {
+	log     *slog.Logger
+	checks  []check
+	watched sync.Map // identity.TenantID -> *watch
+	count   atomic.Int64
+	began   time.Time
+}
+
+type watch struct {
+	mu     sync.Mutex // one look at a time
+	err    atomic.Pointer[fault.Fault]
+	at     atomic.Int64 // when it was looked at, since readiness began
+	wanted atomic.Int64 // when somebody last asked, since readiness began
+}
+
+func newReadiness(log *slog.Logger, checks ...check) *readiness {
+	return &readiness{log: log, checks: checks, began: time.Now()}
+}
+
+// now is the monotonic time since the start.
+func (r *readiness) now() int64 { return int64(time.Since(r.began)) }
+
+// Ready returns nil if the tenant's journal, store and key were there when
+// last looked at, less than checkStale ago, and the reason otherwise.
+// Only the first question about a tenant looks by itself, within checkStale.
+func (r *readiness) Ready(tenant identity.TenantID) error {
+	now := r.now()
+	found, ok := r.watched.Load(tenant)
+	if !ok {
+		if r.count.Load() >= maxWatched {
+			return r.first(func(ctx context.Context) error { return r.look(ctx, tenant) })
+		}
+		var loaded bool
+		if found, loaded = r.watched.LoadOrStore(tenant, &watch{}); !loaded {
+			r.count.Add(1)
+		}
+	}
+	w := found.(*watch) //nolint:errcheck,forcetypeassert // the map holds nothing else
+	if now-w.wanted.Load() > int64(checkEvery) {
+		w.wanted.Store(now)
+	}
+	if at := w.at.Load(); at == 0 {
+		err := r.first(func(ctx context.Context) error { r.refresh(ctx, tenant, w); return nil })
+		if err != nil {
+			return err
+		}
+	} else if now-at > int64(checkStale) {
+		return fault.New(fault.Unavailable, "checks-stale", staleDetail)
+	}
+	if f := w.err.Load(); f != nil {
+		return f
+	}
+	return nil
+}
+
+// first looks on behalf of a request, which it does not keep waiting for long.
+func (r *readiness) first(look func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), checkStale)
+	defer cancel()
+	err := look(ctx)
+	if ctx.Err() != nil {
+		return fault.Wrap(err, fault.Unavailable, "checks-stale", staleDetail)
+	}
+	return err
+}
+
+const staleDetail = "The gateway cannot look after its own stores right now. Try again in a moment."
+
+// Run looks at every watched tenant until ctx ends.
+func (r *readiness) Run(ctx context.Context) error {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		now := r.now()
+		r.watched.Range(func(key, value any) bool {
+			tenant, w := key.(identity.TenantID), value.(*watch) //nolint:errcheck,forcetypeassert // the map holds nothing else
+			if now-w.wanted.Load() > int64(forgetAfter) {
+				r.watched.Delete(tenant)
+				r.count.Add(-1)
+				return true
+			}
+			r.refresh(ctx, tenant, w)
+			return ctx.Err() == nil
+		})
+	}
+}
+
+func (r *readiness) refresh(ctx context.Context, tenant identity.TenantID, w *watch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	err := r.look(ctx, tenant)
+	if ctx.Err() != nil {
+		return // whoever asked is gone, and nothing was found out
+	}
+	before := w.err.Load()
+	switch {
+	case err != nil:
+		f := fault.As(err)
+		w.err.Store(f)
+		if before == nil {
+			r.log.Error("tenant cannot be served", "tenant", tenant, "error", err)
+		}
+	case before != nil:
+		w.err.Store(nil)
+		r.log.Info("tenant can be served again", "tenant", tenant)
+	}
+	w.at.Store(max(1, r.now()))
+}
+
+func (r *readiness) look(ctx context.Context, tenant identity.TenantID) error {
+	for _, c := range r.checks {
+		if err := c.run(ctx, tenant); err != nil {
+			if fault.Is(err, fault.Unavailable) {
+				return err
+			}
+			return fault.Wrap(err, fault.Unavailable, c.part+"-unavailable", "The gateway's "+c.part+" is not available right now, so nothing is let through. Try again in a moment.")
+		}
+	}
+	return nil
+}
+
+// Unready counts the watched tenants that cannot be served.
+func (r *readiness) Unready() int {
+	n := 0
+	r.watched.Range(func(_, value any) bool {
+		if w := value.(*watch); w.err.Load() != nil { //nolint:errcheck,forcetypeassert // the map holds nothing else
+			n++
+		}
+		return true
+	})
+	return n
+}

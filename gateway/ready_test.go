@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+)
+
+// flaky is a part whose state the test sets.
+type flaky struct {
+	err   atomic.Pointer[error]
+	hangs atomic.Bool
+}
+
+func (f *flaky) check(ctx context.Context, _ identity.TenantID) error {
+	if f.hangs.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if err := f.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (f *flaky) set(err error) {
+	if err == nil {
+		f.err.Store(nil)
+		return
+	}
+	f.err.Store(&err)
+}
+
+func TestP7_ReadinessFollowsItsPartsWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		part := &flaky{}
+		r := newReadiness(slog.New(slog.DiscardHandler), check{"journal", part.check})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.Run(ctx) }()
+
+		if err := r.Ready("ten_a"); err != nil {
+			t.Fatalf("a sound tenant is refused: %v", err)
+		}
+		part.set(errors.New("disk is gone"))
+		time.Sleep(checkEvery + time.Millisecond)
+		if err := r.Ready("ten_a"); !fault.Is(err, fault.Unavailable) {
+			t.Fatalf("a broken part is not noticed: %v", err)
+		}
+		part.set(nil)
+		time.Sleep(checkEvery + time.Millisecond)
+		if err := r.Ready("ten_a"); err != nil {
+			t.Fatalf("a mended part is not noticed: %v", err)
+		}
+
+		part.hangs.Store(true)
+		time.Sleep(checkStale + 2*checkEvery)
+		if err := r.Ready("ten_a"); !fault.Is(err, fault.Unavailable) {
+			t.Fatalf("a check that hangs keeps the tenant served: %v", err)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestReadinessForgetsTenantsNobodyAsksFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReadiness(slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.Run(ctx) }()
+		if err := r.Ready("ten_a"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(forgetAfter + time.Second)
+		if n := r.count.Load(); n != 0 {
+			t.Errorf("%d tenants are still watched", n)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	})
+}

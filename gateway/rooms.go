@@ -1,0 +1,231 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"gatehouse/api"
+	"gatehouse/assertion/mint"
+	"gatehouse/audit"
+	"gatehouse/authn"
+	"gatehouse/authn/oidc"
+	"gatehouse/authn/saml"
+	"gatehouse/authn/token"
+	"gatehouse/authz"
+	"gatehouse/configs"
+	"gatehouse/console"
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/httpkit"
+	"gatehouse/internal/keys"
+	"gatehouse/internal/store"
+	"gatehouse/proxy"
+	"gatehouse/proxy/ca"
+	"gatehouse/proxy/upstream"
+	"gatehouse/scim"
+	"gatehouse/sessions"
+	"gatehouse/tenants"
+)
+
+// rooms are the parts of one gateway, opened in the order of their floors.
+type rooms struct {
+	keys      *keys.Ring
+	store     *store.DB
+	journal   *audit.Journal
+	refusals  *audit.Refusals
+	index     *audit.Index
+	minter    *mint.Minter
+	tenants   *tenants.Service
+	sessions  *sessions.Service
+	directory *directory.Service
+	authz     *authz.Engine
+	tokens    *token.Service
+	authn     *authn.Service
+	scim      *scim.Service
+	api       *api.API
+	app       *upstream.Pool
+}
+
+// openRooms opens every part that serves tenants; after an error nothing is
+// left open.
+func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *rooms, err error) {
+	r := &rooms{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.close())
+		}
+	}()
+	if r.keys, err = openKeys(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if r.store, err = store.Open(ctx, string(cfg.Store), store.Options{Keys: r.keys, Environment: cfg.Environment}); err != nil {
+		return nil, err
+	}
+	node, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("gateway: name of this node: %w", err)
+	}
+	if r.journal, err = audit.Open(audit.Options{Dir: JournalDir(cfg.Data), Node: node, Keys: r.keys, Log: log}); err != nil {
+		return nil, err
+	}
+	r.refusals = audit.NewRefusals(r.journal)
+	r.index = audit.NewIndex(r.journal, r.store)
+	if r.minter, err = mint.New(ctx, mint.Config{System: r.store.System(), Keys: r.keys, Log: log}); err != nil {
+		return nil, err
+	}
+	if r.tenants, err = tenants.New(ctx, tenants.Config{Store: r.store, Keys: r.keys, Journal: r.journal, PlatformHost: cfg.Operator.Host}); err != nil {
+		return nil, err
+	}
+	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Log: log})
+	r.directory = directory.New(directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions})
+	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory})
+	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal})
+	r.signIn(cfg, log)
+	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
+	r.api, err = api.New(api.Config{
+		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
+		Sessions: r.sessions, People: r.directory, Tenants: lifecycle{r.tenants, r}, Connections: r.tenants, Tokens: tokens{r.tokens},
+	})
+	return r, err
+}
+
+// openKeys opens the key-encryption key, made at the first start and never
+// again: a folder that already holds tenants' keys must not get a new one.
+func openKeys(ctx context.Context, cfg *configs.Config) (*keys.Ring, error) {
+	vault, err := keys.OpenDirVault(filepath.Join(cfg.Data, keysName))
+	if err != nil {
+		return nil, err
+	}
+	known, err := keys.NewRing(nil, vault).Has(ctx, platform)
+	if err != nil {
+		return nil, err
+	}
+	kek, err := keys.OpenFileKEK(cfg.KeyFile(), !known)
+	if err != nil {
+		return nil, err
+	}
+	ring := keys.NewRing(kek, vault)
+	if !known {
+		err = ring.Create(ctx, platform)
+	}
+	return ring, err
+}
+
+// signIn joins the protocols to the sign-in flow.
+func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
+	fetch := httpkit.NewEgressClient(httpkit.EgressOptions{Allow: cfg.Egress.Allow})
+	r.authn = authn.New(authn.Config{
+		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
+		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Log: log,
+		Protocols: map[tenants.ConnectionType]authn.Protocol{
+			tenants.OIDC: oidc.New(fetch, time.Now),
+			tenants.SAML: saml.New(fetch, time.Now),
+		},
+	})
+}
+
+// sessionLimits gives a tenant's limits of this moment.
+func (r *rooms) sessionLimits(tenant identity.TenantID) (idle, absolute time.Duration) {
+	t, ok := r.tenants.ByID(tenant)
+	if !ok {
+		return 0, 0
+	}
+	return t.Settings.Session.Limits()
+}
+
+// gate joins what serves a request.
+func (r *rooms) gate(cfg *configs.Config, ready func(identity.TenantID) error, log *slog.Logger) (*proxy.Gate, error) {
+	specs := make([]authz.RouteSpec, len(cfg.App.Routes))
+	for i, route := range cfg.App.Routes {
+		specs[i] = authz.RouteSpec{Path: route.Path, Access: route.Access, Permission: route.Permission, StepUp: route.StepUp, Methods: route.Methods}
+	}
+	routes, err := authz.CompileRoutes(specs)
+	if err != nil {
+		return nil, err
+	}
+	limits := cfg.Limits
+	r.app, err = upstream.New(upstream.Config{URLs: cfg.App.Upstreams, DialTimeout: limits.ConnectTimeout, HeaderTimeout: limits.AnswerTimeout, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return proxy.New(proxy.Config{
+		Tenants: r.tenants,
+		Caller: func(req *http.Request) (*identity.Principal, *sessions.Live, error) {
+			c, err := r.authn.Caller(req)
+			return c.Principal, c.Live, err
+		},
+		SignInURL: r.authn.SignInURL, Routes: routes, Decider: r.authz, Journal: r.journal, Refusals: r.refusals,
+		Minter: r.minter, Own: r.own(), Ready: ready, App: r.app,
+		Headers:        proxy.HeaderNames(cfg.App.Headers),
+		TrustedProxies: cfg.Listen.TrustedProxies,
+		Limits:         proxy.Limits{HeaderBytes: int(limits.HeaderBytes), BodyBytes: int64(limits.BodyBytes)},
+		Log:            log,
+	})
+}
+
+// own serves our own addresses on every tenant's host.
+func (r *rooms) own() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/.gatehouse/", r.authn.Handler())
+	mux.Handle("/.gatehouse/api/", r.api.Handler())
+	mux.Handle("/.gatehouse/console/", signedIn(r.authn, console.Handler()))
+	mux.Handle("/.gatehouse/jwks.json", r.minter)
+	mux.Handle("/scim/v2", r.scim.Handler())
+	mux.Handle("/scim/v2/", r.scim.Handler())
+	return mux
+}
+
+// newServer opens the listeners with the certificates that the config asks for.
+func newServer(ctx context.Context, cfg *configs.Config, gate *proxy.Gate, served *tenants.Service, log *slog.Logger) (*proxy.Server, error) {
+	var certificates proxy.Certificates
+	var err error
+	switch cfg.TLS.Mode {
+	case configs.TLSFiles:
+		pair := cfg.TLS.Certificates[0]
+		certificates, err = proxy.OpenCertFiles(pair.Cert, pair.Key, log)
+	default:
+		certificates, err = ca.Open(filepath.Join(cfg.Data, caName), func(host string) bool {
+			_, ok := served.ByHost(host)
+			return ok
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	lowest := uint16(tls.VersionTLS12)
+	if cfg.TLS.MinVersion == "1.3" {
+		lowest = tls.VersionTLS13
+	}
+	return proxy.Listen(ctx, proxy.ServerConfig{Gate: gate, HTTPS: cfg.Listen.HTTPS, HTTP: cfg.Listen.HTTP, Certificates: certificates,
+		MinTLS: lowest, Drain: cfg.Limits.DrainTimeout, Log: log})
+}
+
+// background is the work that runs beside requests.
+func (r *rooms) background() []func(context.Context) error {
+	return []func(context.Context) error{
+		r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run, r.app.Run,
+	}
+}
+
+// close closes what is open, the journal after what still writes to it and the
+// store last.
+func (r *rooms) close() error {
+	var errs []error
+	if r.sessions != nil {
+		errs = append(errs, r.sessions.Close())
+	}
+	if r.journal != nil {
+		errs = append(errs, r.journal.Close())
+	}
+	if r.store != nil {
+		errs = append(errs, r.store.Close())
+	}
+	return errors.Join(errs...)
+}
