@@ -14,17 +14,6 @@ const (
 	Public
 )
 
-// Permission is an object and what is done to it: "alerts:read".
-type Permission struct{ Object, Action string }
-
-// String gives the form used in roles and the log.
-func (p Permission) String() string {
-	if p.Object == "" {
-		return ""
-	}
-	return p.Object + ":" + p.Action
-}
-
 // Query is one question: may this principal do this, here?
 type Query struct {
 	Tenant     identity.TenantID
@@ -33,17 +22,39 @@ type Query struct {
 	Team       string     // the team's name, or empty: account-level
 }
 
+// The reasons of decisions: stable codes for the log and for programs.
+const (
+	ReasonPublic      = "public"       // the route is for everybody
+	ReasonSignedIn    = "signed-in"    // the route is for everybody signed in
+	ReasonRole        = "role"         // a role allows it
+	ReasonOperator    = "operator"     // the operator's admin socket, or the gateway itself
+	ReasonSCIM        = "scim-token"   // what a SCIM token is for
+	ReasonNoRole      = "no-role"      // no role allows it
+	ReasonAnonymous   = "anonymous"    // nobody is signed in
+	ReasonInactive    = "inactive"     // the person is deactivated or gone
+	ReasonWrongTenant = "wrong-tenant" // the caller belongs to another tenant
+	ReasonNoRoute     = "no-route"     // no route covers the path: for callers of [Routes.Match]
+)
+
 // Decision is the answer with its reason.
 type Decision struct {
 	Allowed bool
-	// Reason is a stable code: "public", "signed-in", "role", "no-role",
-	// "anonymous", "inactive", "wrong-tenant".
-	Reason string
+	Reason  string // one of the Reason codes
 	// Message is one sentence for the admin who looks the decision up.
 	Message       string
 	Role          string // the role that allowed it
-	Via           string // "user", or the name of the group that the role came by
+	Via           string // "user", "token", or the name of the group that the role came by
 	PolicyVersion uint64
+	// Chain leads from the person to the permission that allowed it; only
+	// [Engine.Explain] fills it.
+	Chain []Link
+}
+
+// Link is one step of an explanation.
+type Link struct {
+	Kind string // user, group, assignment, role, permission
+	ID   string // where the step has one
+	Name string
 }
 
 // Permit proves that a query was allowed. Only this package makes a valid one;
