@@ -11,6 +11,7 @@ import (
 const (
 	maxUserAgent  = 512 // bytes of it that are looked at and kept
 	maxDeviceName = 100 // characters
+	maxLabel      = 45  // bytes of an OS' or browser's name; two of them make a device's
 )
 
 // agent is what a User-Agent header says of a device. It is the device's own
@@ -57,12 +58,12 @@ func clip(s string, n int) string {
 
 // printable makes a short label of a word that a stranger chose.
 func printable(s string) string {
-	return clip(strings.Map(func(r rune) rune {
+	return strings.TrimSpace(clip(strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return -1
-	}, s), 60)
+	}, s), maxLabel))
 }
 
 func validDeviceName(name string) bool {
