@@ -45,12 +45,11 @@ func inProcess(t *testing.T) *demo.Demo {
 	return d
 }
 
+// builds is where the binary is put; it goes when all tests are done.
+var builds string
+
 var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "gatehouse-e2e-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "gatehouse")
+	path := filepath.Join(builds, "gatehouse")
 	out, err := exec.Command("go", "build", "-o", path, "gatehouse/cmd/gatehouse").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
@@ -58,12 +57,16 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+func TestMain(m *testing.M) { os.Exit(runAll(m)) }
+
+func runAll(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "gatehouse-e2e-")
+	if err != nil {
+		panic(err)
 	}
-	os.Exit(code)
+	defer func() { _ = os.RemoveAll(dir) }()
+	builds = dir
+	return m.Run()
 }
 
 // process is the built binary's demo, as its own process.
