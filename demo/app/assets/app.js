@@ -42,6 +42,7 @@ function openSocket() {
   const view = panel("socket");
   const socket = new WebSocket("wss://" + location.host + "/ws");
   let timer = 0;
+  view.state("connecting", "");
   socket.onopen = () => {
     view.state("open", true);
     socket.send(clock());
@@ -59,6 +60,7 @@ function openSocket() {
 function openStream() {
   const view = panel("stream");
   const stream = new EventSource("/events");
+  view.state("connecting", "");
   stream.onopen = () => view.state("open", true);
   stream.addEventListener("tick", (event) => view.line("tick " + JSON.parse(event.data).tick));
   stream.onerror = () => {
