@@ -55,10 +55,12 @@ type Exchange struct {
 	pool    *Pool
 	request *Request
 	answer  *Response
-	upload  *upload
+	upload  *upload // while it is under way
 	body    bodyReader
-	heard   bool // the app has sent at least a byte
-	clean   bool // the answer was read to its end and the connection may be used again
+
+	bodyRead bool // once upload is over: the request's body was read to its end
+	heard    bool // the app has sent at least a byte
+	clean    bool // the answer was read to its end and the connection may be used again
 
 	mu      sync.Mutex
 	conn    *conn
@@ -246,9 +248,17 @@ func (x *Exchange) begin(c *conn, answer *Response) error {
 	return c.nc.SetReadDeadline(time.Time{})
 }
 
-// UploadComplete reports whether the request's body was read to its end; the
-// client's connection must not be used again if not.
-func (x *Exchange) UploadComplete() bool { return x.upload == nil || x.upload.read.Load() }
+// BodyRead reports whether the request's body was read to its end, or there is
+// none; the client's connection must not be used again if not.
+func (x *Exchange) BodyRead() bool {
+	switch {
+	case x.request == nil || x.request.Body == nil:
+		return true
+	case x.upload != nil:
+		return x.upload.read.Load()
+	}
+	return x.bodyRead
+}
 
 // Hijack hands over the connection after a 101 answer, with what the app has
 // sent already in the returned prefix. Abort and Finish still close it.
@@ -302,6 +312,7 @@ func (x *Exchange) drop() {
 func (x *Exchange) settle() {
 	if x.upload != nil {
 		x.upload.stop(x.request)
+		x.bodyRead = x.upload.read.Load()
 		x.upload = nil
 	}
 }

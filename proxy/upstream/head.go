@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -129,9 +130,9 @@ func (h *Head) finish(r *Request) error {
 		return h.err
 	}
 	switch {
-	case r.Body == nil:
-		// No field means no body (RFC 9112 §6.3); a length of 0 that the client
-		// stated is the caller's Length 0 with a Body.
+	case r.Body == nil && (r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch):
+		h.buf = append(h.buf, "Content-Length: 0\r\n"...) // expected with these (RFC 9110 §8.6)
+	case r.Body == nil: // no field means no body (RFC 9112 §6.3)
 	case r.Length >= 0:
 		h.buf = append(h.buf, "Content-Length: "...)
 		h.buf = strconv.AppendInt(h.buf, r.Length, 10)

@@ -1,0 +1,78 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// certLook is how often the files are looked at for a change, at most.
+const certLook = 5 * time.Second
+
+// CertFiles is a certificate chain and its key in PEM files, read again when
+// one of them changes. A pair that does not fit, as in the middle of a renewal,
+// leaves the last good one in place.
+type CertFiles struct {
+	certFile, keyFile string
+	log               *slog.Logger
+
+	mu     sync.Mutex
+	pair   *tls.Certificate
+	stamp  [2]fileStamp
+	looked time.Time
+}
+
+type fileStamp struct {
+	modified time.Time
+	size     int64
+}
+
+// OpenCertFiles reads the pair; log may be nil.
+func OpenCertFiles(certFile, keyFile string, log *slog.Logger) (*CertFiles, error) {
+	if log == nil {
+		log = slog.Default()
+	}
+	c := &CertFiles{certFile: certFile, keyFile: keyFile, log: log}
+	if err := c.read(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// GetCertificate answers every server name with the pair.
+func (c *CertFiles) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.looked) >= certLook {
+		if err := c.read(); err != nil {
+			c.log.Warn("the certificate files changed and cannot be used; the last good ones are", "error", err)
+		}
+	}
+	return c.pair, nil
+}
+
+// read loads the pair if a file has changed.
+func (c *CertFiles) read() error {
+	c.looked = time.Now()
+	var stamp [2]fileStamp
+	for i, path := range []string{c.certFile, c.keyFile} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return fmt.Errorf("proxy: certificate: %w", err)
+		}
+		stamp[i] = fileStamp{info.ModTime(), info.Size()}
+	}
+	if c.pair != nil && stamp == c.stamp {
+		return nil
+	}
+	c.stamp = stamp // also of a bad pair: it is complained of once
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("proxy: certificate %s: %w", c.certFile, err)
+	}
+	c.pair = &pair
+	return nil
+}

@@ -1,0 +1,286 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/authz"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
+	"gatehouse/tenants"
+)
+
+// Gate decides on every request and forwards those that are allowed.
+type Gate struct {
+	config Config
+	form   httpkit.FormLimits
+	fields *fieldFilter
+	load   *load
+	tokens *tokenIdentities
+	long   longLived
+}
+
+// New makes a gate of its parts.
+func New(c Config) (*Gate, error) {
+	c.Headers = c.Headers.withDefaults()
+	c.Limits = c.Limits.withDefaults()
+	c.Log = cmp.Or(c.Log, slog.Default())
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return &Gate{
+		config: c,
+		form: httpkit.FormLimits{Target: c.Limits.TargetBytes, Fields: c.Limits.Fields,
+			Header: c.Limits.HeaderBytes, Body: max(c.Limits.BodyBytes, 0)},
+		fields: newFieldFilter(c.Headers),
+		load:   newLoad(c.Limits.Requests, c.Limits.PerClient),
+		tokens: newTokenIdentities(),
+	}, nil
+}
+
+// visit is one request on its way through the gate. Its event is filled along
+// the way and written once.
+type visit struct {
+	httpkit.Request
+	w      http.ResponseWriter
+	r      *http.Request
+	tenant *tenants.Tenant
+	route  authz.Route
+	caller caller
+	event  audit.Event
+	idLine [1]string // the request id as a header value, so that setting it costs no allocation
+}
+
+// ServeHTTP is the one place that replies: a stage that fails returns why.
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v := g.begin(w, r)
+	if err := g.pass(v); err != nil {
+		g.reply(v, err)
+	}
+}
+
+// pass is the way of every request, from the internet to the app. Each stage
+// needs what the one before it found out; the last takes proofs that only
+// authz and audit can make.
+func (g *Gate) pass(v *visit) error {
+	release, err := g.admit(v) // 1. limits and strict form (P4)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err = g.findTenant(v); err != nil { // 2. whose host is it (P3), and can it be served (P7)
+		return err
+	}
+	if ownEndpoint(v) { // 3. ours to answer, authorised by the same engine
+		return g.serveOwn(v)
+	}
+	if err = g.findRoute(v); err != nil { // 4. what the app's route table asks for
+		return err
+	}
+	if err = g.who(v); err != nil { // 5. one principal, or nobody
+		return err
+	}
+	permit, decision, err := g.mayThey(v) // 6. one decision, with its reason
+	if err != nil {
+		return err
+	}
+	receipt, err := g.record(v, decision) // 7. in the journal first (P1); a refusal ends here
+	if err != nil {
+		return err
+	}
+	return g.forward(v, permit, receipt) // 8. to the app, with identity of ours alone (P2, P5)
+}
+
+// begin notes what is known of any request, good or bad.
+func (g *Gate) begin(w http.ResponseWriter, r *http.Request) *visit {
+	v := &visit{w: w}
+	v.ID = identity.NewRequestID()
+	v.Start = time.Now()
+	v.ClientIP = g.config.TrustedProxies.ClientIP(r)
+	v.r = r.WithContext(httpkit.WithRequest(r.Context(), &v.Request))
+	v.idLine[0] = string(v.ID)
+	w.Header()[g.config.Headers.RequestID] = v.idLine[:]
+	return v
+}
+
+// admit is stage 1.
+func (g *Gate) admit(v *visit) (release func(), err error) {
+	release, err = g.load.enter(v.ClientIP)
+	if err != nil {
+		return nil, err
+	}
+	if err := httpkit.CheckForm(v.r, g.form); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+// findTenant is stage 2.
+func (g *Gate) findTenant(v *visit) error {
+	t, ok := g.config.Tenants.ByHost(canonicalHost(v.r.Host))
+	if !ok {
+		return fault.New(fault.Misdirected, "unknown-host", "Nothing is served under this address. Check its spelling.")
+	}
+	v.tenant, v.Tenant, v.TenantName = t, t.ID, t.Name
+	v.Origin = "https://" + v.r.Host
+	if err := g.config.Ready(t.ID); err != nil {
+		return err
+	}
+	if t.Status != tenants.Active {
+		return fault.New(fault.Denied, "tenant-suspended", "This organisation's access is suspended. Its administrators know more.")
+	}
+	return nil
+}
+
+// canonicalHost is a host as tenants know it: lower case, without the port.
+func canonicalHost(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 {
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+	}
+	return strings.ToLower(host)
+}
+
+// ownEndpoint is stage 3's question. There is no app at the operators' host.
+func ownEndpoint(v *visit) bool {
+	path := v.r.URL.Path
+	return v.tenant.ID == identity.Platform ||
+		strings.HasPrefix(path, "/.gatehouse/") || path == "/.gatehouse" ||
+		strings.HasPrefix(path, "/scim/v2/") || path == "/scim/v2"
+}
+
+// findRoute is stage 4.
+func (g *Gate) findRoute(v *visit) error {
+	route, ok := g.config.Routes.Match(v.r.Method, v.r.URL.Path)
+	if !ok {
+		return fault.New(fault.Denied, "no-route", "No rule of this app covers this address, so nobody may use it.")
+	}
+	v.route = route
+	return nil
+}
+
+// who is stage 5. A credential that is not good is never better than none: on
+// a public route its bearer is nobody, elsewhere the request is refused.
+func (g *Gate) who(v *visit) error {
+	p, live, err := g.config.Caller(v.r)
+	switch {
+	case err != nil && (v.route.Access != authz.Public || !fault.Is(err, fault.Unauthenticated)):
+		return err
+	case err != nil || p == nil:
+		if v.route.Access != authz.Public {
+			return fault.New(fault.Unauthenticated, "sign-in-needed", "Sign in first.")
+		}
+	case p.Tenant != v.tenant.ID:
+		return fault.New(fault.Unauthenticated, "wrong-tenant", "This credential is not one of this organisation.")
+	default:
+		v.caller = caller{principal: p, live: live}
+	}
+	return nil
+}
+
+// mayThey is stage 6.
+func (g *Gate) mayThey(v *visit) (authz.Permit, authz.Decision, error) {
+	return g.config.Decider.Decide(v.r.Context(), v.caller.principal, authz.Query{
+		Tenant: v.tenant.ID, Access: v.route.Access, Permission: v.route.Permission, Team: v.route.Team})
+}
+
+// record is stage 7.
+func (g *Gate) record(v *visit, d authz.Decision) (audit.Receipt, error) {
+	e := g.describe(v)
+	e.Type, e.Outcome = audit.AccessAllowed, audit.Success
+	e.Reason, e.Message = d.Reason, d.Message
+	e.Role, e.PolicyVersion = d.Role, d.PolicyVersion
+	if d.Allowed {
+		return g.config.Journal.Write(v.r.Context(), e)
+	}
+	e.Type, e.Outcome = audit.AccessRefused, audit.Refused
+	if v.caller.principal == nil {
+		return audit.Receipt{}, fault.New(fault.Unauthenticated, "sign-in-needed", "Sign in first.")
+	}
+	receipt, err := g.config.Journal.Write(v.r.Context(), e)
+	if err != nil {
+		return audit.Receipt{}, err
+	}
+	return audit.Receipt{}, fault.New(fault.Denied, "not-allowed",
+		"You are signed in, but you may not do this. If you should, ask your administrator and name the event.").
+		WithEvent(string(receipt.Event()))
+}
+
+// describe fills the request's event with what is known so far.
+func (g *Gate) describe(v *visit) *audit.Event {
+	e := &v.event
+	e.Tenant = identity.Platform
+	if v.tenant != nil {
+		e.Tenant = v.tenant.ID
+	}
+	e.Actor = audit.ActorOf(v.caller.principal)
+	if p := v.caller.principal; p != nil {
+		e.Session, e.Device, e.Connection = p.Session, p.Device, p.Connection
+	}
+	e.RequestID, e.IP = v.ID, v.ClientIP
+	e.Method, e.Host, e.Path = clip(v.r.Method), clip(v.r.Host), clip(v.r.URL.EscapedPath())
+	e.UserAgent = clip(v.r.UserAgent())
+	e.Route, e.Team, e.Permission = v.route.Pattern, v.route.Team, v.route.Permission.String()
+	return e
+}
+
+// clip bounds what a client can make the journal hold of one field.
+func clip(s string) string {
+	const most = 1024
+	if len(s) > most {
+		return s[:most]
+	}
+	return s
+}
+
+// reply answers a request that did not get through, after the refusal has its
+// record.
+func (g *Gate) reply(v *visit, err error) {
+	if errors.Is(err, context.Canceled) {
+		panic(http.ErrAbortHandler) // the client has gone; there is nobody to tell
+	}
+	f := fault.As(err)
+	if f.Event == "" && httpkit.Status(f.Kind) < http.StatusInternalServerError {
+		receipt, rerr := g.config.Refusals.Record(v.r.Context(), g.refusal(v, f))
+		if rerr != nil {
+			f = fault.As(rerr)
+		} else if receipt.Valid() {
+			f = f.WithEvent(string(receipt.Event()))
+		}
+	}
+	if f.Kind == fault.Unauthenticated {
+		if browses(v.r) {
+			http.Redirect(v.w, v.r, g.config.SignInURL(v.r), http.StatusSeeOther)
+			return
+		}
+		v.w.Header().Set("WWW-Authenticate", `Bearer realm="gatehouse"`) // RFC 9110 §11.6.1
+	}
+	httpkit.ReplyError(v.w, v.r, f)
+}
+
+// refusal is the event of a request that was turned away before its decision.
+func (g *Gate) refusal(v *visit, f *fault.Fault) audit.Event {
+	e := *g.describe(v)
+	e.Type, e.Outcome = audit.RequestRefused, audit.Refused
+	if f.Kind == fault.Unauthenticated || f.Kind == fault.Denied {
+		e.Type = audit.AccessRefused
+	}
+	e.Reason, e.Message = f.Code, f.Detail
+	return e
+}
+
+// browses reports whether somebody sits in front of a page that can be sent to
+// sign in without losing what they were sending.
+func browses(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && httpkit.WantsPage(r)
+}

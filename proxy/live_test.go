@@ -1,0 +1,545 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"gatehouse/audit"
+	"gatehouse/directory"
+	"gatehouse/internal/httpkit"
+	"gatehouse/sessions"
+)
+
+// endless answers with a stream that never ends by itself.
+func endless(rw http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/events") {
+		rw.Header().Set("Content-Type", "text/event-stream")
+	}
+	rc := http.NewResponseController(rw)
+	piece := bytes.Repeat([]byte("x"), 64)
+	if strings.HasPrefix(r.URL.Path, "/flood") {
+		piece = bytes.Repeat([]byte("x"), 64<<10)
+	}
+	for {
+		if _, err := rw.Write(piece); err != nil || rc.Flush() != nil {
+			return
+		}
+		if strings.HasPrefix(r.URL.Path, "/flood") {
+			continue
+		}
+		<-r.Context().Done()
+		return
+	}
+}
+
+func echoSocket(rw http.ResponseWriter, r *http.Request) {
+	c, err := websocket.Accept(rw, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	if err != nil {
+		return
+	}
+	defer func() { _ = c.CloseNow() }()
+	c.SetReadLimit(1 << 20)
+	for {
+		kind, message, err := c.Read(r.Context())
+		if err != nil || c.Write(r.Context(), kind, message) != nil {
+			return
+		}
+	}
+}
+
+func (w *world) dialSocket(p *person) *websocket.Conn {
+	w.t.Helper()
+	c, _, err := websocket.Dial(context.Background(), "wss://acme.test/ws", &websocket.DialOptions{HTTPClient: w.client(false),
+		HTTPHeader: http.Header{"Cookie": {httpkit.SessionCookie + "=" + p.token}}})
+	w.must(err)
+	w.t.Cleanup(func() { _ = c.CloseNow() })
+	return c
+}
+
+func TestWebSocketsPassBothWays(t *testing.T) {
+	w := newWorld(t, nil)
+	w.app.handle(echoSocket)
+	p := w.signIn("mia")
+	c := w.dialSocket(&p)
+	c.SetReadLimit(1 << 20)
+	for _, message := range []string{"a", strings.Repeat("b", 70_000), ""} {
+		w.must(c.Write(t.Context(), websocket.MessageText, []byte(message)))
+		if _, got, err := c.Read(t.Context()); err != nil || string(got) != message {
+			t.Fatalf("%d bytes came back: %v", len(got), err)
+		}
+	}
+	w.must(c.Close(websocket.StatusNormalClosure, "bye"))
+	if got := w.app.take(); len(got) != 1 || len(got[0].values("X-Gatehouse-User")) != 1 || len(got[0].values("Sec-WebSocket-Key")) != 1 {
+		t.Errorf("the app saw %+v", got)
+	}
+}
+
+// Every way of ending a session closes what is open in it, before the call
+// returns, and nothing of anybody else's.
+func TestP2_RevocationClosesWhatIsOpen(t *testing.T) {
+	type end func(w *world, p person) error
+	cause := audit.SystemCause()
+	revoke := func(sel func(person) sessions.Selector) end {
+		return func(w *world, p person) error {
+			_, err := w.sessions.Revoke(context.Background(), cause, w.acme.ID, sel(p), "test")
+			return err
+		}
+	}
+	ends := map[string]end{
+		"session": revoke(func(p person) sessions.Selector { return sessions.Selector{Session: p.session.ID} }),
+		"device":  revoke(func(p person) sessions.Selector { return sessions.Selector{Device: p.session.Device} }),
+		"user":    revoke(func(p person) sessions.Selector { return sessions.Selector{User: p.user.ID} }),
+		"deactivation": func(w *world, p person) error {
+			_, err := w.people.UpdateUser(context.Background(), cause, w.acme.ID, p.user.ID, 0, deactivate)
+			return err
+		},
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Path == "/ws":
+					echoSocket(rw, r)
+				case r.Method == http.MethodPost:
+					_, _ = io.Copy(io.Discard, r.Body)
+				case r.URL.Path == "/poll":
+					<-r.Context().Done()
+				default:
+					endless(rw, r)
+				}
+			})
+			mia, noah := w.signIn("mia"), w.signIn("noah")
+			gone := w.openEverything(mia)
+			stays := w.openEverything(noah)
+			w.must(end(w, mia))
+			if n := w.sessions.Open(w.acme.ID)[mia.session.ID]; n != 0 {
+				t.Errorf("%d streams are left when the call returns", n)
+			}
+			awaitAll(t, gone)
+			for what, ended := range stays {
+				select {
+				case <-ended:
+					t.Errorf("%s of another session was closed", what)
+				default:
+				}
+			}
+			for _, http2 := range []bool{false, true} {
+				if answer := w.get(w.client(http2), "/", &mia); answer.StatusCode != http.StatusUnauthorized {
+					t.Errorf("afterwards: %d", answer.StatusCode)
+				}
+			}
+			w.revoke(noah)
+			awaitAll(t, stays)
+		})
+	}
+}
+
+func awaitAll(t *testing.T, streams map[string]chan struct{}) {
+	t.Helper()
+	for what, ended := range streams {
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s goes on", what)
+		}
+	}
+}
+
+func deactivate(u *directory.User) error { u.Active = false; return nil }
+
+// openEverything opens one of each kind of long request and returns channels
+// that are closed when they end.
+func (w *world) openEverything(p person) map[string]chan struct{} {
+	w.t.Helper()
+	all := map[string]chan struct{}{}
+	watch := func(name string, until func()) {
+		ended := make(chan struct{})
+		all[name] = ended
+		go func() { defer close(ended); until() }()
+	}
+	want := 0
+	for _, http2 := range []bool{false, true} {
+		c := w.client(http2)
+		version := map[bool]string{false: "h1", true: "h2"}[http2]
+		for _, path := range []string{"/events", "/download", "/flood", "/.gatehouse/stream"} {
+			answer := w.get(c, path, &p, "Accept", "text/event-stream")
+			if answer.StatusCode != http.StatusOK {
+				w.t.Fatalf("%s: %d", path, answer.StatusCode)
+			}
+			want++
+			if path == "/flood" {
+				// Nobody reads: the gate's writes block until it is cut.
+				body := answer.Body
+				w.t.Cleanup(func() { _ = body.Close() })
+				continue
+			}
+			watch(version+path, func() {
+				if _, err := io.Copy(io.Discard, answer.Body); err == nil {
+					w.t.Errorf("%s ended as if it were complete", path)
+				}
+			})
+		}
+		if http2 {
+			body, feed := io.Pipe()
+			watch(version+" upload", func() {
+				if answer, err := c.Do(w.request(http.MethodPost, "https://acme.test/upload", body, &p)); err == nil {
+					w.t.Errorf("the upload was answered with %d", answer.StatusCode)
+				}
+			})
+			_, err := feed.Write([]byte("begin"))
+			w.must(err)
+		} else { // net/http's client does not notice the end before it has more to send
+			raw := w.rawTLS("http/1.1")
+			_, err := fmt.Fprintf(raw, "POST /upload HTTP/1.1\r\nHost: acme.test\r\nCookie: %s=%s\r\nContent-Length: 100\r\n\r\nbegin", httpkit.SessionCookie, p.token)
+			w.must(err)
+			watch(version+" upload", func() {
+				if got, _ := io.ReadAll(raw); len(got) > 0 {
+					w.t.Errorf("the upload was answered with %q", got)
+				}
+			})
+		}
+		watch(version+" poll", func() {
+			if answer, err := c.Do(w.request(http.MethodGet, "https://acme.test/poll", nil, &p)); err == nil {
+				w.t.Errorf("the poll was answered with %d", answer.StatusCode)
+			}
+		})
+		want += 2
+	}
+	socket := w.dialSocket(&p)
+	want++
+	watch("WebSocket", func() {
+		_, _, err := socket.Read(context.Background())
+		if websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+			w.t.Errorf("the WebSocket ended with %v", err)
+		}
+	})
+	for deadline := time.Now().Add(10 * time.Second); w.sessions.Open(w.acme.ID)[p.session.ID] < want; {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("only %d of %d streams are open", w.sessions.Open(w.acme.ID)[p.session.ID], want)
+		}
+	}
+	return all
+}
+
+func TestP2_AHammeringClientGetsNothingAfterTheReturn(t *testing.T) {
+	w := newWorld(t, nil)
+	const trials = 60
+	for trial := range trials {
+		p := w.signIn(fmt.Sprint("p", trial))
+		c := w.client(trial%2 == 1)
+		var returned atomic.Bool
+		var hammer sync.WaitGroup
+		begun := make(chan struct{}, 4)
+		for range 4 {
+			hammer.Go(func() {
+				for first := true; ; first = false {
+					after := returned.Load()
+					answer, err := c.Do(w.request(http.MethodGet, "https://acme.test/", nil, &p))
+					if first {
+						begun <- struct{}{}
+					}
+					if err != nil {
+						continue // cut by the revocation
+					}
+					_ = answer.Body.Close()
+					if after && answer.StatusCode == http.StatusOK {
+						t.Error("a request was served after the revocation had returned")
+					}
+					if after {
+						return
+					}
+				}
+			})
+		}
+		<-begun
+		w.revoke(p)
+		returned.Store(true)
+		hammer.Wait()
+	}
+}
+
+func TestEventsArriveAtOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	next := make(chan string)
+	left := make(chan struct{})
+	w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "text/event-stream")
+		rc := http.NewResponseController(rw)
+		_ = rc.Flush()
+		for {
+			select {
+			case event := <-next:
+				_, _ = fmt.Fprintf(rw, "data: %s\n\n", event)
+				_ = rc.Flush()
+			case <-r.Context().Done():
+				left <- struct{}{}
+				return
+			}
+		}
+	})
+	p := w.signIn("mia")
+	for _, http2 := range []bool{false, true} {
+		answer := w.get(w.client(http2), "/events", &p)
+		lines := bufio.NewReader(answer.Body)
+		for _, event := range []string{"one", "two"} {
+			next <- event // the app sends it only now, so it cannot have been held back
+			if got, err := lines.ReadString('\n'); err != nil || got != "data: "+event+"\n" {
+				t.Fatalf("%q %v", got, err)
+			}
+			_, _ = lines.ReadString('\n')
+		}
+		_ = answer.Body.Close()
+		<-left
+	}
+}
+
+func TestLargeBodiesPassUnchanged(t *testing.T) {
+	w := newWorld(t, nil)
+	w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(rw).EnableFullDuplex()
+		if r.ContentLength >= 0 {
+			rw.Header().Set("Content-Length", fmt.Sprint(r.ContentLength))
+		}
+		_, _ = io.Copy(rw, r.Body)
+	})
+	p := w.signIn("mia")
+	content := strings.Repeat("0123456789abcdef", 512<<10) // 8 MiB
+	for _, http2 := range []bool{false, true} {
+		for _, announced := range []bool{true, false} {
+			var body io.Reader = strings.NewReader(content)
+			if !announced {
+				body = struct{ io.Reader }{body}
+			}
+			answer, err := w.client(http2).Do(w.request(http.MethodPost, "https://acme.test/echo", body, &p))
+			w.must(err)
+			if got := w.body(answer); got != content {
+				t.Errorf("HTTP/2 %t, announced %t: %d bytes came back", http2, announced, len(got))
+			}
+		}
+	}
+}
+
+func TestABodyOverTheLimitIsCutOff(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Limits.BodyBytes = 1000 })
+	for _, http2 := range []bool{false, true} {
+		for _, announced := range []bool{true, false} {
+			var body io.Reader = strings.NewReader(strings.Repeat("x", 200_000))
+			if !announced {
+				body = struct{ io.Reader }{body}
+			}
+			answer, err := w.client(http2).Do(w.request(http.MethodPost, "https://acme.test/public/x", body, nil))
+			w.must(err)
+			if answer.StatusCode != http.StatusRequestEntityTooLarge {
+				t.Errorf("HTTP/2 %t, announced %t: %d", http2, announced, answer.StatusCode)
+			}
+		}
+	}
+	for _, s := range w.app.take() {
+		if s.err == nil {
+			t.Errorf("the app took %d bytes for the whole body", len(s.body))
+		}
+	}
+}
+
+func TestAnUploadThatBreaksOffIsNotCompleted(t *testing.T) {
+	w := newWorld(t, nil)
+	p := w.signIn("mia")
+	for _, http2 := range []bool{false, true} {
+		body := io.MultiReader(strings.NewReader("part"), iotest.ErrReader(io.ErrClosedPipe))
+		if answer, err := w.client(http2).Do(w.request(http.MethodPost, "https://acme.test/", body, &p)); err == nil && answer.StatusCode == http.StatusOK {
+			t.Error("answered as if complete")
+		}
+	}
+	w.stop()
+	for _, s := range w.app.take() {
+		if s.err == nil {
+			t.Errorf("the app took %q for the whole body", s.body)
+		}
+	}
+}
+
+// rawTLS is a connection whose bytes the test chooses.
+func (w *world) rawTLS(protocols ...string) *tls.Conn {
+	w.t.Helper()
+	c, err := tls.Dial("tcp", w.addr, w.tlsConfig(protocols...))
+	w.must(err)
+	w.t.Cleanup(func() { _ = c.Close() })
+	w.must(c.SetDeadline(time.Now().Add(20 * time.Second)))
+	return c
+}
+
+func TestContinueComesFromTheApp(t *testing.T) {
+	w := newWorld(t, nil)
+	w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/public/refuse" {
+			rw.WriteHeader(http.StatusForbidden)
+			return
+		}
+		_, _ = io.Copy(rw, r.Body)
+	})
+	ask := func(path string) (*bufio.Reader, net.Conn) {
+		c := w.rawTLS("http/1.1")
+		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: acme.test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n", path)
+		w.must(err)
+		return bufio.NewReader(c), c
+	}
+	br, c := ask("/public/accept")
+	line, err := br.ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
+		t.Fatalf("%q %v", line, err)
+	}
+	_, _ = br.ReadString('\n')
+	_, err = io.WriteString(c, "body")
+	w.must(err)
+	answer, err := http.ReadResponse(br, nil)
+	w.must(err)
+	if got := w.body(answer); got != "body" {
+		t.Errorf("%q", got)
+	}
+	for _, path := range []string{"/public/refuse", "/needs-sign-in"} {
+		br, _ = ask(path)
+		if line, err = br.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 40") {
+			t.Errorf("%s: %q %v", path, line, err)
+		}
+	}
+}
+
+// After an answer that came before the end of the body, what is left of the
+// body is never taken for a request.
+func TestP4_TheRestOfABodyIsNotARequest(t *testing.T) {
+	w := newWorld(t, nil)
+	w.app.handle(func(rw http.ResponseWriter, _ *http.Request) {
+		_ = http.NewResponseController(rw).EnableFullDuplex()
+		rw.Header().Set("Connection", "close")
+		rw.WriteHeader(http.StatusTeapot)
+	})
+	for _, framing := range []string{"Content-Length: 100", "Transfer-Encoding: chunked"} {
+		c := w.rawTLS("http/1.1")
+		_, err := fmt.Fprintf(c, "POST /public/x HTTP/1.1\r\nHost: acme.test\r\n%s\r\n\r\n", framing)
+		w.must(err)
+		br := bufio.NewReader(c)
+		answer, err := http.ReadResponse(br, nil)
+		w.must(err)
+		w.body(answer)
+		_, _ = io.WriteString(c, "GET /public/smuggled HTTP/1.1\r\nHost: acme.test\r\n\r\n")
+		_, _ = io.Copy(io.Discard, br)
+	}
+	for _, s := range w.app.take() {
+		if strings.Contains(s.line, "smuggled") {
+			t.Errorf("the app saw %q", s.line)
+		}
+	}
+}
+
+func TestTrailersAndEarlyHintsPass(t *testing.T) {
+	w := newWorld(t, nil)
+	w.app.handle(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Link", "</style.css>; rel=preload")
+		rw.WriteHeader(http.StatusEarlyHints)
+		rw.Header().Del("Link")
+		rw.Header().Set("Trailer", "X-Sum, X-Gatehouse-User")
+		_, _ = io.WriteString(rw, "body")
+		_ = http.NewResponseController(rw).Flush()
+		rw.Header().Set("X-Sum", "42")
+		rw.Header().Set("X-Gatehouse-User", "forged")
+	})
+	p := w.signIn("mia")
+	for _, http2 := range []bool{false, true} {
+		answer := w.get(w.client(http2), "/", &p)
+		if got := w.body(answer); got != "body" || answer.Trailer.Get("X-Sum") != "42" || answer.Trailer.Get("X-Gatehouse-User") != "" {
+			t.Errorf("HTTP/2 %t: %q with trailer %v", http2, got, answer.Trailer)
+		}
+	}
+}
+
+func TestAClientThatLeavesFreesTheApp(t *testing.T) {
+	w := newWorld(t, nil)
+	left := make(chan struct{}, 1)
+	entered := make(chan struct{}, 1)
+	w.app.handle(func(_ http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		<-r.Context().Done()
+		left <- struct{}{}
+	})
+	p := w.signIn("mia")
+	for _, http2 := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-entered; cancel() }()
+		if _, err := w.client(http2).Do(w.request(http.MethodGet, "https://acme.test/", nil, &p).WithContext(ctx)); err == nil {
+			t.Error("answered")
+		}
+		<-left
+	}
+}
+
+func TestDrainTellsStreamsToComeBackAndLetsRequestsFinish(t *testing.T) {
+	w := newWorld(t, nil)
+	entered, release := make(chan struct{}), make(chan struct{})
+	w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/ws":
+			echoSocket(rw, r)
+		case "/slow":
+			close(entered)
+			<-release
+			_, _ = io.WriteString(rw, "finished")
+		default:
+			endless(rw, r)
+		}
+	})
+	p := w.signIn("mia")
+	socket := w.dialSocket(&p)
+	events := w.get(w.client(false), "/events", &p)
+	finished := make(chan string, 1)
+	go func() { finished <- w.body(w.get(w.client(false), "/slow", &p)) }()
+	<-entered
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); w.stop() }()
+	if _, _, err := socket.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+		t.Errorf("the WebSocket ended with %v", err)
+	}
+	if _, err := io.Copy(io.Discard, events.Body); err == nil {
+		t.Error("the event stream ended as if it were complete")
+	}
+	close(release)
+	if got := <-finished; got != "finished" {
+		t.Errorf("the request under way: %q", got)
+	}
+	<-stopped
+}
+
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte{0x81, 0x01, 'a', 0x88, 0x00}, uint8(1))
+	f.Add([]byte{0x82, 126, 0, 3, 'a', 'b', 'c', 0x81, 0x80, 1, 2, 3, 4}, uint8(3))
+	f.Add([]byte{0x82, 127, 0, 0, 0, 0, 0, 0, 0, 1, 'a'}, uint8(2))
+	f.Fuzz(func(t *testing.T, raw []byte, step uint8) {
+		var whole, pieces frameTracker
+		whole.advance(raw)
+		for rest := raw; len(rest) > 0; {
+			n := min(len(rest), int(step)%7+1)
+			pieces.advance(rest[:n])
+			rest = rest[n:]
+		}
+		if whole.between() != pieces.between() || whole.left != pieces.left {
+			t.Fatalf("in one piece %+v, in several %+v", whole, pieces)
+		}
+		if !whole.between() && !whole.lost && len(raw) == 0 {
+			t.Fatal("inside a frame before its first byte")
+		}
+	})
+}
