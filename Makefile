@@ -6,9 +6,12 @@ FUZZTIME ?= 20s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT     := bin/tools/golangci-lint-v2.15.0
 
-CONSOLE_SOURCES := $(shell find console/app -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+NODE_MODULES   := console/app/node_modules/.package-lock.json
+CONSOLE        := console/web/dist/index.html
+CONSOLE_SOURCE := $(shell find console/app -type f -not -path '*/node_modules/*')
+GENERATED      := console/app/src/generated configs/schema.json
 
-.PHONY: help run build console test test-short lint fuzz bench clean parts
+.PHONY: help run build test test-short lint generate fuzz bench clean parts
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,7 +19,7 @@ help: ## list the targets
 run: build ## build everything and start the demo at https://acme.localhost:8443/
 	bin/gatehouse demo
 
-build: console ## build the console and the binary (bin/gatehouse)
+build: $(CONSOLE) ## build the console and the binary (bin/gatehouse)
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/gatehouse ./cmd/gatehouse
 
 test: parts build ## run every test, with real parts (installs those that are missing)
@@ -26,16 +29,21 @@ test: parts build ## run every test, with real parts (installs those that are mi
 test-short: ## run the tests that need no external parts (under 2 minutes)
 	go test -short -timeout 5m ./...
 
-lint: $(LINT) ## check form, style and security of all code
+lint: $(LINT) generate ## check form, style and security of all code
+	git diff --exit-code -- $(GENERATED)
 	go mod verify
 	go mod tidy -diff
 	go vet ./...
 	$(LINT) run ./...
 
+generate: $(NODE_MODULES) ## write the generated files anew (API client, config schema)
+	go generate ./...
+	npm --prefix console/app run generate
+
 fuzz: ## run each fuzz target for FUZZTIME (20s)
 	go list ./... | while read -r pkg; do \
 	  go test -list '^Fuzz' "$$pkg" | { grep '^Fuzz' || true; } | while read -r target; do \
-	    echo "== $$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"; \
+	    echo "== $$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$$pkg"; \
 	  done; \
 	done
 
@@ -43,7 +51,7 @@ bench: build ## print the side-by-side table (docs/performance.md)
 	go run ./bench
 
 clean: ## remove what the targets made
-	rm -rf bin out data console/dist console/app/node_modules
+	rm -rf bin out data console/web/dist console/app/node_modules
 
 parts: ## install the test parts that are missing (Debian: redis-server, postgresql, chromium)
 	./.ci/parts
@@ -52,3 +60,11 @@ $(LINT):
 	mkdir -p bin/tools
 	GOBIN=$(CURDIR)/bin/tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	mv bin/tools/golangci-lint $@
+
+$(NODE_MODULES): console/app/package-lock.json
+	npm --prefix console/app ci --no-audit --no-fund
+	touch $@
+
+$(CONSOLE): $(NODE_MODULES) $(CONSOLE_SOURCE)
+	npm --prefix console/app run build
+	touch $@

@@ -63,7 +63,7 @@ func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err e
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, g.Close())
+			err = errors.Join(err, g.Close()) //nolint:contextcheck // what is open must be closed however ctx ended
 		}
 	}()
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
@@ -168,7 +168,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		g.log.Warn("the stop is not in the journal", "error", failed)
 	}
 	stop()
-	return errors.Join(err, work.Wait(), g.Close())
+	return errors.Join(err, work.Wait(), g.Close()) //nolint:contextcheck // ctx has ended; what is left must still be written
 }
 
 // serveUntil serves on l until ctx ends, then gives requests a moment to finish.
@@ -185,7 +185,9 @@ func serveUntil(ctx context.Context, s *http.Server, l net.Listener) error {
 	if err := s.Shutdown(last); err != nil {
 		_ = s.Close() // whoever is still connected loses the connection; nothing else can fail
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
 

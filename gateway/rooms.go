@@ -59,7 +59,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r := &rooms{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, r.close())
+			err = errors.Join(err, r.close()) //nolint:contextcheck // what is open must be closed however ctx ended
 		}
 	}()
 	if r.keys, err = openKeys(ctx, cfg); err != nil {

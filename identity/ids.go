@@ -30,8 +30,6 @@ type (
 	DeviceID string
 	// TokenID names an API or SCIM token; it is not the token.
 	TokenID string
-	// AssignmentID names a role that somebody has.
-	AssignmentID = string
 	// EventID names one record of the journal.
 	EventID string
 	// RequestID names one request, in the journal, the logs and towards the app.
@@ -45,18 +43,37 @@ const Platform TenantID = "ten_platform"
 // PlatformName is the name by which the command line and the logs know [Platform].
 const PlatformName = "platform"
 
-// The constructors make a fresh id from the current time and 80 random bits.
-func NewTenantID() TenantID         { return TenantID(newID("ten_")) }
-func NewUserID() UserID             { return UserID(newID("usr_")) }
-func NewGroupID() GroupID           { return GroupID(newID("grp_")) }
-func NewTeamID() TeamID             { return TeamID(newID("tea_")) }
+// Each id below is made fresh from the current time and 80 random bits.
+
+// NewTenantID makes the id of a tenant.
+func NewTenantID() TenantID { return TenantID(newID("ten_")) }
+
+// NewUserID makes the id of a person.
+func NewUserID() UserID { return UserID(newID("usr_")) }
+
+// NewGroupID makes the id of a group.
+func NewGroupID() GroupID { return GroupID(newID("grp_")) }
+
+// NewTeamID makes the id of a team.
+func NewTeamID() TeamID { return TeamID(newID("tea_")) }
+
+// NewConnectionID makes the id of a connection.
 func NewConnectionID() ConnectionID { return ConnectionID(newID("con_")) }
-func NewSessionID() SessionID       { return SessionID(newID("ses_")) }
-func NewDeviceID() DeviceID         { return DeviceID(newID("dev_")) }
-func NewTokenID() TokenID           { return TokenID(newID("tok_")) }
-func NewEventID() EventID           { return EventID(newID("evt_")) }
-func NewRequestID() RequestID       { return RequestID(newID("req_")) }
-func NewAssignmentID() AssignmentID { return AssignmentID(newID("asg_")) }
+
+// NewSessionID makes the id of a session.
+func NewSessionID() SessionID { return SessionID(newID("ses_")) }
+
+// NewDeviceID makes the id of a device.
+func NewDeviceID() DeviceID { return DeviceID(newID("dev_")) }
+
+// NewTokenID makes the id of a token.
+func NewTokenID() TokenID { return TokenID(newID("tok_")) }
+
+// NewEventID makes the id of a journal record.
+func NewEventID() EventID { return EventID(newID("evt_")) }
+
+// NewRequestID makes the id of a request.
+func NewRequestID() RequestID { return RequestID(newID("req_")) }
 
 // base32hex keeps the order of the bytes it encodes (RFC 4648 §7).
 var encoding = base32.HexEncoding.WithPadding(base32.NoPadding)

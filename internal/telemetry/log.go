@@ -11,6 +11,7 @@ import (
 // Format is how log lines are written.
 type Format string
 
+// The formats: for a person at a terminal, and for a log collector.
 const (
 	Text Format = "text"
 	JSON Format = "json"
