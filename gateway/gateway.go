@@ -61,9 +61,9 @@ func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err e
 	if g.log == nil {
 		g.log = slog.Default()
 	}
-	defer func() {
+	defer func() { //nolint:contextcheck // what is open must be closed however ctx ended
 		if err != nil {
-			err = errors.Join(err, g.Close()) //nolint:contextcheck // what is open must be closed however ctx ended
+			err = errors.Join(err, g.Close())
 		}
 	}()
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {

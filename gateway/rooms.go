@@ -57,9 +57,9 @@ type rooms struct {
 // left open.
 func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *rooms, err error) {
 	r := &rooms{}
-	defer func() {
+	defer func() { //nolint:contextcheck // what is open must be closed however ctx ended
 		if err != nil {
-			err = errors.Join(err, r.close()) //nolint:contextcheck // what is open must be closed however ctx ended
+			err = errors.Join(err, r.close())
 		}
 	}()
 	if r.keys, err = openKeys(ctx, cfg); err != nil {
