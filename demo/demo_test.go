@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"gatehouse/demo/browse"
 )
 
 func start(t *testing.T, data string) *Demo {
@@ -71,9 +73,16 @@ func whoami(t *testing.T, client *http.Client, base string) (who person) {
 	return who
 }
 
-func TestEverybodySignsInAndHasTheirRole(t *testing.T) {
+func TestDemo(t *testing.T) {
 	d := start(t, "")
 	defer d.Close()
+	t.Run("everybody signs in and has their role", func(t *testing.T) { everybodySignsInAndHasTheirRole(t, d) })
+	t.Run("sign-out goes to the identity provider and back", func(t *testing.T) { signOutGoesToTheIdentityProviderAndBack(t, d) })
+	t.Run("tokens open what they are for", func(t *testing.T) { tokensOpenWhatTheyAreFor(t, d) })
+}
+
+func everybodySignsInAndHasTheirRole(t *testing.T, d *Demo) {
+	t.Helper()
 	for name, tenant := range d.Info().Tenants {
 		for _, u := range tenant.Users {
 			client := browser(t, d)
@@ -100,9 +109,30 @@ func TestEverybodySignsInAndHasTheirRole(t *testing.T) {
 	}
 }
 
-func TestTokensOpenWhatTheyAreFor(t *testing.T) {
-	d := start(t, "")
-	defer d.Close()
+func signOutGoesToTheIdentityProviderAndBack(t *testing.T, d *Demo) {
+	t.Helper()
+	for name, tenant := range d.Info().Tenants {
+		client := browser(t, d)
+		if err := d.SignIn(t.Context(), client, name, tenant.Users[1].Email); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := browse.SignIn(t.Context(), client, tenant.URL+".gatehouse/logout", "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(text), "You are signed out") {
+			t.Errorf("%s: signing out ended at %s with %s: %s", name, resp.Request.URL, resp.Status, text)
+		}
+		if status, _ := get(t, client, tenant.URL+"api/whoami", ""); status != http.StatusUnauthorized {
+			t.Errorf("%s: after signing out: %d", name, status)
+		}
+	}
+}
+
+func tokensOpenWhatTheyAreFor(t *testing.T, d *Demo) {
+	t.Helper()
 	client, a, g := browser(t, d), d.Info().Tenants[acme], d.Info().Tenants[globex]
 	for _, c := range []struct {
 		address, token string
