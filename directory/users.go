@@ -216,6 +216,13 @@ func (s *Service) updateUser(ctx context.Context, cause audit.Cause, tenant iden
 	if err != nil {
 		return User{}, err
 	}
+	if after.Active && !before.Active {
+		// A crash may have left the deactivation without the end of the sessions;
+		// none of them may come back to life with the person (P9).
+		if err := s.endSessions(ctx, cause, tenant, id, "person-deactivated"); err != nil {
+			return User{}, err
+		}
+	}
 	after.Version, after.UpdatedAt = before.Version+1, now()
 	err = s.change(ctx, tenant, []audit.Event{userChanged(cause, tenant, &before, &after, changed)}, func(tx *store.Tx) error {
 		return replaceUser(ctx, tx, &after, key, before.Version)

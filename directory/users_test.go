@@ -175,7 +175,7 @@ func TestP9_DeactivationEndsSessionsAfterItIsStored(t *testing.T) {
 
 	_, err = b.UpdateUser(t.Context(), cause, b.tenant, u.ID, 0, func(u *directory.User) error { u.Active = true; return nil })
 	must(t, err)
-	wantSteps(t, b, "journal user.activated")
+	wantSteps(t, b, "end "+string(u.ID), "journal user.activated") // what a crash left must not come back
 }
 
 func TestP9_DeletionEndsSessionsEvenOnRetry(t *testing.T) {

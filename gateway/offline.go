@@ -22,11 +22,7 @@ func openRing(data, kek string) (*keys.Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	vault, err := keys.OpenDirVault(filepath.Join(data, keysName))
-	if err != nil {
-		return nil, err
-	}
-	return keys.NewRing(k, vault), nil
+	return keys.NewRing(k, keys.ReadDirVault(filepath.Join(data, keysName))), nil
 }
 
 // OpenJournal opens the journals of a data folder for reading, beside a running

@@ -4,3 +4,6 @@ import "context"
 
 // Sweep is what Run does every few seconds.
 func (s *Service) Sweep(ctx context.Context) { s.sweep(ctx) }
+
+// Purge runs one purge of what is long over.
+func (s *Service) Purge(ctx context.Context) { s.purge(ctx) }

@@ -107,6 +107,31 @@ func TestSweepClosesStreams(t *testing.T) {
 	}
 }
 
+// TestPurgeDeletesOnlyWhatIsLongOver.
+func TestPurgeDeletesOnlyWhatIsLongOver(t *testing.T) {
+	w := newWorld(t)
+	ann := w.user(acme, "ann")
+	old, blocked, alive := w.signIn(acme, signIn(ann)), w.signIn(acme, signIn(ann)), w.signIn(acme, signIn(ann))
+	year := time.Now().Add(-401 * 24 * time.Hour).UnixMilli()
+	w.exec(acme, `UPDATE sessions SET ended_at = $1 WHERE id IN ($2, $3)`, year, old.Session.ID, blocked.Session.ID)
+	w.exec(acme, `UPDATE devices SET last_seen = $1`, year)
+	w.exec(acme, `UPDATE devices SET last_seen = $1 WHERE id = $2`, time.Now().UnixMilli(), alive.Device.ID)
+	w.exec(acme, `UPDATE devices SET blocked = TRUE WHERE id = $1`, blocked.Device.ID)
+	w.reopen()
+	w.find(acme, alive.Token)
+	w.Purge(t.Context())
+	if _, err := w.Get(t.Context(), acme, old.Session.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a session that ended a year ago: %v", err)
+	}
+	if _, err := w.Device(t.Context(), acme, old.Device.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a device whose cookie ran out: %v", err)
+	}
+	if _, err := w.Device(t.Context(), acme, blocked.Device.ID); err != nil {
+		t.Errorf("a blocked device: %v", err)
+	}
+	w.find(acme, alive.Token)
+}
+
 // TestRunStopsWithItsContext, on a fake clock and without a tenant.
 func TestRunStopsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

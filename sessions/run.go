@@ -16,14 +16,24 @@ const (
 	// sweepEvery is how long streams may outlive their session's time limits.
 	sweepEvery = 5 * time.Second
 	flushBatch = 500
+	// purgeEvery is how often rows that nobody will ask for are deleted, and
+	// purgeBatch how many at a time, so that no sign-in waits long for it.
+	purgeEvery = time.Hour
+	purgeBatch = 1000
+	// keepEnded is how long an ended session stays in lists; the journal tells
+	// of it for longer.
+	keepEnded = 90 * 24 * time.Hour
+	// keepDevice is how long the cookie that recognises a device lives.
+	keepDevice = 400 * 24 * time.Hour
 )
 
 // Run writes last-seen times behind and ends sessions that ran out, until ctx
 // is done.
 func (s *Service) Run(ctx context.Context) error {
-	flush, sweep := time.NewTicker(flushEvery), time.NewTicker(sweepEvery)
+	flush, sweep, purge := time.NewTicker(flushEvery), time.NewTicker(sweepEvery), time.NewTicker(purgeEvery)
 	defer flush.Stop()
 	defer sweep.Stop()
+	defer purge.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -32,6 +42,8 @@ func (s *Service) Run(ctx context.Context) error {
 			s.flush(ctx)
 		case <-sweep.C:
 			s.sweep(ctx)
+		case <-purge.C:
+			s.purge(ctx)
 		}
 	}
 }
@@ -115,4 +127,36 @@ func (s *Service) expire(ctx context.Context, live *Live) error {
 	}
 	_, _, err := s.end(ctx, tenant, this, ReasonExpired)
 	return err
+}
+
+// purge deletes sessions that ended long ago and devices whose cookie has run
+// out; a blocked device stays blocked.
+func (s *Service) purge(ctx context.Context) {
+	for _, tenant := range s.registry.Tenants() {
+		for _, old := range []struct {
+			query  string
+			before time.Time
+		}{
+			{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at < $1 LIMIT $2)`, time.Now().Add(-keepEnded)},
+			{`DELETE FROM devices WHERE id IN (SELECT id FROM devices WHERE last_seen < $1 AND NOT blocked LIMIT $2)`, time.Now().Add(-keepDevice)},
+		} {
+			if err := s.deleteOld(ctx, tenant, old.query, old.before); err != nil {
+				s.log.Warn("old sessions and devices were not deleted", "tenant", tenant, "error", err)
+				break
+			}
+		}
+	}
+}
+
+func (s *Service) deleteOld(ctx context.Context, tenant identity.TenantID, query string, before time.Time) error {
+	for {
+		var n int64
+		err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.Exec(ctx, query, store.Millis(before), purgeBatch)
+			return err
+		})
+		if err != nil || n < purgeBatch {
+			return err
+		}
+	}
 }

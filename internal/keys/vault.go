@@ -42,6 +42,10 @@ func OpenDirVault(dir string) (Vault, error) {
 	return dirVault{dir: dir}, nil
 }
 
+// ReadDirVault reads the records of a folder that a running gateway may be
+// working on: opening it makes and removes nothing.
+func ReadDirVault(dir string) Vault { return dirVault{dir: dir} }
+
 // sweep removes what writes cut short by a crash have left: such a file may
 // hold a copy of a record that must not outlive the record (promise P10).
 func sweep(dir string) error {
