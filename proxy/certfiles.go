@@ -76,3 +76,18 @@ func (c *CertFiles) read() error {
 	c.pair = &pair
 	return nil
 }
+
+// CertSet serves several certificates: the first that fits what the client
+// asks for, else the first of all, whose mismatch the client will name.
+type CertSet []*CertFiles
+
+// GetCertificate is for [tls.Config].
+func (s CertSet) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	for _, files := range s {
+		pair, err := files.GetCertificate(hello)
+		if err == nil && hello.SupportsCertificate(pair) == nil {
+			return pair, nil
+		}
+	}
+	return s[0].GetCertificate(hello)
+}

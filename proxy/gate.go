@@ -62,8 +62,8 @@ type visit struct {
 // ServeHTTP is the one place that replies: a stage that fails returns why.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := g.begin(w, r)
-	if err := g.pass(v); err != nil {
-		g.reply(v, err)
+	if err := g.pass(v); err != nil { //nolint:contextcheck // the visit's request carries it
+		g.reply(v, err) //nolint:contextcheck // the visit's request carries it
 	}
 }
 

@@ -394,6 +394,7 @@ func (a *rawApp) serve(w http.ResponseWriter, r *http.Request) {
 	if h == nil {
 		raw, err := io.ReadAll(r.Body)
 		s.body, s.err = string(raw), err
+		c.head() // what of the body was kept is none of the next request's
 	}
 	a.mu.Lock()
 	a.seen = append(a.seen, s)

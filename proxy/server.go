@@ -49,6 +49,8 @@ type ServerConfig struct {
 	HTTP         string // address of the listener that redirects to it; empty: none
 	Certificates Certificates
 	MinTLS       uint16        // tls.VersionTLS12 (the default) or tls.VersionTLS13
+	HeadTimeout  time.Duration // from the first byte to the end of a request's head; 10 s
+	IdleTimeout  time.Duration // between two requests of a connection; 2 min
 	Drain        time.Duration // how long requests under way may take at the end; 30 s
 	Log          *slog.Logger  // nil: slog.Default()
 }
@@ -67,6 +69,8 @@ func Listen(ctx context.Context, c ServerConfig) (*Server, error) {
 	if c.Gate == nil || c.Certificates == nil {
 		return nil, errors.New("proxy: a server needs a gate and certificates")
 	}
+	c.HeadTimeout = cmp.Or(c.HeadTimeout, headTimeout)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, idleTimeout)
 	c.Drain = cmp.Or(c.Drain, drainDefault)
 	c.MinTLS = max(c.MinTLS, tls.VersionTLS12)
 	c.Log = cmp.Or(c.Log, slog.Default())
@@ -105,8 +109,8 @@ func (s *Server) newSecured() *http.Server {
 	return &http.Server{
 		Handler:           s.config.Gate,
 		ConnContext:       withSocket,
-		ReadHeaderTimeout: headTimeout,
-		IdleTimeout:       idleTimeout,
+		ReadHeaderTimeout: s.config.HeadTimeout,
+		IdleTimeout:       s.config.IdleTimeout,
 		// Not for the whole of an answer: streams move it on as they write.
 		WriteTimeout: limits.WriteIdle,
 		// net/http allows 4 KiB on top, and a request over it gets 431.

@@ -31,7 +31,7 @@ func (g *Gate) tunnel(v *visit, x *upstream.Exchange, s *stream, a *upstream.Res
 	if err != nil {
 		return fmt.Errorf("take over the client's connection: %w", err)
 	}
-	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered()) // cannot fail: no more than is buffered
+	early, _ := buffered.Peek(buffered.Reader.Buffered()) // cannot fail: no more than is buffered
 	if !s.adopt(client) {
 		_ = client.Close() // cut before anything was sent
 		return nil

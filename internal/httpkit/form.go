@@ -3,6 +3,7 @@ package httpkit
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -182,6 +183,9 @@ func checkHost(host string) error {
 	if host == "" || len(host) > 255+len(":65535") {
 		return refused("the request names no host")
 	}
+	if name := host[:len(host)-len(portOf(host))]; name == "" || name[len(name)-1] == '.' {
+		return refused("the host ends with a dot") // the same host to DNS, another to cookies and apps
+	}
 	for i := range len(host) {
 		switch c := host[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
@@ -191,6 +195,15 @@ func checkHost(host string) error {
 		}
 	}
 	return nil
+}
+
+// portOf is the port of a host with its colon, or nothing.
+func portOf(host string) string {
+	i := strings.LastIndexByte(host, ':')
+	if i < 0 || strings.IndexByte(host[i:], ']') >= 0 {
+		return ""
+	}
+	return host[i:]
 }
 
 func checkFields(r *http.Request, limits FormLimits) error {
@@ -207,7 +220,9 @@ func checkFields(r *http.Request, limits FormLimits) error {
 	if len(r.TransferEncoding) > 0 && (len(r.TransferEncoding) > 1 || r.TransferEncoding[0] != "chunked") {
 		return refused("the transfer coding is not supported")
 	}
-	if r.ContentLength < 0 && len(r.Header["Content-Length"]) > 0 || len(r.Header["Content-Length"]) > 1 {
+	// HTTP/2 frames a body by itself; a length that says something else makes the
+	// request malformed (RFC 9113 §8.1.1).
+	if length := r.Header["Content-Length"]; len(length) > 1 || len(length) == 1 && length[0] != strconv.FormatInt(r.ContentLength, 10) {
 		return refused("the length of the body is announced in two ways")
 	}
 	if expect := r.Header["Expect"]; len(expect) > 1 || len(expect) == 1 && !strings.EqualFold(expect[0], "100-continue") {
