@@ -151,7 +151,8 @@ func (r *rooms) gate(cfg *configs.Config, ready func(identity.TenantID) error, l
 		return nil, err
 	}
 	limits := cfg.Limits
-	r.app, err = upstream.New(upstream.Config{URLs: cfg.App.Upstreams, DialTimeout: limits.ConnectTimeout, HeaderTimeout: limits.AnswerTimeout, Log: log})
+	r.app, err = upstream.New(upstream.Config{URLs: cfg.App.Upstreams, DialTimeout: limits.ConnectTimeout, HeaderTimeout: limits.AnswerTimeout,
+		WriteTimeout: limits.StallTimeout, HealthPath: cfg.App.Health, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -165,9 +166,19 @@ func (r *rooms) gate(cfg *configs.Config, ready func(identity.TenantID) error, l
 		Minter: r.minter, Own: r.own(), Ready: ready, App: r.app,
 		Headers:        proxy.HeaderNames(cfg.App.Headers),
 		TrustedProxies: cfg.Listen.TrustedProxies,
-		Limits:         proxy.Limits{HeaderBytes: int(limits.HeaderBytes), BodyBytes: int64(limits.BodyBytes)},
-		Log:            log,
+		Limits: proxy.Limits{HeaderBytes: int(limits.HeaderBytes), BodyBytes: bodyLimit(limits.BodyBytes),
+			Requests: limits.Requests, PerClient: limits.RequestsPerClient, BodyIdle: limits.StallTimeout, WriteIdle: limits.StallTimeout},
+		Log: log,
 	})
+}
+
+// bodyLimit translates "0: the app decides", which the gate writes as a
+// negative limit.
+func bodyLimit(size configs.Size) int64 {
+	if size == 0 {
+		return -1
+	}
+	return int64(size)
 }
 
 // own serves our own addresses on every tenant's host.
@@ -188,8 +199,7 @@ func newServer(ctx context.Context, cfg *configs.Config, gate *proxy.Gate, serve
 	var err error
 	switch cfg.TLS.Mode {
 	case configs.TLSFiles:
-		pair := cfg.TLS.Certificates[0]
-		certificates, err = proxy.OpenCertFiles(pair.Cert, pair.Key, log)
+		certificates, err = openCertificates(cfg.TLS.Certificates, log)
 	default:
 		certificates, err = ca.Open(filepath.Join(cfg.Data, caName), func(host string) bool {
 			_, ok := served.ByHost(host)
@@ -204,7 +214,19 @@ func newServer(ctx context.Context, cfg *configs.Config, gate *proxy.Gate, serve
 		lowest = tls.VersionTLS13
 	}
 	return proxy.Listen(ctx, proxy.ServerConfig{Gate: gate, HTTPS: cfg.Listen.HTTPS, HTTP: cfg.Listen.HTTP, Certificates: certificates,
-		MinTLS: lowest, Drain: cfg.Limits.DrainTimeout, Log: log})
+		MinTLS: lowest, HeadTimeout: cfg.Limits.HeaderTimeout, IdleTimeout: cfg.Limits.IdleTimeout, Drain: cfg.Limits.DrainTimeout, Log: log})
+}
+
+func openCertificates(pairs []configs.Certificate, log *slog.Logger) (proxy.CertSet, error) {
+	var set proxy.CertSet
+	for _, pair := range pairs {
+		files, err := proxy.OpenCertFiles(pair.Cert, pair.Key, log)
+		if err != nil {
+			return nil, err
+		}
+		set = append(set, files)
+	}
+	return set, nil
 }
 
 // background is the work that runs beside requests.
