@@ -71,7 +71,7 @@ func closeFrame(code int) []byte {
 	if code == closeRestart {
 		reason = "service restart"
 	}
-	frame := []byte{0x88, byte(2 + len(reason))} // #nosec G115 -- one of two short reasons
+	frame := []byte{0x88, byte(2 + len(reason))}               // #nosec G115 -- one of two short reasons
 	frame = binary.BigEndian.AppendUint16(frame, uint16(code)) // #nosec G115 -- one of two constants
 	return append(frame, reason...)
 }

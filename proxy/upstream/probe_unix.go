@@ -3,7 +3,6 @@
 package upstream
 
 import (
-	"errors"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -11,10 +10,10 @@ import (
 
 // probe looks at an idle socket without reading from it and without waiting.
 type probe struct {
-	raw   syscall.RawConn
-	peek  func(fd uintptr) bool
-	empty bool
-	buf   [1]byte
+	raw    syscall.RawConn
+	look   func(fd uintptr)
+	asked  [1]unix.PollFd
+	silent bool
 }
 
 func newProbe(raw syscall.RawConn) *probe {
@@ -22,17 +21,17 @@ func newProbe(raw syscall.RawConn) *probe {
 		return nil
 	}
 	p := &probe{raw: raw}
-	p.peek = func(fd uintptr) bool {
-		// #nosec G115 -- a file descriptor is a small int
-		_, _, err := unix.Recvfrom(int(fd), p.buf[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		p.empty = errors.Is(err, unix.EAGAIN)
-		return true
+	p.look = func(fd uintptr) {
+		p.asked[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN} // #nosec G115 -- a file descriptor is a small int
+		n, err := unix.Poll(p.asked[:], 0)
+		p.silent = n == 0 && err == nil
 	}
 	return p
 }
 
-// quiet reports whether the socket is open with nothing to read.
+// quiet reports whether the socket is open with nothing to read: its end, a
+// failure and data would each be an event.
 func (p *probe) quiet() bool {
-	p.empty = false
-	return p.raw.Read(p.peek) == nil && p.empty
+	p.silent = false
+	return p.raw.Control(p.look) == nil && p.silent
 }
