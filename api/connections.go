@@ -1,0 +1,103 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"gatehouse/api/resources"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/tenants"
+)
+
+// connection is one way for people to sign in, without its secret.
+type connection struct {
+	ID        identity.ConnectionID    `json:"id"`
+	Name      string                   `json:"name"`
+	Spec      resources.ConnectionSpec `json:"spec" doc:"As it is put; the client secret is never given out"`
+	HasSecret bool                     `json:"has_client_secret"`
+	CreatedAt time.Time                `json:"created_at"`
+	UpdatedAt time.Time                `json:"updated_at"`
+}
+
+func (a *API) registerConnections() {
+	register(a, operation{id: "list-connections", method: http.MethodGet, path: "/connections", tag: "Connections", needs: reads("connections"),
+		summary: "List connections to identity providers"}, a.listConnections)
+	register(a, operation{id: "get-connection", method: http.MethodGet, path: "/connections/{name}", tag: "Connections", needs: reads("connections"),
+		summary: "Show a connection"}, a.getConnection)
+	register(a, operation{id: "put-connection", method: http.MethodPut, path: "/connections/{name}", tag: "Connections", needs: writes("connections"),
+		status: http.StatusOK, summary: "Make or replace a connection; without client_secret the one it has is kept"}, a.putConnection)
+	register(a, operation{id: "delete-connection", method: http.MethodDelete, path: "/connections/{name}", tag: "Connections", needs: deletes("connections"),
+		summary: "Delete a connection"}, a.deleteConnection)
+}
+
+func connectionOf(c tenants.Connection) connection {
+	return connection{ID: c.ID, Name: c.Name, Spec: resources.SpecOfConnection(c), HasSecret: c.OIDC != nil && c.OIDC.ClientSecret != "",
+		CreatedAt: c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC()}
+}
+
+func (a *API) listConnections(ctx context.Context, c *call, in *Paging) (*pageOutput[connection], error) {
+	found, err := a.cfg.Connections.Connections(ctx, c.tenant())
+	if err != nil {
+		return nil, err
+	}
+	return pageWithin(*in, found, func(x tenants.Connection) string { return x.Name }, connectionOf), nil
+}
+
+func (a *API) getConnection(ctx context.Context, c *call, in *ByName) (*versioned[connection], error) {
+	found, err := a.cfg.Connections.Connection(ctx, c.tenant(), in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return withVersion(found.Version, connectionOf(found)), nil
+}
+
+func (a *API) putConnection(ctx context.Context, c *call, in *struct {
+	ByName
+	Condition
+	Body resources.ConnectionSpec
+}) (*versioned[connection], error) {
+	current, err := a.cfg.Connections.Connection(ctx, c.tenant(), in.Name)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return nil, err
+	}
+	if err := in.check(current.Version); err != nil {
+		return nil, err
+	}
+	if err := a.mayGrantDefault(ctx, c, in.Body.DefaultRole, current.DefaultRole); err != nil {
+		return nil, err
+	}
+	wanted, err := in.Body.Connection(in.Name, current)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := a.cfg.Connections.PutConnection(ctx, c.cause, c.tenant(), wanted)
+	if err != nil {
+		return nil, err
+	}
+	return withVersion(kept.Version, connectionOf(kept)), nil
+}
+
+// mayGrantDefault checks the role that everybody who signs in by a connection
+// gets; one that was there before is not given anew.
+func (a *API) mayGrantDefault(ctx context.Context, c *call, role, before string) error {
+	if role == "" || role == before {
+		return nil
+	}
+	return a.cfg.Policy.MayGrant(ctx, c.principal, c.tenant(), role, "")
+}
+
+func (a *API) deleteConnection(ctx context.Context, c *call, in *struct {
+	ByName
+	Condition
+}) (*struct{}, error) {
+	found, err := a.cfg.Connections.Connection(ctx, c.tenant(), in.Name)
+	if err == nil {
+		err = in.check(found.Version)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.cfg.Connections.DeleteConnection(ctx, c.cause, c.tenant(), in.Name)
+}

@@ -1,0 +1,113 @@
+package api
+
+import (
+	"context"
+
+	"gatehouse/api/resources"
+	"gatehouse/identity"
+	"gatehouse/sessions"
+	"gatehouse/tenants"
+)
+
+type exportResult struct {
+	Documents []resources.Document `json:"documents"`
+}
+
+// export gives what apply takes, without secrets: applied to the same gateway
+// it changes nothing.
+func (a *API) export(ctx context.Context, _ *call, in *struct {
+	Tenant string `query:"tenant" maxLength:"64" doc:"Name or id of one tenant; absent: all"`
+}) (*bodyOutput[exportResult], error) {
+	chosen := a.cfg.Tenants.List()
+	if in.Tenant != "" {
+		one, err := a.named(in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		chosen = []*tenants.Tenant{one}
+	}
+	documents := []resources.Document{}
+	for _, t := range chosen {
+		if t.ID == identity.Platform {
+			continue // the operators' own tenant comes from the config file
+		}
+		of, err := a.documentsOf(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		documents = append(documents, of...)
+	}
+	return &bodyOutput[exportResult]{exportResult{Documents: documents}}, nil
+}
+
+func (a *API) documentsOf(ctx context.Context, t *tenants.Tenant) ([]resources.Document, error) {
+	var documents []resources.Document
+	add := func(kind resources.Kind, tenant, name string, spec any) error {
+		d, err := resources.New(kind, tenant, name, spec)
+		documents = append(documents, d)
+		return err
+	}
+	if err := add(resources.KindTenant, "", t.Name, resources.TenantSpec{Hosts: t.Hosts, DisplayName: t.DisplayName, Settings: t.Settings}); err != nil {
+		return nil, err
+	}
+	connections, err := a.cfg.Connections.Connections(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range connections {
+		if err := add(resources.KindConnection, t.Name, c.Name, resources.SpecOfConnection(c)); err != nil {
+			return nil, err
+		}
+	}
+	teams, err := a.cfg.People.Teams(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, team := range teams {
+		if err := add(resources.KindTeam, t.Name, team.Name, resources.TeamSpec{DisplayName: team.DisplayName}); err != nil {
+			return nil, err
+		}
+	}
+	roles, err := a.cfg.Policy.Roles(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range roles {
+		if r.BuiltIn {
+			continue
+		}
+		if err := add(resources.KindRole, t.Name, r.Name, resources.RoleSpec{Description: r.Description, Permissions: r.Permissions}); err != nil {
+			return nil, err
+		}
+	}
+	assignments, err := a.cfg.Policy.Assignments(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	names, err := a.teamNames(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	refs := a.references(t.ID)
+	for _, x := range assignments {
+		spec := resources.AssignmentSpec{Role: x.Role, Team: names[x.Team]}
+		if x.User != "" {
+			spec.User = string(x.User)
+			if u, err := a.cfg.People.User(ctx, t.ID, x.User); err == nil {
+				spec.User = u.UserName
+			}
+		} else if spec.Group = refs.group(ctx, x.Group); spec.Group == "" {
+			spec.Group = string(x.Group)
+		}
+		if err := add(resources.KindAssignment, t.Name, x.Name, spec); err != nil {
+			return nil, err
+		}
+	}
+	return documents, nil
+}
+
+// signEverybodyOut ends every session of a tenant before the answer is given.
+func (a *API) signEverybodyOut(ctx context.Context, c *call, tenant identity.TenantID, reason string) error {
+	_, err := a.cfg.Sessions.Revoke(ctx, c.cause, tenant, sessions.Selector{All: true}, reason)
+	return err
+}

@@ -1,0 +1,343 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/authn/token"
+	"gatehouse/authz"
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/httpkit"
+	"gatehouse/internal/keys"
+	"gatehouse/internal/store"
+	"gatehouse/sessions"
+	"gatehouse/tenants"
+)
+
+// house is the API over real rooms, with the tenants acme and globex.
+type house struct {
+	t        *testing.T
+	api      *API
+	server   *httptest.Server
+	socket   *httptest.Server
+	journal  *audit.Journal
+	index    *audit.Index
+	sessions *sessions.Service
+	people   *directory.Service
+	authz    *authz.Engine
+	tenants  *tenants.Service
+	tokens   *token.Service
+	acme     *tenants.Tenant
+	globex   *tenants.Tenant
+	platform *tenants.Tenant
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	t.Parallel()
+	ctx := t.Context()
+	dir := t.TempDir()
+	h := &house{t: t}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	kek, err := keys.OpenFileKEK(filepath.Join(dir, "kek"), true)
+	must(err)
+	vault, err := keys.OpenDirVault(filepath.Join(dir, "keys"))
+	must(err)
+	ring := keys.NewRing(kek, vault)
+	must(ring.Create(ctx, identity.Platform))
+	db, err := store.Open(ctx, "sqlite://"+filepath.Join(dir, "db"), store.Options{Keys: ring, Environment: "test"})
+	must(err)
+	t.Cleanup(func() { _ = db.Close() })
+	h.journal, err = audit.Open(audit.Options{Dir: filepath.Join(dir, "journal"), Node: "n1", Keys: ring})
+	must(err)
+	t.Cleanup(func() { _ = h.journal.Close() })
+	h.index = audit.NewIndex(h.journal, db)
+	indexed := make(chan error, 1)
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { indexed <- h.index.Run(running) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-indexed; err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("index: %v", err)
+		}
+	})
+
+	h.tenants, err = tenants.New(ctx, tenants.Config{Store: db, Keys: ring, Journal: h.journal, PlatformHost: "admin.localhost"})
+	must(err)
+	limits := func(identity.TenantID) (time.Duration, time.Duration) { return time.Hour, 24 * time.Hour }
+	h.sessions = sessions.New(sessions.Config{Store: db, Keys: ring, Journal: h.journal, Limits: limits, Node: "n1"})
+	t.Cleanup(func() { _ = h.sessions.Close() })
+	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: h.sessions})
+	h.authz = authz.New(authz.Config{Store: db, Journal: h.journal, People: h.people})
+	h.tokens = token.New(token.Config{Store: db, Journal: h.journal})
+
+	h.acme, err = h.tenants.Create(ctx, audit.SystemCause(), tenants.Tenant{Name: "acme", DisplayName: "Acme", Hosts: []string{"acme.localhost"}, Status: tenants.Active})
+	must(err)
+	h.globex, err = h.tenants.Create(ctx, audit.SystemCause(), tenants.Tenant{Name: "globex", DisplayName: "Globex", Hosts: []string{"globex.localhost"}, Status: tenants.Active})
+	must(err)
+	h.platform, _ = h.tenants.ByID(identity.Platform)
+
+	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
+		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Tokens: tokens{h.tokens}})
+	must(err)
+	h.server = httptest.NewServer(h.gate(h.api.Handler()))
+	t.Cleanup(h.server.Close)
+	h.socket = httptest.NewServer(h.api.SocketHandler())
+	t.Cleanup(h.socket.Close)
+	return h
+}
+
+// gate does the part of the gate that the API relies on: which tenant, and a
+// stream of events running under its session.
+func (h *house) gate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t, ok := h.tenants.ByHost(r.Host)
+		if !ok {
+			http.Error(w, "unknown host", http.StatusMisdirectedRequest)
+			return
+		}
+		ctx, cancel := context.WithCancel(httpkit.WithRequest(r.Context(), &httpkit.Request{ID: identity.NewRequestID(), Start: time.Now(),
+			ClientIP: netip.MustParseAddr("203.0.113.7"), Tenant: t.ID, TenantName: t.Name, Origin: "https://" + r.Host}))
+		defer cancel()
+		if cookie, err := r.Cookie("session"); err == nil && strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+			if live, err := h.sessions.Find(ctx, t.ID, cookie.Value); err == nil {
+				leave, ok := live.Enter(canceller(cancel))
+				if !ok {
+					http.Error(w, "revoked", http.StatusUnauthorized)
+					return
+				}
+				defer leave()
+			}
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+type canceller context.CancelFunc
+
+func (c canceller) Terminate(string) { c() }
+
+// callers answers as authn does, with a shorter cookie name.
+type callers struct{ h *house }
+
+func (c callers) Caller(r *http.Request) (*identity.Principal, error) {
+	tenant := httpkit.RequestFrom(r.Context()).Tenant
+	if secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return c.h.tokens.Verify(r.Context(), tenant, secret)
+	}
+	cookie, err := r.Cookie("session")
+	if err != nil {
+		return nil, nil //nolint:nilerr // no cookie, nobody
+	}
+	live, err := c.h.sessions.Find(r.Context(), tenant, cookie.Value)
+	if err != nil {
+		return nil, err
+	}
+	return live.Principal(), nil
+}
+
+// tokens speaks the API's form over authn/token, as the wiring does.
+type tokens struct{ service *token.Service }
+
+func (t tokens) Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, want Token) (Token, string, error) {
+	made, secret, err := t.service.Create(ctx, cause, tenant, token.Spec{Name: want.Name, Scope: token.Scope(want.Scope), Role: want.Role, Expires: *want.ExpiresAt})
+	return tokenView(made), secret, err
+}
+
+func (t tokens) List(ctx context.Context, tenant identity.TenantID) ([]Token, error) {
+	all, err := t.service.List(ctx, tenant)
+	views := make([]Token, len(all))
+	for i, one := range all {
+		views[i] = tokenView(one)
+	}
+	return views, err
+}
+
+func (t tokens) Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID) error {
+	return t.service.Revoke(ctx, cause, tenant, id)
+}
+
+func tokenView(t token.Token) Token {
+	return Token{ID: t.ID, Name: t.Name, Scope: string(t.Scope), Role: t.Role, CreatedAt: t.CreatedAt,
+		ExpiresAt: timestamp(t.ExpiresAt), RevokedAt: timestamp(t.RevokedAt)}
+}
+
+// visitor is one browser or program at one tenant's host.
+type visitor struct {
+	h      *house
+	host   string
+	prefix string
+	server *httptest.Server
+	header http.Header
+	user   directory.User
+	signed sessions.Created
+}
+
+// signIn makes a person with an account-wide role ("" for none) and signs in.
+func (h *house) signIn(tenant *tenants.Tenant, name, role string) *visitor {
+	h.t.Helper()
+	ctx := h.t.Context()
+	u, err := h.people.CreateUser(ctx, audit.SystemCause(), tenant.ID, directory.User{UserName: name + "@" + tenant.Name + ".example",
+		Email: name + "@" + tenant.Name + ".example", DisplayName: name, Active: true, Source: directory.SourceAdmin})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if role != "" {
+		if _, err := h.authz.Assign(ctx, audit.SystemCause(), tenant.ID, authz.Assignment{Role: role, User: u.ID}); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	return h.again(tenant, u)
+}
+
+// again signs a person in once more, in a browser of its own.
+func (h *house) again(tenant *tenants.Tenant, u directory.User) *visitor {
+	h.t.Helper()
+	made, err := h.sessions.Create(h.t.Context(), audit.SystemCause(), tenant.ID, sessions.NewSession{User: u.ID, Connection: "con_test",
+		IP: netip.MustParseAddr("203.0.113.7"), UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36"})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return &visitor{h: h, server: h.server, host: tenant.Hosts[0], user: u, signed: made,
+		header: http.Header{"Cookie": {"session=" + made.Token}, "Sec-Fetch-Site": {"same-origin"}}}
+}
+
+// bearer is a program with a token of the role.
+func (h *house) bearer(tenant *tenants.Tenant, role string) *visitor {
+	h.t.Helper()
+	_, secret, err := h.tokens.Create(h.t.Context(), audit.SystemCause(), tenant.ID,
+		token.Spec{Name: "test", Scope: token.ScopeAPI, Role: role, Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return &visitor{h: h, server: h.server, host: tenant.Hosts[0], header: http.Header{"Authorization": {"Bearer " + secret}}}
+}
+
+func (h *house) anonymous(tenant *tenants.Tenant) *visitor {
+	return &visitor{h: h, server: h.server, host: tenant.Hosts[0], header: http.Header{}}
+}
+
+// operator is whoever reaches the admin socket.
+func (h *house) operator(tenant string) *visitor {
+	return &visitor{h: h, server: h.socket, host: "socket", prefix: "/t/" + tenant, header: http.Header{}}
+}
+
+type reply struct {
+	t      *testing.T
+	status int
+	header http.Header
+	body   []byte
+}
+
+// do sends a request; body is JSON, nil or a string as it is. Headers come in
+// pairs.
+func (v *visitor) do(method, path string, body any, headers ...string) *reply {
+	v.h.t.Helper()
+	response, err := v.server.Client().Do(v.request(v.h.t.Context(), method, path, body, headers...))
+	if err != nil {
+		v.h.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		v.h.t.Fatal(err)
+	}
+	return &reply{t: v.h.t, status: response.StatusCode, header: response.Header, body: data}
+}
+
+func (v *visitor) request(ctx context.Context, method, path string, body any, headers ...string) *http.Request {
+	v.h.t.Helper()
+	var reader io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		reader = strings.NewReader(b)
+	default:
+		data, err := json.Marshal(b)
+		if err != nil {
+			v.h.t.Fatal(err)
+		}
+		reader = bytes.NewReader(data)
+	}
+	if !strings.HasPrefix(path, Prefix) {
+		path = Prefix + "/v1/" + path
+	}
+	r, err := http.NewRequestWithContext(ctx, method, v.server.URL+v.prefix+path, reader)
+	if err != nil {
+		v.h.t.Fatal(err)
+	}
+	r.Host = v.host
+	r.Header = v.header.Clone()
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	return r
+}
+
+// want fails unless the answer has the status.
+func (r *reply) want(status int) *reply {
+	r.t.Helper()
+	if r.status != status {
+		r.t.Fatalf("status %d, want %d: %s", r.status, status, r.body)
+	}
+	return r
+}
+
+// problem fails unless the answer is the problem with this status and code.
+func (r *reply) problem(status int, code string) httpkit.Problem {
+	r.t.Helper()
+	r.want(status)
+	var p httpkit.Problem
+	if err := json.Unmarshal(r.body, &p); err != nil || p.Type != typeOf(code) || p.Status != status || p.Detail == "" || p.RequestID == "" ||
+		r.header.Get("Content-Type") != "application/problem+json" {
+		r.t.Fatalf("want problem %s, got %s as %q", code, r.body, r.header.Get("Content-Type"))
+	}
+	return p
+}
+
+// into decodes the answer, refusing what T does not know.
+func into[T any](r *reply) T {
+	r.t.Helper()
+	var v T
+	d := json.NewDecoder(bytes.NewReader(r.body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		r.t.Fatalf("decode %s: %v", r.body, err)
+	}
+	return v
+}
+
+// recorded gives the events of a type in a tenant's journal.
+func (h *house) recorded(tenant *tenants.Tenant, types ...audit.Type) []audit.Event {
+	h.t.Helper()
+	var found []audit.Event
+	for e, err := range h.journal.Read(h.t.Context(), tenant.ID, 0) {
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if matchesType(e.Type, types) {
+			found = append(found, e)
+		}
+	}
+	return found
+}

@@ -1,0 +1,63 @@
+package resources
+
+import "gatehouse/tenants"
+
+// TenantSpec is the spec of a Tenant.
+type TenantSpec struct {
+	Hosts       []string         `json:"hosts,omitempty" yaml:"hosts,omitempty" maxItems:"50"`
+	DisplayName string           `json:"display_name,omitempty" yaml:"display_name,omitempty" maxLength:"200"`
+	Settings    tenants.Settings `json:"settings,omitzero" yaml:"settings,omitempty"`
+}
+
+// TeamSpec is the spec of a Team.
+type TeamSpec struct {
+	DisplayName string `json:"display_name,omitempty" yaml:"display_name,omitempty" maxLength:"200"`
+}
+
+// RoleSpec is the spec of a Role of the tenant's own.
+type RoleSpec struct {
+	Description string   `json:"description,omitempty" yaml:"description,omitempty" maxLength:"500"`
+	Permissions []string `json:"permissions,omitempty" yaml:"permissions,omitempty" minItems:"1" maxItems:"200" doc:"object:action, with * for either; team/ in front limits it to teams, account/ to the account"`
+}
+
+// AssignmentSpec is the spec of an Assignment: who has which role. Exactly one
+// of User and Group is set.
+type AssignmentSpec struct {
+	Role  string `json:"role" yaml:"role" minLength:"1" maxLength:"63"`
+	Team  string `json:"team,omitempty" yaml:"team,omitempty" maxLength:"63" doc:"Name of a team; absent: account-wide"`
+	User  string `json:"user,omitempty" yaml:"user,omitempty" maxLength:"320" doc:"User name or id of a person"`
+	Group string `json:"group,omitempty" yaml:"group,omitempty" maxLength:"320" doc:"Name or id of a group"`
+}
+
+// ConnectionSpec is the spec of a Connection: the fields of its type and no
+// others are set.
+type ConnectionSpec struct {
+	Type        tenants.ConnectionType `json:"type" yaml:"type" enum:"oidc,saml"`
+	Enabled     *bool                  `json:"enabled,omitempty" yaml:"enabled,omitempty" doc:"Absent: true"`
+	DefaultRole string                 `json:"default_role,omitempty" yaml:"default_role,omitempty" maxLength:"63" doc:"Account-wide role of people made by their first sign-in"`
+	Link        tenants.LinkRule       `json:"link,omitempty" yaml:"link,omitempty" enum:",email" doc:"email: a first sign-in takes over the person whose user name is the verified email"`
+
+	Issuer       string    `json:"issuer,omitempty" yaml:"issuer,omitempty" maxLength:"2048"`
+	ClientID     string    `json:"client_id,omitempty" yaml:"client_id,omitempty" maxLength:"512"`
+	ClientSecret string    `json:"client_secret,omitempty" yaml:"client_secret,omitempty" maxLength:"4096" writeOnly:"true"`
+	Scopes       []string  `json:"scopes,omitempty" yaml:"scopes,omitempty" maxItems:"20"`
+	Claims       *NamesMap `json:"claims,omitempty" yaml:"claims,omitempty"`
+
+	IDPMetadata  *Metadata `json:"idp_metadata,omitempty" yaml:"idp_metadata,omitempty"`
+	Attributes   *NamesMap `json:"attributes,omitempty" yaml:"attributes,omitempty"`
+	IDPInitiated bool      `json:"idp_initiated,omitempty" yaml:"idp_initiated,omitempty"`
+}
+
+// NamesMap names the claims or attributes that hold a person's data.
+type NamesMap struct {
+	Email  string `json:"email,omitempty" yaml:"email,omitempty" maxLength:"200"`
+	Name   string `json:"name,omitempty" yaml:"name,omitempty" maxLength:"200"`
+	Groups string `json:"groups,omitempty" yaml:"groups,omitempty" maxLength:"200"`
+}
+
+// Metadata says where a SAML provider's metadata comes from: exactly one field.
+type Metadata struct {
+	URL  string `json:"url,omitempty" yaml:"url,omitempty" maxLength:"2048"`
+	File string `json:"-" yaml:"file,omitempty"` // read when the document is parsed, sent as XML
+	XML  string `json:"xml,omitempty" yaml:"xml,omitempty" maxLength:"524288"`
+}

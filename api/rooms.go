@@ -1,0 +1,143 @@
+package api
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/authz"
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/sessions"
+	"gatehouse/tenants"
+)
+
+// Config is what the API works on.
+type Config struct {
+	Callers     Callers
+	Policy      Policy
+	Journal     Journal
+	Refusals    Refusals
+	Log         Log
+	Sessions    Sessions
+	People      People
+	Tenants     Tenants
+	Connections Connections
+	Tokens      Tokens
+}
+
+// Callers answers who made a request. A nil principal is an anonymous caller;
+// garbage where a proof should be is a fault of kind Unauthenticated.
+type Callers interface {
+	Caller(r *http.Request) (*identity.Principal, error)
+}
+
+// Policy decides and keeps who may do what.
+type Policy interface {
+	Decide(ctx context.Context, p *identity.Principal, q authz.Query) (authz.Permit, authz.Decision, error)
+	Profile(ctx context.Context, p *identity.Principal) (*authz.Profile, error)
+	Explain(ctx context.Context, tenant identity.TenantID, user identity.UserID, q authz.Query) (authz.Decision, error)
+	// MayGrant and MayDefine refuse to let a caller give away, or write down, a
+	// role that holds more than the caller has; team is a name or empty.
+	MayGrant(ctx context.Context, p *identity.Principal, tenant identity.TenantID, role, team string) error
+	MayDefine(ctx context.Context, p *identity.Principal, tenant identity.TenantID, role authz.Role) error
+	Roles(ctx context.Context, tenant identity.TenantID) ([]authz.Role, error)
+	PutRole(ctx context.Context, cause audit.Cause, tenant identity.TenantID, role authz.Role) (authz.Role, error)
+	DeleteRole(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string) error
+	Assignments(ctx context.Context, tenant identity.TenantID) ([]authz.Assignment, error)
+	Assign(ctx context.Context, cause audit.Cause, tenant identity.TenantID, assignment authz.Assignment) (authz.Assignment, error)
+	Unassign(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id string) error
+}
+
+// Journal records access decisions and refusals before their effect.
+type Journal interface {
+	audit.Recorder
+	Write(ctx context.Context, e *audit.Event) (audit.Receipt, error)
+	// Read gives this node's journal of a tenant, oldest first, from after a record.
+	Read(ctx context.Context, tenant identity.TenantID, afterSeq uint64) iter.Seq2[audit.Event, error]
+	// Verify checks this node's journal of a tenant.
+	Verify(ctx context.Context, tenant identity.TenantID) (audit.Report, error)
+}
+
+// Refusals records refusals of anonymous callers, floods of them as one.
+type Refusals interface {
+	Record(ctx context.Context, e audit.Event) (audit.Receipt, error)
+}
+
+// Log searches what the journal holds.
+type Log interface {
+	Search(ctx context.Context, tenant identity.TenantID, filter audit.Filter) (audit.Page, error)
+	Access(ctx context.Context, tenant identity.TenantID, filter audit.Filter) (audit.Page, error)
+	ByID(ctx context.Context, tenant identity.TenantID, id identity.EventID) (audit.Event, error)
+	Subscribe(tenant identity.TenantID) (events <-chan audit.Event, cancel func())
+}
+
+// Sessions lists and ends sessions and devices.
+type Sessions interface {
+	List(ctx context.Context, tenant identity.TenantID, filter sessions.Filter) ([]sessions.Session, string, error)
+	Get(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (sessions.Session, error)
+	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, which sessions.Selector, reason string) (sessions.Revocation, error)
+	Devices(ctx context.Context, tenant identity.TenantID, filter sessions.DeviceFilter) ([]sessions.Device, string, error)
+	Device(ctx context.Context, tenant identity.TenantID, id identity.DeviceID) (sessions.Device, error)
+	UpdateDevice(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.DeviceID, change func(*sessions.Device) error) (sessions.Device, error)
+	// Open counts the live requests and streams of each session.
+	Open(tenant identity.TenantID) map[identity.SessionID]int
+}
+
+// People is the directory.
+type People interface {
+	Person(ctx context.Context, tenant identity.TenantID, id identity.UserID) (identity.Person, error)
+	User(ctx context.Context, tenant identity.TenantID, id identity.UserID) (directory.User, error)
+	Users(ctx context.Context, tenant identity.TenantID, query directory.UserQuery) (directory.UserPage, error)
+	UpdateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, change func(*directory.User) error) (directory.User, error)
+	DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID) error
+	Groups(ctx context.Context, tenant identity.TenantID, query directory.GroupQuery) (directory.GroupPage, error)
+	Group(ctx context.Context, tenant identity.TenantID, id identity.GroupID, withMembers bool) (directory.Group, error)
+	Teams(ctx context.Context, tenant identity.TenantID) ([]directory.Team, error)
+	Team(ctx context.Context, tenant identity.TenantID, id identity.TeamID) (directory.Team, error)
+	CreateTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, team directory.Team) (directory.Team, error)
+	UpdateTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TeamID, ifVersion uint64, change func(*directory.Team) error) (directory.Team, error)
+	DeleteTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TeamID) error
+}
+
+// Tenants keeps the tenants themselves.
+type Tenants interface {
+	ByID(id identity.TenantID) (*tenants.Tenant, bool)
+	ByName(name string) (*tenants.Tenant, bool)
+	List() []*tenants.Tenant
+	Create(ctx context.Context, cause audit.Cause, t tenants.Tenant) (*tenants.Tenant, error)
+	Update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*tenants.Tenant) error) (*tenants.Tenant, error)
+	Delete(ctx context.Context, cause audit.Cause, id identity.TenantID) error
+}
+
+// Connections keeps how a tenant's people sign in.
+type Connections interface {
+	Connections(ctx context.Context, tenant identity.TenantID) ([]tenants.Connection, error)
+	Connection(ctx context.Context, tenant identity.TenantID, name string) (tenants.Connection, error)
+	PutConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, connection tenants.Connection) (tenants.Connection, error)
+	DeleteConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string) error
+}
+
+// Tokens makes and revokes API and SCIM tokens.
+type Tokens interface {
+	// Create answers with the token and its secret, which is kept nowhere.
+	Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, token Token) (Token, string, error)
+	List(ctx context.Context, tenant identity.TenantID) ([]Token, error)
+	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID) error
+}
+
+// Token is what may be known of a token once it is made: everything but its
+// secret.
+type Token struct {
+	ID        identity.TokenID `json:"id"`
+	Name      string           `json:"name"`
+	Scope     string           `json:"scope" enum:"api,scim"`
+	Role      string           `json:"role,omitempty" doc:"Account-wide role of an API token"`
+	CreatedBy string           `json:"created_by,omitempty"`
+	CreatedAt time.Time        `json:"created_at"`
+	ExpiresAt *time.Time       `json:"expires_at,omitempty"`
+	UsedAt    *time.Time       `json:"last_used_at,omitempty"`
+	RevokedAt *time.Time       `json:"revoked_at,omitempty"`
+}
