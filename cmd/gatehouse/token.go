@@ -38,14 +38,14 @@ func tokenCreate() *cobra.Command {
 		Short: "Create a token; its secret is printed this once",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			life, err := parseLife(expiry)
+			days, err := parseDays(expiry)
 			if err != nil {
 				return err
 			}
 			if name == "" {
 				name = scope + " token"
 			}
-			in := map[string]any{"name": name, "scope": scope, "expires_at": time.Now().Add(life).UTC().Truncate(time.Second)}
+			in := map[string]any{"name": name, "scope": scope, "expires_in_days": days}
 			if role != "" {
 				in["role"] = role
 			}
@@ -61,7 +61,7 @@ func tokenCreate() *cobra.Command {
 	cmd.Flags().StringVar(&scope, "scope", "", "what it is for: scim or api")
 	cmd.Flags().StringVar(&role, "role", "", "account-wide role of an api token")
 	cmd.Flags().StringVar(&name, "name", "", "what you will recognise it by")
-	cmd.Flags().StringVar(&expiry, "expires", "90d", "how long it lives, such as 12h or 90d")
+	cmd.Flags().StringVar(&expiry, "expires", "90d", "how long it lives, in days such as 90d")
 	_ = cmd.MarkFlagRequired("scope")
 	return cmd
 }
@@ -110,17 +110,13 @@ func tokenRevoke() *cobra.Command {
 	return cmd
 }
 
-// parseLife reads a duration that may be in days, which time.ParseDuration
-// does not know.
-func parseLife(text string) (time.Duration, error) {
-	life, err := time.ParseDuration(text)
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		var n int
-		n, err = strconv.Atoi(days)
-		life = time.Duration(n) * 24 * time.Hour
+// parseDays reads a length of time in whole days, such as 90d: what the admin
+// API counts a token's life in, which also bounds it.
+func parseDays(text string) (int, error) {
+	number, ok := strings.CutSuffix(text, "d")
+	days, err := strconv.Atoi(number)
+	if !ok || err != nil || days < 1 {
+		return 0, fmt.Errorf("%w: --expires %q is not a number of days such as 90d", errUsage, text)
 	}
-	if err != nil || life <= 0 || life > 10*365*24*time.Hour {
-		return 0, fmt.Errorf("%w: --expires %q is not a length of time such as 12h or 90d", errUsage, text)
-	}
-	return life, nil
+	return days, nil
 }
