@@ -1,0 +1,273 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+
+	"gatehouse/assertion"
+	"gatehouse/demo"
+	"gatehouse/demo/app"
+	"gatehouse/demo/idp"
+	"gatehouse/demo/oidcidp"
+)
+
+// house is a gateway as installations run it, `gatehouse serve` on a config
+// file, set up through its command line. The app and the identity provider run
+// in the test's process, so that what they saw outlives the gateway.
+type house struct {
+	demo.Info
+
+	data, config string
+	provider     *oidcidp.Provider
+	secret       string // of acme's connection at the provider
+	cmd          *exec.Cmd
+	stderr       *lockedBuffer
+	read         chan struct{} // closed when stderr has been read to its end
+}
+
+// houseConfig is complete but for what the test adds at its end.
+const houseConfig = `environment: test
+data: %[1]q
+listen: { https: "127.0.0.1:0", ops: "127.0.0.1:0" }
+tls: { mode: internal }
+store: %[2]q
+keys: %[3]q
+operator: { host: admin.localhost }
+egress: { allow: ["127.0.0.0/8"] }
+app:
+  upstreams: [%[4]q]
+  routes:
+    - { path: /public/*, access: public }
+    - { path: /api/teams/{team}/**, permission: alerts }
+    - { path: /api/admin/**, permission: billing }
+    - { path: /**, access: signed_in }
+`
+
+// houseTenants are what `gatehouse apply` is given: two tenants, and for acme
+// the identity provider.
+const houseTenants = `kind: Tenant
+name: acme
+spec: { hosts: [acme.localhost], display_name: Acme }
+---
+kind: Tenant
+name: globex
+spec: { hosts: [globex.localhost], display_name: Globex }
+---
+kind: Connection
+tenant: acme
+name: oidc
+spec: { type: oidc, issuer: %q, client_id: acme, client_secret: %q, scopes: [openid, email, profile], claims: { email: email, name: name }, default_role: member }
+`
+
+// newHouse starts a house with its two tenants and their tokens.
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	h := &house{data: t.TempDir(), secret: rand.Text()}
+	h.config = filepath.Join(h.data, "gatehouse.yaml")
+	h.CA = filepath.Join(h.data, "ca", "ca.pem")
+	quiet := slog.New(slog.DiscardHandler)
+	verifier, err := assertion.NewVerifier(assertion.Options{URL: "https://acme.localhost/.gatehouse/jwks.json", Client: &http.Client{Transport: towards{h}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstream := httptest.NewServer(app.New(verifier, quiet))
+	t.Cleanup(upstream.Close)
+	h.App = upstream.URL
+
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.provider.ServeHTTP(w, r) }))
+	issuer := "http://" + serving.Listener.Addr().String()
+	h.provider, err = oidcidp.New(oidcidp.Options{Issuer: issuer, Key: key, Log: quiet, Accounts: idp.Accounts{
+		{Subject: "owner", Email: owner, Name: "Olivia", Password: "demo-owner"},
+		{Subject: "member", Email: member, Name: "Max", Password: "demo-member"},
+		{Subject: "viewer", Email: viewer, Name: "Vera", Password: "demo-viewer"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving.Start()
+	t.Cleanup(serving.Close)
+
+	h.write(t, "")
+	h.start(t)
+	t.Cleanup(h.kill)
+	resources := filepath.Join(t.TempDir(), "tenants.yaml")
+	if err := os.WriteFile(resources, fmt.Appendf(nil, houseTenants, issuer, h.secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.run(t, "apply", "-f", resources)
+	h.Tenants = map[string]demo.Tenant{}
+	for _, name := range []string{"acme", "globex"} {
+		h.Tenants[name] = demo.Tenant{Connection: "oidc",
+			APIToken:  strings.TrimSpace(h.run(t, "token", "create", "--tenant", name, "--scope", "api", "--role", "owner")),
+			SCIMToken: strings.TrimSpace(h.run(t, "token", "create", "--tenant", name, "--scope", "scim")),
+			Users:     []demo.User{{Email: owner, Password: "demo-owner"}, {Email: member, Password: "demo-member"}, {Email: viewer, Password: "demo-viewer"}}}
+	}
+	h.address(t)
+	return h
+}
+
+// towards is the app's way to the gate's published keys, wherever that is now.
+type towards struct{ h *house }
+
+func (w towards) RoundTrip(r *http.Request) (*http.Response, error) {
+	client, err := w.h.Client()
+	if err != nil {
+		return nil, err
+	}
+	defer client.CloseIdleConnections()
+	gate, err := url.Parse(w.h.Operator.URL)
+	if err != nil {
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	r.URL.Host = net.JoinHostPort(r.URL.Hostname(), gate.Port())
+	return client.Do(r)
+}
+
+// write writes the config file, with more sections at its end.
+func (h *house) write(t *testing.T, more string) {
+	t.Helper()
+	text := fmt.Sprintf(houseConfig, h.data, "sqlite://"+filepath.Join(h.data, "store"), "file://"+filepath.Join(h.data, "kek.key"), h.App) + more
+	if err := os.WriteFile(h.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start runs the gateway and returns once it serves.
+func (h *house) start(t *testing.T) {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.stderr, h.read = &lockedBuffer{}, make(chan struct{})
+	h.cmd = exec.Command(path, "serve", "--config", h.config)
+	pipe, err := h.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	serving := make(chan bool, 1)
+	go func() {
+		defer close(h.read)
+		defer close(serving)
+		for lines := bufio.NewReader(pipe); ; {
+			line, err := lines.ReadBytes('\n')
+			_, _ = h.stderr.Write(line) // into memory
+			var entry struct{ Msg, HTTPS, Ops string }
+			if json.Unmarshal(line, &entry) == nil && entry.Msg == "serving" {
+				h.Operator.URL, h.Ops = "https://"+strings.Replace(entry.HTTPS, "127.0.0.1", "admin.localhost", 1)+"/", "http://"+entry.Ops
+				serving <- true
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	if !<-serving {
+		_ = h.cmd.Wait()
+		t.Fatalf("the gateway did not become ready:\n%s", h.stderr)
+	}
+	h.address(t)
+}
+
+// address tells everybody where the gateway listens since it was started.
+func (h *house) address(t *testing.T) {
+	t.Helper()
+	for name, tenant := range h.Tenants {
+		tenant.URL = strings.Replace(h.Operator.URL, "admin", name, 1)
+		tenant.SCIM = tenant.URL + "scim/v2"
+		h.Tenants[name] = tenant
+	}
+	if acme := h.Tenants["acme"]; acme.URL != "" {
+		h.provider.Register(oidcidp.Client{ID: "acme", Secret: h.secret, RedirectURIs: []string{acme.URL + ".gatehouse/oidc/oidc/callback"},
+			SignedOutURIs: []string{acme.URL, acme.URL + ".gatehouse/logout"}})
+	}
+}
+
+// kill ends the gateway as kill -9 does, and waits for it.
+func (h *house) kill() {
+	if h.cmd.ProcessState == nil {
+		_ = h.cmd.Process.Kill()
+		<-h.read
+		_ = h.cmd.Wait()
+	}
+}
+
+// run runs a command that must succeed on the house's data folder.
+func (h *house) run(t *testing.T, args ...string) string {
+	t.Helper()
+	stdout, stderr, code := gatehouse(t, append(args, "--data", h.data)...)
+	if code != 0 {
+		t.Fatalf("gatehouse %s: exit code %d: %s%s", strings.Join(args, " "), code, stdout, stderr)
+	}
+	return stdout
+}
+
+// arrival is a request that came to the app.
+type arrival struct {
+	Path      string `json:"path"`
+	RequestID string `json:"request_id"`
+	Tenant    string `json:"tenant"`
+}
+
+// seen is what the app saw, asked on its own port.
+func (h *house) seen(t *testing.T) []arrival {
+	t.Helper()
+	resp, body := get(t, http.DefaultClient, h.App+"/__seen")
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", resp.Status, body)
+	}
+	return decode[[]arrival](t, body)
+}
+
+// entry is a record of the journal, as far as these tests look.
+type entry struct {
+	ID        string `json:"id"`
+	Type      string `json:"type"`
+	Session   string `json:"session"`
+	RequestID string `json:"request_id"`
+	Target    struct {
+		ID string `json:"id"`
+	} `json:"target"`
+}
+
+// journal reads a tenant's journal from the files, as an auditor would.
+func (h *house) journal(t *testing.T, tenant string) []entry {
+	t.Helper()
+	var all []entry
+	lines := json.NewDecoder(strings.NewReader(h.run(t, "audit", "export", "--tenant", tenant)))
+	for {
+		var e entry
+		switch err := lines.Decode(&e); err {
+		case nil:
+			all = append(all, e)
+		case io.EOF:
+			return all
+		default:
+			t.Fatal(err)
+		}
+	}
+}
