@@ -8,7 +8,7 @@ import { createRoot } from 'react-dom/client';
 import { BrowserRouter } from 'react-router';
 import { App } from './App';
 import { Problem } from './client/problem';
-import { theme } from './theme';
+import { theme, variables } from './theme';
 
 // The server gives each page a nonce; without it the strict content security
 // policy would refuse the style elements that Mantine and its scroll lock make.
@@ -28,7 +28,7 @@ const root = document.getElementById('root');
 if (!root) throw new Error('the page has no root element');
 createRoot(root).render(
   <StrictMode>
-    <MantineProvider theme={theme} defaultColorScheme="auto" getStyleNonce={() => nonce}>
+    <MantineProvider theme={theme} defaultColorScheme="auto" cssVariablesResolver={variables} getStyleNonce={() => nonce}>
       <QueryClientProvider client={client}>
         <BrowserRouter basename="/.gatehouse/console">
           <App />

@@ -917,16 +917,16 @@ export interface components {
         };
         CreateTenantInputBody: {
             display_name?: string;
-            hosts: string[];
+            hosts?: string[];
             name: string;
             settings?: components["schemas"]["Settings"];
         };
         CreateTokenInputBody: {
             /**
              * Format: int64
-             * @description Absent: it does not expire
+             * @default 90
              */
-            expires_in_days?: number;
+            expires_in_days: number;
             name: string;
             /** @description Account-wide role; needed for scope api */
             role?: string;
@@ -937,10 +937,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             created_by?: string;
-            /**
-             * Format: date-time
-             * @description Absent: it does not expire
-             */
+            /** Format: date-time */
             expires_at?: string;
             id: string;
             /** Format: date-time */
@@ -957,6 +954,8 @@ export interface components {
         };
         Decision: {
             allowed: boolean;
+            /** @description How the permission comes to the person, from the person to the permission */
+            chain: components["schemas"]["Link"][];
             message: string;
             /** Format: int64 */
             policy_version: number;
@@ -1079,6 +1078,12 @@ export interface components {
              */
             segments: number;
             whole: boolean;
+        };
+        Link: {
+            id?: string;
+            /** @description user, group, assignment, role or permission */
+            kind: string;
+            name?: string;
         };
         Me: {
             device?: string;
@@ -1308,10 +1313,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             created_by?: string;
-            /**
-             * Format: date-time
-             * @description Absent: it does not expire
-             */
+            /** Format: date-time */
             expires_at?: string;
             id: string;
             /** Format: date-time */

@@ -69,8 +69,8 @@ function SessionPerson({ session: s }: { session: Session }) {
 export function SessionFacts({ session: s }: { session: Session }) {
   return (
     <Facts of={[
-      ['Device', deviceWords(s.device) + (s.device.name && s.device.os ? ` (${s.device.os})` : '')],
-      ['Kind', s.device.kind || 'unknown'],
+      ['Device', deviceWords(s.device)],
+      ['Kind', [s.device.kind, s.device.os].filter(Boolean).join(', ') || 'unknown'],
       ['IP', s.ip || '–'],
       ['Signed in', <When at={s.signed_in_at} />],
       s.ended_at ? ['Ended', <><When at={s.ended_at} />{s.end_reason && `, ${s.end_reason}`}</>] : ['Last seen', <When at={s.last_seen_at} />],

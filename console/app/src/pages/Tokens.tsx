@@ -33,7 +33,7 @@ export function Tokens() {
                   t.role ? ['Role', t.role] : undefined,
                   ['Made', <When at={t.created_at} />],
                   ['Last used', t.last_used_at ? <When at={t.last_used_at} /> : 'never'],
-                  ['Expires', t.expires_at ? <When at={t.expires_at} /> : 'never'],
+                  ['Expires', t.expires_at && <When at={t.expires_at} />],
                 ]} />}
                 actions={can('gatehouse.tokens:delete') && !t.revoked_at && (
                   <Button size="xs" variant="light" color="red" aria-label={`Revoke ${t.name}`} onClick={() => revoke.ask({
@@ -50,7 +50,7 @@ export function Tokens() {
   );
 }
 
-const lifetimes = [{ value: '30', label: '30 days' }, { value: '90', label: '90 days' }, { value: '365', label: 'A year' }, { value: '', label: 'No limit' }];
+const lifetimes = [{ value: '30', label: '30 days' }, { value: '90', label: '90 days' }, { value: '365', label: 'A year' }];
 
 function MakeToken({ close }: { close: () => void }) {
   const refresh = useRefresh();
@@ -61,7 +61,7 @@ function MakeToken({ close }: { close: () => void }) {
   const roles = usePages(keys.roles, (cursor) => done(api.GET('/v1/roles', { params: { query: { cursor } } })));
   const make = useMutation({
     mutationFn: () => done(api.POST('/v1/tokens', {
-      body: { name, scope, ...(scope === 'api' && role && { role }), ...(days && { expires_in_days: Number(days) }) },
+      body: { name, scope, ...(scope === 'api' && role && { role }), expires_in_days: Number(days) },
     })),
     onSuccess: () => refresh(keys.tokens),
   });
@@ -72,7 +72,7 @@ function MakeToken({ close }: { close: () => void }) {
         <TextInput label="Name" description="What it is for" required maxLength={100} value={name} onChange={(e) => setName(e.currentTarget.value)} data-autofocus />
         <Select label="For" allowDeselect={false} value={scope} onChange={(v) => setScope(v as 'api' | 'scim')} data={[{ value: 'api', label: 'The admin API' }, { value: 'scim', label: 'SCIM provisioning' }]} />
         {scope === 'api' && <Select label="Role" required value={role} onChange={setRole} data={roles.items.map((r) => r.name).filter((n) => !n.startsWith('team_'))} />}
-        <Select label="Valid for" allowDeselect={false} value={days} onChange={(v) => setDays(v ?? '')} data={lifetimes} />
+        <Select label="Valid for" allowDeselect={false} value={days} onChange={(v) => setDays(v ?? '90')} data={lifetimes} />
         {make.isError && <Failure error={make.error} />}
         <Group justify="flex-end" gap="xs">
           <Button variant="default" onClick={close}>Cancel</Button>

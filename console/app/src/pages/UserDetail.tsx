@@ -18,7 +18,7 @@ export function UserDetail() {
   const { id = '' } = useParams();
   const user = useQuery({ queryKey: [...keys.users, id], queryFn: () => done(api.GET('/v1/users/{id}', { params: { path: { id } } })) });
   if (user.isPending) return <Loading what="the person" />;
-  if (user.isError) return <Failure error={user.error} retry={() => void user.refetch()} />;
+  if (user.isError) return <Page title="User" lead="This person cannot be shown."><Failure error={user.error} retry={() => void user.refetch()} /></Page>;
   return <Detail user={user.data} />;
 }
 
@@ -55,7 +55,7 @@ function Detail({ user: u }: { user: User }) {
       {end.outcome}
       <Paper withBorder p="md">
         <Facts of={[
-          ['State', u.active ? <Badge color="teal" variant="light">Active</Badge> : <Badge color="gray">Deactivated</Badge>],
+          ['State', u.active ? <Badge color="gate" variant="light">Active</Badge> : <Badge color="gray">Deactivated</Badge>],
           ['User name', u.user_name],
           ['Made by', sources[u.source] ?? u.source],
           ['Groups', u.groups.length > 0 ? u.groups.map((g) => g.name).join(', ') : 'none'],

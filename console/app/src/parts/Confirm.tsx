@@ -2,6 +2,7 @@ import { Alert, Button, Group, Modal, Stack, Text } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { IconCircleCheck } from '@tabler/icons-react';
 import { useState, type ReactNode } from 'react';
+import classes from './Confirm.module.css';
 import { Failure } from './States';
 
 export interface Question<T> {
@@ -52,7 +53,7 @@ export function useConfirm<T>(describe: (result: T) => string, after: () => Prom
       </Modal>
     ),
     outcome: (
-      <div role="status">
+      <div role="status" className={classes.outcome}>
         {outcome && (
           <Alert color="teal" variant="light" icon={<IconCircleCheck aria-hidden />} withCloseButton closeButtonLabel="Dismiss" onClose={() => setOutcome(undefined)}>
             {outcome}

@@ -1,18 +1,19 @@
-import { Group, Text, Tooltip } from '@mantine/core';
+import { Tooltip } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { ago, exactly } from '../words/time';
+import classes from './Facts.module.css';
 
-/** Short facts side by side: a small label over a value. */
+/** Short facts in columns: a small label over a value. */
 export function Facts({ of }: { of: (readonly [string, ReactNode] | false | undefined)[] }) {
   return (
-    <Group gap="lg" component="dl" m={0}>
+    <dl className={classes.facts}>
       {of.filter((fact) => fact !== false && fact !== undefined).map(([label, value]) => (
         <div key={label}>
-          <Text component="dt" size="xs" c="dimmed" lh={1.3}>{label}</Text>
-          <Text component="dd" size="sm" m={0} lh={1.4}>{value}</Text>
+          <dt>{label}</dt>
+          <dd>{value}</dd>
         </div>
       ))}
-    </Group>
+    </dl>
   );
 }
 

@@ -9,9 +9,9 @@ export function Person({ name, email, id, badge }: { name?: string; email?: stri
   const shown = name || email || id;
   return (
     <Group gap="sm" wrap="nowrap">
-      <Avatar name={shown} color="initials" size={38} aria-hidden />
+      <Avatar name={shown} color="initials" allowedInitialsColors={['blue', 'indigo', 'violet', 'grape', 'gate']} size={38} aria-hidden />
       <Box miw={0}>
-        <Group gap={6} wrap="nowrap">
+        <Group gap={6}>
           <Text fw={600} size="sm" truncate>{shown}</Text>
           {badge}
         </Group>
@@ -30,16 +30,17 @@ export function deviceWords(d: { name?: string; os?: string; browser?: string; k
 
 /** A device: its picture and words. */
 export function DeviceName({ device, badge }: { device: { name?: string; os?: string; browser?: string; kind?: string }; badge?: ReactNode }) {
+  const model = device.name && deviceWords({ ...device, name: '' });
   const Icon = icons[device.kind as keyof typeof icons] ?? IconDeviceUnknown;
   return (
     <Group gap="sm" wrap="nowrap">
       <ThemeIcon variant="light" color="gray" size={38} radius="md"><Icon size={20} stroke={1.6} aria-hidden /></ThemeIcon>
       <Box miw={0}>
-        <Group gap={6} wrap="nowrap">
+        <Group gap={6}>
           <Text fw={600} size="sm" truncate>{deviceWords(device)}</Text>
           {badge}
         </Group>
-        {device.name && <Text size="xs" c="dimmed" truncate>{deviceWords({ ...device, name: '' })}</Text>}
+        {model && model !== device.name && <Text size="xs" c="dimmed" truncate>{model}</Text>}
       </Box>
     </Group>
   );
