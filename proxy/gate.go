@@ -200,6 +200,7 @@ func (g *Gate) record(v *visit, d authz.Decision) (audit.Receipt, error) {
 	e.Type, e.Outcome = audit.AccessAllowed, audit.Success
 	e.Reason, e.Message = d.Reason, d.Message
 	e.Role, e.PolicyVersion = d.Role, d.PolicyVersion
+	e.Actor.Name = cmp.Or(e.Actor.Name, d.Subject)
 	if d.Allowed {
 		return g.config.Journal.Write(v.r.Context(), e)
 	}

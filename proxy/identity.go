@@ -122,8 +122,8 @@ func claimsOf(v *visit, profile *authz.Profile) assertion.Claims {
 
 // encode makes any text a field value: visible ASCII stands for itself, and
 // every other byte of its UTF-8 form, the percent sign, and the comma and the
-// equals sign that lists are made of, are percent-encoded (RFC 3986 §2.1).
-// Spaces inside stay. Whoever decodes gets the very text back.
+// colon that lists are made of, are percent-encoded (RFC 3986 §2.1). Spaces
+// inside stay. Whoever splits first and decodes then gets the very text back.
 func encode(s string) string {
 	for i := range len(s) {
 		if !plainByte(s, i) {
@@ -153,7 +153,7 @@ func encodeSlow(s string) string {
 // would be trimmed on the way (RFC 9110 §5.5).
 func plainByte(s string, i int) bool {
 	switch c := s[i]; c {
-	case '%', ',', '=':
+	case '%', ',', ':':
 		return false
 	case ' ':
 		return i > 0 && i < len(s)-1
@@ -171,12 +171,12 @@ func encodeList(items []string) string {
 	return strings.Join(encoded, ",")
 }
 
-// encodeTeams lists a pair team=role for every role in every team.
+// encodeTeams lists a pair team:role for every role in every team.
 func encodeTeams(teams []authz.TeamRoles) string {
 	var pairs []string
 	for _, team := range teams {
 		for _, role := range team.Roles {
-			pairs = append(pairs, encode(team.Team)+"="+encode(role))
+			pairs = append(pairs, encode(team.Team)+":"+encode(role))
 		}
 	}
 	return strings.Join(pairs, ",")

@@ -1,0 +1,53 @@
+package proxy
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/http/httpguts"
+
+	"gatehouse/authz"
+	"gatehouse/identity"
+)
+
+// Every text makes a field value that arrives as it was sent and decodes to
+// the text, and no text can pass for two items of a list.
+func FuzzEncode(f *testing.F) {
+	for _, seed := range []string{"mia", "Mía, the 1st", " a ", "100%", "a\r\nX: y", "a,b", "a:b", "\x00\xff", "", "日本"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got := encode(text)
+		if !httpguts.ValidHeaderFieldValue(got) || strings.TrimSpace(got) != got || strings.ContainsAny(got, ",:") {
+			t.Fatalf("%q is sent as %q", text, got)
+		}
+		back, err := url.PathUnescape(got)
+		if err != nil || back != text {
+			t.Fatalf("%q comes back as %q: %v", text, back, err)
+		}
+	})
+}
+
+func TestListsOfTheIdentity(t *testing.T) {
+	if got := encodeList([]string{"ops", "a,b", "50%"}); got != "ops,a%2Cb,50%25" {
+		t.Error(got)
+	}
+	if got := encodeTeams([]authz.TeamRoles{{Team: "pay", Roles: []string{"team_admin", "x:y"}}, {Team: "ops"}}); got != "pay:team_admin,pay:x%3Ay" {
+		t.Error(got)
+	}
+}
+
+func TestTheIdentitiesOfTokensAreBounded(t *testing.T) {
+	kept := newTokenIdentities()
+	for i := range maxTokens + 100 {
+		kept.put(&identity.Principal{Tenant: "ten_1", ID: fmt.Sprint(i)}, &prepared{})
+	}
+	if n := len(kept.kept); n != maxTokens {
+		t.Errorf("%d are kept", n)
+	}
+	if kept.get(&identity.Principal{Tenant: "ten_2", ID: fmt.Sprint(maxTokens + 99)}) != nil {
+		t.Error("another tenant's token finds it")
+	}
+}
