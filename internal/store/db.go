@@ -83,9 +83,9 @@ func (d *DB) Create(ctx context.Context, id identity.TenantID) error {
 // One that is gone already is no error.
 func (d *DB) Drop(ctx context.Context, id identity.TenantID) error { return d.backend.drop(ctx, id) }
 
-// Check reports whether a tenant's database is within reach: nil, or a fault of
-// kind Unavailable (promise P7). It costs a stat, or a look at the file's header
-// if it is not open, and never waits for a query.
+// Check reports whether a tenant's database and the system's are within reach:
+// nil, or a fault of kind Unavailable (promise P7). It costs a stat of each, or a
+// look at the file's header if it is not open, and never waits for a query.
 func (d *DB) Check(ctx context.Context, id identity.TenantID) error { return d.backend.check(ctx, id) }
 
 // Run closes what has been idle for long, until ctx ends.

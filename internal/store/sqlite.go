@@ -177,8 +177,21 @@ func (s *sqlite) drop(ctx context.Context, id identity.TenantID) error {
 	})
 }
 
+// check looks at the system's file as well: what is written to one that was
+// taken away would be lost, so nobody is served without it.
 func (s *sqlite) check(ctx context.Context, id identity.TenantID) error {
 	path, err := s.tenantPath(id)
+	if err != nil {
+		return err
+	}
+	err = s.system.check(ctx, "", s.systemPath(), func() error {
+		key, err := s.systemKey(ctx)
+		if err != nil {
+			return err
+		}
+		defer clear(key)
+		return checkKey(s.systemPath(), key)
+	})
 	if err != nil {
 		return err
 	}

@@ -84,6 +84,27 @@ func TestP7_AnUnreadableFileIsSeenAndComesBack(t *testing.T) {
 	works("whole again")
 }
 
+// Without the system's file nobody is ready, and nothing is written into the one
+// that was taken away (P7, P8).
+func TestP7_AMissingSystemFileConcernsEverybody(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir, store.Options{Keys: fixedKeys("k")})
+	create(t, db, acme)
+	must(t, db.Check(t.Context(), acme))
+	path := filepath.Join(dir, "system.db")
+	must(t, os.Rename(path, path+".away"))
+	for what, err := range map[string]error{
+		"check": db.Check(t.Context(), acme),
+		"write": db.System().Write(t.Context(), func(*store.Tx) error { return nil }),
+	} {
+		if f := fault.As(err); f.Kind != fault.Unavailable || f.Code != "store-unavailable" {
+			t.Errorf("%s without the system's file: %v", what, err)
+		}
+	}
+	must(t, os.Rename(path+".away", path))
+	must(t, db.Check(t.Context(), acme))
+}
+
 const childVariable = "GATEHOUSE_STORE_TEST_CHILD"
 
 // TestMain turns the test binary into a writer that can be killed.
