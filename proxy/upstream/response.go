@@ -128,7 +128,7 @@ func parseFields(block []byte) (http.Header, error) {
 		if !ok || !httpguts.ValidHeaderFieldName(name) {
 			return nil, fmt.Errorf("%w: field name", errMalformed)
 		}
-		value = textproto.TrimString(value)
+		value = strings.Trim(value, " \t") // and not a bare LF, which ends the line for other readers
 		if !httpguts.ValidHeaderFieldValue(value) {
 			return nil, fmt.Errorf("%w: the value of %s", errMalformed, name)
 		}

@@ -54,6 +54,7 @@ func TestAnswersAreReadStrictly(t *testing.T) {
 		"bare LF":             {head: "HTTP/1.1 200 OK\nContent-Length: 5\n\r\n", err: errMalformed},
 		"bare LF in fields":   {head: "HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n", err: errMalformed},
 		"bare CR":             {head: "HTTP/1.1 200 OK\r\nA: b\rC: d\r\n\r\n", err: errMalformed},
+		"LF before a value":   {head: "HTTP/1.1 200 OK\r\nA:\nb\r\n\r\n", err: errMalformed},
 		"folded":              {head: "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", err: errMalformed},
 		"space before colon":  {head: "HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\n", err: errMalformed},
 		"no colon":            {head: "HTTP/1.1 200 OK\r\nContent-Length\r\n\r\n", err: errMalformed},
