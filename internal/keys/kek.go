@@ -61,7 +61,10 @@ func OpenFileKEK(path string, mayCreate bool) (KEK, error) {
 		}
 		key, info, err = readKEK(path)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("the key-encryption key is missing, and nothing that was encrypted under it can be read without: put its copy back in its place, with mode 0600: %w", err)
+	case err != nil:
 		return nil, fmt.Errorf("open key-encryption key: %w", err)
 	}
 	aead, err := newAEAD(key)
