@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,8 +35,10 @@ type house struct {
 	demo.Info
 
 	data, config string
+	acme         string // its id
 	provider     *oidcidp.Provider
-	secret       string // of acme's connection at the provider
+	secret       string   // of acme's connection at the provider
+	around       []string // a command that runs the gateway; nothing: it runs by itself
 	cmd          *exec.Cmd
 	stderr       *lockedBuffer
 	read         chan struct{} // closed when stderr has been read to its end
@@ -75,10 +78,11 @@ name: oidc
 spec: { type: oidc, issuer: %q, client_id: acme, client_secret: %q, scopes: [openid, email, profile], claims: { email: email, name: name }, default_role: member }
 `
 
-// newHouse starts a house with its two tenants and their tokens.
-func newHouse(t *testing.T) *house {
+// newHouse starts a house with its two tenants and their tokens. The gateway is
+// run by a command, if one is given.
+func newHouse(t *testing.T, around ...string) *house {
 	t.Helper()
-	h := &house{data: t.TempDir(), secret: rand.Text()}
+	h := &house{data: t.TempDir(), secret: rand.Text(), around: around}
 	h.config = filepath.Join(h.data, "gatehouse.yaml")
 	h.CA = filepath.Join(h.data, "ca", "ca.pem")
 	quiet := slog.New(slog.DiscardHandler)
@@ -115,6 +119,7 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	h.run(t, "apply", "-f", resources)
+	h.acme = decode[struct{ ID string }](t, []byte(h.run(t, "tenant", "show", "acme", "-o", "json"))).ID
 	h.Tenants = map[string]demo.Tenant{}
 	for _, name := range []string{"acme", "globex"} {
 		h.Tenants[name] = demo.Tenant{Connection: "oidc",
@@ -161,7 +166,9 @@ func (h *house) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.stderr, h.read = &lockedBuffer{}, make(chan struct{})
-	h.cmd = exec.Command(path, "serve", "--config", h.config)
+	command := append(slices.Clone(h.around), path, "serve", "--config", h.config)
+	h.cmd = exec.Command(command[0], command[1:]...)
+	h.cmd.Env = append(os.Environ(), "DATA="+h.data)
 	pipe, err := h.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
