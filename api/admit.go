@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -65,6 +66,7 @@ func (a *API) admit(r *http.Request, op operation) (*call, error) {
 	}
 	event.Reason, event.Message = decision.Reason, decision.Message
 	event.Role, event.PolicyVersion = decision.Role, decision.PolicyVersion
+	event.Actor.Name = cmp.Or(event.Actor.Name, decision.Subject)
 	if !permit.Valid(request.Tenant) {
 		return nil, a.refuse(ctx, principal, event, refusalOf(principal, op))
 	}

@@ -45,6 +45,9 @@ type Decision struct {
 	Role          string // the role that allowed it
 	Via           string // "user", "token", or the name of the group that the role came by
 	PolicyVersion uint64
+	// Subject is what records call the person: the email, as the directory knows
+	// it now. Empty where the caller carries a name, or none was looked up.
+	Subject string
 	// Chain leads from the person to the permission that allowed it; only
 	// [Engine.Explain] fills it.
 	Chain []Link

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"cmp"
 	"context"
 	"hash/maphash"
 	"slices"
@@ -202,11 +203,13 @@ func (e *Engine) subjects(ctx context.Context, v *view, p *identity.Principal) (
 		person, err := e.people.Person(ctx, p.Tenant, p.User)
 		switch {
 		case fault.Is(err, fault.NotFound) || err == nil && !person.Active:
-			return nil, refused(ReasonInactive, "The person is deactivated or gone."), nil
+			d := refused(ReasonInactive, "The person is deactivated or gone.")
+			d.Subject = cmp.Or(person.Email, person.UserName)
+			return nil, d, nil
 		case err != nil:
 			return nil, Decision{}, err
 		}
-		return subjectsOf(person), Decision{}, nil
+		return subjectsOf(person), Decision{Subject: cmp.Or(person.Email, person.UserName)}, nil
 	case identity.KindAPIToken:
 		role, ok := v.roles[p.Role]
 		if !ok || role.teamOnly() {

@@ -158,6 +158,20 @@ func TestRolesComeByGroups(t *testing.T) {
 
 // TestTeamsNameComesBack: whoever had a role in a deleted team has none in the
 // next one of its name.
+func TestDecisionsNameThePerson(t *testing.T) {
+	w := newWorld(t)
+	p := w.user(acme, "mira")
+	for _, text := range []string{"billing:read", "billing:read"} { // evaluated, then remembered
+		if d := w.decide(p, acme, text, ""); !strings.Contains(d.Subject, "mira") {
+			t.Errorf("a record would call her %q", d.Subject)
+		}
+	}
+	w.activate(p, false)
+	if d := w.decide(p, acme, "billing:read", ""); d.Reason != authz.ReasonInactive || !strings.Contains(d.Subject, "mira") {
+		t.Errorf("deactivated: %+v", d)
+	}
+}
+
 func TestTeamsNameComesBack(t *testing.T) {
 	w := newWorld(t)
 	ann := w.user(acme, "ann")
