@@ -80,15 +80,7 @@ func (g *Gate) compose(v *visit, head *upstream.Head, s *stream) (*upstream.Requ
 			continue
 		}
 		for _, value := range values {
-			switch name {
-			case "Cookie":
-				value = foreignCookies(value)
-			case "Authorization":
-				if consumed(v, value) {
-					value = ""
-				}
-			}
-			if value != "" || name != "Cookie" && name != "Authorization" {
+			if value, ok := passed(v, name, value); ok {
 				head.Field(name, value)
 			}
 		}
@@ -116,6 +108,21 @@ func (g *Gate) compose(v *visit, head *upstream.Head, s *stream) (*upstream.Requ
 		request.Continue = len(r.Header["Expect"]) > 0
 	}
 	return request, nil
+}
+
+// passed is what the app gets to see of a client's field; false: nothing (P6).
+func passed(v *visit, name, value string) (string, bool) {
+	switch name {
+	case "Cookie":
+		value = foreignCookies(value)
+		return value, value != ""
+	case "Authorization":
+		return value, value != "" && !consumed(v, value)
+	case "Referer":
+		// The address of a sign-in's last hop carries its code and state.
+		return value, !strings.Contains(value, "/.gatehouse/")
+	}
+	return value, true
 }
 
 // consumed reports whether an Authorization value was meant for the gate: it

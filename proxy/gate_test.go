@@ -308,6 +308,14 @@ func TestP6_TheGatesSecretsDoNotReachTheApp(t *testing.T) {
 			t.Errorf("Authorization %q arrived as %q", value, got)
 		}
 	}
+	for value, want := range map[string]string{
+		"https://acme.test/.gatehouse/oidc/okta/callback?code=c&state=s": "", "https://acme.test/list?page=2": "https://acme.test/list?page=2",
+	} {
+		w.body(w.get(c, "/public/x", nil, "Referer", value))
+		if got := strings.Join(w.app.take()[0].values("Referer"), "|"); got != want {
+			t.Errorf("Referer %q arrived as %q", value, got)
+		}
+	}
 }
 
 func TestTheAppCannotSpeakForTheGate(t *testing.T) {
