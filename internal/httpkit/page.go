@@ -39,7 +39,8 @@ type Page struct {
 	Tenant string
 	// Body is further content, made by an html/template of the calling room.
 	Body template.HTML
-	// Links are the ways on from here; the first is shown as the main one.
+	// Links are the ways on from here; the first is shown as the main one, unless
+	// there is something to do in the Body.
 	Links []Link
 	// Facts are small print: event id, request id.
 	Facts []Fact
