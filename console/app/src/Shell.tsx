@@ -1,5 +1,5 @@
 import {
-  ActionIcon, AppShell, Avatar, Box, Burger, Group, Menu, NavLink, ScrollArea, Text, Tooltip, UnstyledButton, useComputedColorScheme, useMantineColorScheme,
+  ActionIcon, AppShell, Avatar, Box, Burger, Group, Menu, NavLink, ScrollArea, Text, Tooltip, UnstyledButton, VisuallyHidden, useComputedColorScheme, useMantineColorScheme,
 } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconDeviceLaptop, IconExternalLink, IconLogout, IconMoon, IconSun } from '@tabler/icons-react';
@@ -71,8 +71,9 @@ function PersonMenu({ me }: { me: Me }) {
   return (
     <Menu position="bottom-end" width={240}>
       <Menu.Target>
-        <UnstyledButton aria-label={`Account of ${name}`} bdrs="xl">
-          <Avatar name={name} color="gate" size={36} />
+        <UnstyledButton bdrs="xl">
+          <VisuallyHidden>Account of {name}</VisuallyHidden>
+          <Avatar name={name} color="gate" size={36} aria-hidden />
         </UnstyledButton>
       </Menu.Target>
       <Menu.Dropdown>

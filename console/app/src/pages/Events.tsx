@@ -84,6 +84,8 @@ export function OutcomeMark({ outcome }: { outcome: AuditEvent['outcome'] }) {
 }
 
 function EventRow({ event: e, open }: { event: AuditEvent; open: () => void }) {
+  // What happened to whom says more than the address it was asked for at.
+  const what = e.message || (e.target?.name !== e.actor.name && e.target?.name) || [e.method, e.path].filter(Boolean).join(' ');
   const who = e.actor.name || (e.actor.kind === 'anonymous' ? 'Somebody unknown' : e.actor.id || e.actor.kind);
   return (
     <li className={classes.item} data-testid={`event-${e.type}`}>
@@ -94,7 +96,7 @@ function EventRow({ event: e, open }: { event: AuditEvent; open: () => void }) {
             <Text size="sm" fw={600}>{titleOf(e.type)}</Text>
             {(e.count ?? 0) > 1 && <Badge size="xs" variant="light" color="gray">{e.count} times</Badge>}
           </Group>
-          <Text size="sm" c="dimmed" lineClamp={2}>{e.message || [e.method, e.path].filter(Boolean).join(' ')}</Text>
+          <Text size="sm" c="dimmed" lineClamp={2}>{what}</Text>
         </Box>
         <Box className={classes.who}>
           <Text size="sm" truncate>{who}</Text>
