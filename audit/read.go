@@ -73,9 +73,12 @@ func (r *Reader) nodes(tenant identity.TenantID) ([]string, error) {
 	return folders(filepath.Join(r.dir, string(tenant)))
 }
 
-// tenants lists whose journals there are.
-func (r *Reader) tenants() ([]identity.TenantID, error) {
-	names, err := folders(r.dir)
+func (r *Reader) tenants() ([]identity.TenantID, error) { return Tenants(r.dir) }
+
+// Tenants lists whose journals there are in a folder; no key is needed. A
+// folder that is not there has none.
+func Tenants(dir string) ([]identity.TenantID, error) {
+	names, err := folders(dir)
 	ids := make([]identity.TenantID, len(names))
 	for i, name := range names {
 		ids[i] = identity.TenantID(name)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 
@@ -37,16 +38,22 @@ func OpenJournal(data, kek string) (*audit.Reader, error) {
 
 // StoredTenants gives the ids of a data folder's tenants by name, from the
 // platform's journal: beside a running gateway or without one. A name that was
-// used again stands for the newest tenant of that name.
+// used again stands for the newest tenant of that name, and deleted tenants have
+// none. What cannot be read of the journal is passed over and reported in the
+// error; the rest is there all the same.
 func StoredTenants(ctx context.Context, journal *audit.Reader) (map[string]identity.TenantID, error) {
 	ids := map[string]identity.TenantID{identity.PlatformName: identity.Platform}
+	var unread error
 	for e, err := range journal.Read(ctx, identity.Platform, 0) {
-		if err != nil {
-			return nil, err
-		}
-		if e.Type == audit.TenantCreated && e.Outcome == audit.Success {
+		switch {
+		case err != nil:
+			unread = errors.Join(unread, err)
+		case e.Outcome != audit.Success:
+		case e.Type == audit.TenantCreated:
 			ids[e.Target.Name] = identity.TenantID(e.Target.ID)
+		case e.Type == audit.TenantDeleted && ids[e.Target.Name] == identity.TenantID(e.Target.ID):
+			delete(ids, e.Target.Name)
 		}
 	}
-	return ids, nil
+	return ids, unread
 }

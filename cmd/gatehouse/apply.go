@@ -135,7 +135,7 @@ func newExport() *cobra.Command {
 			if err := t.call(cmd.Context(), http.MethodGet, "platform/export?"+query.Encode(), nil, &v); err != nil {
 				return err
 			}
-			if t.output == "json" {
+			if t.output == asJSON {
 				return t.print(cmd, v.Documents, nil)
 			}
 			return resources.Encode(cmd.OutOrStdout(), v.Documents)

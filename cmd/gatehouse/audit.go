@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -44,21 +43,15 @@ func (f *files) bindFiles(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.kek, "keys", "", "key-encryption key as in the config (default: kek.key in the data folder)")
 }
 
-// open opens the journals, and resolves --tenant or, without it, all tenants.
+// open opens the journals and gives the tenants' ids by name: as many as can be
+// read, also beside an error.
 func (f *files) open(ctx context.Context) (*audit.Reader, map[string]identity.TenantID, error) {
 	reader, err := gateway.OpenJournal(f.data, f.kek)
 	if err != nil {
 		return nil, nil, err
 	}
 	ids, err := gateway.StoredTenants(ctx, reader)
-	if err != nil || f.tenant == "" {
-		return reader, ids, err
-	}
-	id, ok := ids[f.tenant]
-	if !ok {
-		return nil, nil, fmt.Errorf("there is no tenant %q in %s", f.tenant, f.data)
-	}
-	return reader, map[string]identity.TenantID{f.tenant: id}, nil
+	return reader, ids, err
 }
 
 // journal opens one tenant's records for reading.
@@ -67,7 +60,10 @@ func (f *files) journal(ctx context.Context) (*audit.Reader, identity.TenantID, 
 		return nil, "", fmt.Errorf("%w: --tenant is missing", errUsage)
 	}
 	reader, ids, err := f.open(ctx)
-	return reader, ids[f.tenant], err
+	if id, ok := ids[f.tenant]; ok {
+		return reader, id, nil
+	}
+	return nil, "", errors.Join(fmt.Errorf("there is no tenant %q in %s", f.tenant, f.data), err)
 }
 
 func auditTail() *cobra.Command {
@@ -81,6 +77,9 @@ func auditTail() *cobra.Command {
 		Short: "Show the newest records of the journal",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.server != "" {
+				return fmt.Errorf("%w: tail reads a data folder; from a server, use audit export", errUsage)
+			}
 			ctx := cmd.Context()
 			reader, tenant, err := f.journal(ctx)
 			if err != nil {
@@ -243,34 +242,25 @@ func auditVerify() *cobra.Command {
 		Short: "Prove that the journal is whole, or name the place where it is not",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, ids, err := f.open(cmd.Context())
+			reports, names, err := f.verify(cmd.Context())
 			if err != nil {
 				return err
 			}
 			whole := true
-			var reports []audit.Report
-			for _, id := range slices.Sorted(maps.Values(ids)) {
-				report, err := audit.Verify(cmd.Context(), gateway.JournalDir(f.data), id)
-				if err != nil {
-					return err
-				}
-				whole = whole && len(report.Problems) == 0
-				reports = append(reports, report)
-			}
-			names := map[identity.TenantID]string{}
-			for name, id := range ids {
-				names[id] = name
-			}
 			err = f.print(cmd, reports, func(w io.Writer) {
 				for _, r := range reports {
+					name := cmp.Or(names[r.Tenant], string(r.Tenant), f.server)
 					for _, p := range r.Problems {
-						_, _ = fmt.Fprintf(w, "%s: BROKEN at %s, byte %d, record %d: %s\n", names[r.Tenant], p.File, p.Offset, p.Seq, p.What)
+						_, _ = fmt.Fprintf(w, "%s: BROKEN at %s\n", name, p)
 					}
 					if len(r.Problems) == 0 {
-						_, _ = fmt.Fprintf(w, "%s: whole, %d records in %d files\n", names[r.Tenant], r.Records, r.Segments)
+						_, _ = fmt.Fprintf(w, "%s: whole, %d records in %d files\n", name, r.Records, r.Segments)
 					}
 				}
 			})
+			for _, r := range reports {
+				whole = whole && len(r.Problems) == 0
+			}
 			if err == nil && !whole {
 				return errReported
 			}
@@ -279,4 +269,43 @@ func auditVerify() *cobra.Command {
 	}
 	f.bindFiles(cmd)
 	return cmd
+}
+
+// verify checks the journals of all tenants, of one, or of a server's, and
+// gives what the tenants are called.
+func (f *files) verify(ctx context.Context) ([]audit.Report, map[identity.TenantID]string, error) {
+	names := map[identity.TenantID]string{}
+	if f.server != "" {
+		var report audit.Report
+		err := f.call(ctx, http.MethodGet, "audit/verify", nil, &report)
+		return []audit.Report{report}, names, err
+	}
+	// Names stand in a journal, and the key to it may be gone: neither must keep
+	// anybody from verifying, which needs no key.
+	_, ids, unread := f.open(ctx)
+	for name, id := range ids {
+		names[id] = name
+	}
+	stored, err := audit.Tenants(gateway.JournalDir(f.data))
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case len(stored) == 0:
+		return nil, nil, fmt.Errorf("there is no journal in %s", f.data)
+	case f.tenant != "":
+		id := cmp.Or(ids[f.tenant], identity.TenantID(f.tenant))
+		if !slices.Contains(stored, id) {
+			return nil, nil, errors.Join(fmt.Errorf("there is no journal of a tenant %q in %s", f.tenant, f.data), unread)
+		}
+		stored = []identity.TenantID{id}
+	}
+	var reports []audit.Report
+	for _, id := range stored {
+		report, err := audit.Verify(ctx, gateway.JournalDir(f.data), id)
+		if err != nil {
+			return nil, nil, err
+		}
+		reports = append(reports, report)
+	}
+	return reports, names, nil
 }

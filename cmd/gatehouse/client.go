@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,7 +29,29 @@ type target struct {
 	server string
 	token  string
 	tenant string
-	output string
+	output format
+}
+
+// format is how a command prints its result. Anything but text and json is
+// refused while flags are read, before a command has done anything.
+type format string
+
+const (
+	asText format = "text"
+	asJSON format = "json"
+)
+
+func (f *format) String() string { return string(*f) }
+
+// Type is what help calls the value.
+func (f *format) Type() string { return "format" }
+
+// Set takes a value from the command line.
+func (f *format) Set(value string) error {
+	if *f = format(value); *f != asText && *f != asJSON {
+		return errors.New("it is text or json")
+	}
+	return nil
 }
 
 // bind adds the flags that every command towards a running gateway has.
@@ -37,15 +60,17 @@ func (t *target) bind(cmd *cobra.Command) {
 	flags.StringVar(&t.data, "data", defaultData(), "data folder of the gateway, where its admin socket is")
 	flags.StringVar(&t.server, "server", "", "talk to this URL with --token instead of the admin socket")
 	flags.StringVar(&t.token, "token", "", "API token for --server (or the environment's GATEHOUSE_TOKEN)")
-	flags.StringVarP(&t.output, "output", "o", "text", "text or json")
+	t.output = asText
+	flags.VarP(&t.output, "output", "o", "text or json")
 }
 
-// bindTenant adds --tenant, without which the command makes no sense.
+// bindTenant adds --tenant, without which the command makes no sense; a server
+// is one tenant's own host.
 func (t *target) bindTenant(cmd *cobra.Command) {
 	t.bind(cmd)
-	cmd.Flags().StringVar(&t.tenant, "tenant", "", "the tenant's name (required)")
+	cmd.Flags().StringVar(&t.tenant, "tenant", "", "the tenant's name (required, but with --server: there the host says it)")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if t.tenant == "" {
+		if t.tenant == "" && t.server == "" {
 			return fmt.Errorf("%w: --tenant is missing", errUsage)
 		}
 		return nil
@@ -100,9 +125,9 @@ func (t *target) do(ctx context.Context, method, path string, in any) (*http.Res
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if t.server != "" {
-		token := t.token
+		token := cmp.Or(t.token, os.Getenv("GATEHOUSE_TOKEN"))
 		if token == "" {
-			token = os.Getenv("GATEHOUSE_TOKEN")
+			return nil, fmt.Errorf("%w: --server needs a --token, or GATEHOUSE_TOKEN in the environment", errUsage)
 		}
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -163,9 +188,9 @@ type page[T any] struct {
 	Next  string `json:"next_cursor"`
 }
 
-// list reads every page of a list.
+// list reads every page of a list; it is never nil, so that its JSON is [].
 func list[T any](ctx context.Context, t *target, path string, query url.Values) ([]T, error) {
-	var all []T
+	all := []T{}
 	for {
 		var p page[T]
 		if err := t.call(ctx, http.MethodGet, path+"?"+query.Encode(), nil, &p); err != nil {
@@ -181,15 +206,17 @@ func list[T any](ctx context.Context, t *target, path string, query url.Values) 
 
 // print writes v as JSON on stdout, or calls text with a table writer.
 func (t *target) print(cmd *cobra.Command, v any, text func(w io.Writer)) error {
-	switch t.output {
-	case "json":
+	if t.output == asJSON {
 		e := json.NewEncoder(cmd.OutOrStdout())
 		e.SetIndent("", "  ")
 		return e.Encode(v)
-	case "text":
-		w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-		text(w)
-		return w.Flush()
 	}
-	return fmt.Errorf("%w: --output is text or json, not %q", errUsage, t.output)
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+	text(w)
+	return w.Flush()
+}
+
+// tell says to people what was done, where a command has no result to print.
+func tell(cmd *cobra.Command, format string, args ...any) {
+	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...)
 }

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +29,10 @@ func newServe() *cobra.Command {
 			}
 			log := telemetry.NewLogger(cmd.ErrOrStderr(), telemetry.JSON, slog.LevelInfo)
 			slog.SetDefault(log)
-			g, err := gateway.New(cmd.Context(), cfg, gateway.Options{Log: log, Version: version})
+			hangUp := make(chan os.Signal, 1)
+			signal.Notify(hangUp, syscall.SIGHUP)
+			defer signal.Stop(hangUp)
+			g, err := gateway.New(cmd.Context(), cfg, gateway.Options{Log: log, Version: version, ConfigFile: path, Reload: hangUp})
 			if err != nil {
 				return err
 			}

@@ -133,7 +133,11 @@ func tenantDelete() *cobra.Command {
 			if !yes {
 				return fmt.Errorf("%w: this destroys all data of %s and cannot be undone: add --yes", errUsage, args[0])
 			}
-			return t.call(cmd.Context(), http.MethodDelete, platformTenants+"/"+url.PathEscape(args[0]), nil, nil)
+			if err := t.call(cmd.Context(), http.MethodDelete, platformTenants+"/"+url.PathEscape(args[0]), nil, nil); err != nil {
+				return err
+			}
+			tell(cmd, "Deleted tenant %s.", args[0])
+			return nil
 		},
 	}
 	t.bind(cmd)

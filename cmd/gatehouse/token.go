@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -42,10 +43,10 @@ func tokenCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if name == "" {
-				name = scope + " token"
+			if scope == "" {
+				return fmt.Errorf("%w: --scope is missing: scim or api", errUsage)
 			}
-			in := map[string]any{"name": name, "scope": scope, "expires_in_days": days}
+			in := map[string]any{"name": cmp.Or(name, scope+" token"), "scope": scope, "expires_in_days": days}
 			if role != "" {
 				in["role"] = role
 			}
@@ -53,16 +54,15 @@ func tokenCreate() *cobra.Command {
 			if err := t.call(cmd.Context(), http.MethodPost, "tokens", in, &v); err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "Token %s, valid until %s. This is the only time its secret is shown:\n", v.ID, v.ExpiresAt.Format(time.RFC3339))
+			tell(cmd, "Token %s, valid until %s. This is the only time its secret is shown:", v.ID, v.ExpiresAt.Format(time.RFC3339))
 			return t.print(cmd, v, func(w io.Writer) { _, _ = fmt.Fprintln(w, v.Secret) })
 		},
 	}
 	t.bindTenant(cmd)
-	cmd.Flags().StringVar(&scope, "scope", "", "what it is for: scim or api")
+	cmd.Flags().StringVar(&scope, "scope", "", "what it is for: scim or api (required)")
 	cmd.Flags().StringVar(&role, "role", "", "account-wide role of an api token")
 	cmd.Flags().StringVar(&name, "name", "", "what you will recognise it by")
 	cmd.Flags().StringVar(&expiry, "expires", "90d", "how long it lives, in days such as 90d")
-	_ = cmd.MarkFlagRequired("scope")
 	return cmd
 }
 
@@ -103,7 +103,11 @@ func tokenRevoke() *cobra.Command {
 		Short: "Revoke a token at once",
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return t.call(cmd.Context(), http.MethodDelete, "tokens/"+url.PathEscape(args[0]), nil, nil)
+			if err := t.call(cmd.Context(), http.MethodDelete, "tokens/"+url.PathEscape(args[0]), nil, nil); err != nil {
+				return err
+			}
+			tell(cmd, "Revoked token %s.", args[0])
+			return nil
 		},
 	}
 	t.bindTenant(cmd)
