@@ -85,7 +85,8 @@ export function OutcomeMark({ outcome }: { outcome: AuditEvent['outcome'] }) {
 
 function EventRow({ event: e, open }: { event: AuditEvent; open: () => void }) {
   // What happened to whom says more than the address it was asked for at.
-  const what = e.message || (e.target?.name !== e.actor.name && e.target?.name) || [e.method, e.path].filter(Boolean).join(' ');
+  const target = e.target?.id !== e.actor.id && (e.target?.name || [e.target?.kind, e.target?.id].filter(Boolean).join(' '));
+  const what = e.message || target || [e.method, e.path].filter(Boolean).join(' ');
   const who = e.actor.name || (e.actor.kind === 'anonymous' ? 'Somebody unknown' : e.actor.id || e.actor.kind);
   return (
     <li className={classes.item} data-testid={`event-${e.type}`}>
