@@ -55,6 +55,7 @@ var classified = map[Type][]string{
 
 	GatewayStarted:   {"version"},
 	GatewayStopped:   {"version", "reason"},
+	GatewayReloaded:  {},
 	JournalRecovered: {"segment", "bytes", "lost"},
 	JournalShortened: {"indexed", "found"},
 }

@@ -65,6 +65,8 @@ const (
 
 	GatewayStarted Type = "gateway.started"
 	GatewayStopped Type = "gateway.stopped"
+	// GatewayReloaded is a change of the config that took effect.
+	GatewayReloaded Type = "gateway.reloaded"
 
 	// JournalRecovered is written first of all after the journal could not be
 	// written or was found torn or damaged, JournalShortened when it ends before

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -110,6 +111,56 @@ func TestServeDrains(t *testing.T) {
 	h.serves(t, client) // the session is still there
 }
 
+// TestServeFollowsItsConfig changes the file under a running gateway: routes
+// take effect by themselves and by SIGHUP, with their record; a broken file
+// changes nothing and is told; what needs a restart is told as well.
+func TestServeFollowsItsConfig(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	client := signedIn(t, h.Info, "acme", member)
+	page := h.Tenants["acme"].URL + "api/whoami"
+	answers := func(status int) bool { resp, _ := get(t, client, page); return resp.StatusCode == status }
+	says := func(text string) func() bool { return func() bool { return strings.Contains(h.stderr.String(), text) } }
+
+	const closed = "    - { path: /api/whoami, permission: billing }\n"
+	h.write(t, closed)
+	soon(t, "the new route", func() bool { return answers(http.StatusForbidden) })
+	h.write(t, closed+"    - { path: /x, acess: public }\nlimits: { requests: 7 }\n")
+	soon(t, "the complaint", says("acess"))
+	if !answers(http.StatusForbidden) {
+		t.Error("a broken file changed something")
+	}
+	h.write(t, "limits: { requests: 7 }\n")
+	if err := h.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "the old route", func() bool { return answers(http.StatusOK) })
+	soon(t, "the word on the limits", says(`"sections":["limits"]`))
+	reloads := 0
+	for _, e := range h.journal(t, "platform") {
+		if e.Type == "gateway.reloaded" {
+			reloads++
+		}
+	}
+	if reloads != 2 {
+		t.Errorf("%d reloads are in the journal:\n%s", reloads, h.stderr)
+	}
+}
+
+// soon waits for what must come without being asked for again.
+func soon(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for !holds() {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("%s did not come", what)
+		}
+	}
+}
+
 // TestServeOnceOnly starts a second gateway on the same data.
 func TestServeOnceOnly(t *testing.T) {
 	t.Parallel()
@@ -117,5 +168,20 @@ func TestServeOnceOnly(t *testing.T) {
 	_, stderr, code := gatehouse(t, "serve", "--config", h.config)
 	if code != 1 || !strings.Contains(stderr, "another gateway runs on this data folder") {
 		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// TestDemoComesBack ends the demo and starts it again on its data: whoever was
+// signed in still is.
+func TestDemoComesBack(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	p := startProcess(t, data)
+	client := signedIn(t, p.Info, "globex", "viewer@globex.example")
+	p.stop(t)
+	client.CloseIdleConnections()
+	again := startProcess(t, data)
+	if resp, body := get(t, client, again.Tenants["globex"].URL+"api/whoami"); resp.StatusCode != http.StatusOK {
+		t.Errorf("after the restart: %s: %s", resp.Status, body)
 	}
 }

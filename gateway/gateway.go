@@ -35,6 +35,10 @@ type Options struct {
 	Version string
 	// Profiles serves /debug/pprof on the ops listener.
 	Profiles bool
+	// ConfigFile is followed while the gateway runs: its routes take effect when
+	// the file changes, or at once when Reload (SIGHUP) says so. Empty: nothing is.
+	ConfigFile string
+	Reload     <-chan os.Signal
 }
 
 // Gateway is one running gateway.
@@ -52,12 +56,15 @@ type Gateway struct {
 	socketAt  net.Listener
 	lock      *os.File
 	draining  atomic.Bool
+
+	configFile string
+	hangUp     <-chan os.Signal // asks for the config file to be read again
 }
 
 // New opens everything a gateway needs and begins to listen, without serving
 // yet; [Gateway.Run] serves. After an error nothing is left open.
 func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err error) {
-	g := &Gateway{config: cfg, log: o.Log, version: o.Version, metrics: telemetry.NewRegistry()}
+	g := &Gateway{config: cfg, log: o.Log, version: o.Version, configFile: o.ConfigFile, hangUp: o.Reload, metrics: telemetry.NewRegistry()}
 	if g.log == nil {
 		g.log = slog.Default()
 	}
@@ -156,6 +163,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 		front.Go(func() error { return serveUntil(serving, g.ops, g.opsAt) })
 	}
 	front.Go(func() error { return serveUntil(serving, g.socket, g.socketAt) })
+	if g.configFile != "" {
+		front.Go(func() error { g.follow(serving, g.configFile, g.hangUp); return nil })
+	}
 	front.Go(func() error {
 		<-serving.Done()
 		g.draining.Store(true)

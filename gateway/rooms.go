@@ -51,6 +51,7 @@ type rooms struct {
 	scim      *scim.Service
 	api       *api.API
 	app       *upstream.Pool
+	routes    routeTable
 }
 
 // openRooms opens every part that serves tenants; after an error nothing is
@@ -142,14 +143,11 @@ func (r *rooms) sessionLimits(tenant identity.TenantID) (idle, absolute time.Dur
 
 // gate joins what serves a request.
 func (r *rooms) gate(cfg *configs.Config, ready func(identity.TenantID) error, log *slog.Logger) (*proxy.Gate, error) {
-	specs := make([]authz.RouteSpec, len(cfg.App.Routes))
-	for i, route := range cfg.App.Routes {
-		specs[i] = authz.RouteSpec{Path: route.Path, Access: route.Access, Permission: route.Permission, StepUp: route.StepUp, Methods: route.Methods}
-	}
-	routes, err := authz.CompileRoutes(specs)
+	compiled, err := compileRoutes(cfg.App.Routes)
 	if err != nil {
 		return nil, err
 	}
+	r.routes.current.Store(compiled)
 	limits := cfg.Limits
 	r.app, err = upstream.New(upstream.Config{URLs: cfg.App.Upstreams, DialTimeout: limits.ConnectTimeout, HeaderTimeout: limits.AnswerTimeout,
 		WriteTimeout: limits.StallTimeout, HealthPath: cfg.App.Health, Log: log})
@@ -162,7 +160,7 @@ func (r *rooms) gate(cfg *configs.Config, ready func(identity.TenantID) error, l
 			c, err := r.authn.Caller(req)
 			return c.Principal, c.Live, err
 		},
-		SignInURL: r.authn.SignInURL, Routes: routes, Decider: r.authz, Journal: r.journal, Refusals: r.refusals,
+		SignInURL: r.authn.SignInURL, Routes: &r.routes, Decider: r.authz, Journal: r.journal, Refusals: r.refusals,
 		Minter: r.minter, Own: r.own(), Ready: ready, App: r.app,
 		Headers:        proxy.HeaderNames(cfg.App.Headers),
 		TrustedProxies: cfg.Listen.TrustedProxies,
