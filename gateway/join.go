@@ -21,11 +21,27 @@ func (c callers) Caller(r *http.Request) (*identity.Principal, error) {
 	return caller.Principal, err
 }
 
-// lifecycle is what the admin API knows as tenants: when one is deleted, every
-// room lets go of what it holds of it.
+// lifecycle is what the admin API knows as tenants: when one is suspended, what
+// it has open without a session ends too, and when it is deleted, every room
+// lets go of what it holds of it.
 type lifecycle struct {
 	*tenants.Service
 	rooms *rooms
+}
+
+// endTime bounds how long streams may take to close, of which none waits for
+// its client.
+const endTime = 10 * time.Second
+
+func (l lifecycle) Update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*tenants.Tenant) error) (*tenants.Tenant, error) {
+	changed, err := l.Service.Update(ctx, cause, id, ifVersion, change)
+	if err != nil || changed.Status != tenants.Suspended {
+		return changed, err
+	}
+	// The tenant is suspended already: whoever asked may leave, this goes on.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
+	defer cancel()
+	return changed, l.rooms.front.EndTenant(ctx, id)
 }
 
 func (l lifecycle) Delete(ctx context.Context, cause audit.Cause, id identity.TenantID) error {

@@ -51,6 +51,7 @@ type rooms struct {
 	scim      *scim.Service
 	api       *api.API
 	app       *upstream.Pool
+	front     *proxy.Gate
 	routes    routeTable
 }
 
@@ -154,7 +155,7 @@ func (r *rooms) gate(cfg *configs.Config, ready func(identity.TenantID) error, l
 	if err != nil {
 		return nil, err
 	}
-	return proxy.New(proxy.Config{
+	r.front, err = proxy.New(proxy.Config{
 		Tenants: r.tenants,
 		Caller: func(req *http.Request) (*identity.Principal, *sessions.Live, error) {
 			c, err := r.authn.Caller(req)
@@ -168,6 +169,7 @@ func (r *rooms) gate(cfg *configs.Config, ready func(identity.TenantID) error, l
 			Requests: limits.Requests, PerClient: limits.RequestsPerClient, BodyIdle: limits.StallTimeout, WriteIdle: limits.StallTimeout},
 		Log: log,
 	})
+	return r.front, err
 }
 
 // bodyLimit translates "0: the app decides", which the gate writes as a

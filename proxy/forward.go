@@ -20,6 +20,7 @@ const smallBody = 32 << 10
 
 var (
 	errUnproven  = errors.New("proxy: a request came to be forwarded without its permit or receipt")
+	errSuspended = fault.New(fault.Denied, "tenant-suspended", "This organisation's access is suspended. Its administrators know more.")
 	errSignedOut = fault.New(fault.Unauthenticated, "signed-out", "You have been signed out. Sign in again.")
 )
 
@@ -34,12 +35,8 @@ func (g *Gate) forward(v *visit, permit authz.Permit, receipt audit.Receipt) err
 	}
 	x := g.config.App.NewExchange()
 	s := newStream(v, x, g.config.Limits.WriteIdle)
-	if v.caller.live != nil {
-		leave, ok := v.caller.live.Enter(s)
-		if !ok {
-			return errSignedOut
-		}
-		s.leave = leave
+	if err := g.attend(v, s, v.caller); err != nil {
+		return err
 	}
 	defer s.finish()
 	defer x.Finish()
@@ -109,51 +106,6 @@ func (g *Gate) compose(v *visit, head *upstream.Head, s *stream) (*upstream.Requ
 	}
 	return request, nil
 }
-
-// passed is what the app gets to see of a client's field; false: nothing (P6).
-func passed(v *visit, name, value string) (string, bool) {
-	switch name {
-	case "Cookie":
-		value = foreignCookies(value)
-		return value, value != ""
-	case "Authorization":
-		return value, value != "" && !consumed(v, value)
-	case "Referer":
-		// The address of a sign-in's last hop carries its code and state.
-		return value, !strings.Contains(value, "/.gatehouse/")
-	}
-	return value, true
-}
-
-// consumed reports whether an Authorization value was meant for the gate: it
-// made the caller who they are, or it is a token of ours, good or not (P6).
-func consumed(v *visit, value string) bool {
-	if v.caller.principal != nil && v.caller.live == nil {
-		return true
-	}
-	_, credentials, _ := strings.Cut(value, " ")
-	return strings.HasPrefix(strings.TrimLeft(credentials, " "), "gh_")
-}
-
-// foreignCookies takes the gate's own cookies out of a Cookie line, and leaves
-// the others as they stand.
-func foreignCookies(line string) string {
-	if !strings.Contains(line, httpkit.SessionCookie) {
-		return line
-	}
-	var kept []string
-	for pair := range strings.SplitSeq(line, ";") {
-		pair = strings.Trim(pair, " \t")
-		if pair != "" && !ownCookie(pair) {
-			kept = append(kept, pair)
-		}
-	}
-	return strings.Join(kept, "; ")
-}
-
-// ownCookie reports whether a cookie belongs to the gate; every name that
-// begins with the session cookie's does.
-func ownCookie(pair string) bool { return strings.HasPrefix(pair, httpkit.SessionCookie) }
 
 func upgradeOf(r *http.Request) string {
 	if values := r.Header["Upgrade"]; len(values) == 1 && r.ProtoMajor == 1 {
@@ -234,22 +186,6 @@ func (g *Gate) copyFields(to, from http.Header) {
 	}
 }
 
-// appCookies drops what the app would set in place of the gate's own cookies.
-func appCookies(lines []string) []string {
-	for _, line := range lines {
-		if ownCookie(strings.TrimLeft(line, " \t")) {
-			kept := make([]string, 0, len(lines))
-			for _, line := range lines {
-				if !ownCookie(strings.TrimLeft(line, " \t")) {
-					kept = append(kept, line)
-				}
-			}
-			return kept
-		}
-	}
-	return lines
-}
-
 // hopOrFraming lists what an answer's fields say of the app's connection alone
 // (RFC 9110 §7.6.1).
 func hopOrFraming(name string) bool {
@@ -282,12 +218,8 @@ func (g *Gate) serveOwn(v *visit) error {
 	defer cancel()
 	s := newStream(v, nil, g.config.Limits.WriteIdle)
 	s.onCut = cancel
-	if live != nil {
-		leave, ok := live.Enter(s)
-		if !ok {
-			return errSignedOut
-		}
-		s.leave = leave
+	if err := g.attend(v, s, caller{live: live}); err != nil {
+		return err
 	}
 	defer s.finish()
 	g.long.add(s)

@@ -26,6 +26,8 @@ type Gate struct {
 	load   *load
 	tokens *tokenIdentities
 	long   longLived
+
+	sessionless sessionless
 }
 
 // New makes a gate of its parts.
@@ -136,7 +138,7 @@ func (g *Gate) findTenant(v *visit) error {
 		return err
 	}
 	if t.Status != tenants.Active {
-		return fault.New(fault.Denied, "tenant-suspended", "This organisation's access is suspended. Its administrators know more.")
+		return errSuspended
 	}
 	return nil
 }
