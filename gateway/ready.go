@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 )
@@ -18,8 +20,12 @@ const (
 	// checkStale is how old a finding may be: if looking itself hangs (a network
 	// file system that does not answer), the tenant is not served.
 	checkStale = time.Second
-	// forgetAfter is when a tenant that nobody asks for is no longer watched.
-	forgetAfter = 10 * time.Minute
+	// forgetAfter is when a tenant that nobody asks for is no longer watched, so
+	// that watching costs what the tenants in use cost and not what there are.
+	forgetAfter = 10 * time.Second
+	// lookers is how many tenants are looked at at a time: one whose parts hang
+	// does not hold up the others.
+	lookers = 8
 	// maxWatched bounds the tenants watched at a time; one more is checked at
 	// every request instead.
 	maxWatched = 20_000
@@ -43,10 +49,11 @@ type readiness struct {
 }
 
 type watch struct {
-	mu     sync.Mutex // one look at a time
-	err    atomic.Pointer[fault.Fault]
-	at     atomic.Int64 // when it was looked at, since readiness began
-	wanted atomic.Int64 // when somebody last asked, since readiness began
+	mu      sync.Mutex  // one look at a time
+	looking atomic.Bool // a look on the timer is under way
+	err     atomic.Pointer[fault.Fault]
+	at      atomic.Int64 // when it was looked at, since readiness began
+	wanted  atomic.Int64 // when somebody last asked, since readiness began
 }
 
 func newReadiness(log *slog.Logger, checks ...check) *readiness {
@@ -106,21 +113,28 @@ const staleDetail = "The gateway cannot look after its own stores right now. Try
 func (r *readiness) Run(ctx context.Context) error {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
+	var work errgroup.Group
+	work.SetLimit(lookers)
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return work.Wait()
 		case <-tick.C:
 		}
 		now := r.now()
 		r.watched.Range(func(key, value any) bool {
 			tenant, w := key.(identity.TenantID), value.(*watch) //nolint:errcheck,forcetypeassert // the map holds nothing else
-			if now-w.wanted.Load() > int64(forgetAfter) {
+			switch {
+			case now-w.wanted.Load() > int64(forgetAfter):
 				r.watched.Delete(tenant)
 				r.count.Add(-1)
-				return true
+			case w.looking.CompareAndSwap(false, true):
+				work.Go(func() error {
+					defer w.looking.Store(false)
+					r.refresh(ctx, tenant, w)
+					return nil
+				})
 			}
-			r.refresh(ctx, tenant, w)
 			return ctx.Err() == nil
 		})
 	}
