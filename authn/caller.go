@@ -60,6 +60,18 @@ func (s *Service) Caller(r *http.Request) (Caller, error) {
 	return Caller{}, nil
 }
 
+// callerAfresh is [Service.Caller] where people get in and out: somebody whose
+// credentials cannot be told apart is nobody there, and rid of the cookies that
+// would keep them from ever signing in.
+func (s *Service) callerAfresh(w http.ResponseWriter, r *http.Request) (Caller, error) {
+	caller, err := s.Caller(r)
+	if fault.Is(err, fault.Unauthenticated) {
+		httpkit.ClearCookie(w, httpkit.SessionCookie)
+		return Caller{}, nil
+	}
+	return caller, err
+}
+
 // bearer finds a token of ours (RFC 6750 §2.1).
 func bearer(r *http.Request) (token string, ours bool, err error) {
 	headers := r.Header["Authorization"]

@@ -43,7 +43,7 @@ func loginURL(connection, returnTo string) string {
 func (s *Service) login(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
 	returnTo, name := safeReturn(query.Get("return_to")), query.Get("connection")
-	caller, err := s.Caller(r)
+	caller, err := s.callerAfresh(w, r)
 	if err != nil {
 		return err
 	}

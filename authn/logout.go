@@ -14,7 +14,7 @@ import (
 // somebody without a session it is the page that says so, and where an
 // identity provider sends the browser back to.
 func (s *Service) askToSignOut(w http.ResponseWriter, r *http.Request) error {
-	caller, err := s.Caller(r)
+	caller, err := s.callerAfresh(w, r)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (s *Service) askToSignOut(w http.ResponseWriter, r *http.Request) error {
 // can. It also succeeds for a session that is over, so that the button always
 // does what it says.
 func (s *Service) signOut(w http.ResponseWriter, r *http.Request) error {
-	caller, err := s.Caller(r)
+	caller, err := s.callerAfresh(w, r)
 	if err != nil {
 		return err
 	}

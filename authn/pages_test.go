@@ -2,7 +2,9 @@ package authn_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -143,5 +145,26 @@ func TestSignOutOfASessionThatIsGone(t *testing.T) {
 	b.post("/.gatehouse/logout", nil).has(t, http.StatusOK, "You are signed out")
 	if b.cookie(httpkit.SessionCookie) != "" {
 		t.Error("the cookie is still there")
+	}
+}
+
+// Two session cookies must not lock anybody out of the addresses that would
+// give them a good one.
+func TestP3_AmbiguousCookiesAreClearedWherePeopleGetInAndOut(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	for _, request := range []struct{ method, path string }{
+		{http.MethodGet, "/.gatehouse/login"}, {http.MethodGet, "/.gatehouse/logout"}, {http.MethodPost, "/.gatehouse/logout"},
+	} {
+		r := httptest.NewRequest(request.method, request.path, nil)
+		r.Header.Set("Cookie", httpkit.SessionCookie+"=a; "+httpkit.SessionCookie+"=b")
+		answer := httptest.NewRecorder()
+		w.gate(answer, r)
+		cleared := slices.ContainsFunc(answer.Result().Cookies(), func(c *http.Cookie) bool {
+			return c.Name == httpkit.SessionCookie && c.MaxAge < 0
+		})
+		if answer.Code >= http.StatusBadRequest || !cleared {
+			t.Errorf("%s %s: %d, cleared %v", request.method, request.path, answer.Code, cleared)
+		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"gatehouse/audit"
 	"gatehouse/authz"
 	"gatehouse/internal/fault"
-	"gatehouse/internal/httpkit"
 	"gatehouse/proxy/upstream"
 )
 

@@ -1,6 +1,7 @@
 package httpkit
 
 import (
+	"iter"
 	"net/http"
 	"strings"
 	"time"
@@ -66,9 +67,9 @@ func setCookie(w http.ResponseWriter, name, value string, life time.Duration, sa
 // It is on the way of every request, so it allocates nothing.
 func ReadCookie(r *http.Request, name string) (value string, count int) {
 	for _, line := range r.Header["Cookie"] {
-		for pair := range strings.SplitSeq(line, ";") {
-			if n, v, _ := strings.Cut(strings.TrimSpace(pair), "="); n == name {
-				value = v
+		for pair := range CookiePairs(line) {
+			if n, v, _ := strings.Cut(pair, "="); trimBlanks(n) == name {
+				value = trimBlanks(v)
 				count++
 			}
 		}
@@ -78,3 +79,34 @@ func ReadCookie(r *http.Request, name string) (value string, count int) {
 	}
 	return value, 1
 }
+
+// CookiePairs splits the value of a Cookie field. It takes for blank what
+// browsers do, SP and HTAB (RFC 6265bis §5.6): to them a name that begins with
+// another kind of space has no __Host- prefix, so a neighbouring host may set
+// it, and it must not become ours here. Everybody who reads cookies goes by
+// this.
+func CookiePairs(line string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for pair := range strings.SplitSeq(line, ";") {
+			if !yield(trimBlanks(pair)) {
+				return
+			}
+		}
+	}
+}
+
+// LikeOurs reports whether a cookie, "name=value", bears a name of ours, also
+// in a disguise that some reader might see through: other case, or something
+// around it. None of them is for the app, to read or to set.
+func LikeOurs(cookie string) bool {
+	// A cookie without a name is sent as its value alone (RFC 6265bis §5.8.3).
+	name, _, _ := strings.Cut(strings.TrimLeft(cookie, "= \t"), "=")
+	for i := range len(name) - len(SessionCookie) + 1 {
+		if strings.EqualFold(name[i:i+len(SessionCookie)], SessionCookie) {
+			return true
+		}
+	}
+	return false
+}
+
+func trimBlanks(s string) string { return strings.Trim(s, " \t") }

@@ -39,11 +39,46 @@ func TestReadCookieNeverChooses(t *testing.T) {
 		FlowCookie + "=a":    {"", 0},
 		SessionCookie + "=a; " + SessionCookie + "=b": {"", 2},
 		SessionCookie + "=a; " + SessionCookie + "=a": {"", 2},
+		"a=1;\t" + SessionCookie + " = a ; b=2":       {"a", 1},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Cookie", header)
 		if value, count := ReadCookie(r, SessionCookie); value != want.value || count != want.count {
 			t.Errorf("%q: got %q, %d", header, value, count)
 		}
+	}
+}
+
+// A neighbouring host may set a cookie whose name only looks like ours: browsers
+// see no __Host- prefix in it.
+func TestP3_ACookieInDisguiseIsNotOurs(t *testing.T) {
+	for _, around := range []string{"\u2000", "\u00a0", "\u0085", "\u3000", "\v", "\f", "\x85", "\xa0", "\ufeff", ","} {
+		for _, name := range []string{around + SessionCookie, SessionCookie + around} {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.Header.Set("Cookie", name+"=planted; "+SessionCookie+"=a")
+			if value, count := ReadCookie(r, SessionCookie); value != "a" || count != 1 {
+				t.Errorf("beside %q: got %q, %d", name, value, count)
+			}
+			if !LikeOurs(name + "=planted") {
+				t.Errorf("%q would reach the app", name)
+			}
+		}
+	}
+	for cookie, want := range map[string]bool{
+		SessionCookie + "=a": true, DeviceCookie + "=a; Path=/": true, " \t" + SessionCookie: true, "=" + SessionCookie + "=a": true,
+		"__hOST-GATEHOUSE=a": true, "x" + SessionCookie + "y=a": true,
+		"": false, "=": false, "a": false, "a=" + SessionCookie: false, "__Host-gate=a": false, "gatehouse=a": false, "__Host-gatehous\u017fe": false,
+	} {
+		if LikeOurs(cookie) != want {
+			t.Errorf("%q: %v", cookie, !want)
+		}
+	}
+}
+
+func TestReadCookieAllocatesNothing(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Cookie", "theme=dark; "+SessionCookie+"=a")
+	if n := testing.AllocsPerRun(100, func() { ReadCookie(r, SessionCookie) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

@@ -1,0 +1,60 @@
+package proxy
+
+import (
+	"slices"
+	"strings"
+
+	"gatehouse/internal/httpkit"
+)
+
+// passed is what the app gets to see of a client's field; false: nothing (P6).
+func passed(v *visit, name, value string) (string, bool) {
+	switch name {
+	case "Cookie":
+		value = foreignCookies(value)
+		return value, value != ""
+	case "Authorization":
+		return value, value != "" && !consumed(v, value)
+	case "Referer":
+		// The address of a sign-in's last hop carries its code and state.
+		return value, !strings.Contains(value, "/.gatehouse/")
+	}
+	return value, true
+}
+
+// consumed reports whether an Authorization value was meant for the gate: it
+// made the caller who they are, or it is a token of ours, good or not (P6).
+func consumed(v *visit, value string) bool {
+	if v.caller.principal != nil && v.caller.live == nil {
+		return true
+	}
+	_, credentials, _ := strings.Cut(value, " ")
+	return strings.HasPrefix(strings.TrimLeft(credentials, " "), "gh_")
+}
+
+// foreignCookies takes the gate's own cookies out of a Cookie line, and leaves
+// a line without any as it stands.
+func foreignCookies(line string) string {
+	own := false
+	for pair := range httpkit.CookiePairs(line) {
+		own = own || httpkit.LikeOurs(pair)
+	}
+	if !own {
+		return line
+	}
+	var kept []string
+	for pair := range httpkit.CookiePairs(line) {
+		if pair != "" && !httpkit.LikeOurs(pair) {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.Join(kept, "; ")
+}
+
+// appCookies drops what the app would set in place of the gate's own cookies.
+func appCookies(lines []string) []string {
+	if !slices.ContainsFunc(lines, httpkit.LikeOurs) {
+		return lines
+	}
+	return slices.DeleteFunc(slices.Clone(lines), httpkit.LikeOurs)
+}
