@@ -68,8 +68,14 @@ func Open(dir string, serves func(host string) bool) (*CA, error) {
 // PEM is the root's certificate, for clients to trust.
 func (c *CA) PEM() []byte { return c.pem }
 
-// GetCertificate gives the certificate for the handshake's server name. A
-// client that names none, or one that is not served, fails the handshake.
+// nobody is the name on the certificate for handshakes that name no host of
+// ours (RFC 6761 §6.4): no client takes it for the host it asked for, and one
+// that goes on regardless is told in HTTP what is wrong (421).
+const nobody = "unknown-host.invalid"
+
+// GetCertificate gives the certificate for the handshake's server name. One
+// that is not served gets no certificate of its own, so that strangers cannot
+// have any number of them made.
 func (c *CA) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	host := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
 	if host == "" && hello.Conn != nil {
@@ -77,7 +83,7 @@ func (c *CA) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 		host, _, _ = net.SplitHostPort(hello.Conn.LocalAddr().String())
 	}
 	if host == "" || !c.serves(host) {
-		return nil, fmt.Errorf("ca: %q is not served here", host)
+		host = nobody
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

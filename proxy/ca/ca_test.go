@@ -39,8 +39,12 @@ func TestLeavesAreForServedHostsAndVerify(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "globex.test", "acme.test.evil.test", "*.acme.test.x"} {
-		if _, err := c.GetCertificate(&tls.ClientHelloInfo{ServerName: name}); err == nil {
-			t.Errorf("signed for %q", name)
+		cert, err := c.GetCertificate(&tls.ClientHelloInfo{ServerName: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(cert.Leaf.DNSNames) != 1 || cert.Leaf.DNSNames[0] != nobody {
+			t.Errorf("signed for %q: %v", name, cert.Leaf.DNSNames)
 		}
 	}
 }
