@@ -23,6 +23,7 @@ import (
 	"gatehouse/console"
 	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
@@ -181,6 +182,8 @@ func bodyLimit(size configs.Size) int64 {
 	return int64(size)
 }
 
+var errNothingHere = fault.New(fault.NotFound, "nothing-here", "There is nothing at this address. Check its spelling.")
+
 // own serves our own addresses on every tenant's host.
 func (r *rooms) own() http.Handler {
 	mux := http.NewServeMux()
@@ -190,6 +193,9 @@ func (r *rooms) own() http.Handler {
 	mux.Handle("/.gatehouse/jwks.json", r.minter)
 	mux.Handle("/scim/v2", r.scim.Handler())
 	mux.Handle("/scim/v2/", r.scim.Handler())
+	// On the operators' host, which has no app, everything is ours.
+	mux.Handle("GET /{$}", http.RedirectHandler("/.gatehouse/console/", http.StatusSeeOther))
+	mux.Handle("/", httpkit.Handle(func(http.ResponseWriter, *http.Request) error { return errNothingHere }))
 	return mux
 }
 
