@@ -27,7 +27,7 @@ test: parts build ## run every test, with real parts (installs those that are mi
 	go test -race -timeout 30m ./...
 
 test-short: ## run the tests that need no external parts (under 2 minutes)
-	go test -short -timeout 5m ./...
+	go test -short -timeout 5m $$(go list ./... | grep -v '/e2e$$')
 
 lint: $(LINT) generate ## check form, style and security of all code
 	git diff --exit-code -- $(GENERATED)
