@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -302,8 +303,12 @@ func TestP6_TheGatesSecretsDoNotReachTheApp(t *testing.T) {
 			t.Errorf("%q arrived as %q", test.cookie, got)
 		}
 	}
+	ours := "gh_" + strings.Repeat("Ab-_9", 8) + "xyz"
+	theirs := "Token t=gh_" + strings.Repeat("a", 42)
+	basic := func(text string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(text)) }
 	for value, want := range map[string]string{
-		"Bearer " + ownerToken: "", "Bearer gh_other": "", "bearer  gh_other": "", "Basic dXNlcjpwYXNz": "Basic dXNlcjpwYXNz",
+		"Bearer " + ownerToken: "", "Bearer gh_other": "", "bearer  gh_other": "", "Basic dXNlcjpwYXNz": "Basic dXNlcjpwYXNz", theirs: theirs,
+		ours: "", "Bearer\t" + ours: "", "Token " + ours: "", "Token token=\"" + ours + "\"": "", "X gh_a,gh_" + ours: "", basic("x:" + ours): "", basic(ours + ":"): "",
 	} {
 		w.body(w.get(c, "/public/x", nil, "Authorization", value))
 		if got := strings.Join(w.app.take()[0].values("Authorization"), "|"); got != want {

@@ -23,14 +23,44 @@ func passed(v *visit, name, value string) (string, bool) {
 }
 
 // consumed reports whether an Authorization value was meant for the gate: it
-// made the caller who they are, or it is a token of ours, good or not (P6).
+// made the caller who they are, or it holds a token of ours, good or not,
+// under whatever scheme (P6).
 func consumed(v *visit, value string) bool {
 	if v.caller.principal != nil && v.caller.live == nil {
 		return true
 	}
-	_, credentials, _ := strings.Cut(value, " ")
-	return strings.HasPrefix(strings.TrimLeft(credentials, " "), "gh_")
+	scheme, credentials, _ := strings.Cut(value, " ")
+	if strings.HasPrefix(strings.TrimLeft(credentials, " "), tokenPrefix) || holdsToken(value) {
+		return true
+	}
+	if !strings.EqualFold(scheme, "Basic") {
+		return false
+	}
+	user, password, _ := v.r.BasicAuth()
+	return holdsToken(user) || holdsToken(password)
 }
+
+// A token of ours, as authn/token makes them.
+const (
+	tokenPrefix = "gh_"
+	tokenDigits = 43 // of base64url
+)
+
+// holdsToken finds a token of ours anywhere in a text.
+func holdsToken(s string) bool {
+	for {
+		_, rest, found := strings.Cut(s, tokenPrefix)
+		if !found {
+			return false
+		}
+		if len(rest) >= tokenDigits && strings.Trim(rest[:tokenDigits], base64url) == "" {
+			return true
+		}
+		s = rest
+	}
+}
+
+const base64url = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 // foreignCookies takes the gate's own cookies out of a Cookie line, and leaves
 // a line without any as it stands.

@@ -123,13 +123,12 @@ func checkPath(path string) error {
 			return refused("the path holds an encoded separator")
 		case b < ' ' || b == 0x7f:
 			return refused("the path holds an encoded control byte")
-		case b == '%':
-			if twice, ok := unhex(path[i+3:]); ok && ambiguous(twice) {
-				return refused("the path holds a separator that is encoded twice")
-			}
 		}
 		decoded = append(decoded, b)
 		i += 2
+	}
+	if encodedStill(string(decoded)) {
+		return refused("the path is percent-encoded twice")
 	}
 	if !utf8.Valid(decoded) {
 		return refused("the path is not UTF-8")
@@ -145,14 +144,18 @@ func checkPath(path string) error {
 	return nil
 }
 
-// ambiguous lists what a reader that decodes once more than the gate would
-// take for syntax.
-func ambiguous(b byte) bool {
-	switch b {
-	case '/', '\\', '.', ';', '%':
-		return true
+// encodedStill reports whether a reader that decodes once more than the gate
+// would read something else.
+func encodedStill(decoded string) bool {
+	for i := range len(decoded) {
+		if decoded[i] != '%' {
+			continue
+		}
+		if _, ok := unhex(decoded[i+1:]); ok {
+			return true
+		}
 	}
-	return b < ' ' || b == 0x7f
+	return false
 }
 
 // unhex decodes the two digits after a percent sign.

@@ -18,7 +18,7 @@ func TestP4_TargetsWithTwoReadingsAreRefused(t *testing.T) {
 		"/.", "/..", "/./a", "/../a", "/a/.", "/a/..", "/a/./b", "/a/../b", "/%2e", "/%2E%2e", "/.%2e/a", "/a/%2e%2e/b", "/a/%2e",
 		"/a;b", "/a;jsessionid=1", "/a%3bb", "/..;/a", "/a/..;/b", "/%00", "/a%00", "/a%0d%0aX:y", "/a%1f", "/a%7f", "/a%09",
 		"/%", "/%2", "/%zz", "/a%g0", "/a%", "/%ff", "/%c0%ae", "/%c0%ae%c0%ae/a", "/%e0%80%af", "/%ed%a0%80",
-		"/%252e%252e/a", "/a%252fb", "/a%255cb", "/a%2500", "/a%25252f", "/a#b", "/a?b#c", "/a b", "/a\tb", "/a\x00", "/a\x7f", "/a\x80", "/é",
+		"/%252e%252e/a", "/a%252fb", "/a%255cb", "/a%2500", "/a%25252f", "/%2561dmin", "/a%25C3", "/a%25%36%31", "/a%256%31", "/a#b", "/a?b#c", "/a b", "/a\tb", "/a\x00", "/a\x7f", "/a\x80", "/é",
 		"/a?b c", "/a?\x00", "/a?\xff",
 	} {
 		if err := CheckTarget(target); !fault.Is(err, fault.Invalid) {
