@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"net/http"
 	"os"
 	"strings"
@@ -34,19 +33,19 @@ func TestBrowserWalk(t *testing.T) {
 		t.Skip("needs Chromium, npm's axe-core and the built console")
 	}
 	info := inProcess(t).Info()
-	browser := chromium(t, info)
+	b := chromium(t, info)
 	acme := info.Tenants["acme"].URL
 
-	hers := profile(t, browser, androidChrome, pocket)
+	hers := b.profile(androidChrome, pocket)
 	hers.open(acme)
 	hers.see(`//input[@name="password"]`)
 	hers.look("idp-oidc", desk, pocket)
 	hers.signIn(info, "acme", member)
 	seesIdentity(hers, "acme", member)
 	hers.look("app", desk, pocket)
-	browserSAML(t, browser, info)
+	browserSAML(b, info)
 
-	his := profile(t, browser, desktopChrome, desk)
+	his := b.profile(desktopChrome, desk)
 	his.open(acme)
 	his.signIn(info, "acme", owner)
 	seesIdentity(his, "acme", owner)
@@ -55,7 +54,7 @@ func TestBrowserWalk(t *testing.T) {
 	browserSignOut(his, hers, acme)
 	browserRefusal(his, hers, info)
 	browserConsole(his, acme)
-	browserOwnPages(t, browser, his, info)
+	browserOwnPages(b, his, info)
 }
 
 // seesIdentity checks that the app was told who somebody is, in which tenant.
@@ -72,9 +71,9 @@ func seesIdentity(p *tab, tenant, email string) {
 }
 
 // browserSAML signs in at globex, by its SAML identity provider.
-func browserSAML(t *testing.T, browser context.Context, info demo.Info) {
-	t.Helper()
-	p := profile(t, browser, desktopChrome, desk)
+func browserSAML(b browser, info demo.Info) {
+	b.t.Helper()
+	p := b.profile(desktopChrome, desk)
 	p.open(info.Tenants["globex"].URL)
 	p.see(`//input[@name="password"]`)
 	p.look("idp-saml", desk)
@@ -191,7 +190,8 @@ func browserConsole(his *tab, acme string) {
 }
 
 // browserOwnPages looks at the pages that the gate itself has for people.
-func browserOwnPages(t *testing.T, browser context.Context, his *tab, info demo.Info) {
+func browserOwnPages(b browser, his *tab, info demo.Info) {
+	t := b.t
 	t.Helper()
 	acme := info.Tenants["acme"]
 	his.open(acme.URL + ".gatehouse/devices")
@@ -212,7 +212,7 @@ func browserOwnPages(t *testing.T, browser context.Context, his *tab, info demo.
 	if resp.StatusCode >= http.StatusBadRequest {
 		t.Fatalf("a second connection: %s: %s", resp.Status, body)
 	}
-	nobody := profile(t, browser, desktopChrome, desk)
+	nobody := b.profile(desktopChrome, desk)
 	nobody.open(acme.URL)
 	nobody.see(`//nav[@aria-label="Ways to sign in"]/a`)
 	nobody.look("choose", desk, pocket)

@@ -39,9 +39,15 @@ const screenshots = "../out/screenshots"
 // axe is the accessibility checker, as npm installs it beside the console.
 const axe = "../console/app/node_modules/axe-core/axe.min.js"
 
+// browser is a running Chromium.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+}
+
 // chromium starts the real browser. It trusts the demo's certificate authority
 // by its key, as a person would who installed the certificate.
-func chromium(t *testing.T, info demo.Info) context.Context {
+func chromium(t *testing.T, info demo.Info) browser {
 	t.Helper()
 	var path string
 	var err error
@@ -69,7 +75,7 @@ func chromium(t *testing.T, info demo.Info) context.Context {
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("start %s: %v", path, err)
 	}
-	return ctx
+	return browser{t, ctx}
 }
 
 // publicKeys hashes the keys of the certificates that the gate shows.
@@ -96,12 +102,12 @@ type tab struct {
 	ctx context.Context
 }
 
-// profile opens a browser of its own: no cookie is shared with another.
-func profile(t *testing.T, browser context.Context, userAgent string, s screen) *tab {
-	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
-	return newTab(t, ctx, userAgent, s)
+// profile opens a person's own browser: no cookie is shared with another.
+func (b browser) profile(userAgent string, s screen) *tab {
+	b.t.Helper()
+	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
+	b.t.Cleanup(cancel)
+	return newTab(ctx, b.t, userAgent, s)
 }
 
 // tab opens another tab of the same browser.
@@ -109,10 +115,10 @@ func (p *tab) tab(userAgent string, s screen) *tab {
 	p.t.Helper()
 	ctx, cancel := chromedp.NewContext(p.ctx)
 	p.t.Cleanup(cancel)
-	return newTab(p.t, ctx, userAgent, s)
+	return newTab(ctx, p.t, userAgent, s)
 }
 
-func newTab(t *testing.T, ctx context.Context, userAgent string, s screen) *tab {
+func newTab(ctx context.Context, t *testing.T, userAgent string, s screen) *tab {
 	t.Helper()
 	// A tab lives as long as the context that it was first run in.
 	if err := chromedp.Do(ctx); err != nil {
