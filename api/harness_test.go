@@ -19,6 +19,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
@@ -210,13 +211,27 @@ func (h *house) signIn(tenant *tenants.Tenant, name, role string) *visitor {
 // again signs a person in once more, in a browser of its own.
 func (h *house) again(tenant *tenants.Tenant, u directory.User) *visitor {
 	h.t.Helper()
-	made, err := h.sessions.Create(h.t.Context(), audit.SystemCause(), tenant.ID, sessions.NewSession{User: u.ID, Connection: "con_test",
+	made, err := h.sessions.Create(h.t.Context(), audit.SystemCause(), tenant.ID, sessions.NewSession{User: u.ID, Connection: h.door(tenant),
 		IP: netip.MustParseAddr("203.0.113.7"), UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36"})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return &visitor{h: h, server: h.server, host: tenant.Hosts[0], user: u, signed: made,
 		header: http.Header{"Cookie": {"session=" + made.Token}, "Sec-Fetch-Site": {"same-origin"}}}
+}
+
+// door is the connection by which a tenant's people sign in here.
+func (h *house) door(tenant *tenants.Tenant) identity.ConnectionID {
+	h.t.Helper()
+	found, err := h.tenants.Connection(h.t.Context(), tenant.ID, "door")
+	if fault.Is(err, fault.NotFound) {
+		found, err = h.tenants.PutConnection(h.t.Context(), audit.SystemCause(), tenant.ID, tenants.Connection{Name: "door", Type: tenants.OIDC, Enabled: true,
+			OIDC: &tenants.OIDCSpec{Issuer: "https://door.example", ClientID: "gatehouse"}})
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return found.ID
 }
 
 // bearer is a program with a token of the role.

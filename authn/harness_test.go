@@ -88,6 +88,7 @@ func (j *recorder) lastRefusal(t *testing.T) authn.Reason {
 
 // connections is the tenants room, as far as signing in asks it.
 type connections struct {
+	db     *store.DB
 	mu     sync.Mutex
 	tenant tenants.Tenant
 	byName map[string]tenants.Connection
@@ -99,12 +100,25 @@ func (c *connections) put(conn tenants.Connection) {
 	conn.ID = identity.ConnectionID("con_" + conn.Name)
 	conn.Version = c.byName[conn.Name].Version + 1
 	c.byName[conn.Name] = conn
+	c.write(`INSERT INTO connections (id, name, type, spec, enabled, version, created_at, updated_at)
+		VALUES ($1, $2, $3, '{}', $4, 1, 0, 0) ON CONFLICT (id) DO UPDATE SET enabled = excluded.enabled`, conn.ID, conn.Name, conn.Type, conn.Enabled)
 }
 
 func (c *connections) remove(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.byName, name)
+	c.write(`DELETE FROM connections WHERE name = $1`, name)
+}
+
+// write keeps the rows that sessions are made by as that room would.
+func (c *connections) write(query string, args ...any) {
+	if err := c.db.Tenant(c.tenant.ID).Write(context.Background(), func(tx *store.Tx) error {
+		_, err := tx.Exec(context.Background(), query, args...)
+		return err
+	}); err != nil {
+		panic(err)
+	}
 }
 
 func (c *connections) ByID(id identity.TenantID) (*tenants.Tenant, bool) {
@@ -198,6 +212,7 @@ func newWorld(t *testing.T) *world {
 	w.db, err = store.Open(t.Context(), "sqlite://"+filepath.Join(dir, "db"), store.Options{Keys: ring, Environment: "test"})
 	check(t, err)
 	check(t, w.db.Create(t.Context(), acme))
+	w.connections.db = w.db
 	w.sessions = sessions.New(sessions.Config{Store: w.db, Keys: ring, Journal: w.journal, Node: "n1",
 		Limits: func(identity.TenantID) (idle, absolute time.Duration) { return 8 * time.Hour, 168 * time.Hour }})
 	w.directory = directory.New(directory.Config{Store: w.db, Journal: w.journal, Sessions: w.sessions})

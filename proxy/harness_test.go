@@ -57,6 +57,7 @@ type world struct {
 	gate     *Gate
 	acme     *tenants.Tenant
 	globex   *tenants.Tenant
+	door     identity.ConnectionID // by which acme's people sign in
 
 	notReady atomic.Pointer[fault.Fault]
 	callers  atomic.Int64 // how often somebody was asked who calls
@@ -88,6 +89,10 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	w.tenants, err = tenants.New(ctx, tenants.Config{Store: db, Keys: ring, Journal: w.journal, PlatformHost: "admin.test"})
 	w.must(err)
 	w.acme, w.globex = w.tenant("acme"), w.tenant("globex")
+	door, err := w.tenants.PutConnection(ctx, audit.SystemCause(), w.acme.ID, tenants.Connection{Name: "door", Type: tenants.OIDC, Enabled: true,
+		OIDC: &tenants.OIDCSpec{Issuer: "https://door.example", ClientID: "gatehouse"}})
+	w.must(err)
+	w.door = door.ID
 	w.sessions = sessions.New(sessions.Config{Store: db, Keys: ring, Journal: w.journal, Node: "n1",
 		Limits: func(identity.TenantID) (idle, absolute time.Duration) { return time.Hour, time.Hour }})
 	t.Cleanup(func() { w.must(w.sessions.Close()) })
@@ -205,7 +210,7 @@ func (w *world) signIn(name string) person {
 	user, err := w.people.CreateUser(ctx, audit.SystemCause(), w.acme.ID, directory.User{
 		UserName: name + "@acme.test", Email: name + "@acme.test", DisplayName: name, Active: true, Source: directory.SourceAdmin})
 	w.must(err)
-	made, err := w.sessions.Create(ctx, audit.SystemCause(), w.acme.ID, sessions.NewSession{User: user.ID, Connection: "con_1", AuthAt: time.Now()})
+	made, err := w.sessions.Create(ctx, audit.SystemCause(), w.acme.ID, sessions.NewSession{User: user.ID, Connection: w.door, AuthAt: time.Now()})
 	w.must(err)
 	return person{user: user, session: made.Session, token: made.Token}
 }

@@ -63,6 +63,11 @@ func newBench(t testing.TB) *bench {
 	t.Cleanup(func() { must(t, db.Close()) })
 	must(t, db.Create(t.Context(), b.acme.id))
 	must(t, db.Create(t.Context(), b.globex.id))
+	must(t, db.Tenant(b.acme.id).Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `INSERT INTO connections (id, name, type, spec, enabled, version, created_at, updated_at)
+			VALUES ('con_1', 'idp', 'oidc', '{}', TRUE, 1, 0, 0)`)
+		return err
+	}))
 	b.journal, err = audit.Open(audit.Options{Dir: filepath.Join(dir, "journal"), Node: "n1", Keys: ring})
 	must(t, err)
 	t.Cleanup(func() { must(t, b.journal.Close()) })

@@ -15,13 +15,14 @@ import (
 var (
 	errInactive = fault.New(fault.Denied, "user-inactive", "This account is not active. Ask your administrator.")
 	errBlocked  = fault.New(fault.Denied, "device-blocked", "Your administrator has blocked this device.")
+	errClosed   = fault.New(fault.Denied, "connection-disabled", "This way of signing in has been closed. Ask your administrator.")
 	errRevoked  = fault.New(fault.Unauthenticated, "session-revoked", "This sign-in was ended while it was being made. Sign in again.")
 )
 
 // Create makes a session: it journals device.new for a device not seen before,
 // ends the session that the browser had until now, and writes the new one. A
-// person who is not active, at whatever moment they were deactivated, and a
-// blocked device are Denied faults.
+// person who is not active, at whatever moment they were deactivated, a blocked
+// device and a connection that is disabled or gone are Denied faults.
 //
 // The sign-in itself is journalled by the caller, who knows how the person
 // signed in, before it gives the token away: until then the session is
@@ -207,17 +208,24 @@ func (s *Service) admit(ctx context.Context, live *Live, hint []byte) error {
 
 // refusal tells why insertSession has inserted nothing.
 func (s *Service) refusal(ctx context.Context, live *Live) error {
-	var blocked bool
+	var blocked, open bool
 	err := s.store.Tenant(live.session.Tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		blocked, err = store.One(ctx, tx, store.Scalar[bool],
 			`SELECT EXISTS (SELECT 1 FROM devices WHERE id = $1 AND blocked)`, live.session.Device)
+		if err != nil {
+			return err
+		}
+		open, err = store.One(ctx, tx, store.Scalar[bool],
+			`SELECT EXISTS (SELECT 1 FROM connections WHERE id = $1 AND enabled)`, live.session.Connection)
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return unavailable(err)
-	}
-	if blocked {
+	case blocked:
 		return errBlocked
+	case !open:
+		return errClosed
 	}
 	return errInactive
 }

@@ -113,6 +113,10 @@ func newWorld(t testing.TB) *world {
 		}
 	}
 	w := &world{t: t, db: db, journal: &journal{}, idle: 8 * time.Hour, absolute: 168 * time.Hour}
+	for _, tenant := range []identity.TenantID{acme, globex} {
+		w.exec(tenant, `INSERT INTO connections (id, name, type, spec, enabled, version, created_at, updated_at)
+			VALUES ('con_oidc', 'oidc', 'oidc', '{}', TRUE, 1, 0, 0)`)
+	}
 	w.reopen()
 	t.Cleanup(func() {
 		if err := w.Close(); err != nil {
@@ -171,6 +175,12 @@ func (w *world) user(tenant identity.TenantID, name string) identity.UserID {
 func (w *world) activate(tenant identity.TenantID, user identity.UserID, active bool) {
 	w.t.Helper()
 	w.exec(tenant, `UPDATE users SET active = $1 WHERE id = $2`, active, user)
+}
+
+// enable changes acme's connection as [world.activate] does a person.
+func (w *world) enable(enabled bool) {
+	w.t.Helper()
+	w.exec(acme, `UPDATE connections SET enabled = $1`, enabled)
 }
 
 func signIn(user identity.UserID) sessions.NewSession {

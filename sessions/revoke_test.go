@@ -191,6 +191,21 @@ func TestP8_CrashBetweenDeactivationAndEnd(t *testing.T) {
 	}
 }
 
+// TestP2_CrashBetweenDisablingAndEnd: a connection had been disabled, and the
+// gateway died before the sessions were ended.
+func TestP2_CrashBetweenDisablingAndEnd(t *testing.T) {
+	w := newWorld(t)
+	made := w.signIn(acme, signIn(w.user(acme, "ann")))
+	w.enable(false)
+	w.reopen()
+	for _, enabled := range []bool{false, true} {
+		w.enable(enabled)
+		if _, err := w.Find(t.Context(), acme, made.Token); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("enabled %v: %v, want Unauthenticated", enabled, err)
+		}
+	}
+}
+
 // TestP2_CallerGoesAway: a revocation that has begun goes on without its caller.
 func TestP2_CallerGoesAway(t *testing.T) {
 	w := newWorld(t)

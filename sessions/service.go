@@ -187,8 +187,9 @@ func (s *Service) stored(ctx context.Context, tenant identity.TenantID) iter.Seq
 }
 
 // endOrphans completes, before anybody could use them, the end of sessions
-// that a crash prevented after their person was deactivated or their device
-// blocked: a later re-activation must not bring them back.
+// that a crash prevented after their person was deactivated, their device
+// blocked or their connection disabled: a later re-activation must not bring
+// them back.
 func (s *Service) endOrphans(ctx context.Context, tenant identity.TenantID) error {
 	var orphans int
 	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
@@ -199,7 +200,7 @@ func (s *Service) endOrphans(ctx context.Context, tenant identity.TenantID) erro
 		return err
 	}
 	event := audit.SystemCause().Event(tenant, audit.SessionsRevoked, audit.Success)
-	event.Reason, event.Message = ReasonUserInactive, "Sessions of inactive people or blocked devices, left open by a crash, were ended."
+	event.Reason, event.Message = ReasonUserInactive, "Sessions of inactive people, blocked devices or closed connections, left open by a crash, were ended."
 	event.Count = int64(orphans)
 	if _, err := s.journal.Commit(ctx, event); err != nil {
 		return err

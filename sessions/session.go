@@ -65,6 +65,9 @@ const (
 	ReasonUserInactive  = "user-inactive"
 	ReasonExpired       = "expired"
 	ReasonTenantDeleted = "tenant-deleted"
+	// ReasonConnectionClosed: the way by which the person signed in was disabled
+	// or deleted, or trusts another provider from now on.
+	ReasonConnectionClosed = "connection-closed"
 )
 
 // NewSession is what a finished sign-in tells of itself.

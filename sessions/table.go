@@ -33,16 +33,17 @@ func scanSession(tenant identity.TenantID, row store.Row, more ...any) (Session,
 	return s, nil
 }
 
-// insertSession writes the row only while the person is active and the device
-// is not blocked, in one statement: whoever deactivates or blocks afterwards
-// finds the row, whoever did before has prevented it.
+// insertSession writes the row only while the person is active, the device is
+// not blocked and the connection is there and enabled, in one statement:
+// whoever deactivates, blocks or disables afterwards finds the row, whoever did
+// before has prevented it.
 func insertSession(ctx context.Context, tx *store.Tx, s *Session, hash TokenHash, hint []byte) (inserted bool, err error) {
 	n, err := tx.Exec(ctx, `INSERT INTO sessions
 		(id, token_hash, user_id, device_id, connection_id, idp_subject, idp_session, logout_hint, amr, acr,
 		 ip, user_agent, auth_at, created_at, seen_at, expires_at)
-		SELECT $1, $2, u.id, d.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
-		FROM users u JOIN devices d ON d.user_id = u.id
-		WHERE u.id = $15 AND u.active AND d.id = $16 AND NOT d.blocked`,
+		SELECT $1, $2, u.id, d.id, c.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+		FROM users u JOIN devices d ON d.user_id = u.id JOIN connections c ON c.id = $3
+		WHERE u.id = $15 AND u.active AND d.id = $16 AND NOT d.blocked AND c.enabled`,
 		s.ID, hash[:], s.Connection, s.IDPSubject, s.IDPSession, hint, strings.Join(s.AMR, " "), s.ACR,
 		addrText(s.IP), s.UserAgent, store.Millis(s.AuthAt), store.Millis(s.CreatedAt), store.Millis(s.SeenAt), store.Millis(s.ExpiresAt),
 		s.User, s.Device)
@@ -80,9 +81,11 @@ func endRows(ctx context.Context, tx *store.Tx, sel Selector, at time.Time, reas
 }
 
 // orphaned are the sessions that a crash left open between somebody's
-// deactivation, or a device's blocking, and the end of their sessions.
+// deactivation, a device's blocking or a connection's disabling, and the end of
+// their sessions.
 const orphaned = `(user_id NOT IN (SELECT id FROM users WHERE active)
-	OR device_id IN (SELECT id FROM devices WHERE blocked))`
+	OR device_id IN (SELECT id FROM devices WHERE blocked)
+	OR connection_id NOT IN (SELECT id FROM connections WHERE enabled))`
 
 // endWhere marks the live sessions of a condition, whose parameters begin at
 // $3, as ended.
@@ -109,6 +112,7 @@ func liveAfter(ctx context.Context, tx *store.Tx, tenant identity.TenantID, crea
 		return NewLive(s, h), nil
 	}, `SELECT `+sessionColumns+`, s.token_hash
 		FROM sessions s JOIN users u ON u.id = s.user_id AND u.active JOIN devices d ON d.id = s.device_id AND NOT d.blocked
+		JOIN connections c ON c.id = s.connection_id AND c.enabled
 		WHERE s.ended_at IS NULL AND (s.created_at, s.id) > ($1, $2)
 		ORDER BY s.created_at, s.id LIMIT $3`, createdAt, id, limit)
 }
