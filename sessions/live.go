@@ -13,7 +13,8 @@ type Stream interface {
 	// Terminate cuts the connection. It is called at most once, from a goroutine
 	// of its own, and must lead to the leave function being called soon. It may
 	// come before Enter has returned, and still run when the stream leaves at the
-	// same moment: a Stream stands for one use and is not recycled.
+	// same moment: a Stream stands for one use and is not recycled. Streams are
+	// compared, so they are pointers.
 	Terminate(reason string)
 }
 
@@ -108,9 +109,13 @@ func (l *Live) Enter(c Stream) (leave func(), ok bool) {
 func (l *Live) leave(e *entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !e.inside {
-		return
+	if e.inside {
+		l.remove(e)
 	}
+}
+
+// remove takes a stream off the list; l.mu is held.
+func (l *Live) remove(e *entry) {
 	e.inside = false
 	if e.prev != nil {
 		e.prev.next = e.next
@@ -147,10 +152,16 @@ type ending struct {
 	left   <-chan struct{} // closed when the last one has gone
 }
 
-// end shuts the door.
-func (l *Live) end() ending {
+// end shuts the door. The spared stream, if it is inside, has left by that: it
+// is the one that asks for the end.
+func (l *Live) end(spared Stream) ending {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for e := l.first; e != nil; e = e.next {
+		if e.stream == spared {
+			l.remove(e)
+		}
+	}
 	now := ending{first: !l.ended, open: l.open}
 	if now.first {
 		l.ended, l.left = true, nobody

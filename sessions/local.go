@@ -156,17 +156,18 @@ func (t *roll) remove(live *Live) {
 }
 
 // End implements [Registry].
-func (r *Local) End(_ context.Context, tenant identity.TenantID, sel Selector, reason string) (Ended, error) {
+func (r *Local) End(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (Ended, error) {
 	t := r.roll(tenant)
 	if t == nil {
 		return Ended{}, ErrNotLoaded
 	}
 	var ended Ended
+	asking := caller(ctx)
 	doors := map[*Live]<-chan struct{}{}
 	// Every door is shut before the first stream is waited for.
 	for _, live := range t.selected(sel) {
 		r.shard(live.hash).remove(live)
-		now := live.end()
+		now := live.end(asking.stream)
 		if now.first {
 			ended.Sessions = append(ended.Sessions, live.session.ID)
 		}
@@ -174,7 +175,7 @@ func (r *Local) End(_ context.Context, tenant identity.TenantID, sel Selector, r
 		r.terminate(now.untold, reason)
 		doors[live] = now.left
 	}
-	ended.Lingering = r.await(t, doors)
+	ended.Lingering = r.await(t, doors, asking.gone)
 	ended.Connections -= ended.Lingering
 	ended.Nodes = []NodeConfirmation{{ID: r.node, Confirmed: ended.Lingering == 0}}
 	return ended, nil
@@ -187,17 +188,21 @@ func (r *Local) terminate(streams []Stream, reason string) {
 }
 
 // await takes each session off the roll once all its streams have left, and
-// counts the streams that have not in time.
-func (r *Local) await(t *roll, doors map[*Live]<-chan struct{}) (lingering int) {
+// counts the streams that have not in time. It waits no longer than there is
+// somebody to answer: two requests that end each other's sessions would
+// otherwise each wait for the other to leave.
+func (r *Local) await(t *roll, doors map[*Live]<-chan struct{}, gone <-chan struct{}) (lingering int) {
 	timeout := time.NewTimer(leaveTime)
 	defer timeout.Stop()
-	late := false
+	waiting, late := true, false
 	for live, left := range doors {
-		if !late {
+		if waiting {
 			select {
 			case <-left:
+			case <-gone:
+				waiting = false
 			case <-timeout.C:
-				late = true
+				waiting, late = false, true
 			}
 		}
 		select {
@@ -208,8 +213,10 @@ func (r *Local) await(t *roll, doors map[*Live]<-chan struct{}) (lingering int) 
 		}
 		open := live.Open()
 		lingering += open
-		r.log.Error("a stream did not close after its session was revoked",
-			"tenant", live.session.Tenant, "session", live.session.ID, "open", open)
+		if late {
+			r.log.Error("a stream did not close after its session was revoked",
+				"tenant", live.session.Tenant, "session", live.session.ID, "open", open)
+		}
 		r.work.Go(func() {
 			select {
 			case <-left:
@@ -260,7 +267,7 @@ func (r *Local) Forget(tenant identity.TenantID) {
 	t.mu.Unlock()
 	for _, live := range t.selected(Selector{All: true}) {
 		r.shard(live.hash).remove(live)
-		r.terminate(live.end().untold, ReasonTenantDeleted)
+		r.terminate(live.end(nil).untold, ReasonTenantDeleted)
 	}
 }
 

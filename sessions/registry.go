@@ -31,7 +31,8 @@ type Registry interface {
 	// End takes the selected sessions away on every node, closes what they have
 	// open there, and returns when that is so, or says of which node it is not
 	// known. Sessions of an earlier End whose streams have not all left are
-	// selected, closed and waited for again.
+	// selected, closed and waited for again. The stream of ctx ([Calling]) stays
+	// open and is not waited for.
 	End(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (Ended, error)
 	// All gives the tenant's live sessions that this node knows, in no order.
 	All(tenant identity.TenantID) iter.Seq[*Live]

@@ -19,7 +19,8 @@ import (
 var ErrUnconfirmed = errors.New("sessions: not every stream of the ended sessions has closed")
 
 // Revoke ends the selected sessions: journal, SQL, registry, streams, in this
-// order. When it returns without an error, P2 holds for them. Ending what has
+// order. When it returns without an error, P2 holds for them; the stream of the
+// request that asks for it ([Calling]) ends with its answer. Ending what has
 // ended already changes nothing, is journalled, and answers zeros.
 //
 // Once the record is in the journal, the caller's context no longer stops it.

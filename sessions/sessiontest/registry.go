@@ -6,6 +6,7 @@
 package sessiontest
 
 import (
+	"context"
 	"errors"
 	"iter"
 	"sync"
@@ -35,6 +36,8 @@ func Registry(t *testing.T, open func(t *testing.T) sessions.Registry) {
 		"P2 ending tells every stream once and waits":     streams,
 		"P2 nobody enters once ending has returned":       noEntry,
 		"P2 a stream that stays is owned up to and kept":  lingering,
+		"P2 the stream that asks is spared":               spared,
+		"P2 two that end each other need not wait":        mutual,
 		"a tenant that was forgotten is unknown and over": forgotten,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -333,6 +336,66 @@ func lingering(t *testing.T, r sessions.Registry) {
 		t.Errorf("told %d times, want once", s.told.Load())
 	}
 }
+
+func spared(t *testing.T, r sessions.Registry) {
+	l := live(acme, "usr_a")
+	load(t, r, acme, l)
+	asks, other := enter(t, served(t, r, l), true), enter(t, served(t, r, l), false)
+	this := sessions.Selector{Session: l.Session().ID}
+	ended, err := r.End(sessions.Calling(t.Context(), asks), acme, this, "test")
+	if err != nil || len(ended.Sessions) != 1 || ended.Connections != 1 || ended.Lingering != 0 || !ended.Nodes[0].Confirmed {
+		t.Errorf("ended %+v, %v; want one session, one connection, confirmed", ended, err)
+	}
+	if asks.told.Load() != 0 || other.told.Load() != 1 {
+		t.Errorf("told %d, %d times; want 0, 1", asks.told.Load(), other.told.Load())
+	}
+	asks.leave() // having left already by the end
+	if is(t, r, l) {
+		t.Error("the session is still served")
+	}
+}
+
+// mutual has two requests end each other's sessions: each is cut while it
+// waits for the other, and nobody is left to wait for.
+func mutual(t *testing.T, r sessions.Registry) {
+	a, b := live(acme, "usr_a"), live(acme, "usr_b")
+	load(t, r, acme, a, b)
+	var asking sync.WaitGroup
+	begin, start := make(chan struct{}), time.Now()
+	ask := func(mine, theirs *sessions.Live) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &asker{cut: cancel}
+		leave, ok := served(t, r, mine).Enter(s)
+		if !ok {
+			t.Fatal("a live session was not entered")
+		}
+		asking.Go(func() {
+			defer leave()
+			<-begin
+			// What follows a record in the journal is not stopped by its caller's leaving.
+			ctx := context.WithoutCancel(sessions.Calling(ctx, s))
+			if _, err := r.End(ctx, acme, sessions.Selector{Session: theirs.Session().ID}, "test"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ask(a, b)
+	ask(b, a)
+	close(begin)
+	asking.Wait()
+	if took := time.Since(start); took > 500*time.Millisecond {
+		t.Errorf("they waited %v for each other", took)
+	}
+	if is(t, r, a) || is(t, r, b) {
+		t.Error("a session is still served")
+	}
+}
+
+// asker is the stream of a request that waits, until it is cut.
+type asker struct{ cut func() }
+
+// Terminate implements [sessions.Stream].
+func (a *asker) Terminate(string) { a.cut() }
 
 func forgotten(t *testing.T, r sessions.Registry) {
 	ours, other := live(acme, "usr_a"), live(globex, "usr_a")
