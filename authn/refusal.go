@@ -159,6 +159,22 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, c tenants.Conne
 	return nil
 }
 
+// turnedAway journals a request that was refused before it began anything, and
+// returns the refusal with the record's id.
+func (s *Service) turnedAway(r *http.Request, f *fault.Fault) error {
+	e := s.event(r, audit.AccessRefused, audit.Refused, tenants.Connection{})
+	if caller, err := s.Caller(r); err == nil && caller.Live != nil {
+		cause := s.causeOf(r, caller.Principal)
+		e.Actor, e.Session = cause.Actor, cause.Session
+	}
+	e.Reason, e.Message = f.Code, f.Detail
+	receipt, err := s.refusals.Record(r.Context(), e)
+	if err != nil {
+		return journalDown(err)
+	}
+	return f.WithEvent(string(receipt.Event()))
+}
+
 // event begins an event of this request about a connection.
 func (s *Service) event(r *http.Request, t audit.Type, o audit.Outcome, c tenants.Connection) audit.Event {
 	e := causeOf(r, audit.Actor{Kind: identity.KindAnonymous}).Event(tenantOf(r), t, o)
@@ -179,7 +195,7 @@ func causeOf(r *http.Request, actor audit.Actor) audit.Cause {
 
 // userAgent is the client's own description, cut to what is worth keeping.
 func userAgent(r *http.Request) string {
-	const longest = 512
+	const longest = 256
 	ua := r.UserAgent()
 	return ua[:min(len(ua), longest)]
 }

@@ -1,11 +1,9 @@
 package authn
 
 import (
-	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 )
 
 var hostileTargets = []string{
@@ -56,31 +54,4 @@ func FuzzReturnTo(f *testing.F) {
 			t.Fatalf("%q is not stable: %q", got, again)
 		}
 	})
-}
-
-func TestLimiterIsBoundedAndPerNetwork(t *testing.T) {
-	l := newLimiter(1, 2)
-	now := time.Now()
-	ip := netip.MustParseAddr("2001:db8::1")
-	for range 2 {
-		if ok, _ := l.allow(ip, now); !ok {
-			t.Fatal("refused within the burst")
-		}
-	}
-	if ok, wait := l.allow(netip.MustParseAddr("2001:db8::ffff"), now); ok || wait != time.Second {
-		t.Errorf("another address of the same network: %v, %v", ok, wait)
-	}
-	if ok, _ := l.allow(netip.MustParseAddr("2001:db8:0:1::1"), now); !ok {
-		t.Error("another network was refused")
-	}
-	if ok, _ := l.allow(ip, now.Add(time.Second)); !ok {
-		t.Error("still refused after a second")
-	}
-	for i := range 2 * maxNetworks {
-		l.allow(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
-	}
-	if len(l.networks) > maxNetworks {
-		t.Errorf("%d networks are remembered", len(l.networks))
-	}
-	l.allow(netip.Addr{}, now)
 }

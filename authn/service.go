@@ -2,16 +2,16 @@ package authn
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"gatehouse/audit"
 	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/store"
 	"gatehouse/sessions"
@@ -117,7 +117,7 @@ type Config struct {
 // Service is signing in and out, for every tenant. It has no background work.
 type Service struct {
 	flows     *flows
-	starts    *limiter
+	starts    *httpkit.ClientRate
 	journal   audit.Recorder
 	refusals  Refusals
 	tenants   Tenants
@@ -145,7 +145,7 @@ func New(c Config) *Service {
 	}
 	s := &Service{
 		flows:     &flows{stores: c.Store, keys: c.Keys, now: c.Now},
-		starts:    newLimiter(rate.Limit(c.StartsPerSecond), c.StartBurst),
+		starts:    httpkit.NewClientRate(c.StartsPerSecond, c.StartBurst),
 		journal:   c.Journal,
 		refusals:  c.Refusals,
 		tenants:   c.Tenants,
@@ -170,19 +170,34 @@ func (s *Service) Handler() http.Handler { return s.handler }
 // assertion consumer service must, and proves its step instead.
 func (s *Service) routes() http.Handler {
 	sameOrigin := http.NewCrossOriginProtection()
-	sameOrigin.SetDenyHandler(httpkit.Handle(refuseCrossOrigin))
+	sameOrigin.SetDenyHandler(s.handle(refuseCrossOrigin))
 
 	mux := http.NewServeMux()
-	mux.Handle("GET "+pathLogin, httpkit.Handle(s.login))
-	mux.Handle("GET "+pathLogout, httpkit.Handle(s.askToSignOut))
-	mux.Handle("POST "+pathLogout, sameOrigin.Handler(httpkit.Handle(s.signOut)))
-	mux.Handle("GET "+pathDevices, httpkit.Handle(s.showDevices))
-	mux.Handle("POST "+pathDevices, sameOrigin.Handler(httpkit.Handle(s.endDevices)))
-	mux.Handle("GET "+pathOIDC+"{connection}/callback", httpkit.Handle(s.answer(tenants.OIDC)))
-	mux.Handle("POST "+pathSAML+"{connection}/acs", httpkit.Handle(s.answer(tenants.SAML)))
-	mux.Handle("GET "+pathSAML+"{connection}/acs", httpkit.Handle(s.carryOn(tenants.SAML)))
-	mux.Handle("GET "+pathSAML+"{connection}/metadata", httpkit.Handle(s.metadata))
+	mux.Handle("GET "+pathLogin, s.handle(s.login))
+	mux.Handle("GET "+pathLogout, s.handle(s.askToSignOut))
+	mux.Handle("POST "+pathLogout, sameOrigin.Handler(s.handle(s.signOut)))
+	mux.Handle("GET "+pathDevices, s.handle(s.showDevices))
+	mux.Handle("POST "+pathDevices, sameOrigin.Handler(s.handle(s.endDevices)))
+	mux.Handle("GET "+pathOIDC+"{connection}/callback", s.handle(s.answer(tenants.OIDC)))
+	mux.Handle("POST "+pathSAML+"{connection}/acs", s.handle(s.answer(tenants.SAML)))
+	mux.Handle("GET "+pathSAML+"{connection}/acs", s.handle(s.carryOn(tenants.SAML)))
+	mux.Handle("GET "+pathSAML+"{connection}/metadata", s.handle(s.metadata))
 	return mux
+}
+
+// handle serves h; a refusal has its record before its reader has its page,
+// which names it.
+func (s *Service) handle(h httpkit.HandlerFunc) http.Handler {
+	return httpkit.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		err := h(w, r)
+		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Event == "" {
+			switch f.Kind {
+			case fault.Denied, fault.Unauthenticated, fault.TooMany:
+				return s.turnedAway(r, f)
+			}
+		}
+		return err
+	})
 }
 
 // endpointsOf gives our addresses of a connection, as the identity provider
