@@ -14,6 +14,7 @@ import (
 
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
 	"gatehouse/internal/store"
 )
 
@@ -21,7 +22,8 @@ const (
 	// stepLife is how long one hop of a sign-in may take: people type passwords
 	// and look for their phones.
 	stepLife = 10 * time.Minute
-	// maxPending bounds the sign-ins under way in one tenant; the oldest go first.
+	// maxPending bounds the sign-ins under way in one tenant; the oldest go first,
+	// of the client network that begins one more before all others.
 	maxPending = 4096
 	// sealPurpose keeps what is sealed here apart from every other use of the key.
 	sealPurpose = "authn.login-flow"
@@ -84,20 +86,22 @@ func (f *flows) put(ctx context.Context, tenant identity.TenantID, token, browse
 	if err != nil {
 		return fmt.Errorf("seal sign-in step: %w", err)
 	}
-	now := f.now()
+	now, network := f.now(), hash("network", httpkit.ClientNetwork(httpkit.RequestFrom(ctx).ClientIP).String())
 	return f.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
-		if err := makeRoom(ctx, tx, now); err != nil {
+		if err := makeRoom(ctx, tx, now, network); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO login_flows (id_hash, browser_hash, connection_id, state, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6)`,
-			hash(token), hash(browser), string(connection), sealed, store.Millis(now), store.Millis(now.Add(stepLife)))
+		_, err := tx.Exec(ctx, `INSERT INTO login_flows (id_hash, browser_hash, network_hash, connection_id, state, created_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			hash(token), hash(browser), network, string(connection), sealed, store.Millis(now), store.Millis(now.Add(stepLife)))
 		return err
 	})
 }
 
-// makeRoom purges what has expired and drops the oldest steps over the bound.
-func makeRoom(ctx context.Context, tx *store.Tx, now time.Time) error {
+// makeRoom purges what has expired and drops the oldest steps over the bound,
+// those of the network that needs the room first: whoever fills the table
+// mostly drives out their own.
+func makeRoom(ctx context.Context, tx *store.Tx, now time.Time, network []byte) error {
 	for _, table := range []string{"login_flows", "assertions_seen"} {
 		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE expires_at <= $1`, store.Millis(now)); err != nil {
 			return err
@@ -108,7 +112,7 @@ func makeRoom(ctx context.Context, tx *store.Tx, now time.Time) error {
 		return err
 	}
 	_, err = tx.Exec(ctx, `DELETE FROM login_flows WHERE id_hash IN
-		(SELECT id_hash FROM login_flows ORDER BY expires_at LIMIT $1)`, pending-maxPending+1)
+		(SELECT id_hash FROM login_flows ORDER BY network_hash = $1 DESC, expires_at LIMIT $2)`, network, pending-maxPending+1)
 	return err
 }
 
@@ -126,9 +130,18 @@ func (f *flows) take(ctx context.Context, tenant identity.TenantID, token, brows
 	if len(token) != tokenLength {
 		return flow{}, Refuse(unsolicited, "The answer names no sign-in that was begun here.")
 	}
+	// Anybody can send what was never begun: that must not take the lock that
+	// every change of this tenant waits for.
+	begun, err := f.knows(ctx, tenant, `SELECT count(*) FROM login_flows WHERE id_hash = $1`, hash(token))
+	if err != nil {
+		return flow{}, err
+	}
+	if !begun {
+		return flow{}, f.unknown(ctx, tenant, token)
+	}
 	var r row
 	now := f.now()
-	err := f.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+	err = f.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
 		r, err = store.One(ctx, tx, func(s store.Row) (r row, err error) {
 			err = s.Scan(&r.browser, &r.sealed, &r.connection, &r.expires)
 			return r, err
@@ -170,7 +183,7 @@ func (f *flows) take(ctx context.Context, tenant identity.TenantID, token, brows
 
 // unknown says why there is no step for a token.
 func (f *flows) unknown(ctx context.Context, tenant identity.TenantID, token string) error {
-	used, err := f.seen(ctx, tenant, hash("step", token))
+	used, err := f.knows(ctx, tenant, `SELECT count(*) FROM assertions_seen WHERE id_hash = $1`, hash("step", token))
 	if err != nil {
 		return err
 	}
@@ -180,10 +193,11 @@ func (f *flows) unknown(ctx context.Context, tenant identity.TenantID, token str
 	return Refuse(unsolicited, "The answer names no sign-in under way here.")
 }
 
-func (f *flows) seen(ctx context.Context, tenant identity.TenantID, id []byte) (bool, error) {
+// knows reports whether a query counts anything of this id.
+func (f *flows) knows(ctx context.Context, tenant identity.TenantID, query string, id []byte) (bool, error) {
 	var n int64
 	err := f.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
-		n, err = store.One(ctx, tx, store.Scalar[int64], `SELECT count(*) FROM assertions_seen WHERE id_hash = $1`, id)
+		n, err = store.One(ctx, tx, store.Scalar[int64], query, id)
 		return err
 	})
 	if err != nil {

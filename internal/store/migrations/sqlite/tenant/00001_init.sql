@@ -154,6 +154,7 @@ CREATE INDEX sessions_device ON sessions (device_id, ended_at);
 CREATE TABLE login_flows (
     id_hash       BLOB PRIMARY KEY,
     browser_hash  BLOB NOT NULL,
+    network_hash  BLOB NOT NULL,
     connection_id TEXT NOT NULL,
     state         BLOB NOT NULL,
     created_at    BIGINT NOT NULL,
