@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"gatehouse/identity"
 )
 
@@ -19,6 +21,8 @@ const (
 	// refusalKeys bounds the kinds that are told apart at once; what is beyond
 	// is taken together per tenant.
 	refusalKeys = 8192
+	// refusalBudget is how many a minute are recorded one by one in all.
+	refusalBudget = 600
 )
 
 // Refusals records refusals, and takes floods of anonymous ones together, so
@@ -35,9 +39,15 @@ const (
 //     the 11th's (detail "since"). If the process is killed before, this number
 //     is lost, and no record.
 //
+// Of all tenants and kinds together, 600 a minute have a record each; beyond
+// that they are counted at once, and those of kinds that are new are taken
+// together per tenant. So what strangers can write is bounded, however many
+// networks they come from.
+//
 // Everything else is recorded as it is.
 type Refusals struct {
-	j *Journal
+	j      *Journal
+	budget *rate.Limiter // of records one by one
 
 	mu   sync.Mutex
 	kept map[refusalKey]*refusal
@@ -64,7 +74,7 @@ type refusal struct {
 
 // NewRefusals records into a journal; [Refusals.Run] closes the windows.
 func NewRefusals(j *Journal) *Refusals {
-	return &Refusals{j: j, kept: make(map[refusalKey]*refusal)}
+	return &Refusals{j: j, budget: rate.NewLimiter(rate.Every(refusalWindow/refusalBudget), refusalBudget), kept: make(map[refusalKey]*refusal)}
 }
 
 // Record records one refusal, or counts it. Errors are those of
@@ -80,7 +90,7 @@ func (r *Refusals) Record(ctx context.Context, e Event) (Receipt, error) {
 		w = r.window(&e)
 		w.mu.Lock()
 	}
-	if w.single < refusalsEach {
+	if w.single < refusalsEach && r.budget.Allow() {
 		w.single++
 		w.mu.Unlock()
 		return r.write(ctx, e)
@@ -119,7 +129,7 @@ func (r *Refusals) window(e *Event) *refusal {
 	}
 	first := Event{Tenant: e.Tenant, Type: e.Type, Outcome: e.Outcome, Reason: e.Reason, Message: e.Message,
 		Actor: e.Actor, Host: e.Host, IP: key.network.Addr()}
-	if len(r.kept) >= refusalKeys {
+	if len(r.kept) >= refusalKeys || r.budget.Tokens() < 1 {
 		key = refusalKey{tenant: e.Tenant}
 		if w := r.kept[key]; w != nil && !w.closed.Load() {
 			return w

@@ -119,6 +119,33 @@ func TestRefusalKeysAreBounded(t *testing.T) {
 	}
 }
 
+func TestRefusalsOfManyNetworksHaveOneBudget(t *testing.T) {
+	j := open(t, Options{})
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRefusals(j)
+		const sent = 20_000
+		for i := range sent {
+			e := anonymous(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}).String())
+			if receipt := must[Receipt](t)(r.Record(t.Context(), e)); !receipt.Valid() {
+				t.Fatal("P1: refused without a record")
+			}
+		}
+		if n := len(read(t, j, acme)); n != refusalBudget+1 {
+			t.Errorf("%d records, want %d and one for the flood", n, refusalBudget)
+		}
+		r.close(t.Context(), func(*refusal) bool { return true })
+		if n := stood(read(t, j, acme)); n != sent {
+			t.Errorf("the records stand for %d refusals, want %d", n, sent)
+		}
+		<-time.After(refusalWindow) // by the bubble's clock
+		e := anonymous("192.0.2.1")
+		must[Receipt](t)(r.Record(t.Context(), e))
+		if all := read(t, j, acme); all[len(all)-1].Reason != e.Reason {
+			t.Error("a minute later, nothing is recorded one by one yet")
+		}
+	})
+}
+
 func TestConcurrentRefusalsAreAllCounted(t *testing.T) {
 	j := open(t, Options{})
 	r := NewRefusals(j)
