@@ -11,6 +11,7 @@ type Limits struct {
 	BodyBytes         Size          `yaml:"body_bytes" default:"1GiB" doc:"Largest request body towards the app. 0: the app decides."`
 	Requests          int           `yaml:"requests" default:"20000" doc:"Requests at once, long-lived streams included."`
 	RequestsPerClient int           `yaml:"requests_per_client" default:"1000" doc:"Requests at once from one address."`
+	RatePerClient     int           `yaml:"rate_per_client" default:"200" doc:"Requests a second from one client network by callers who are not signed in, five seconds' worth at once; what is beyond gets 429."`
 	HeaderTimeout     time.Duration `yaml:"header_timeout" default:"10s" doc:"How long a client may take to send a request's head."`
 	StallTimeout      time.Duration `yaml:"stall_timeout" default:"60s" doc:"How long a body or an answer may stand still."`
 	IdleTimeout       time.Duration `yaml:"idle_timeout" default:"2m" doc:"How long an idle client connection is kept."`
@@ -26,7 +27,7 @@ func (l *Limits) check(c *checker) {
 	for _, n := range []struct {
 		key   string
 		value int
-	}{{"requests", l.Requests}, {"requests_per_client", l.RequestsPerClient}} {
+	}{{"requests", l.Requests}, {"requests_per_client", l.RequestsPerClient}, {"rate_per_client", l.RatePerClient}} {
 		if n.value < 1 || n.value > 1_000_000 {
 			c.add("limits."+n.key, n.key+" must lie between 1 and 1000000", "write a number such as 1000")
 		}

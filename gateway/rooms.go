@@ -167,7 +167,8 @@ func (r *rooms) gate(cfg *configs.Config, ready func(identity.TenantID) error, l
 		Headers:        proxy.HeaderNames(cfg.App.Headers),
 		TrustedProxies: cfg.Listen.TrustedProxies,
 		Limits: proxy.Limits{HeaderBytes: int(limits.HeaderBytes), BodyBytes: bodyLimit(limits.BodyBytes),
-			Requests: limits.Requests, PerClient: limits.RequestsPerClient, BodyIdle: limits.StallTimeout, WriteIdle: limits.StallTimeout},
+			Requests: limits.Requests, PerClient: limits.RequestsPerClient, StrangerRate: limits.RatePerClient,
+			BodyIdle: limits.StallTimeout, WriteIdle: limits.StallTimeout},
 		Log: log,
 	})
 	return r.front, err

@@ -91,6 +91,10 @@ type Limits struct {
 	Requests  int // 20,000 requests at once, long-lived streams included
 	PerClient int // 1,000 of them from one address (an IPv6 /64 counts as one)
 
+	// StrangerRate is how many requests a second callers that nobody knows may
+	// send from one client network, five seconds' worth at once: 200.
+	StrangerRate int
+
 	BodyIdle  time.Duration // 60 s between two pieces of a request's body
 	WriteIdle time.Duration // 60 s for the client to take a piece of the answer
 }
@@ -102,6 +106,7 @@ func (l Limits) withDefaults() Limits {
 	l.BodyBytes = cmp.Or(l.BodyBytes, 1<<30)
 	l.Requests = cmp.Or(l.Requests, 20_000)
 	l.PerClient = cmp.Or(l.PerClient, 1_000)
+	l.StrangerRate = cmp.Or(l.StrangerRate, 200)
 	l.BodyIdle = cmp.Or(l.BodyIdle, time.Minute)
 	l.WriteIdle = cmp.Or(l.WriteIdle, time.Minute)
 	return l

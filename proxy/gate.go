@@ -28,6 +28,9 @@ type Gate struct {
 	long   longLived
 
 	sessionless sessionless
+
+	strangers *httpkit.ClientRate
+	origin    *http.CrossOriginProtection
 }
 
 // New makes a gate of its parts.
@@ -45,6 +48,9 @@ func New(c Config) (*Gate, error) {
 		fields: newFieldFilter(c.Headers),
 		load:   newLoad(c.Limits.Requests, c.Limits.PerClient),
 		tokens: newTokenIdentities(),
+
+		strangers: httpkit.NewClientRate(float64(c.Limits.StrangerRate), burstSeconds*c.Limits.StrangerRate),
+		origin:    http.NewCrossOriginProtection(),
 	}, nil
 }
 
@@ -176,16 +182,25 @@ func (g *Gate) findRoute(v *visit) error {
 func (g *Gate) who(v *visit) error {
 	p, live, err := g.config.Caller(v.r)
 	switch {
-	case err != nil && (v.route.Access != authz.Public || !fault.Is(err, fault.Unauthenticated)):
+	case err != nil && !fault.Is(err, fault.Unauthenticated):
 		return err
 	case err != nil || p == nil:
-		if v.route.Access != authz.Public {
-			return fault.New(fault.Unauthenticated, "sign-in-needed", "Sign in first.")
+		if haste := g.haste(v); haste != nil {
+			return haste
 		}
+		if v.route.Access == authz.Public {
+			return nil
+		}
+		if err == nil {
+			err = fault.New(fault.Unauthenticated, "sign-in-needed", "Sign in first.")
+		}
+		return err
 	case p.Tenant != v.tenant.ID:
 		return fault.New(fault.Unauthenticated, "wrong-tenant", "This credential is not one of this organisation.")
-	default:
-		v.caller = caller{principal: p, live: live}
+	}
+	v.caller = caller{principal: p, live: live}
+	if live != nil {
+		return g.sameOrigin(v)
 	}
 	return nil
 }
@@ -231,20 +246,18 @@ func (g *Gate) describe(v *visit) *audit.Event {
 		e.Session, e.Device, e.Connection = p.Session, p.Device, p.Connection
 	}
 	e.RequestID, e.IP = v.ID, v.ClientIP
-	e.Method, e.Host, e.Path = clip(v.r.Method), clip(v.r.Host), clip(v.r.URL.EscapedPath())
-	e.UserAgent = clip(v.r.UserAgent())
+	most := 1024
+	if v.caller.principal == nil {
+		most = 256
+	}
+	e.Method, e.Host, e.Path = clip(v.r.Method, most), clip(v.r.Host, most), clip(v.r.URL.EscapedPath(), most)
+	e.UserAgent = clip(v.r.UserAgent(), most)
 	e.Route, e.Team, e.Permission = v.route.Pattern, v.route.Team, v.route.Permission.String()
 	return e
 }
 
-// clip bounds what a client can make the journal hold of one field.
-func clip(s string) string {
-	const most = 1024
-	if len(s) > most {
-		return s[:most]
-	}
-	return s
-}
+// clip bounds what a client can make the journal hold of one field, in bytes.
+func clip(s string, most int) string { return s[:min(len(s), most)] }
 
 // reply answers a request that did not get through, after the refusal has its
 // record.
