@@ -3,5 +3,6 @@
 //
 // It exists because the promises are made to people who see only the outside.
 // Every test runs the demo, in this process or as the built binary, and talks
-// to it over TLS. It must not reach into rooms, and nothing may import it.
+// to it over TLS. It judges by what is seen there, reaches into rooms only to
+// set up what would take people too long, and nothing may import it.
 package e2e

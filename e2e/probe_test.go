@@ -1,0 +1,472 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"gatehouse/audit"
+	"gatehouse/demo"
+	"gatehouse/directory"
+	"gatehouse/gateway"
+	"gatehouse/identity"
+	"gatehouse/internal/telemetry"
+	"gatehouse/sessions"
+)
+
+// What clients and app write before and after the answer to a revocation: a
+// "late" word that gets through, in either direction, breaks P2.
+const (
+	inTime = "live"
+	late   = "late"
+)
+
+// probe is an app that streams in every way. It knows which sessions are over,
+// and from then on answers "late"; it notes what "late" words reach it.
+type probe struct {
+	over   sync.Map // session id -> true, once its revocation has been answered
+	mu     sync.Mutex
+	leaked []string
+}
+
+func (p *probe) note(what string, r *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leaked = append(p.leaked, what+" of "+r.Header.Get("X-Gatehouse-Session"))
+}
+
+// leaks are what reached the app although it was sent after the answer.
+func (p *probe) leaks() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.leaked)
+}
+
+func (p *probe) word(r *http.Request) string {
+	if _, over := p.over.Load(r.Header.Get("X-Gatehouse-Session")); over {
+		return late
+	}
+	return inTime
+}
+
+// ServeHTTP is the app.
+func (p *probe) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("X-Sent") == late {
+		p.note("a request", r)
+	}
+	switch r.URL.Path {
+	case "/ws":
+		p.echo(w, r)
+	case "/events":
+		w.Header().Set("Content-Type", "text/event-stream")
+		p.repeat(w, r, "data: %s\n\n", 200*time.Millisecond)
+	case "/download":
+		p.repeat(w, r, "%s ", time.Millisecond)
+	case "/poll":
+		p.wait(w, r)
+	case "/upload":
+		p.take(w, r)
+	default:
+		_, _ = io.WriteString(w, p.word(r))
+	}
+}
+
+func (p *probe) repeat(w http.ResponseWriter, r *http.Request, format string, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if _, err := fmt.Fprintf(w, format, p.word(r)); err != nil {
+			return
+		}
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// wait holds a long poll until the session is over.
+func (p *probe) wait(w http.ResponseWriter, r *http.Request) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for p.word(r) == inTime {
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
+	_, _ = io.WriteString(w, late)
+}
+
+func (p *probe) take(w http.ResponseWriter, r *http.Request) {
+	words := bufio.NewScanner(r.Body)
+	words.Split(bufio.ScanWords)
+	_ = http.NewResponseController(w).EnableFullDuplex()
+	for words.Scan() {
+		if words.Text() == late {
+			p.note("a piece of an upload", r)
+		}
+		_, _ = io.WriteString(w, "taken ")
+		_ = http.NewResponseController(w).Flush()
+	}
+}
+
+func (p *probe) echo(w http.ResponseWriter, r *http.Request) {
+	c, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer func() { _ = c.CloseNow() }()
+	for {
+		kind, message, err := c.Read(r.Context())
+		if err != nil {
+			return
+		}
+		if string(message) == late {
+			p.note("a WebSocket message", r)
+		}
+		if err := c.Write(r.Context(), kind, message); err != nil {
+			return
+		}
+	}
+}
+
+// probed is a gateway in this process with the probe behind it.
+type probed struct {
+	*demo.Demo
+	app   *probe
+	rooms gateway.Services
+	h1    *http.Client
+	h2    *http.Client
+}
+
+func startProbed(t *testing.T) *probed {
+	t.Helper()
+	app := &probe{}
+	base, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	server := httptest.NewUnstartedServer(app)
+	server.Config.BaseContext = func(net.Listener) context.Context { return base }
+	server.Start()
+	t.Cleanup(func() { cancel(); server.Close() })
+	d, err := demo.Start(t.Context(), demo.Options{Data: t.TempDir(), App: server.URL, Log: telemetry.NewLogger(t.Output(), telemetry.Text, slog.LevelWarn)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	b := &probed{Demo: d, app: app, rooms: d.Gateway().Services()}
+	b.h1, b.h2 = plainClient(t, d.Info(), 1), plainClient(t, d.Info(), 2)
+	return b
+}
+
+// plainClient is a client that keeps no cookies and speaks one version of HTTP.
+func plainClient(t *testing.T, info demo.Info, version int) *http.Client {
+	t.Helper()
+	client, err := info.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport, ok := client.Transport.(*http.Transport)
+	if !ok {
+		t.Fatalf("the demo's client goes by %T", client.Transport)
+	}
+	if version == 1 {
+		transport.TLSClientConfig.NextProtos = []string{"http/1.1"}
+		transport.ForceAttemptHTTP2 = false
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// seat is a session of a person.
+type seat struct {
+	*probed
+	tenant  string
+	session identity.SessionID
+	device  identity.DeviceID
+	user    identity.UserID
+	cookie  string
+}
+
+func (b *probed) tenantID(t *testing.T, name string) identity.TenantID {
+	t.Helper()
+	found, ok := b.rooms.Tenants.ByName(name)
+	if !ok {
+		t.Fatalf("there is no tenant %s", name)
+	}
+	return found.ID
+}
+
+// person makes somebody in the tenant.
+func (b *probed) person(t *testing.T, tenant, name string) identity.UserID {
+	t.Helper()
+	email := name + "@" + tenant + ".example"
+	made, err := b.rooms.Directory.CreateUser(t.Context(), audit.SystemCause(), b.tenantID(t, tenant),
+		directory.User{UserName: email, Email: email, DisplayName: name, Active: true, Source: directory.SourceAdmin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.ID
+}
+
+// sit makes a session without going by the identity provider.
+func (b *probed) sit(t *testing.T, tenant string, user identity.UserID) *seat {
+	t.Helper()
+	id := b.tenantID(t, tenant)
+	connection, err := b.rooms.Tenants.Connections(t.Context(), id)
+	if err != nil || len(connection) == 0 {
+		t.Fatalf("%v, %v", connection, err)
+	}
+	made, err := b.rooms.Sessions.Create(t.Context(), audit.SystemCause(), id, sessions.NewSession{User: user, Connection: connection[0].ID, UserAgent: "Mozilla/5.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &seat{probed: b, tenant: tenant, session: made.Session.ID, device: made.Device.ID, user: user, cookie: made.Token}
+}
+
+func (s *seat) request(ctx context.Context, method, path string, body io.Reader) *http.Request {
+	req, err := http.NewRequestWithContext(ctx, method, s.Info().Tenants[s.tenant].URL+strings.TrimPrefix(path, "/"), body)
+	if err != nil {
+		panic(err) // the address is ours
+	}
+	req.Header.Set("Cookie", "__Host-gatehouse="+s.cookie)
+	return req
+}
+
+// connection is something long that a session has open.
+type connection struct {
+	kind   string
+	pieces chan string   // the newest word that arrived
+	ended  chan struct{} // closed when the client has seen the end
+	err    error         // how it ended; read after ended
+	late   atomic.Bool   // a late word arrived
+	say    func(word string) error
+}
+
+func newConnection(kind string) *connection {
+	return &connection{kind: kind, pieces: make(chan string, 1), ended: make(chan struct{})}
+}
+
+func (c *connection) got(word string) {
+	if word == late {
+		c.late.Store(true)
+	}
+	select {
+	case c.pieces <- word:
+	default:
+	}
+}
+
+// alive waits for another word to arrive.
+func (c *connection) alive(t *testing.T) {
+	t.Helper()
+	select {
+	case <-c.pieces: // an old one, maybe
+	default:
+	}
+	if c.say != nil {
+		if err := c.say(inTime); err != nil {
+			t.Errorf("%s: %v", c.kind, err)
+			return
+		}
+	}
+	select {
+	case <-c.pieces:
+	case <-c.ended:
+		t.Errorf("%s ended: %v", c.kind, c.err)
+	case <-time.After(patience):
+		t.Errorf("%s is silent", c.kind)
+	}
+}
+
+// closed waits for the end, which must be one that the gate made and must not
+// have let a late word through.
+func (c *connection) closed(t *testing.T) {
+	t.Helper()
+	if c.say != nil {
+		_ = c.say(late) // must get nowhere
+	}
+	select {
+	case <-c.ended:
+	case <-time.After(patience):
+		t.Errorf("%s is still open", c.kind)
+		return
+	}
+	if c.late.Load() {
+		t.Errorf("%s brought something that the app sent after the answer", c.kind)
+	}
+	if c.err == nil {
+		t.Errorf("%s looks complete to its client", c.kind)
+	}
+	if c.kind == "websocket" && websocket.CloseStatus(c.err) != websocket.StatusPolicyViolation {
+		t.Errorf("the WebSocket ended with %v, want close code 1008", c.err)
+	}
+}
+
+// webSocket opens a WebSocket and hears it answer.
+func (s *seat) webSocket(t *testing.T) *connection {
+	t.Helper()
+	ctx := t.Context()
+	socket, _, err := websocket.Dial(ctx, s.Info().Tenants[s.tenant].URL+"ws",
+		&websocket.DialOptions{HTTPClient: s.h1, HTTPHeader: http.Header{"Cookie": {"__Host-gatehouse=" + s.cookie}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newConnection("websocket")
+	c.say = func(word string) error { return socket.Write(ctx, websocket.MessageText, []byte(word)) }
+	go func() {
+		defer close(c.ended)
+		for {
+			_, word, err := socket.Read(ctx)
+			if err != nil {
+				c.err = err
+				return
+			}
+			c.got(string(word))
+		}
+	}()
+	t.Cleanup(func() { _ = socket.CloseNow(); <-c.ended })
+	c.alive(t)
+	return c
+}
+
+// stream opens a long answer and hears it begin.
+func (s *seat) stream(t *testing.T, client *http.Client, kind, path string) *connection {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	resp, err := client.Do(s.request(ctx, http.MethodGet, path, nil))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		cancel()
+		t.Fatalf("%s: %v %v", kind, resp, err)
+	}
+	c := newConnection(kind)
+	go c.read(resp)
+	t.Cleanup(func() { cancel(); <-c.ended })
+	c.alive(t)
+	return c
+}
+
+func (c *connection) read(resp *http.Response) {
+	defer close(c.ended)
+	defer func() { _ = resp.Body.Close() }()
+	words := bufio.NewScanner(resp.Body)
+	words.Split(bufio.ScanWords)
+	for words.Scan() {
+		c.got(words.Text())
+	}
+	c.err = words.Err()
+}
+
+// upload opens a body without an end, of which the app takes piece after piece.
+func (s *seat) upload(t *testing.T, client *http.Client, kind string) *connection {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	body, feed := io.Pipe()
+	c := newConnection(kind)
+	c.say = func(word string) error {
+		_, err := io.WriteString(feed, word+"\n")
+		return err
+	}
+	go func() {
+		resp, err := client.Do(s.request(ctx, http.MethodPost, "/upload", body))
+		if err != nil {
+			c.err = err
+			close(c.ended)
+		} else {
+			c.read(resp)
+		}
+		_ = body.CloseWithError(io.ErrClosedPipe) // nobody reads it any more
+	}()
+	t.Cleanup(func() { _ = feed.Close(); cancel(); <-c.ended })
+	c.alive(t)
+	return c
+}
+
+// poll opens a request that the app does not answer. It is under way once the
+// session counts it.
+func (s *seat) poll(t *testing.T, client *http.Client, kind string) *connection {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	c := newConnection(kind)
+	before := s.open(t)
+	go func() {
+		resp, err := client.Do(s.request(ctx, http.MethodGet, "/poll", nil))
+		if err != nil {
+			c.err = err
+			close(c.ended)
+			return
+		}
+		c.read(resp)
+	}()
+	t.Cleanup(func() { cancel(); <-c.ended })
+	for deadline := time.Now().Add(patience); s.open(t) == before; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not begin", kind)
+		}
+		select {
+		case <-c.ended:
+			t.Fatalf("%s ended: %v", kind, c.err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return c
+}
+
+func (s *seat) open(t *testing.T) int {
+	t.Helper()
+	return s.rooms.Sessions.Open(s.tenantID(t, s.tenant))[s.session]
+}
+
+// everything opens one connection of each kind.
+func (s *seat) everything(t *testing.T) []*connection {
+	t.Helper()
+	return []*connection{
+		s.webSocket(t),
+		s.stream(t, s.h1, "events", "/events"), s.stream(t, s.h2, "events h2", "/events"),
+		s.stream(t, s.h1, "download", "/download"), s.stream(t, s.h2, "download h2", "/download"),
+		s.poll(t, s.h1, "poll"), s.poll(t, s.h2, "poll h2"),
+		s.upload(t, s.h1, "upload"), s.upload(t, s.h2, "upload h2"),
+	}
+}
+
+// over tells the app that the answer is there, and checks that nothing of the
+// session lives: neither what it had open nor a new request.
+func (s *seat) over(t *testing.T, had []*connection) {
+	t.Helper()
+	s.app.over.Store(string(s.session), true)
+	for _, client := range []*http.Client{s.h1, s.h2} {
+		req := s.request(t.Context(), http.MethodGet, "/", nil)
+		req.Header.Set("X-Sent", late)
+		resp, err := client.Do(req)
+		if err != nil {
+			continue // the tenant is deleted: there is no certificate for its host
+		}
+		_ = resp.Body.Close()
+		switch resp.StatusCode {
+		case http.StatusUnauthorized, http.StatusForbidden: // signed out; the tenant is suspended
+		case http.StatusMisdirectedRequest: // the tenant is deleted
+		default:
+			t.Errorf("a request after the answer got %s", resp.Status)
+		}
+	}
+	for _, c := range had {
+		c.closed(t)
+	}
+}
