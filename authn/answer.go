@@ -131,12 +131,15 @@ func (s *Service) carryOn(kind tenants.ConnectionType) httpkit.HandlerFunc {
 	}
 }
 
-// finish turns a verified assertion into a session: the person, their role, the
-// session, the record, and only then the cookie. The session is made before its
-// record so that the record names it; until the cookie is sent it is nobody's.
+// finish turns what the provider says into a session. The session room writes
+// the sign-in down before there is a session (P1).
 func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Connection, returnTo string, a Assertion) error {
 	ctx, tenant := r.Context(), tenantOf(r)
-	user, created, err := s.directory.SignIn(ctx, causeOf(r, audit.Actor{Kind: identity.KindUser, Name: a.Email}), tenant, directory.SignIn{
+	claimed := audit.Actor{Kind: identity.KindUser}
+	if a.EmailVerified {
+		claimed.Name = a.Email
+	}
+	user, created, err := s.directory.SignIn(ctx, causeOf(r, claimed), tenant, directory.SignIn{
 		Connection: c.ID, Subject: a.Subject, Email: a.Email, EmailVerified: a.EmailVerified, Name: a.Name,
 		Groups: a.Groups, Link: c.Link == tenants.LinkByEmail, CreateMissing: true,
 	})
@@ -147,28 +150,16 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 	if err := s.grantDefault(ctx, cause, tenant, user, c.DefaultRole); err != nil {
 		return err
 	}
-	session, err := s.sessions.Create(ctx, cause, tenant, s.newSession(r, c, user.ID, a))
+	wanted := s.newSession(r, c, user.ID, a)
+	wanted.Details["created"] = strconv.FormatBool(created)
+	session, err := s.sessions.Create(ctx, cause, tenant, wanted)
 	if err != nil {
 		return s.refuse(w, r, c, err)
-	}
-	if err := s.recordSignIn(r, cause, c, a, session, created); err != nil {
-		return journalDown(err)
 	}
 	httpkit.SetSessionCookie(w, session.Token)
 	httpkit.SetDeviceCookie(w, session.DeviceToken)
 	redirect(w, returnTo)
 	return nil
-}
-
-func (s *Service) recordSignIn(r *http.Request, cause audit.Cause, c tenants.Connection, a Assertion, made sessions.Created, created bool) error {
-	e := cause.Event(tenantOf(r), audit.SignInSucceeded, audit.Success)
-	e.Session, e.Device, e.Connection = made.Session.ID, made.Device.ID, c.ID
-	e.Target = audit.Target{Kind: "session", ID: string(made.Session.ID)}
-	e.Method, e.Host, e.Path = r.Method, r.Host, r.URL.Path
-	e.Details = map[string]string{"protocol": string(c.Type), "connection": c.Name, "subject": a.Subject,
-		"amr": strings.Join(a.AMR, " "), "acr": a.ACR, "created": strconv.FormatBool(created), "new_device": strconv.FormatBool(made.NewDevice)}
-	_, err := s.journal.Commit(r.Context(), e)
-	return err
 }
 
 // grantDefault gives the connection's role to a person whom a sign-in brought
@@ -197,6 +188,8 @@ func (s *Service) newSession(r *http.Request, c tenants.Connection, user identit
 		User: user, Connection: c.ID, IDPSubject: a.Subject, IDPSession: a.IDPSession, LogoutHint: a.LogoutHint,
 		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: userAgent(r), AuthAt: authAt,
 		DeviceToken: device, Replaces: old,
+		Details: map[string]string{"protocol": string(c.Type), "connection": c.Name, "subject": a.Subject,
+			"amr": strings.Join(a.AMR, " "), "acr": a.ACR},
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strconv"
 	"time"
 
 	"gatehouse/audit"
@@ -19,14 +21,12 @@ var (
 	errRevoked  = fault.New(fault.Unauthenticated, "session-revoked", "This sign-in was ended while it was being made. Sign in again.")
 )
 
-// Create makes a session: it journals device.new for a device not seen before,
-// ends the session that the browser had until now, and writes the new one. A
-// person who is not active, at whatever moment they were deactivated, a blocked
-// device and a connection that is disabled or gone are Denied faults.
-//
-// The sign-in itself is journalled by the caller, who knows how the person
-// signed in, before it gives the token away: until then the session is
-// nobody's.
+// Create makes a session: it journals the sign-in, and device.new for a device
+// not seen before, ends the session that the browser had until now, and writes
+// the new one. A person who is not active, at whatever moment they were
+// deactivated, a blocked device and a connection that is disabled or gone are
+// Denied faults; one that comes about after the record makes no session, and
+// the caller records the refusal.
 func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, n NewSession) (Created, error) {
 	if err := s.ready(ctx, tenant); err != nil {
 		return Created{}, err
@@ -42,7 +42,8 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	}
 	token, hash := newToken()
 	made.Token, made.Session = token, s.signedIn(tenant, n, now)
-	if err := s.recordDevice(ctx, cause, &made); err != nil {
+	made.Session.Device = made.Device.ID
+	if err := s.record(ctx, cause, &made, n.Details); err != nil {
 		return Created{}, err
 	}
 
@@ -146,14 +147,25 @@ func until(from time.Time, limit time.Duration) time.Time {
 	return from.Add(limit)
 }
 
-func (s *Service) recordDevice(ctx context.Context, cause audit.Cause, made *Created) error {
-	if !made.NewDevice {
-		return nil
+// record writes down the sign-in and the new device, before there is either.
+func (s *Service) record(ctx context.Context, cause audit.Cause, made *Created, details map[string]string) error {
+	about := func(t audit.Type, target audit.Target) audit.Event {
+		e := cause.Event(made.Session.Tenant, t, audit.Success)
+		e.Session, e.Device, e.Connection, e.Target = made.Session.ID, made.Device.ID, made.Session.Connection, target
+		return e
 	}
-	event := cause.Event(made.Session.Tenant, audit.DeviceNew, audit.Success)
-	event.Session, event.Device, event.Connection = made.Session.ID, made.Device.ID, made.Session.Connection
-	event.Target = audit.Target{Kind: "device", ID: string(made.Device.ID), Name: made.Device.Name}
-	_, err := s.journal.Commit(ctx, event)
+	if made.NewDevice {
+		if _, err := s.journal.Commit(ctx, about(audit.DeviceNew, audit.Target{Kind: "device", ID: string(made.Device.ID), Name: made.Device.Name})); err != nil {
+			return err
+		}
+	}
+	signIn := about(audit.SignInSucceeded, audit.Target{Kind: "session", ID: string(made.Session.ID)})
+	signIn.Details = maps.Clone(details)
+	if signIn.Details == nil {
+		signIn.Details = map[string]string{}
+	}
+	signIn.Details["new_device"] = strconv.FormatBool(made.NewDevice)
+	_, err := s.journal.Commit(ctx, signIn)
 	return err
 }
 

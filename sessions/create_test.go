@@ -31,7 +31,7 @@ func TestCreateAndFind(t *testing.T) {
 	if got := w.find(acme, made.Token); got != live {
 		t.Error("the same session was found as another value")
 	}
-	if w.journal.count(audit.DeviceNew) != 1 {
+	if w.journal.count(audit.SignInSucceeded) == 0 || w.journal.count(audit.DeviceNew) != 1 {
 		t.Errorf("events %+v", w.journal.events)
 	}
 	live.SetMemo("headers")
@@ -55,6 +55,11 @@ func TestP1_NoSessionWithoutRecord(t *testing.T) {
 	w.journal.broken = errBroken
 	if _, err := w.Create(t.Context(), audit.SystemCause(), acme, signIn(ann)); err == nil {
 		t.Error("signed in without a record")
+	}
+	known := signIn(ann)
+	known.DeviceToken = made.DeviceToken
+	if _, err := w.Create(t.Context(), audit.SystemCause(), acme, known); err == nil {
+		t.Error("signed in on a known device without a record")
 	}
 	if _, err := w.Revoke(t.Context(), audit.SystemCause(), acme, sessions.Selector{User: ann}, "admin"); err == nil {
 		t.Error("revoked without a record")

@@ -90,6 +90,9 @@ type NewSession struct {
 	// Replaces is the token of the session that the browser has had until now;
 	// that session ends.
 	Replaces string
+	// Details are what the sign-in's record tells beyond the session: how the
+	// person signed in.
+	Details map[string]string
 }
 
 // Created is a new session with the tokens for the browser's cookies, which
