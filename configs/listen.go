@@ -11,9 +11,10 @@ import (
 // Listen holds the listeners' addresses as host:port. An empty host means all
 // interfaces, port 0 a free port.
 type Listen struct {
-	HTTPS string `yaml:"https" default:":443" doc:"The gate itself (TLS)."`
-	HTTP  string `yaml:"http" doc:"Redirects to HTTPS. Empty: not served."`
-	Ops   string `yaml:"ops" default:"127.0.0.1:8480" doc:"Health, readiness and metrics, without authentication: keep it on loopback or a private network."`
+	HTTPS    string `yaml:"https" default:":443" doc:"The gate itself (TLS)."`
+	HTTP     string `yaml:"http" doc:"Redirects to HTTPS. Empty: not served."`
+	Ops      string `yaml:"ops" default:"127.0.0.1:8480" doc:"Health, readiness and metrics, without authentication: keep it on loopback or a private network."`
+	Profiles bool   `yaml:"profiles" doc:"Serves /debug/pprof on the ops listener. Profiles cost time and tell much: switch it on to look, and off again."`
 	// TrustedProxies are the hops whose X-Forwarded-* headers are believed.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" doc:"Addresses or networks (CIDR) of proxies in front whose X-Forwarded-For is believed. Empty: nobody's."`
 }

@@ -33,8 +33,6 @@ const platform = identity.Platform
 type Options struct {
 	Log     *slog.Logger // nil: slog.Default()
 	Version string
-	// Profiles serves /debug/pprof on the ops listener.
-	Profiles bool
 	// ConfigFile is followed while the gateway runs: its routes take effect when
 	// the file changes, or at once when Reload (SIGHUP) says so. Empty: nothing is.
 	ConfigFile string
@@ -92,7 +90,7 @@ func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err e
 	if g.server, err = newServer(ctx, cfg, gate, r.tenants, g.log); err != nil {
 		return nil, err
 	}
-	if err := g.listen(ctx, o.Profiles); err != nil {
+	if err := g.listen(ctx); err != nil {
 		return nil, err
 	}
 	g.observe()
@@ -103,14 +101,14 @@ func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err e
 }
 
 // listen opens the operators' listener and the admin socket.
-func (g *Gateway) listen(ctx context.Context, profiles bool) (err error) {
+func (g *Gateway) listen(ctx context.Context) (err error) {
 	var config net.ListenConfig
 	if g.config.Listen.Ops != "" {
 		if g.opsAt, err = config.Listen(ctx, "tcp", g.config.Listen.Ops); err != nil {
 			return fmt.Errorf("gateway: ops listener: %w", err)
 		}
 	}
-	g.ops = &http.Server{Handler: g.opsHandler(profiles), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+	g.ops = &http.Server{Handler: g.opsHandler(g.config.Listen.Profiles), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelWarn)}
 	if g.socketAt, err = listenSocket(ctx, filepath.Join(g.config.Data, socketName)); err != nil {
 		return err
