@@ -13,12 +13,12 @@ import (
 	"gatehouse/internal/store"
 )
 
-const groupColumns = `id, display_name, external_id, source, version, created_at, updated_at`
+const groupColumns = `id, display_name, external_id, source, connection_id, version, created_at, updated_at`
 
 func scanGroup(row store.Row) (Group, error) {
 	var g Group
 	var created, updated int64
-	err := row.Scan(&g.ID, &g.DisplayName, &g.ExternalID, &g.Source, &g.Version, &created, &updated)
+	err := row.Scan(&g.ID, &g.DisplayName, &g.ExternalID, &g.Source, &g.Connection, &g.Version, &created, &updated)
 	g.CreatedAt, g.UpdatedAt = store.Time(created), store.Time(updated)
 	return g, err
 }
@@ -125,9 +125,9 @@ func checkUsersExist(ctx context.Context, tx *store.Tx, ids []identity.UserID) e
 }
 
 func insertGroup(ctx context.Context, tx *store.Tx, g *Group, key string) error {
-	n, err := tx.Exec(ctx, `INSERT INTO groups (id, display_name, name_key, external_id, source, version, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (name_key) DO NOTHING`,
-		g.ID, g.DisplayName, key, g.ExternalID, g.Source, g.Version, store.Millis(g.CreatedAt))
+	n, err := tx.Exec(ctx, `INSERT INTO groups (id, display_name, name_key, external_id, source, connection_id, version, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) ON CONFLICT (name_key) DO NOTHING`,
+		g.ID, g.DisplayName, key, g.ExternalID, g.Source, g.Connection, g.Version, store.Millis(g.CreatedAt))
 	if err == nil && n == 0 {
 		return errGroupNameTaken()
 	}

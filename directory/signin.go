@@ -45,6 +45,9 @@ type SignIn struct {
 // the code "person-inactive", "person-unknown", "account-exists" or
 // "identity-invalid"; the caller journals the refusal.
 //
+// An address counts only if it is verified and nobody else's: it names people
+// to admins and to the app.
+//
 // What SCIM provisioned is SCIM's to say: a sign-in changes neither the email
 // and name of such a person nor the members of such a group.
 func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity.TenantID, in SignIn) (u User, created bool, err error) {
@@ -82,8 +85,10 @@ func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity
 // from the provider must not keep anybody out.
 func (in *SignIn) normalise() {
 	email, err := CanonicalEmail(in.Email)
-	if err != nil {
-		email, in.EmailVerified = "", false
+	if err != nil || !in.EmailVerified {
+		// Whoever may edit their own profile at the provider could name somebody
+		// else's address.
+		email = ""
 	}
 	in.Email = email
 	if in.Name, err = cleanText("The name", in.Name, maxName); err != nil {
@@ -136,17 +141,16 @@ func (p *signInPlan) known(ctx context.Context, tx *store.Tx, cause audit.Cause,
 	if in.Name != "" {
 		p.user.DisplayName = in.Name
 	}
-	// An unverified address never replaces one: whoever may edit their own
-	// profile at the provider could take somebody else's.
-	if in.Email != "" && (in.EmailVerified || p.user.Email == "") {
-		p.user.Email = in.Email
-	}
-	if before.UserName == before.Email && p.user.Email != before.Email {
-		switch err := checkUserNameFree(ctx, tx, p.user.Email, id); {
-		case err == nil:
-			p.user.UserName = p.user.Email
-		case !fault.Is(err, fault.Conflict): // taken: the old name stays good for signing in
+	if in.Email != "" && in.Email != before.Email {
+		free, err := emailFree(ctx, tx, in.Email, id)
+		if err != nil {
 			return err
+		}
+		if free { // else the old one stays, and stays good for signing in
+			p.user.Email = in.Email
+			if before.UserName == before.Email {
+				p.user.UserName = in.Email
+			}
 		}
 	}
 	if p.key, err = p.user.canonicalise(); err != nil {
@@ -164,7 +168,7 @@ func (p *signInPlan) known(ctx context.Context, tx *store.Tx, cause audit.Cause,
 
 // first plans the first sign-in of an identity.
 func (p *signInPlan) first(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, in *SignIn) error {
-	if in.Link && in.EmailVerified {
+	if in.Link && in.Email != "" {
 		linked, err := p.link(ctx, tx, cause, tenant, in)
 		if linked || err != nil {
 			return err
@@ -181,12 +185,13 @@ func (p *signInPlan) first(ctx context.Context, tx *store.Tx, cause audit.Cause,
 	if err != nil {
 		return fault.Wrap(err, fault.Denied, "identity-invalid", "The identity provider sent neither a usable email address nor a usable name for you.")
 	}
-	if err := checkUserNameFree(ctx, tx, key, ""); err != nil {
-		if fault.Is(err, fault.Conflict) {
-			return fault.Wrap(err, fault.Denied, "account-exists",
-				"There is a person with your email address already, who signs in differently. Ask your admin to link this sign-in to that person, or to let this connection link people by their verified email.")
-		}
+	free, err := emailFree(ctx, tx, key, "")
+	if err != nil {
 		return err
+	}
+	if !free {
+		return fault.New(fault.Denied, "account-exists",
+			"There is a person with your email address already, who signs in differently. Ask your admin to link this sign-in to that person, or to let this connection link people by their verified email.")
 	}
 	p.user.ID, p.user.Version, p.user.CreatedAt = identity.NewUserID(), 1, now()
 	p.user.UpdatedAt = p.user.CreatedAt
@@ -266,7 +271,9 @@ func errIdentityTaken() error {
 	return fault.New(fault.Conflict, "uniqueness", "This identity belongs to another person.")
 }
 
-// groupPlan is what changes in the groups that sign-ins bring.
+// groupPlan is what changes in the groups that one connection's sign-ins bring.
+// What another connection, SCIM or an admin made is theirs, whatever its name:
+// roles may hang on it.
 type groupPlan struct {
 	create      []Group // made, and joined
 	join, leave []identity.GroupID
@@ -276,16 +283,16 @@ func (p *signInPlan) syncGroups(ctx context.Context, tx *store.Tx, cause audit.C
 	if in.Groups == nil {
 		return nil
 	}
-	was, err := store.All(ctx, tx, scanGroup, `SELECT `+groupColumns+` FROM groups WHERE source = $1
-		AND id IN (SELECT group_id FROM group_members WHERE user_id = $2) ORDER BY id LIMIT 10000`, SourceSignIn, p.user.ID)
+	was, err := store.All(ctx, tx, scanGroup, `SELECT `+groupColumns+` FROM groups WHERE source = $1 AND connection_id = $2
+		AND id IN (SELECT group_id FROM group_members WHERE user_id = $3) ORDER BY id LIMIT 10000`, SourceSignIn, in.Connection, p.user.ID)
 	if err != nil {
 		return err
 	}
-	var joined []string
+	var joined, taken []string
 	is := make(map[identity.GroupID]bool)
 	seen := make(map[string]bool)
 	for _, name := range in.Groups[:min(len(in.Groups), maxSignInGroups)] {
-		g := Group{DisplayName: name, Source: SourceSignIn}
+		g := Group{DisplayName: name, Source: SourceSignIn, Connection: in.Connection}
 		key, err := g.canonicalise()
 		if err != nil || seen[key] {
 			continue // a name that no group can have is a group that nobody is in
@@ -299,7 +306,8 @@ func (p *signInPlan) syncGroups(ctx context.Context, tx *store.Tx, cause audit.C
 			p.events = append(p.events, withConnection(groupCreated(cause, tenant, &g, 1), in))
 		case err != nil:
 			return err
-		case found.Source != SourceSignIn: // SCIM or an admin says who is in it
+		case found.Source != SourceSignIn || found.Connection != in.Connection:
+			taken = append(taken, found.DisplayName) // SCIM, an admin or another connection says who is in it
 		case slices.ContainsFunc(was, func(g Group) bool { return g.ID == found.ID }):
 			is[found.ID] = true
 		default:
@@ -314,11 +322,14 @@ func (p *signInPlan) syncGroups(ctx context.Context, tx *store.Tx, cause audit.C
 			left = append(left, g.DisplayName)
 		}
 	}
-	if len(joined)+len(left) > 0 {
+	if len(joined)+len(left) > 0 || len(taken) > 0 && len(p.events) > 0 {
 		e := cause.Event(tenant, audit.UserChanged, audit.Success)
 		e.Target = userTarget(&p.user)
 		e.Details = map[string]string{"changed": "groups"}
 		e.Message = fmt.Sprintf("Their groups at the identity provider changed: in %s, out of %s.", listed(joined), listed(left))
+		if len(taken) > 0 {
+			e.Message += " Left alone, since they come from elsewhere: " + listed(taken) + "."
+		}
 		p.events = append(p.events, withConnection(e, in))
 	}
 	return nil

@@ -63,10 +63,12 @@ func TestSignInLinksOnlyWhatTheRuleAllows(t *testing.T) {
 	link := okta("s1", "ada@acme.example")
 	_, _, err := b.SignIn(t.Context(), cause, b.tenant, link)
 	wantFault(t, err, fault.Denied, "account-exists")
-	link.Link, link.EmailVerified = true, false
-	_, _, err = b.SignIn(t.Context(), cause, b.tenant, link)
-	wantFault(t, err, fault.Denied, "account-exists")
-	link.EmailVerified = true
+	unverified := okta("s0", "ada@acme.example")
+	unverified.Link, unverified.EmailVerified = true, false
+	if got := b.signIn(t, unverified); got.ID == provisioned.ID {
+		t.Fatal("an unverified address was linked")
+	}
+	link.Link = true
 	if got := b.signIn(t, link); got.ID != provisioned.ID || got.DisplayName != "Ada" {
 		t.Fatalf("linked %+v", got)
 	}
@@ -106,6 +108,7 @@ func TestSignInRefusals(t *testing.T) {
 func TestSignInUpdatesWhatItMay(t *testing.T) {
 	b := newBench(t)
 	b.create(t, directory.User{UserName: "taken@acme.example", Active: true})
+	b.create(t, directory.User{UserName: "bob", Email: "bob@acme.example", OtherEmails: []string{"robert@acme.example"}, Active: true})
 	u := b.signIn(t, okta("s1", "ada@acme.example"))
 
 	unverified := okta("s1", "boss@acme.example")
@@ -113,12 +116,13 @@ func TestSignInUpdatesWhatItMay(t *testing.T) {
 	if got := b.signIn(t, unverified); got.Email != "ada@acme.example" {
 		t.Errorf("an unverified address replaced one: %+v", got)
 	}
-	if got := b.signIn(t, okta("s1", "taken@acme.example")); got.ID != u.ID || got.UserName != "ada@acme.example" || got.Email != "taken@acme.example" {
-		t.Errorf("a taken user name broke the sign-in: %+v", got)
+	for _, email := range []string{"taken@acme.example", "bob@acme.example", "robert@acme.example", "a@b@c"} {
+		if got := b.signIn(t, okta("s1", email)); got.ID != u.ID || got.UserName != "ada@acme.example" || got.Email != "ada@acme.example" {
+			t.Errorf("%s became the address of %+v", email, got)
+		}
 	}
-	if got := b.signIn(t, okta("s1", "a@b@c")); got.Email != "taken@acme.example" {
-		t.Errorf("an address that is none was taken: %+v", got)
-	}
+	_, _, err := b.SignIn(t.Context(), cause, b.tenant, okta("s2", "robert@acme.example"))
+	wantFault(t, err, fault.Denied, "account-exists")
 }
 
 func TestSignInWithoutAnAddress(t *testing.T) {
@@ -126,6 +130,49 @@ func TestSignInWithoutAnAddress(t *testing.T) {
 	u := b.signIn(t, okta("G-1234", ""))
 	if u.UserName != "G-1234" || u.Email != "" {
 		t.Fatalf("%+v", u)
+	}
+}
+
+func TestAnUnverifiedAddressNamesNobody(t *testing.T) {
+	b := newBench(t)
+	in := okta("G-1234", "boss@acme.example")
+	in.EmailVerified = false
+	u := b.signIn(t, in)
+	if u.UserName != "G-1234" || u.Email != "" {
+		t.Fatalf("an unverified address was believed: %+v", u)
+	}
+	if again := b.signIn(t, in); again.Email != "" || again.Version != u.Version {
+		t.Fatalf("an unverified address was believed later: %+v", again)
+	}
+	b.create(t, directory.User{UserName: "boss@acme.example", Active: true}) // the address is still free
+	if got := b.signIn(t, okta("G-1234", "new@acme.example")); got.UserName != "G-1234" || got.Email != "new@acme.example" {
+		t.Fatalf("a verified address was not: %+v", got)
+	}
+}
+
+// Whoever runs one connection must not fill the groups of another.
+func TestSignInGroupsBelongToTheirConnection(t *testing.T) {
+	b := newBench(t)
+	ada := okta("s1", "ada@acme.example")
+	ada.Groups = []string{"ops"}
+	b.signIn(t, ada)
+	mal := directory.SignIn{Connection: "con_other", Subject: "s1", CreateMissing: true, Groups: []string{"Ops", "dev"}}
+	u := b.signIn(t, mal)
+	if names := groupNames(u.Groups); names != "dev" {
+		t.Fatalf("groups %q", names)
+	}
+	if e := b.lastEvent(); e.Target.ID != string(u.ID) || !strings.HasSuffix(e.Message, "come from elsewhere: ops.") {
+		t.Errorf("event %+v", e)
+	}
+	must(t, b.Link(t.Context(), cause, b.tenant, u.ID, "con_okta", "s2"))
+	in := okta("s2", "mal@acme.example")
+	in.Groups = []string{"ops"} // the other connection's "dev" is not this one's to end
+	if u = b.signIn(t, in); groupNames(u.Groups) != "dev,ops" {
+		t.Fatalf("groups %+v", u.Groups)
+	}
+	mal.Groups = []string{}
+	if u = b.signIn(t, mal); groupNames(u.Groups) != "ops" {
+		t.Errorf("groups %+v", u.Groups)
 	}
 }
 

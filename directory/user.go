@@ -44,7 +44,8 @@ type Group struct {
 	DisplayName string // unique in the tenant, letter case ignored
 	ExternalID  string
 	Source      Source
-	Members     []Member // only where the call asks for them
+	Connection  identity.ConnectionID // whose sign-ins made it and fill it; "" for other sources; never changes
+	Members     []Member              // only where the call asks for them
 	Version     uint64
 	CreatedAt   time.Time
 	UpdatedAt   time.Time

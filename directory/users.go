@@ -139,6 +139,14 @@ func checkUserNameFree(ctx context.Context, tx *store.Tx, key string, except ide
 	return err
 }
 
+// emailFree reports whether an address is nobody else's, as a user name or as
+// one of their addresses.
+func emailFree(ctx context.Context, tx *store.Tx, email string, except identity.UserID) (bool, error) {
+	n, err := store.One(ctx, tx, store.Scalar[int], `SELECT (SELECT count(*) FROM users WHERE user_key = $1 AND id <> $2)
+		+ (SELECT count(*) FROM user_emails WHERE email = $1 AND user_id <> $2)`, email, except)
+	return n == 0, err
+}
+
 func insertUser(ctx context.Context, tx *store.Tx, u *User, key string) error {
 	n, err := tx.Exec(ctx, `INSERT INTO users (id, user_name, user_key, external_id, email, display_name, display_key,
 			active, source, attributes, version, created_at, updated_at)

@@ -53,14 +53,15 @@ CREATE TABLE identities (
 CREATE INDEX identities_user ON identities (user_id);
 
 CREATE TABLE groups (
-    id           TEXT PRIMARY KEY,
-    display_name TEXT NOT NULL,
-    name_key     TEXT NOT NULL UNIQUE,
-    external_id  TEXT NOT NULL,
-    source       TEXT NOT NULL,
-    version      BIGINT NOT NULL,
-    created_at   BIGINT NOT NULL,
-    updated_at   BIGINT NOT NULL
+    id            TEXT PRIMARY KEY,
+    display_name  TEXT NOT NULL,
+    name_key      TEXT NOT NULL UNIQUE,
+    external_id   TEXT NOT NULL,
+    source        TEXT NOT NULL,
+    connection_id TEXT NOT NULL,
+    version       BIGINT NOT NULL,
+    created_at    BIGINT NOT NULL,
+    updated_at    BIGINT NOT NULL
 );
 CREATE INDEX groups_external ON groups (external_id);
 CREATE INDEX groups_created ON groups (created_at, id);
