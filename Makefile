@@ -9,7 +9,7 @@ LINT     := bin/tools/golangci-lint-v2.15.0
 NODE_MODULES   := console/app/node_modules/.package-lock.json
 CONSOLE        := console/web/dist/index.html
 CONSOLE_SOURCE := $(shell find console/app -type f -not -path '*/node_modules/*')
-GENERATED      := console/app/src/generated configs/schema.json
+GENERATED      := console/app/src/generated configs/schema.json docs/configuration.md
 
 .PHONY: help run build test test-short lint generate fuzz bench clean parts
 

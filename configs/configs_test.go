@@ -263,7 +263,7 @@ func TestHostileYAMLIsBoundedInTime(t *testing.T) {
 		if config != nil || len(problems) == 0 || len(problems) > maxProblems {
 			t.Errorf("%s: config %v, %d problems", name, config != nil, len(problems))
 		}
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Errorf("%s took %v", name, took)
 		}
 	}

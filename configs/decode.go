@@ -129,6 +129,9 @@ func (d *decoder) list(n ast.Node, into reflect.Value, path string, field reflec
 
 func (d *decoder) scalar(n ast.Node, into reflect.Value, path string, field reflect.StructField) {
 	written, ok := textOf(n)
+	if flag, is := n.(*ast.BoolNode); is && into.Kind() == reflect.Bool {
+		written, ok = flag.GetToken().Value, true
+	}
 	if !ok {
 		d.unreadable(path, positionOf(n), "here stands one value, not "+describe(n), "write a single value")
 		return
@@ -165,15 +168,21 @@ func (d *decoder) text(value string, into reflect.Value) error {
 	case encoding.TextUnmarshaler:
 		return target.UnmarshalText([]byte(value))
 	}
-	if into.Kind() == reflect.Int {
+	switch into.Kind() {
+	case reflect.Int:
 		n, err := strconv.Atoi(value)
 		if err != nil {
 			return &valueError{value, "a whole number"}
 		}
 		into.SetInt(int64(n))
-		return nil
+	case reflect.Bool:
+		if value != "true" && value != "false" {
+			return &valueError{value, "true or false"}
+		}
+		into.SetBool(value == "true")
+	default:
+		into.SetString(value)
 	}
-	into.SetString(value)
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-//go:generate go test -run TestSchemaIsPublished -update .
+//go:generate go test -run "TestSchemaIsPublished|TestManualIsPublished" -update .
 
 // Schema is the JSON Schema of the file (draft 2020-12), for editors. It is
 // published as schema.json beside this package and made from the same tags
@@ -33,6 +33,8 @@ func schemaOf(t reflect.Type, field reflect.StructField) map[string]any {
 		schema = map[string]any{"type": "string"}
 	case t.Kind() == reflect.Int:
 		schema = map[string]any{"type": "integer"}
+	case t.Kind() == reflect.Bool:
+		schema = map[string]any{"type": "boolean"}
 	case t.Kind() == reflect.Slice:
 		schema = map[string]any{"type": "array", "items": schemaOf(t.Elem(), reflect.StructField{})}
 	case t.Kind() == reflect.Struct:

@@ -1,0 +1,101 @@
+package configs
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const manualFile = "../docs/configuration.md"
+
+const manualHead = `# Configuration
+
+` + "`gatehouse serve --config FILE` takes one YAML file; `gatehouse check --config FILE` names every problem in it with its line and what to do. Unknown and duplicate keys are problems. `${NAME}` takes a value from the environment, and `store` and `registry` may also be `file:PATH`, so that no secret need stand in the file. Paths are relative to the file's folder." + `
+
+` + "[configs/samples](../configs/samples) holds annotated files to start from, [configs/schema.json](../configs/schema.json) the JSON Schema for editors. A changed file is taken over while the gateway runs (or at SIGHUP): `app.routes` at once; the log names the sections that wait for a restart, and a file with problems changes nothing." + `
+
+Tenants, connections, roles and assignments are not in this file: they are set by the console, the admin API or [` + "`gatehouse apply`" + `](cli.md#apply).
+
+This page is written from the same tags that loading goes by.
+`
+
+// manual writes the reference of every key.
+func manual() string {
+	var b strings.Builder
+	b.WriteString(manualHead)
+	fmt.Fprintf(&b, "\n## Top level\n\n")
+	section(&b, "", reflect.TypeFor[Config]())
+	return b.String()
+}
+
+func section(b *strings.Builder, path string, t reflect.Type) {
+	fmt.Fprintf(b, "| key | default | meaning |\n| --- | --- | --- |\n")
+	var inner []reflect.StructField
+	for _, f := range orderedFields(t) {
+		name := f.Tag.Get("yaml")
+		standard := "—"
+		switch value := f.Tag.Get("default"); {
+		case value != "":
+			standard = "`" + value + "`"
+		case f.Tag.Get("required") != "":
+			standard = "required"
+		}
+		doc := f.Tag.Get("doc")
+		if choices := f.Tag.Get("enum"); choices != "" {
+			doc += " One of `" + strings.ReplaceAll(choices, ",", "`, `") + "`."
+		}
+		if sectionOf(f.Type) != nil {
+			inner = append(inner, f)
+			doc += " See below."
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s |\n", name, standard, strings.ReplaceAll(doc, "|", `\|`))
+	}
+	for _, f := range inner {
+		name := strings.TrimPrefix(path+"."+f.Tag.Get("yaml"), ".")
+		fmt.Fprintf(b, "\n## %s\n\n", name)
+		section(b, name, sectionOf(f.Type))
+	}
+}
+
+// sectionOf is the struct that a key holds, or a list of; nil for scalars.
+func sectionOf(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || isText(reflect.New(t).Elem()) {
+		return nil
+	}
+	return t
+}
+
+func TestManualIsPublished(t *testing.T) {
+	want := manual()
+	if *update {
+		if err := os.WriteFile(manualFile, []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(manualFile)
+	if err != nil || string(got) != want {
+		t.Errorf("%s is not what the types say (%v): run go generate ./configs", manualFile, err)
+	}
+}
+
+func TestFlagsAreTrueOrFalse(t *testing.T) {
+	sample, err := os.ReadFile("samples/minimal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, good := range map[string]bool{"true": true, "false": true, "yes": false, "1": false} {
+		text := strings.Replace(string(sample), "tls:", "listen: { profiles: "+value+" }\ntls:", 1)
+		config, problems := Parse("gate.yaml", []byte(text), Surroundings{})
+		if good != (len(problems) == 0) {
+			t.Fatalf("profiles: %s: %v", value, problems)
+		}
+		if good && config.Listen.Profiles != (value == "true") {
+			t.Errorf("profiles: %s is read as %v", value, config.Listen.Profiles)
+		}
+	}
+}
