@@ -20,8 +20,8 @@ import (
 // heartbeat keeps proxies between from taking a quiet stream for a dead one.
 const heartbeat = 15 * time.Second
 
-// errNotAStream: the gate closes at once what a session has open as an event
-// stream, and by this header it knows one.
+// errNotAStream: a gate that stops tells event streams at once to come back
+// elsewhere, and by this header it knows one.
 var errNotAStream = fault.New(fault.Invalid, "not-a-stream", "Ask for it with Accept: text/event-stream.")
 
 // streamEvents follows the log. It ends when the client leaves, when the gate

@@ -29,18 +29,11 @@ type lifecycle struct {
 	rooms *rooms
 }
 
-// endTime bounds how long streams may take to close, of which none waits for
-// its client.
-const endTime = 10 * time.Second
-
 func (l lifecycle) Update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*tenants.Tenant) error) (*tenants.Tenant, error) {
 	changed, err := l.Service.Update(ctx, cause, id, ifVersion, change)
 	if err != nil || changed.Status != tenants.Suspended {
 		return changed, err
 	}
-	// The tenant is suspended already: whoever asked may leave, this goes on.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
-	defer cancel()
 	return changed, l.rooms.front.EndTenant(ctx, id)
 }
 
@@ -55,6 +48,14 @@ func (l lifecycle) Delete(ctx context.Context, cause audit.Cause, id identity.Te
 	r.authz.Forget(id)
 	r.index.Forget(id)
 	return r.journal.Drop(id)
+}
+
+// openStreams lets authn/token close what a token has open in the gate, which
+// is made after it.
+type openStreams struct{ rooms *rooms }
+
+func (s openStreams) End(ctx context.Context, tenant identity.TenantID, principal string) error {
+	return s.rooms.front.End(ctx, tenant, principal)
 }
 
 // tokens speaks the admin API's form of tokens over authn/token, which stands

@@ -89,7 +89,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Log: log})
 	r.directory = directory.New(directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions})
 	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory})
-	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal})
+	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}})
 	r.signIn(cfg, log)
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{

@@ -200,32 +200,3 @@ func isEventStream(contentType string) bool {
 	media, _, _ := strings.Cut(contentType, ";")
 	return strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
 }
-
-// serveOwn is stage 3: our own endpoints find out themselves who calls, since
-// some of them are there for people who have not signed in yet. A stream of
-// events ends with its session all the same.
-func (g *Gate) serveOwn(v *visit) error {
-	if !strings.Contains(v.r.Header.Get("Accept"), "text/event-stream") {
-		g.config.Own.ServeHTTP(v.w, v.r)
-		return nil
-	}
-	_, live, err := g.config.Caller(v.r)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(v.r.Context())
-	defer cancel()
-	s := newStream(v, nil, g.config.Limits.WriteIdle)
-	s.onCut = cancel
-	if err := g.attend(v, s, caller{live: live}); err != nil {
-		return err
-	}
-	defer s.finish()
-	g.long.add(s)
-	defer g.long.remove(s)
-	g.config.Own.ServeHTTP(v.w, v.r.WithContext(ctx))
-	if s.cutOff() {
-		panic(http.ErrAbortHandler)
-	}
-	return nil
-}

@@ -61,6 +61,7 @@ type world struct {
 
 	notReady atomic.Pointer[fault.Fault]
 	callers  atomic.Int64 // how often somebody was asked who calls
+	noToken  atomic.Bool  // the owner's token was revoked
 
 	addr  string
 	roots *x509.CertPool
@@ -169,7 +170,7 @@ func (w *world) caller(r *http.Request) (*identity.Principal, *sessions.Live, er
 	w.callers.Add(1)
 	q := httpkit.RequestFrom(r.Context())
 	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && strings.HasPrefix(bearer, "gh_") {
-		if bearer != ownerToken {
+		if bearer != ownerToken || w.noToken.Load() {
 			return nil, nil, fault.New(fault.Unauthenticated, "token-unknown", "This token is not known.")
 		}
 		return &identity.Principal{Kind: identity.KindAPIToken, Tenant: w.acme.ID, ID: "tok_1", Name: "robot", Role: "owner"}, nil, nil
@@ -188,13 +189,44 @@ func (w *world) caller(r *http.Request) (*identity.Principal, *sessions.Live, er
 // own is what stands behind the gate's own addresses here.
 func (w *world) own(rw http.ResponseWriter, r *http.Request) {
 	q := httpkit.RequestFrom(r.Context())
-	if r.URL.Path == "/.gatehouse/stream" {
+	switch r.URL.Path {
+	case "/.gatehouse/stream":
 		rw.Header().Set("Content-Type", "text/event-stream")
 		_ = http.NewResponseController(rw).Flush()
 		<-r.Context().Done()
 		return
+	case "/.gatehouse/export":
+		for {
+			if _, err := rw.Write(make([]byte, 64<<10)); err != nil {
+				return
+			}
+		}
+	case "/.gatehouse/sign-out":
+		if err := w.signOut(r); err != nil {
+			httpkit.ReplyError(rw, r, err)
+			return
+		}
+	case "/.gatehouse/form":
+		if _, err := io.ReadAll(r.Body); err != nil {
+			rw.WriteHeader(http.StatusRequestTimeout)
+			return
+		}
 	}
 	_, _ = io.WriteString(rw, "own "+q.TenantName+" "+r.URL.Path)
+}
+
+// signOut ends what the request itself came by, session or token.
+func (w *world) signOut(r *http.Request) error {
+	p, live, err := w.caller(r)
+	if err != nil {
+		return err
+	}
+	if live == nil {
+		w.noToken.Store(true)
+		return w.gate.End(r.Context(), p.Tenant, p.ID)
+	}
+	_, err = w.sessions.Revoke(r.Context(), audit.SystemCause(), p.Tenant, sessions.Selector{Session: p.Session}, "test")
+	return err
 }
 
 // person is somebody signed in.

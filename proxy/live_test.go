@@ -174,13 +174,13 @@ func (w *world) openEverything(p person) map[string]chan struct{} {
 	for _, http2 := range []bool{false, true} {
 		c := w.client(http2)
 		version := map[bool]string{false: "h1", true: "h2"}[http2]
-		for _, path := range []string{"/events", "/download", "/flood", "/.gatehouse/stream"} {
+		for _, path := range []string{"/events", "/download", "/flood", "/.gatehouse/stream", "/.gatehouse/export"} {
 			answer := w.get(c, path, &p, "Accept", "text/event-stream")
 			if answer.StatusCode != http.StatusOK {
 				w.t.Fatalf("%s: %d", path, answer.StatusCode)
 			}
 			want++
-			if path == "/flood" {
+			if path == "/flood" || path == "/.gatehouse/export" {
 				// Nobody reads: the gate's writes block until it is cut.
 				body := answer.Body
 				w.t.Cleanup(func() { _ = body.Close() })

@@ -9,6 +9,7 @@ import (
 	"gatehouse/audit"
 	"gatehouse/authn/token"
 	"gatehouse/identity"
+	"gatehouse/internal/httpkit"
 )
 
 func TestHostileBodies(t *testing.T) {
@@ -82,6 +83,9 @@ func TestP3_CallersWithoutAValidTokenOfThisTenant(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), "GET", "https://acme.example/scim/v2/Users", nil)
 		r.Header["Authorization"] = []string{"Bearer " + b.acme.token, "Bearer " + b.acme.token}
 		b.request(t, b.acme, r).wants(401)
+	})
+	t.Run("beside a session", func(t *testing.T) {
+		b.do(t, "GET", "/Users", "", "Cookie", httpkit.SessionCookie+"=a").wants(401)
 	})
 	b.do(t, "GET", "/Nothing", "", "Authorization", "").wants(401)
 	b.do(t, "DELETE", "/Users/usr_x", "", "Authorization", "Bearer "+api).wants(401)

@@ -109,10 +109,12 @@ func errToken(cause error) error {
 	return fault.Wrap(cause, fault.Unauthenticated, "token-invalid", "Send a valid SCIM token of this tenant as bearer token.")
 }
 
-// who turns the one bearer token into the principal it stands for.
+// who turns the one bearer token into the principal it stands for. A session
+// beside it is refused, as everywhere: the gate must know under which of them
+// the request ends.
 func (s *Service) who(ctx context.Context, tenant identity.TenantID, r *http.Request) (*identity.Principal, error) {
 	headers := r.Header.Values("Authorization")
-	if len(headers) != 1 {
+	if _, sessions := httpkit.ReadCookie(r, httpkit.SessionCookie); len(headers) != 1 || sessions > 0 {
 		return nil, errToken(nil)
 	}
 	scheme, secret, _ := strings.Cut(headers[0], " ")

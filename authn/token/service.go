@@ -25,10 +25,17 @@ type Stores interface {
 	Tenant(id identity.TenantID) store.Tenant
 }
 
+// Streams are the requests and connections that are open now.
+type Streams interface {
+	// End closes what a token has open, and returns once it is closed.
+	End(ctx context.Context, tenant identity.TenantID, principal string) error
+}
+
 // Config names what the service is built of.
 type Config struct {
 	Store   Stores
 	Journal audit.Recorder
+	Streams Streams          // nil: nothing is ever open
 	Now     func() time.Time // nil: [time.Now]
 }
 
@@ -36,6 +43,7 @@ type Config struct {
 type Service struct {
 	stores  Stores
 	journal audit.Recorder
+	streams Streams
 	now     func() time.Time
 	cache   *cache
 }
@@ -45,7 +53,7 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{stores: c.Store, journal: c.Journal, now: c.Now, cache: newCache()}
+	return &Service{stores: c.Store, journal: c.Journal, streams: c.Streams, now: c.Now, cache: newCache()}
 }
 
 // Create makes a token. The secret is in the answer and nowhere else.
@@ -127,7 +135,8 @@ func (s *Service) List(ctx context.Context, tenant identity.TenantID) (all []Tok
 }
 
 // Revoke takes a token back: when it returns, the token no longer verifies
-// here. Taking back one that is revoked already changes nothing.
+// here, and what it had open is closed (P2). Taking back one that is revoked
+// already changes nothing, but closes what is still open.
 func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID) error {
 	var t Token
 	err := s.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
@@ -150,12 +159,15 @@ func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity
 	}
 	// Forgotten before and after: a verification under way may read the row
 	// before it changes and remember it in between.
-	defer s.cache.forget(tenant)
 	s.cache.forget(tenant)
 	err = s.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL`, store.Millis(s.now()), string(id))
 		return err
 	})
+	s.cache.forget(tenant)
+	if err == nil && s.streams != nil {
+		err = s.streams.End(ctx, tenant, string(id))
+	}
 	return unavailable(err)
 }
 

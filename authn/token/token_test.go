@@ -133,6 +133,42 @@ func TestTokensLiveUntilRevokedOrExpired(t *testing.T) {
 	}
 }
 
+// open is what tokens have open; closing asks whether the token is void by then.
+type open struct {
+	verify func() error
+	asked  []string
+	stuck  error
+}
+
+func (o *open) End(_ context.Context, tenant identity.TenantID, principal string) error {
+	if o.verify() == nil {
+		return errors.New("closed while the token was still good")
+	}
+	o.asked = append(o.asked, string(tenant)+" "+principal)
+	return o.stuck
+}
+
+func TestP2_RevokingClosesWhatTheTokenHasOpen(t *testing.T) {
+	s, _ := newService(t)
+	made, secret, err := s.Create(t.Context(), audit.Cause{}, acme, Spec{Name: "ci", Scope: ScopeAPI, Role: "viewer", Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams := &open{stuck: fault.New(fault.Unavailable, "revocation-unconfirmed", "Later."),
+		verify: func() error { _, err := s.Verify(t.Context(), acme, secret); return err }}
+	s.streams = streams
+	if err := s.Revoke(t.Context(), audit.Cause{}, acme, made.ID); fault.As(err).Code != "revocation-unconfirmed" {
+		t.Errorf("with a stream that stays: %v", err)
+	}
+	streams.stuck = nil
+	if err := s.Revoke(t.Context(), audit.Cause{}, acme, made.ID); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	if want := "ten_acme " + string(made.ID); len(streams.asked) != 2 || streams.asked[0] != want || streams.asked[1] != want {
+		t.Errorf("closed %v", streams.asked)
+	}
+}
+
 func TestP3TokensOfOneTenantAreNothingAtAnother(t *testing.T) {
 	s, _ := newService(t)
 	_, secret := create(t, s, ScopeAPI, "owner")

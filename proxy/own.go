@@ -1,0 +1,45 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"gatehouse/internal/fault"
+	"gatehouse/sessions"
+)
+
+// serveOwn is stage 3: our own endpoints find out themselves who calls, since
+// some of them are there for people who have not signed in yet; a credential
+// that is not good is for them to refuse. The request ends with its session,
+// token or tenant all the same (P2), unless it is the one that ends them.
+func (g *Gate) serveOwn(v *visit) error {
+	var c caller
+	p, live, err := g.config.Caller(v.r)
+	switch {
+	case err == nil:
+		c = caller{principal: p, live: live}
+	case !fault.Is(err, fault.Unauthenticated):
+		return err
+	}
+	ctx, cancel := context.WithCancel(v.r.Context())
+	defer cancel()
+	s := newStream(v, nil, g.config.Limits.WriteIdle)
+	s.onCut = cancel
+	if err := g.attend(v, s, c); err != nil {
+		return err
+	}
+	defer s.finish()
+	if strings.Contains(v.r.Header.Get("Accept"), "text/event-stream") {
+		g.long.add(s)
+		defer g.long.remove(s)
+	}
+	r := v.r.WithContext(sessions.Calling(ctx, s))
+	g.config.Own.ServeHTTP(v.w, r)
+	if s.cutOff() || c.principal != nil && s.flush() != nil {
+		// What net/http would send after this function returns has gone by now, or
+		// never will.
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
