@@ -96,6 +96,8 @@ type Limits struct {
 	StrangerRate int
 
 	BodyIdle  time.Duration // 60 s between two pieces of a request's body
+	BodyTime  time.Duration // 30 s for the body of a request to our own endpoints; a forwarded one
+	BodyRate  int64         // is given a second more for every 1 KiB: its lowest average speed
 	WriteIdle time.Duration // 60 s for the client to take a piece of the answer
 }
 
@@ -108,6 +110,8 @@ func (l Limits) withDefaults() Limits {
 	l.PerClient = cmp.Or(l.PerClient, 1_000)
 	l.StrangerRate = cmp.Or(l.StrangerRate, 200)
 	l.BodyIdle = cmp.Or(l.BodyIdle, time.Minute)
+	l.BodyTime = cmp.Or(l.BodyTime, 30*time.Second)
+	l.BodyRate = cmp.Or(l.BodyRate, 1<<10)
 	l.WriteIdle = cmp.Or(l.WriteIdle, time.Minute)
 	return l
 }

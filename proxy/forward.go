@@ -98,7 +98,7 @@ func (g *Gate) compose(v *visit, head *upstream.Head, s *stream) (*upstream.Requ
 		if err := s.fullDuplex(); err != nil {
 			return nil, err
 		}
-		request.Body = s.body(r.Body, g.config.Limits.BodyBytes, g.config.Limits.BodyIdle)
+		request.Body = s.body(r.Body, g.config.Limits.BodyBytes, g.config.Limits.forwardedPace())
 		request.Length = r.ContentLength
 		request.Interrupt = s.interrupt
 		request.Continue = len(r.Header["Expect"]) > 0

@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
-	"gatehouse/internal/fault"
 	"gatehouse/proxy/upstream"
 )
 
@@ -207,37 +205,6 @@ func (s *stream) interrupt() {
 	defer s.mu.Unlock()
 	s.interrupted = true
 	_ = s.rc.SetReadDeadline(past) // fails only if the connection is gone
-}
-
-// body reads the client's body, piece by piece, each within its time.
-func (s *stream) body(r io.Reader, limit int64, idle time.Duration) io.Reader {
-	return &requestBody{s: s, r: r, left: limit, limited: limit > 0, idle: idle}
-}
-
-type requestBody struct {
-	s       *stream
-	r       io.Reader
-	left    int64
-	limited bool
-	idle    time.Duration
-}
-
-func (b *requestBody) Read(p []byte) (int, error) {
-	if err := b.s.awaitBody(b.idle); err != nil {
-		return 0, err
-	}
-	n, err := b.r.Read(p)
-	if errors.Is(err, io.EOF) {
-		// The app may take its time to answer; net/http watches the connection
-		// meanwhile, and must not mistake the silence for a slow body.
-		if derr := b.s.awaitBody(0); derr != nil {
-			return n, derr
-		}
-	}
-	if b.left -= int64(n); b.limited && b.left < 0 {
-		return 0, fault.New(fault.TooLarge, "body-too-large", "The request body is larger than this address accepts.")
-	}
-	return n, err
 }
 
 // awaitBody gives the client time for the next piece of its body; zero: no end.

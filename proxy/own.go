@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strings"
 
@@ -35,6 +36,13 @@ func (g *Gate) serveOwn(v *visit) error {
 		defer g.long.remove(s)
 	}
 	r := v.r.WithContext(sessions.Calling(ctx, s))
+	if r.ContentLength != 0 {
+		// From now on, also if nobody reads it: net/http takes in the rest.
+		if err := s.awaitBody(g.config.Limits.BodyTime); err != nil {
+			return err
+		}
+		r.Body = ownBody{s.body(r.Body, 0, g.config.Limits.ownPace()), r.Body}
+	}
 	g.config.Own.ServeHTTP(v.w, r)
 	if s.cutOff() || c.principal != nil && s.flush() != nil {
 		// What net/http would send after this function returns has gone by now, or
@@ -42,4 +50,9 @@ func (g *Gate) serveOwn(v *visit) error {
 		panic(http.ErrAbortHandler)
 	}
 	return nil
+}
+
+type ownBody struct {
+	io.Reader
+	io.Closer
 }

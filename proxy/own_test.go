@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -188,3 +190,69 @@ type nobodyWriter struct{ h http.Header }
 func (w nobodyWriter) Header() http.Header         { return w.h }
 func (w nobodyWriter) Write(p []byte) (int, error) { return len(p), nil }
 func (w nobodyWriter) WriteHeader(int)             {}
+
+// A body that does not come gives its place back, at our own addresses and at
+// the app's, also when it comes in drops that keep every other limit.
+func TestASlowBodyIsGivenUp(t *testing.T) {
+	w := newWorld(t, func(c *Config) {
+		c.Limits.BodyTime = 200 * time.Millisecond
+		c.Limits.BodyRate = 1 << 20
+	})
+	for _, path := range []string{"/.gatehouse/form", "/.gatehouse/not-read", "/public/x"} {
+		for _, drops := range []bool{false, true} {
+			c := w.rawTLS("http/1.1")
+			_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: acme.test\r\nContent-Length: 100000\r\n\r\n", path)
+			w.must(err)
+			ctx, stop := context.WithCancel(t.Context())
+			dripped := make(chan struct{})
+			go func() {
+				defer close(dripped)
+				tick := time.NewTicker(20 * time.Millisecond)
+				defer tick.Stop()
+				for drops {
+					select {
+					case <-tick.C:
+						_, _ = c.Write([]byte("x"))
+					case <-ctx.Done():
+						return
+					}
+				}
+			}()
+			br := bufio.NewReader(c)
+			answer, err := http.ReadResponse(br, nil)
+			if err == nil {
+				_, err = io.Copy(io.Discard, answer.Body)
+			}
+			if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+				t.Errorf("%s, drops %t: still waited for", path, drops)
+			}
+			if err == nil && !answer.Close {
+				t.Errorf("%s, drops %t: answered %d, and the connection goes on", path, drops, answer.StatusCode)
+			}
+			stop()
+			<-dripped
+		}
+	}
+	if n := w.gate.load.total.Load(); n != 0 {
+		t.Errorf("%d places are still taken", n)
+	}
+}
+
+func TestPace(t *testing.T) {
+	p := pace{time: 30 * time.Second, rate: 1 << 10, idle: time.Minute}
+	for _, test := range []struct {
+		received     int64
+		waited, want time.Duration
+	}{
+		{0, 0, 30 * time.Second},
+		{0, 20 * time.Second, 10 * time.Second},
+		{0, 30 * time.Second, 1},
+		{20 << 10, 40 * time.Second, 10 * time.Second},
+		{1 << 20, time.Second, time.Minute},
+		{1 << 50, time.Second, time.Minute},
+	} {
+		if got := p.wait(test.received, test.waited); got != test.want {
+			t.Errorf("after %d bytes and %v: %v, not %v", test.received, test.waited, got, test.want)
+		}
+	}
+}
