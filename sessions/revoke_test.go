@@ -196,10 +196,9 @@ func TestP8_CrashBetweenDeactivationAndEnd(t *testing.T) {
 func TestP2_CrashBetweenDisablingAndEnd(t *testing.T) {
 	w := newWorld(t)
 	made := w.signIn(acme, signIn(w.user(acme, "ann")))
-	w.enable(false)
-	w.reopen()
 	for _, enabled := range []bool{false, true} {
 		w.enable(enabled)
+		w.reopen()
 		if _, err := w.Find(t.Context(), acme, made.Token); !fault.Is(err, fault.Unauthenticated) {
 			t.Errorf("enabled %v: %v, want Unauthenticated", enabled, err)
 		}
