@@ -18,11 +18,7 @@ import (
 // authorise runs before every operation, and before its input is read.
 func (a *API) authorise(hc huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(hc)
-	op, ok := hc.Operation().Metadata[operationKey].(operation)
-	if !ok {
-		panic("api: operation without a declaration: " + hc.Operation().OperationID)
-	}
-	c, err := a.admit(r, op)
+	c, err := a.admit(r, operationOf(hc))
 	if err != nil {
 		replyProblem(w, problemOf(r.Context(), err))
 		return

@@ -30,7 +30,7 @@ func New(cfg Config) (*API, error) {
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{Title: "Gatehouse admin API", Version: "1.0.0",
-				Description: "Administers one tenant, on the tenant's own host. Lists are paged by cursor, errors are RFC 9457 problems, changes can be made Condition with If-Match, and a POST with an Idempotency-Key is done once (remembered for an hour, in the memory of one node)."},
+				Description: "Administers one tenant, on the tenant's own host. Lists are paged by cursor, errors are RFC 9457 problems, changes can be made Condition with If-Match, and a POST with an Idempotency-Key is done once (remembered for an hour, in the memory of one node; an answer with a secret is given once)."},
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{

@@ -37,24 +37,47 @@ func TestIdempotentPosts(t *testing.T) {
 	h := newHouse(t)
 	owner, other := h.signIn(h.acme, "owner", "owner"), h.signIn(h.acme, "other", "owner")
 	post := func(v *visitor, name, key string) *reply {
-		return v.do("POST", "tokens", map[string]any{"name": name, "scope": "scim"}, "Idempotency-Key", key)
+		return v.do("POST", "teams", map[string]any{"name": name}, "Idempotency-Key", key)
 	}
 	first, again := post(owner, "a", "k1").want(http.StatusCreated), post(owner, "a", "k1").want(http.StatusCreated)
 	if string(first.body) != string(again.body) || again.header.Get("Idempotency-Replayed") != "true" {
 		t.Errorf("the retry was answered differently: %s, %s", first.body, again.body)
 	}
-	if made := h.recorded(h.acme, audit.TokenCreated); len(made) != 1 {
-		t.Errorf("%d tokens were made", len(made))
+	if made := h.recorded(h.acme, audit.TeamCreated); len(made) != 1 {
+		t.Errorf("%d teams were made", len(made))
 	}
 	post(owner, "b", "k1").problem(http.StatusConflict, "idempotency-key-reused")
-	if theirs := into[createdToken](post(other, "a", "k1").want(http.StatusCreated)); theirs.Secret == into[createdToken](first).Secret {
+	if theirs := into[team](post(other, "c", "k1").want(http.StatusCreated)); theirs.ID == into[team](first).ID {
 		t.Error("one caller was given another's answer")
 	}
 	// What was refused is an answer too; what is not done may be tried again.
 	owner.do("POST", "teams", map[string]any{"name": "x"}, "Idempotency-Key", strings.Repeat("k", 200)).problem(http.StatusBadRequest, "idempotency-key-too-long")
 	// A caller who lost the right to ask is not given the old answer.
 	owner.do("POST", "sessions/revoke", map[string]any{"user": other.user.ID}).want(http.StatusOK)
-	post(other, "a", "k1").want(http.StatusUnauthorized)
+	post(other, "c", "k1").want(http.StatusUnauthorized)
+}
+
+func TestP6_SecretsAreNotKeptForRetries(t *testing.T) {
+	h := newHouse(t)
+	owner := h.signIn(h.acme, "owner", "owner")
+	post := func(role string) *reply {
+		return owner.do("POST", "tokens", map[string]any{"name": "ci", "scope": "api", "role": role}, "Idempotency-Key", "key-"+role)
+	}
+	secret := into[createdToken](post("viewer").want(http.StatusCreated)).Secret
+	post("viewer").problem(http.StatusConflict, "idempotency-answer-withheld")
+	if made := h.recorded(h.acme, audit.TokenCreated); len(made) != 1 {
+		t.Errorf("%d tokens were made", len(made))
+	}
+	for kept := range h.api.answers.byKey {
+		element := h.api.answers.byKey[kept]
+		if held, _ := element.Value.(*answer); strings.Contains(string(held.body), secret) {
+			t.Error("the secret is still in memory")
+		}
+	}
+	// What made nothing holds no secret, and is answered again as it was.
+	if first, again := post("nobody"), post("nobody"); first.status < 400 || string(first.body) != string(again.body) {
+		t.Errorf("%s, then %s", first.body, again.body)
+	}
 }
 
 func TestIdempotencyMemoryIsBounded(t *testing.T) {

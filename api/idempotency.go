@@ -40,6 +40,7 @@ type answer struct {
 	input    [sha256.Size]byte // of path and body
 	made     time.Time
 	finished bool
+	withheld bool // it held a secret, which was given once
 	status   int
 	header   http.Header
 	body     []byte
@@ -69,9 +70,14 @@ func (a *API) once(hc huma.Context, next func(huma.Context)) {
 		next(hc)
 		return
 	}
-	kept, err := a.claim(w, r, hc.Operation().OperationID, key)
+	op := operationOf(hc)
+	kept, err := a.claim(w, r, op.id, key)
 	if err != nil {
 		replyProblem(w, problemOf(r.Context(), err))
+		return
+	}
+	if kept.withheld {
+		replyProblem(w, problemOf(r.Context(), errAnswerWithheld))
 		return
 	}
 	if kept.finished {
@@ -84,7 +90,7 @@ func (a *API) once(hc huma.Context, next func(huma.Context)) {
 		return
 	}
 	recorder := &recorder{ResponseWriter: w, status: http.StatusOK}
-	defer func() { a.answers.finish(kept, recorder) }()
+	defer func() { a.answers.finish(kept, recorder, op.secret) }()
 	next(humago.NewContext(hc.Operation(), r, recorder))
 }
 
@@ -129,9 +135,12 @@ func (s *answers) claim(key answerKey, input [sha256.Size]byte) (*answer, error)
 	return fresh, nil
 }
 
+var errAnswerWithheld = fault.New(fault.Conflict, "idempotency-answer-withheld",
+	"The request with this Idempotency-Key was done already. Its answer held a secret, which is given once: if it did not arrive, delete what was made and make another with a new key.")
+
 // finish keeps the answer, unless it says that nothing was done: then a retry
-// may try again.
-func (s *answers) finish(kept *answer, got *recorder) {
+// may try again. Of an answer with a secret it keeps only that it was given (P6).
+func (s *answers) finish(kept *answer, got *recorder, secret bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	element, ok := s.byKey[kept.key]
@@ -144,6 +153,11 @@ func (s *answers) finish(kept *answer, got *recorder) {
 	}
 	// A finished answer is shared between readers, so it is a value of its own.
 	done := *kept
+	if secret && got.status < http.StatusBadRequest {
+		done.finished, done.withheld = true, true
+		element.Value = &done
+		return
+	}
 	done.finished, done.status, done.header, done.body = true, got.status, got.Header().Clone(), got.body.Bytes()
 	element.Value = &done
 }

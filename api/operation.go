@@ -28,6 +28,8 @@ type operation struct {
 	// anybody marks the few operations that every signed-in caller may use,
 	// because they concern the caller alone. It replaces needs.
 	anybody bool
+	// secret marks operations whose answer holds a secret: it is given once.
+	secret bool
 	// platform marks operations that exist on the operators' own tenant only.
 	platform bool
 	// status is the answer's status when all is well; 0 means 200, or 204
@@ -71,6 +73,15 @@ func (c *call) person() (*identity.Principal, error) {
 		return nil, fault.New(fault.Denied, "not-a-person", "This concerns a person's own sessions and devices; a token has none.")
 	}
 	return c.principal, nil
+}
+
+// operationOf is the declaration of the operation that a request is for.
+func operationOf(hc huma.Context) operation {
+	op, ok := hc.Operation().Metadata[operationKey].(operation)
+	if !ok {
+		panic("api: operation without a declaration: " + hc.Operation().OperationID)
+	}
+	return op
 }
 
 type callKey struct{}

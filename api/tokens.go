@@ -28,7 +28,7 @@ type createdToken struct {
 func (a *API) registerTokens() {
 	register(a, operation{id: "list-tokens", method: http.MethodGet, path: "/tokens", tag: "Tokens", needs: reads("tokens"),
 		summary: "List API and SCIM tokens"}, a.listTokens)
-	register(a, operation{id: "create-token", method: http.MethodPost, path: "/tokens", tag: "Tokens", needs: writes("tokens"),
+	register(a, operation{id: "create-token", method: http.MethodPost, path: "/tokens", tag: "Tokens", needs: writes("tokens"), secret: true,
 		status: http.StatusCreated, summary: "Make a token; the secret is in this answer only"}, a.createToken)
 	register(a, operation{id: "revoke-token", method: http.MethodDelete, path: "/tokens/{id}", tag: "Tokens", needs: deletes("tokens"),
 		summary: "Revoke a token at once"}, a.revokeToken)
