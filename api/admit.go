@@ -67,6 +67,7 @@ func (a *API) admit(r *http.Request, op operation) (*call, error) {
 		return nil, a.refuse(ctx, principal, event, refusalOf(principal, op))
 	}
 
+	asked := event
 	event.Type, event.Outcome = audit.AccessAllowed, audit.Success
 	receipt, err := a.cfg.Journal.Write(ctx, &event)
 	if err != nil {
@@ -75,7 +76,7 @@ func (a *API) admit(r *http.Request, op operation) (*call, error) {
 	if !receipt.Valid() {
 		return nil, journalGone(errors.New("api: the journal gave no receipt"))
 	}
-	return &call{request: request, principal: principal, operation: op, http: r, cause: audit.Cause{Actor: event.Actor, RequestID: request.ID,
+	return &call{request: request, principal: principal, operation: op, asked: asked, http: r, cause: audit.Cause{Actor: event.Actor, RequestID: request.ID,
 		Session: event.Session, IP: request.ClientIP, UserAgent: event.UserAgent}}, nil
 }
 
@@ -145,6 +146,31 @@ func (a *API) refuse(ctx context.Context, principal *identity.Principal, event a
 		return journalGone(err)
 	}
 	return refusal.WithEvent(string(receipt.Event()))
+}
+
+// errNotYours is inside the error of whoever reaches for something of another
+// person's, of which the answer says that it does not exist.
+var errNotYours = fault.New(fault.Denied, "not-yours", "This belongs to somebody else.")
+
+// recordRefusal records what only the handler could refuse, as admit records
+// what it refuses itself (P1), and hands the refusal back with the record's id.
+// That of something hidden stays without: the id would tell that it exists.
+func (a *API) recordRefusal(ctx context.Context, c *call, err error) error {
+	refusal, ok := errors.AsType[*fault.Fault](err)
+	hidden := errors.Is(err, errNotYours)
+	switch {
+	case hidden:
+		refusal = errNotYours
+	case !ok || refusal.Kind != fault.Denied || refusal.Event != "":
+		return err
+	}
+	event := c.asked
+	event.Role, event.Reason, event.Message = "", refusal.Code, refusal.Detail
+	recorded := a.refuse(ctx, c.principal, event, refusal)
+	if hidden && fault.Is(recorded, fault.Denied) {
+		return err
+	}
+	return recorded
 }
 
 func refusalOf(principal *identity.Principal, op operation) *fault.Fault {

@@ -35,6 +35,7 @@ type applied struct {
 	Name   string         `json:"name"`
 	Action action         `json:"action" enum:"created,changed,unchanged,failed"`
 	Detail string         `json:"detail,omitempty" doc:"Why it failed"`
+	Event  string         `json:"event_id,omitempty" doc:"The record of a refusal"`
 }
 
 type applyResult struct {
@@ -62,11 +63,12 @@ func (a *API) apply(ctx context.Context, c *call, in *applyInput) (*bodyOutput[a
 		result := applied{Kind: d.Kind, Tenant: d.Tenant, Name: d.Name}
 		done, err := run.document(ctx, d)
 		if err != nil {
+			err = a.recordRefusal(ctx, c, err)
 			f, ok := errors.AsType[*fault.Fault](err)
 			if !ok || f.Kind == fault.Unavailable || f.Kind == fault.Internal {
 				return nil, err
 			}
-			result.Action, result.Detail, out.Failed = failed, f.Detail, true
+			result.Action, result.Detail, result.Event, out.Failed = failed, f.Detail, f.Event, true
 			out.Results = append(out.Results, result)
 			break
 		}

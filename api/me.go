@@ -124,7 +124,7 @@ func (a *API) endMySession(ctx context.Context, c *call, in *ByID[identity.Sessi
 		return nil, err
 	}
 	if found.User != p.User {
-		return nil, errNoSuchSession
+		return nil, fault.Wrap(errNotYours, fault.NotFound, errNoSuchSession.Code, errNoSuchSession.Detail)
 	}
 	return a.revoke(ctx, c, sessions.Selector{Session: found.ID}, sessions.ReasonSignedOut)
 }
@@ -185,7 +185,7 @@ func (a *API) myDevice(ctx context.Context, c *call, id identity.DeviceID) (sess
 		return sessions.Device{}, err
 	}
 	if found.User != p.User {
-		return sessions.Device{}, fault.New(fault.NotFound, "no-such-device", "There is no such device.")
+		return sessions.Device{}, fault.Wrap(errNotYours, fault.NotFound, "no-such-device", "There is no such device.")
 	}
 	return found, nil
 }

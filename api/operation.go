@@ -61,6 +61,7 @@ type call struct {
 	request   *httpkit.Request
 	principal *identity.Principal
 	cause     audit.Cause
+	asked     audit.Event // what is known of the call, for a refusal within it
 	operation operation
 	http      *http.Request
 }
@@ -106,7 +107,7 @@ func register[I, O any](a *API, op operation, handle func(context.Context, *call
 		}
 		out, err := handle(ctx, c, in)
 		if err != nil {
-			return nil, problemOf(ctx, err)
+			return nil, problemOf(ctx, a.recordRefusal(ctx, c, err))
 		}
 		return out, nil
 	})

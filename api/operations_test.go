@@ -129,6 +129,35 @@ func TestP1_NothingIsAnsweredWithoutARecord(t *testing.T) {
 	}
 }
 
+func TestP1_RefusalsWithinACallAreRecordedAsRefusals(t *testing.T) {
+	h := newHouse(t)
+	owner, admin := h.signIn(h.acme, "owner", "owner"), h.signIn(h.acme, "admin", "admin")
+	p := admin.do("POST", "assignments", map[string]any{"role": "owner", "user": admin.user.ID}).problem(http.StatusForbidden, "more-than-you-have")
+	hidden := admin.do("DELETE", "me/devices/"+string(owner.signed.Device.ID), nil).problem(http.StatusNotFound, "no-such-device")
+	none := admin.do("DELETE", "me/devices/dev_none", nil)
+	if hidden.EventID != "" || hidden.Detail != none.problem(http.StatusNotFound, none.code()).Detail {
+		t.Errorf("%+v tells that the device exists: %s", hidden, none.body)
+	}
+	admin.do("DELETE", "me/sessions/"+string(owner.signed.Session.ID), nil).want(http.StatusNotFound)
+	refused := h.recorded(h.acme, audit.AccessRefused)
+	if len(refused) != 3 || string(refused[0].ID) != p.EventID || refused[0].Reason != "more-than-you-have" || refused[0].Route != "create-assignment" ||
+		refused[0].Actor.ID != string(admin.user.ID) || refused[0].Session != admin.signed.Session.ID || refused[0].Outcome != audit.Refused {
+		t.Fatalf("records %+v", refused)
+	}
+	if refused[1].Reason != "not-yours" || refused[1].Route != "end-my-device" || refused[2].Reason != "not-yours" {
+		t.Errorf("records %+v", refused[1:])
+	}
+}
+
+// code is the stable code of a problem.
+func (r *reply) code() string {
+	return strings.TrimPrefix(into[struct {
+		Type, Title, Detail string
+		Status              int
+		RequestID           string `json:"request_id"`
+	}](r).Type, typeOf(""))
+}
+
 func TestP7_NoJournalNoAnswer(t *testing.T) {
 	h := newHouse(t)
 	owner := h.signIn(h.acme, "owner", "owner")
