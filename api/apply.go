@@ -167,7 +167,7 @@ func (r *application) connection(ctx context.Context, tenant identity.TenantID, 
 		return unchanged, nil
 	}
 	if !r.dry {
-		if _, err := r.api.cfg.Connections.PutConnection(ctx, r.call.cause, tenant, wanted); err != nil {
+		if _, err := r.api.keepConnection(ctx, r.call, tenant, wanted, current); err != nil {
 			return "", err
 		}
 	}
@@ -188,9 +188,7 @@ func sameConnection(a, b tenants.Connection) bool {
 			slices.Equal(a.OIDC.Scopes, b.OIDC.Scopes) && a.OIDC.Claims == b.OIDC.Claims
 	}
 	if a.SAML != nil {
-		sameSource := a.SAML.IDPMetadata.URL == b.SAML.IDPMetadata.URL &&
-			(a.SAML.IDPMetadata.URL != "" || a.SAML.IDPMetadata.XML == b.SAML.IDPMetadata.XML)
-		return sameSource && a.SAML.Attributes == b.SAML.Attributes && a.SAML.IDPInitiated == b.SAML.IDPInitiated
+		return a.SAML.IDPMetadata.Same(b.SAML.IDPMetadata) && a.SAML.Attributes == b.SAML.Attributes && a.SAML.IDPInitiated == b.SAML.IDPInitiated
 	}
 	return true
 }

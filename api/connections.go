@@ -8,6 +8,7 @@ import (
 	"gatehouse/api/resources"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
+	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
 
@@ -27,9 +28,9 @@ func (a *API) registerConnections() {
 	register(a, operation{id: "get-connection", method: http.MethodGet, path: "/connections/{name}", tag: "Connections", needs: reads("connections"),
 		summary: "Show a connection"}, a.getConnection)
 	register(a, operation{id: "put-connection", method: http.MethodPut, path: "/connections/{name}", tag: "Connections", needs: writes("connections"),
-		status: http.StatusOK, summary: "Make or replace a connection; without client_secret the one it has is kept"}, a.putConnection)
+		status: http.StatusOK, summary: "Make or replace a connection; without client_secret the one it has is kept. Changing whom it trusts ends its sessions before the answer, as disabling it does"}, a.putConnection)
 	register(a, operation{id: "delete-connection", method: http.MethodDelete, path: "/connections/{name}", tag: "Connections", needs: deletes("connections"),
-		summary: "Delete a connection"}, a.deleteConnection)
+		summary: "Delete a connection; ends its sessions before the answer"}, a.deleteConnection)
 }
 
 func connectionOf(c tenants.Connection) connection {
@@ -65,14 +66,14 @@ func (a *API) putConnection(ctx context.Context, c *call, in *struct {
 	if err := in.check(current.Version); err != nil {
 		return nil, err
 	}
-	if err := a.mayGrantDefault(ctx, c, in.Body.DefaultRole, current.DefaultRole); err != nil {
-		return nil, err
-	}
 	wanted, err := in.Body.Connection(in.Name, current)
 	if err != nil {
 		return nil, err
 	}
-	kept, err := a.cfg.Connections.PutConnection(ctx, c.cause, c.tenant(), wanted)
+	if err := a.mayGrantDefault(ctx, c, wanted.DefaultRole, current.DefaultRole); err != nil {
+		return nil, err
+	}
+	kept, err := a.keepConnection(ctx, c, c.tenant(), wanted, current)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +89,34 @@ func (a *API) mayGrantDefault(ctx context.Context, c *call, role, before string)
 	return a.cfg.Policy.MayGrant(ctx, c.principal, c.tenant(), role, "")
 }
 
+// keepConnection makes a connection or replaces the current one, which is zero
+// if there is none. Whatever closes a connection also ends its sessions before
+// the answer (P2): a disabled one has none, and one that trusts somebody else
+// from now on, or opens again, is kept disabled until they are over. So nobody
+// signs in between, and repeating a call that failed on the way completes it.
+func (a *API) keepConnection(ctx context.Context, c *call, tenant identity.TenantID, wanted, current tenants.Connection) (tenants.Connection, error) {
+	if current.ID != "" && (!current.Enabled || wanted.TrustsAnew(current)) || !wanted.Enabled {
+		closed, err := a.closeConnection(ctx, c, tenant, wanted)
+		if err != nil || !wanted.Enabled {
+			return closed, err
+		}
+		wanted.Version = closed.Version
+	}
+	return a.cfg.Connections.PutConnection(ctx, c.cause, tenant, wanted)
+}
+
+// closeConnection keeps a connection as one that lets nobody in, and then ends
+// its sessions.
+func (a *API) closeConnection(ctx context.Context, c *call, tenant identity.TenantID, connection tenants.Connection) (tenants.Connection, error) {
+	connection.Enabled = false
+	closed, err := a.cfg.Connections.PutConnection(ctx, c.cause, tenant, connection)
+	if err != nil {
+		return tenants.Connection{}, err
+	}
+	_, err = a.cfg.Sessions.Revoke(ctx, c.cause, tenant, sessions.Selector{Connection: closed.ID}, sessions.ReasonConnectionClosed)
+	return closed, err
+}
+
 func (a *API) deleteConnection(ctx context.Context, c *call, in *struct {
 	ByName
 	Condition
@@ -97,6 +126,9 @@ func (a *API) deleteConnection(ctx context.Context, c *call, in *struct {
 		err = in.check(found.Version)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if _, err := a.closeConnection(ctx, c, c.tenant(), found); err != nil {
 		return nil, err
 	}
 	return nil, a.cfg.Connections.DeleteConnection(ctx, c.cause, c.tenant(), in.Name)

@@ -3,11 +3,11 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"gatehouse/identity"
-	"gatehouse/internal/fault"
 )
 
 // references finds the names that go with ids, each once per answer. A thing
@@ -72,17 +72,14 @@ func (a *API) connectionNames(ctx context.Context, tenant identity.TenantID) (ma
 	return names, nil
 }
 
+// connectionID finds a connection by name or id. An id is taken as it is: that
+// of a connection which is gone must still reach its sessions.
 func (a *API) connectionID(ctx context.Context, tenant identity.TenantID, nameOrID string) (identity.ConnectionID, error) {
-	names, err := a.connectionNames(ctx, tenant)
-	if err != nil {
-		return "", err
+	if strings.HasPrefix(nameOrID, "con_") { // no name has an underscore
+		return identity.ConnectionID(nameOrID), nil
 	}
-	for id, name := range names {
-		if name == nameOrID || string(id) == nameOrID {
-			return id, nil
-		}
-	}
-	return "", fault.New(fault.NotFound, "no-such-connection", "There is no such connection.")
+	found, err := a.cfg.Connections.Connection(ctx, tenant, nameOrID)
+	return found.ID, err
 }
 
 // confirmation is a node's answer to a revocation: true, or "lease_expired"

@@ -184,8 +184,8 @@ func (s *Service) PutConnection(ctx context.Context, cause audit.Cause, tenant i
 	return c, nil
 }
 
-// DeleteConnection removes a connection. People who signed in by it stay, and
-// so do their sessions, which the caller ends.
+// DeleteConnection removes a connection. People who signed in by it stay; the
+// caller has disabled the connection and ended its sessions before.
 func (s *Service) DeleteConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string) error {
 	s.changes.Lock()
 	defer s.changes.Unlock()
@@ -203,6 +203,21 @@ func (s *Service) DeleteConnection(ctx context.Context, cause audit.Cause, tenan
 		return fmt.Errorf("delete connection %s: %w", name, err)
 	}
 	return nil
+}
+
+// TrustsAnew reports whether this connection believes something that the one
+// before it did not: another provider, other words of it, or people by their
+// email. Whoever decides that decides who people are.
+func (c Connection) TrustsAnew(before Connection) bool {
+	switch {
+	case c.Type != before.Type, c.Link == LinkByEmail && before.Link != LinkByEmail:
+		return true
+	case c.OIDC != nil && before.OIDC != nil:
+		return c.OIDC.Issuer != before.OIDC.Issuer || c.OIDC.ClientID != before.OIDC.ClientID || c.OIDC.Claims != before.OIDC.Claims
+	case c.SAML != nil && before.SAML != nil:
+		return !c.SAML.IDPMetadata.Same(before.SAML.IDPMetadata) || c.SAML.Attributes != before.SAML.Attributes
+	}
+	return true
 }
 
 func (c Connection) event(cause audit.Cause, tenant identity.TenantID, t audit.Type) audit.Event {

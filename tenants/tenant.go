@@ -97,6 +97,12 @@ type MetadataSource struct {
 	XML string `json:"xml,omitempty" yaml:"xml,omitempty"`
 }
 
+// Same reports whether both name the same metadata; that of a URL is what is
+// found there, not what was fetched last.
+func (m MetadataSource) Same(o MetadataSource) bool {
+	return m.URL == o.URL && (m.URL != "" || m.XML == o.XML)
+}
+
 // AttributeMap names the claims or attributes that hold a person's data.
 type AttributeMap struct {
 	Email  string `json:"email,omitempty" yaml:"email,omitempty"`
