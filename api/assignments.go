@@ -100,6 +100,9 @@ func (a *API) createAssignment(ctx context.Context, c *call, in *assignInput) (*
 }
 
 func (a *API) deleteAssignment(ctx context.Context, c *call, in *ByID[string]) (*struct{}, error) {
+	if err := a.mayMove(ctx, c, func(x authz.Assignment) bool { return x.ID == in.ID }); err != nil {
+		return nil, err
+	}
 	return nil, a.cfg.Policy.Unassign(ctx, c.cause, c.tenant(), in.ID)
 }
 

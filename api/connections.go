@@ -28,7 +28,7 @@ func (a *API) registerConnections() {
 	register(a, operation{id: "get-connection", method: http.MethodGet, path: "/connections/{name}", tag: "Connections", needs: reads("connections"),
 		summary: "Show a connection"}, a.getConnection)
 	register(a, operation{id: "put-connection", method: http.MethodPut, path: "/connections/{name}", tag: "Connections", needs: writes("connections"),
-		status: http.StatusOK, summary: "Make or replace a connection; without client_secret the one it has is kept. Changing whom it trusts ends its sessions before the answer, as disabling it does"}, a.putConnection)
+		status: http.StatusOK, summary: "Make or replace a connection; without client_secret the one it has is kept. Changing whom it trusts takes the right to make owners, and ends its sessions before the answer, as disabling it does"}, a.putConnection)
 	register(a, operation{id: "delete-connection", method: http.MethodDelete, path: "/connections/{name}", tag: "Connections", needs: deletes("connections"),
 		summary: "Delete a connection; ends its sessions before the answer"}, a.deleteConnection)
 }
@@ -70,7 +70,7 @@ func (a *API) putConnection(ctx context.Context, c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.mayGrantDefault(ctx, c, wanted.DefaultRole, current.DefaultRole); err != nil {
+	if err := a.mayTrust(ctx, c, wanted, current); err != nil {
 		return nil, err
 	}
 	kept, err := a.keepConnection(ctx, c, c.tenant(), wanted, current)
@@ -78,15 +78,6 @@ func (a *API) putConnection(ctx context.Context, c *call, in *struct {
 		return nil, err
 	}
 	return withVersion(kept.Version, connectionOf(kept)), nil
-}
-
-// mayGrantDefault checks the role that everybody who signs in by a connection
-// gets; one that was there before is not given anew.
-func (a *API) mayGrantDefault(ctx context.Context, c *call, role, before string) error {
-	if role == "" || role == before {
-		return nil
-	}
-	return a.cfg.Policy.MayGrant(ctx, c.principal, c.tenant(), role, "")
 }
 
 // keepConnection makes a connection or replaces the current one, which is zero

@@ -72,7 +72,7 @@ func (a *API) putRole(ctx context.Context, c *call, in *putRoleInput) (*versione
 		return nil, err
 	}
 	wanted := authz.Role{Name: in.Name, Description: in.Body.Description, Permissions: in.Body.Permissions}
-	if err := a.cfg.Policy.MayDefine(ctx, c.principal, c.tenant(), wanted); err != nil {
+	if err := a.mayDefine(ctx, c, wanted, current); err != nil {
 		return nil, err
 	}
 	kept, err := a.cfg.Policy.PutRole(ctx, c.cause, c.tenant(), wanted)

@@ -29,7 +29,7 @@ func (a *API) registerTokens() {
 	register(a, operation{id: "list-tokens", method: http.MethodGet, path: "/tokens", tag: "Tokens", needs: reads("tokens"),
 		summary: "List API and SCIM tokens"}, a.listTokens)
 	register(a, operation{id: "create-token", method: http.MethodPost, path: "/tokens", tag: "Tokens", needs: writes("tokens"), secret: true,
-		status: http.StatusCreated, summary: "Make a token; the secret is in this answer only"}, a.createToken)
+		status: http.StatusCreated, summary: "Make a token; the secret is in this answer only. A SCIM token takes the right to make owners, an API token that to give its role"}, a.createToken)
 	register(a, operation{id: "revoke-token", method: http.MethodDelete, path: "/tokens/{id}", tag: "Tokens", needs: deletes("tokens"),
 		summary: "Revoke a token at once"}, a.revokeToken)
 }
@@ -49,7 +49,11 @@ func (a *API) createToken(ctx context.Context, c *call, in *createTokenInput) (*
 		return nil, fault.New(fault.Invalid, "role-needed", "An API token needs a role: what its bearer may do.")
 	case wanted.Scope == "scim" && wanted.Role != "":
 		return nil, fault.New(fault.Invalid, "role-not-allowed", "A SCIM token has no role: it can provision people and nothing else.")
-	case wanted.Role != "":
+	case wanted.Scope == "scim":
+		if err := a.mayMakeOwners(ctx, c, "Who provisions people can put anybody into any group."); err != nil {
+			return nil, err
+		}
+	default:
 		if err := a.cfg.Policy.MayGrant(ctx, c.principal, c.tenant(), wanted.Role, ""); err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"gatehouse/authz"
 	"gatehouse/directory"
 	"gatehouse/identity"
 )
@@ -101,6 +102,9 @@ func (a *API) changeUser(ctx context.Context, c *call, in *changeUserInput) (*ve
 	if err != nil {
 		return nil, err
 	}
+	if err := a.mayMove(ctx, c, accountRolesOf(in.ID)); err != nil {
+		return nil, err
+	}
 	changed, err := a.cfg.People.UpdateUser(ctx, c.cause, c.tenant(), in.ID, version, func(u *directory.User) error {
 		u.Active = in.Body.Active
 		return nil
@@ -109,6 +113,12 @@ func (a *API) changeUser(ctx context.Context, c *call, in *changeUserInput) (*ve
 		return nil, err
 	}
 	return withVersion(changed.Version, userOf(changed)), nil
+}
+
+// accountRolesOf selects what a person holds account-wide by themselves: who
+// lets them in or keeps them out gives and takes it.
+func accountRolesOf(user identity.UserID) func(authz.Assignment) bool {
+	return func(x authz.Assignment) bool { return x.User == user && x.Team == "" }
 }
 
 func (a *API) deleteUser(ctx context.Context, c *call, in *struct {
@@ -120,6 +130,9 @@ func (a *API) deleteUser(ctx context.Context, c *call, in *struct {
 		err = in.check(found.Version)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := a.mayMove(ctx, c, accountRolesOf(in.ID)); err != nil {
 		return nil, err
 	}
 	return nil, a.cfg.People.DeleteUser(ctx, c.cause, c.tenant(), in.ID)

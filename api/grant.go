@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+	"fmt"
+
+	"gatehouse/authz"
+	"gatehouse/directory"
+	"gatehouse/internal/fault"
+	"gatehouse/tenants"
+)
+
+// A permission to change something is not always enough: whoever makes others
+// more than they are themselves, or less, must be able to give what they move.
+// The questions of that kind stand here, all about the caller's own tenant.
+
+// mayMakeOwners asks for the right to make owners; why tells the caller what
+// makes it needed.
+func (a *API) mayMakeOwners(ctx context.Context, c *call, why string) error {
+	err := a.cfg.Policy.MayGrant(ctx, c.principal, c.tenant(), authz.Owner, "")
+	if fault.Is(err, fault.Denied) {
+		return fault.Wrap(err, fault.Denied, "more-than-you-have", why+" So it takes the right to make owners. Ask an owner.")
+	}
+	return err
+}
+
+// mayMove refuses to let a caller take away, or hand on, assignments of roles
+// that they may not give.
+func (a *API) mayMove(ctx context.Context, c *call, which func(authz.Assignment) bool) error {
+	all, err := a.cfg.Policy.Assignments(ctx, c.tenant())
+	if err != nil {
+		return err
+	}
+	teams, err := a.teamNames(ctx, c.tenant())
+	if err != nil {
+		return err
+	}
+	for _, x := range all {
+		if !which(x) {
+			continue
+		}
+		if err := a.cfg.Policy.MayGrant(ctx, c.principal, c.tenant(), x.Role, teams[x.Team]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayTrust refuses to let a caller who could not make owners decide whom the
+// tenant believes about who people are. current is zero for a new connection,
+// which knows nobody yet; but what its provider calls groups may hold roles.
+func (a *API) mayTrust(ctx context.Context, c *call, wanted, current tenants.Connection) error {
+	if wanted.DefaultRole != "" && wanted.DefaultRole != current.DefaultRole {
+		if err := a.cfg.Policy.MayGrant(ctx, c.principal, c.tenant(), wanted.DefaultRole, ""); err != nil {
+			return err
+		}
+	}
+	switch {
+	case current.ID == "" && wanted.Link != tenants.LinkByEmail:
+		return a.mayMove(ctx, c, func(x authz.Assignment) bool {
+			if x.Group == "" {
+				return false
+			}
+			group, err := a.cfg.People.Group(ctx, c.tenant(), x.Group, false)
+			return err != nil || group.Source == directory.SourceSignIn
+		})
+	case current.ID == "" || wanted.TrustsAnew(current):
+		return a.mayMakeOwners(ctx, c, fmt.Sprintf("Who decides whom the connection %s trusts can become anybody here.", wanted.Name))
+	}
+	return nil
+}
+
+// mayDefine refuses to let a caller write a role that holds more than they
+// have, or take from one what they could not give.
+func (a *API) mayDefine(ctx context.Context, c *call, wanted, current authz.Role) error {
+	for _, role := range []authz.Role{wanted, current} {
+		if err := a.cfg.Policy.MayDefine(ctx, c.principal, c.tenant(), role); err != nil {
+			return err
+		}
+	}
+	return nil
+}

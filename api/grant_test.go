@@ -1,0 +1,100 @@
+package api
+
+import (
+	"net/http"
+	"testing"
+
+	"gatehouse/audit"
+	"gatehouse/authz"
+	"gatehouse/directory"
+)
+
+var oidcBody = map[string]any{"type": "oidc", "issuer": "https://idp.example", "client_id": "app"}
+
+func TestTrustTakesTheRightToMakeOwners(t *testing.T) {
+	h := newHouse(t)
+	owner, admin := h.signIn(h.acme, "owner", "owner"), h.signIn(h.acme, "admin", "admin")
+	saml := map[string]any{"type": "saml", "idp_metadata": map[string]any{"url": "https://idp.example/metadata"}}
+	admin.do("PUT", "connections/idp", oidcBody).want(http.StatusOK) // new, and knows nobody yet
+	admin.do("PUT", "connections/corp", saml).want(http.StatusOK)
+	admin.do("PUT", "connections/idp", with(oidcBody, "scopes", []string{"openid", "email"})).want(http.StatusOK)
+	for path, tries := range map[string]map[string]map[string]any{
+		"connections/idp": {
+			"another issuer": with(oidcBody, "issuer", "https://evil.example"),
+			"another client": with(oidcBody, "client_id", "other"),
+			"another claim":  with(oidcBody, "claims", map[string]any{"email": "nickname"}),
+			"another type":   saml,
+			"by email":       with(oidcBody, "link", "email"),
+			"while disabled": with(with(oidcBody, "issuer", "https://evil.example"), "enabled", false),
+		},
+		"connections/corp": {
+			"other metadata": with(saml, "idp_metadata", map[string]any{"url": "https://evil.example/metadata"}),
+			"given metadata": with(saml, "idp_metadata", map[string]any{"xml": "<EntityDescriptor/>"}),
+		},
+		"connections/new": {"new, by email": with(oidcBody, "link", "email"), "new, makes owners": with(oidcBody, "default_role", "owner")},
+	} {
+		for name, body := range tries {
+			before := admin.do("GET", path, nil)
+			p := admin.do("PUT", path, body).problem(http.StatusForbidden, "more-than-you-have")
+			if p.EventID == "" || admin.do("GET", path, nil).header.Get("ETag") != before.header.Get("ETag") {
+				t.Errorf("%s: %+v", name, p)
+			}
+		}
+	}
+	owner.do("PUT", "connections/idp", with(oidcBody, "issuer", "https://other.example")).want(http.StatusOK)
+	owner.do("PUT", "connections/new", with(oidcBody, "link", "email")).want(http.StatusOK)
+}
+
+// A new provider's people may be in the groups that an old one made: what those
+// hold, its maker must be able to give.
+func TestNewConnectionsDoNotReachGroupsThatHoldMore(t *testing.T) {
+	h := newHouse(t)
+	admin := h.signIn(h.acme, "admin", "admin")
+	if _, _, err := h.people.SignIn(t.Context(), audit.SystemCause(), h.acme.ID, directory.SignIn{Connection: h.door(h.acme), Subject: "s",
+		Email: "boss@acme.example", EmailVerified: true, Groups: []string{"Bosses"}, CreateMissing: true}); err != nil {
+		t.Fatal(err)
+	}
+	groups, err := h.people.Groups(t.Context(), h.acme.ID, directory.GroupQuery{Count: 1})
+	if err != nil || len(groups.Items) != 1 {
+		t.Fatalf("%+v, %v", groups, err)
+	}
+	if _, err := h.authz.Assign(t.Context(), audit.SystemCause(), h.acme.ID, authz.Assignment{Role: authz.Owner, Group: groups.Items[0].ID}); err != nil {
+		t.Fatal(err)
+	}
+	admin.do("PUT", "connections/idp", oidcBody).problem(http.StatusForbidden, "more-than-you-have")
+	h.signIn(h.acme, "owner", "owner").do("PUT", "connections/idp", oidcBody).want(http.StatusOK)
+}
+
+func TestProvisioningTakesTheRightToMakeOwners(t *testing.T) {
+	h := newHouse(t)
+	scim := map[string]any{"name": "hr", "scope": "scim"}
+	admin := h.signIn(h.acme, "admin", "admin")
+	if p := admin.do("POST", "tokens", scim).problem(http.StatusForbidden, "more-than-you-have"); p.EventID == "" {
+		t.Errorf("%+v", p)
+	}
+	h.signIn(h.acme, "owner", "owner").do("POST", "tokens", scim).want(http.StatusCreated)
+	h.operator("acme").do("POST", "tokens", scim).want(http.StatusCreated)
+}
+
+func TestNobodyTakesAwayWhatTheyCouldNotGive(t *testing.T) {
+	h := newHouse(t)
+	owner, admin := h.signIn(h.acme, "owner", "owner"), h.signIn(h.acme, "admin", "admin")
+	h.signIn(h.acme, "second", "owner") // so that nothing is kept because it is the last
+	member := h.signIn(h.acme, "member", "member")
+	path := "users/" + string(owner.user.ID)
+	assignments := into[page[assignment]](admin.do("GET", "assignments", nil).want(http.StatusOK))
+	for _, x := range assignments.Items {
+		if x.Subject.ID == string(owner.user.ID) {
+			admin.do("DELETE", "assignments/"+x.ID, nil).problem(http.StatusForbidden, "more-than-you-have")
+		}
+	}
+	admin.do("PATCH", path, map[string]any{"active": false}).problem(http.StatusForbidden, "more-than-you-have")
+	admin.do("DELETE", path, nil).problem(http.StatusForbidden, "more-than-you-have")
+	owner.do("PUT", "roles/auditor", map[string]any{"permissions": []string{"billing:read"}}).want(http.StatusOK)
+	admin.do("PUT", "roles/auditor", map[string]any{"permissions": []string{"gatehouse.users:read"}}).problem(http.StatusForbidden, "more-than-you-have")
+	owner.do("GET", "me", nil).want(http.StatusOK)
+
+	admin.do("PATCH", "users/"+string(member.user.ID), map[string]any{"active": false}).want(http.StatusOK)
+	admin.do("DELETE", "users/"+string(member.user.ID), nil).want(http.StatusNoContent)
+	owner.do("DELETE", "users/"+string(admin.user.ID), nil).want(http.StatusNoContent)
+}
