@@ -46,7 +46,7 @@ type applyResult struct {
 
 func (a *API) registerApply() {
 	register(a, operation{id: "apply-resources", method: http.MethodPost, path: "/platform/apply", tag: "Platform", platform: true, needs: writes("tenants"),
-		status: http.StatusOK, summary: "Make resources be as documents say; applying twice changes nothing"}, a.apply)
+		status: http.StatusOK, summary: "Make resources be as documents say; applying twice changes nothing. In other tenants than the platform the permission covers every role and assignment"}, a.apply)
 	register(a, operation{id: "export-resources", method: http.MethodGet, path: "/platform/export", tag: "Platform", platform: true, needs: reads("tenants"),
 		summary: "Give the resources of one or all tenants as documents, without secrets"}, a.export)
 }
@@ -87,6 +87,11 @@ type application struct {
 	// teams as tenant/team.
 	planned map[string]bool
 }
+
+// own reports whether a tenant is the platform itself, where nobody may hand
+// out more than they have. In other tenants the permission to write tenants is
+// enough: it makes and deletes them, owners and all.
+func (r *application) own(tenant identity.TenantID) bool { return tenant == r.call.tenant() }
 
 func (r *application) document(ctx context.Context, d resources.Document) (action, error) {
 	if d.Kind == resources.KindTenant {
@@ -165,6 +170,11 @@ func (r *application) connection(ctx context.Context, tenant identity.TenantID, 
 	}
 	if !missing && sameConnection(wanted, current) {
 		return unchanged, nil
+	}
+	if r.own(tenant) {
+		if err := r.api.mayTrust(ctx, r.call, wanted, current); err != nil {
+			return "", err
+		}
 	}
 	if !r.dry {
 		if _, err := r.api.keepConnection(ctx, r.call, tenant, wanted, current); err != nil {

@@ -56,8 +56,13 @@ func (r *application) role(ctx context.Context, tenant identity.TenantID, d reso
 	if !missing && current.Description == spec.Description && slices.Equal(current.Permissions, spec.Permissions) {
 		return unchanged, nil
 	}
+	wanted := authz.Role{Name: d.Name, Description: spec.Description, Permissions: spec.Permissions}
+	if r.own(tenant) {
+		if err := r.api.mayDefine(ctx, r.call, wanted, current); err != nil {
+			return "", err
+		}
+	}
 	if !r.dry {
-		wanted := authz.Role{Name: d.Name, Description: spec.Description, Permissions: spec.Permissions}
 		if _, err := r.api.cfg.Policy.PutRole(ctx, r.call.cause, tenant, wanted); err != nil {
 			return "", err
 		}
@@ -85,7 +90,16 @@ func (r *application) assignment(ctx context.Context, tenant identity.TenantID, 
 	if err != nil {
 		return "", err
 	}
-	at := slices.IndexFunc(all, func(x authz.Assignment) bool { return x.Name == d.Name })
+	named := func(x authz.Assignment) bool { return x.Name == d.Name }
+	at := slices.IndexFunc(all, named)
+	if r.own(tenant) {
+		if err := r.api.cfg.Policy.MayGrant(ctx, r.call.principal, tenant, wanted.Role, spec.Team); err != nil {
+			return "", err
+		}
+		if err := r.api.mayMove(ctx, r.call, named); err != nil {
+			return "", err
+		}
+	}
 	if at >= 0 {
 		same := all[at].Role == wanted.Role && all[at].Team == wanted.Team && all[at].User == wanted.User && all[at].Group == wanted.Group
 		switch {

@@ -7,6 +7,7 @@ import (
 	"gatehouse/audit"
 	"gatehouse/authz"
 	"gatehouse/directory"
+	"gatehouse/identity"
 )
 
 var oidcBody = map[string]any{"type": "oidc", "issuer": "https://idp.example", "client_id": "app"}
@@ -97,4 +98,36 @@ func TestNobodyTakesAwayWhatTheyCouldNotGive(t *testing.T) {
 	admin.do("PATCH", "users/"+string(member.user.ID), map[string]any{"active": false}).want(http.StatusOK)
 	admin.do("DELETE", "users/"+string(member.user.ID), nil).want(http.StatusNoContent)
 	owner.do("DELETE", "users/"+string(admin.user.ID), nil).want(http.StatusNoContent)
+}
+
+func TestPlatformDocumentsGiveNoMoreThanTheirAuthorHas(t *testing.T) {
+	h := newHouse(t)
+	h.signIn(h.platform, "root", "owner")
+	h.signIn(h.platform, "other", "owner")
+	admin := h.signIn(h.platform, "clerk", "admin")
+	if _, err := h.authz.Assign(t.Context(), audit.SystemCause(), identity.Platform, authz.Assignment{Name: "roots", Role: authz.Owner, User: admin.user.ID}); err != nil {
+		t.Fatal(err)
+	}
+	roots := into[page[assignment]](admin.do("GET", "assignments", nil).want(http.StatusOK))
+	clerk := h.signIn(h.platform, "second-clerk", "admin")
+	for name, document := range map[string]string{
+		"assignment": "{kind: Assignment, tenant: platform, name: me, spec: {role: owner, user: second-clerk@platform.example}}",
+		"taken":      "{kind: Assignment, tenant: platform, name: roots, spec: {role: viewer, user: clerk@platform.example}}",
+		"role":       "{kind: Role, tenant: platform, name: all, spec: {permissions: ['*:*']}}",
+		"connection": "{kind: Connection, tenant: platform, name: door, spec: {type: oidc, issuer: 'https://evil.example', client_id: x}}",
+	} {
+		for _, dry := range []bool{true, false} {
+			_, result := clerk.apply(parse(t, document), dry)
+			if !result.Failed || result.Results[0].Event == "" {
+				t.Errorf("%s, dry %v: %+v", name, dry, result)
+			}
+		}
+	}
+	if now := into[page[assignment]](clerk.do("GET", "assignments", nil)); len(now.Items) != len(roots.Items)+1 {
+		t.Errorf("assignments %+v", now.Items)
+	}
+	// Other tenants are the platform's to set up, their owners too.
+	if _, result := clerk.apply(parse(t, "{kind: Role, tenant: acme, name: all, spec: {permissions: ['*:*']}}"), false); result.Failed {
+		t.Errorf("%+v", result)
+	}
 }
