@@ -2,10 +2,8 @@ package api
 
 import (
 	"context"
-	"fmt"
 
 	"gatehouse/authz"
-	"gatehouse/directory"
 	"gatehouse/internal/fault"
 	"gatehouse/tenants"
 )
@@ -48,24 +46,15 @@ func (a *API) mayMove(ctx context.Context, c *call, which func(authz.Assignment)
 
 // mayTrust refuses to let a caller who could not make owners decide whom the
 // tenant believes about who people are. current is zero for a new connection,
-// which knows nobody yet; but what its provider calls groups may hold roles.
+// which knows nobody yet: its people and groups are its own unless it links.
 func (a *API) mayTrust(ctx context.Context, c *call, wanted, current tenants.Connection) error {
 	if wanted.DefaultRole != "" && wanted.DefaultRole != current.DefaultRole {
 		if err := a.cfg.Policy.MayGrant(ctx, c.principal, c.tenant(), wanted.DefaultRole, ""); err != nil {
 			return err
 		}
 	}
-	switch {
-	case current.ID == "" && wanted.Link != tenants.LinkByEmail:
-		return a.mayMove(ctx, c, func(x authz.Assignment) bool {
-			if x.Group == "" {
-				return false
-			}
-			group, err := a.cfg.People.Group(ctx, c.tenant(), x.Group, false)
-			return err != nil || group.Source == directory.SourceSignIn
-		})
-	case current.ID == "" || wanted.TrustsAnew(current):
-		return a.mayMakeOwners(ctx, c, fmt.Sprintf("Who decides whom the connection %s trusts can become anybody here.", wanted.Name))
+	if wanted.Link == tenants.LinkByEmail && current.Link != tenants.LinkByEmail || current.ID != "" && wanted.TrustsAnew(current) {
+		return a.mayMakeOwners(ctx, c, "Who decides whom the connection "+wanted.Name+" trusts can become anybody here.")
 	}
 	return nil
 }

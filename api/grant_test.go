@@ -6,7 +6,6 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/authz"
-	"gatehouse/directory"
 	"gatehouse/identity"
 )
 
@@ -44,26 +43,6 @@ func TestTrustTakesTheRightToMakeOwners(t *testing.T) {
 	}
 	owner.do("PUT", "connections/idp", with(oidcBody, "issuer", "https://other.example")).want(http.StatusOK)
 	owner.do("PUT", "connections/new", with(oidcBody, "link", "email")).want(http.StatusOK)
-}
-
-// A new provider's people may be in the groups that an old one made: what those
-// hold, its maker must be able to give.
-func TestNewConnectionsDoNotReachGroupsThatHoldMore(t *testing.T) {
-	h := newHouse(t)
-	admin := h.signIn(h.acme, "admin", "admin")
-	if _, _, err := h.people.SignIn(t.Context(), audit.SystemCause(), h.acme.ID, directory.SignIn{Connection: h.door(h.acme), Subject: "s",
-		Email: "boss@acme.example", EmailVerified: true, Groups: []string{"Bosses"}, CreateMissing: true}); err != nil {
-		t.Fatal(err)
-	}
-	groups, err := h.people.Groups(t.Context(), h.acme.ID, directory.GroupQuery{Count: 1})
-	if err != nil || len(groups.Items) != 1 {
-		t.Fatalf("%+v, %v", groups, err)
-	}
-	if _, err := h.authz.Assign(t.Context(), audit.SystemCause(), h.acme.ID, authz.Assignment{Role: authz.Owner, Group: groups.Items[0].ID}); err != nil {
-		t.Fatal(err)
-	}
-	admin.do("PUT", "connections/idp", oidcBody).problem(http.StatusForbidden, "more-than-you-have")
-	h.signIn(h.acme, "owner", "owner").do("PUT", "connections/idp", oidcBody).want(http.StatusOK)
 }
 
 func TestProvisioningTakesTheRightToMakeOwners(t *testing.T) {
