@@ -221,13 +221,13 @@ export interface paths {
          */
         get: operations["get-connection"];
         /**
-         * Make or replace a connection; without client_secret the one it has is kept
+         * Make or replace a connection; without client_secret the one it has is kept. Changing whom it trusts takes the right to make owners, and ends its sessions before the answer, as disabling it does
          * @description Needs: gatehouse.connections:write.
          */
         put: operations["put-connection"];
         post?: never;
         /**
-         * Delete a connection
+         * Delete a connection; ends its sessions before the answer
          * @description Needs: gatehouse.connections:delete.
          */
         delete: operations["delete-connection"];
@@ -454,7 +454,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Make resources be as documents say; applying twice changes nothing
+         * Make resources be as documents say; applying twice changes nothing. In other tenants than the platform the permission covers every role and assignment
          * @description Needs: gatehouse.tenants:write.
          */
         post: operations["apply-resources"];
@@ -730,7 +730,7 @@ export interface paths {
         get: operations["list-tokens"];
         put?: never;
         /**
-         * Make a token; the secret is in this answer only
+         * Make a token; the secret is in this answer only. A SCIM token takes the right to make owners, an API token that to give its role
          * @description Needs: gatehouse.tokens:write.
          */
         post: operations["create-token"];
@@ -822,6 +822,8 @@ export interface components {
             action: "created" | "changed" | "unchanged" | "failed";
             /** @description Why it failed */
             detail?: string;
+            /** @description The record of a refusal */
+            event_id?: string;
             kind: string;
             name: string;
             tenant?: string;
