@@ -20,7 +20,7 @@ run: build ## build everything and start the demo at https://acme.localhost:8443
 	bin/gatehouse demo
 
 build: $(CONSOLE) ## build the console and the binary (bin/gatehouse)
-	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/gatehouse ./cmd/gatehouse
+	go build -ldflags '-X main.version=$(VERSION)' -o bin/gatehouse ./cmd/gatehouse
 
 test: parts build ## run every test, with real parts (installs those that are missing)
 	npm --prefix console/app test
