@@ -21,7 +21,7 @@ import (
 
 // Protocol is OpenID Connect. It implements [authn.Protocol].
 type Protocol struct {
-	providers *providers
+	providers *authn.Providers[*provider]
 	client    *http.Client
 	now       func() time.Time
 }
@@ -32,7 +32,9 @@ func New(client *http.Client, now func() time.Time) *Protocol {
 	if now == nil {
 		now = time.Now
 	}
-	return &Protocol{providers: newProviders(client, now), client: client, now: now}
+	p := &Protocol{client: client, now: now}
+	p.providers = authn.NewProviders(now, p.discover)
+	return p
 }
 
 // private is what Finish must know again.
@@ -43,7 +45,7 @@ type private struct {
 
 // Start makes an authentication request (OpenID Connect Core §3.1.2.1).
 func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step) (redirect string, state []byte, err error) {
-	idp, err := p.providers.of(ctx, s.Tenant, c)
+	idp, err := p.providers.Of(ctx, s.Tenant, c)
 	if err != nil {
 		return "", nil, err
 	}
@@ -73,7 +75,7 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	if err := json.Unmarshal(state, &kept); err != nil {
 		return authn.Assertion{}, fmt.Errorf("oidc: read what was asked: %w", err)
 	}
-	idp, err := p.providers.of(ctx, s.Tenant, c)
+	idp, err := p.providers.Of(ctx, s.Tenant, c)
 	if err != nil {
 		return authn.Assertion{}, err
 	}
@@ -146,7 +148,7 @@ func exchangeFailed(err error) error {
 
 // SignOut gives the provider's end-session address.
 func (p *Protocol) SignOut(ctx context.Context, tenant identity.TenantID, c tenants.Connection, hint, back string) (string, error) {
-	idp, err := p.providers.of(ctx, tenant, c)
+	idp, err := p.providers.Of(ctx, tenant, c)
 	if err != nil {
 		return "", err
 	}

@@ -3,30 +3,15 @@ package oidc
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
-	"sync"
-	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
 	"gatehouse/authn"
-	"gatehouse/identity"
 	"gatehouse/internal/httpkit"
 	"gatehouse/tenants"
-)
-
-const (
-	// metadataFresh is how long discovered metadata is used; keys are fetched anew
-	// by go-oidc whenever a token names one that is not known.
-	metadataFresh = 15 * time.Minute
-	// metadataStale is how long it may still be used while the provider cannot be
-	// reached.
-	metadataStale = 24 * time.Hour
-	// maxProviders bounds the cache.
-	maxProviders = 512
 )
 
 // algorithms are the signatures that are accepted, all of them asymmetric: with
@@ -52,74 +37,19 @@ type provider struct {
 	*gooidc.Provider
 	metadata   metadata
 	algorithms []string
-	fetched    time.Time
 }
 
-// cacheKey keeps tenants apart, and an old version of a connection from a new.
-type cacheKey struct {
-	tenant     identity.TenantID
-	connection identity.ConnectionID
-	version    uint64
-}
-
-// providers keeps what was discovered.
-type providers struct {
-	client *http.Client
-	now    func() time.Time
-
-	mu    sync.Mutex
-	cache map[cacheKey]*provider
-}
-
-func newProviders(client *http.Client, now func() time.Time) *providers {
-	return &providers{client: client, now: now, cache: map[cacheKey]*provider{}}
-}
-
-// of gives the provider of a connection.
-func (p *providers) of(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (*provider, error) {
+// discover reads what a connection's provider publishes. Its keys are fetched
+// anew by go-oidc whenever a token names one that is not known.
+func (p *Protocol) discover(ctx context.Context, c tenants.Connection) (*provider, error) {
 	if c.OIDC == nil {
 		return nil, authn.Refuse(authn.ProviderUnusable, "The connection has no OpenID Connect settings.")
 	}
-	key := cacheKey{tenant, c.ID, c.Version}
-	known := p.lookup(key)
-	if known != nil && p.now().Sub(known.fetched) < metadataFresh {
-		return known, nil
-	}
-	fresh, err := p.discover(ctx, c.OIDC.Issuer)
-	switch {
-	case err == nil:
-		p.keep(key, fresh)
-		return fresh, nil
-	case known != nil && p.now().Sub(known.fetched) < metadataStale:
-		return known, nil
-	}
-	return nil, err
-}
-
-func (p *providers) lookup(key cacheKey) *provider {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.cache[key]
-}
-
-func (p *providers) keep(key cacheKey, fresh *provider) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for other := range p.cache {
-		if len(p.cache) < maxProviders {
-			break
-		}
-		delete(p.cache, other)
-	}
-	p.cache[key] = fresh
-}
-
-func (p *providers) discover(ctx context.Context, issuer string) (*provider, error) {
-	discovered, err := gooidc.NewProvider(gooidc.ClientContext(ctx, p.client), issuer)
+	discovered, err := gooidc.NewProvider(gooidc.ClientContext(ctx, p.client), c.OIDC.Issuer)
 	if err != nil {
 		return nil, authn.Refuse(authn.ProviderUnreachable, "The identity provider's settings cannot be discovered.").Because(err)
 	}
-	fresh := &provider{Provider: discovered, fetched: p.now()}
+	fresh := &provider{Provider: discovered}
 	if err := discovered.Claims(&fresh.metadata); err != nil {
 		return nil, authn.Refuse(authn.ProviderUnusable, "The identity provider's settings cannot be read.").Because(err)
 	}

@@ -10,99 +10,29 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
-	"time"
 
 	crewjam "github.com/crewjam/saml"
 
 	"gatehouse/authn"
-	"gatehouse/identity"
 	"gatehouse/tenants"
 )
 
-const (
-	// metadataFresh is how long fetched metadata is used: short, so that a
-	// provider that changes its keys is followed.
-	metadataFresh = 15 * time.Minute
-	// metadataStale is how long it may still be used while the provider cannot be
-	// reached.
-	metadataStale = 24 * time.Hour
-	// maxProviders bounds the cache.
-	maxProviders = 512
-	// maxKeys bounds how many keys one provider may sign with at a time.
-	maxKeys = 8
-)
+// maxKeys bounds how many keys one provider may sign with at a time.
+const maxKeys = 8
 
 // provider is an identity provider, as its metadata describes it.
 type provider struct {
 	metadata *crewjam.EntityDescriptor
 	keys     []*x509.Certificate
-	fetched  time.Time
 }
 
-// cacheKey keeps tenants apart, and an old version of a connection from a new.
-type cacheKey struct {
-	tenant     identity.TenantID
-	connection identity.ConnectionID
-	version    uint64
-}
-
-// providers keeps parsed metadata.
-type providers struct {
-	client *http.Client
-	now    func() time.Time
-
-	mu    sync.Mutex
-	cache map[cacheKey]*provider
-}
-
-func newProviders(client *http.Client, now func() time.Time) *providers {
-	return &providers{client: client, now: now, cache: map[cacheKey]*provider{}}
-}
-
-// of gives the provider of a connection, from its metadata's URL where it has
-// one, and otherwise as the admin gave it.
-func (p *providers) of(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (*provider, error) {
+// load reads a provider's metadata, from its URL where it has one. What the
+// admin gave (XML) stands in when the URL cannot be reached.
+func (p *Protocol) load(ctx context.Context, c tenants.Connection) (*provider, error) {
 	if c.SAML == nil {
 		return nil, authn.Refuse(authn.ProviderUnusable, "The connection has no SAML settings.")
 	}
-	key := cacheKey{tenant, c.ID, c.Version}
-	known := p.lookup(key)
-	if known != nil && (c.SAML.IDPMetadata.URL == "" || p.now().Sub(known.fetched) < metadataFresh) {
-		return known, nil
-	}
-	fresh, err := p.load(ctx, c.SAML.IDPMetadata)
-	switch {
-	case err == nil:
-		p.keep(key, fresh)
-		return fresh, nil
-	case known != nil && p.now().Sub(known.fetched) < metadataStale:
-		return known, nil
-	}
-	return nil, err
-}
-
-func (p *providers) lookup(key cacheKey) *provider {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.cache[key]
-}
-
-func (p *providers) keep(key cacheKey, fresh *provider) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for other := range p.cache {
-		if len(p.cache) < maxProviders {
-			break
-		}
-		delete(p.cache, other)
-	}
-	p.cache[key] = fresh
-}
-
-// load gets and reads metadata. What was fetched by the admin's tools (XML)
-// stands in when the URL cannot be reached.
-func (p *providers) load(ctx context.Context, source tenants.MetadataSource) (*provider, error) {
+	source := c.SAML.IDPMetadata
 	raw := []byte(source.XML)
 	if source.URL != "" {
 		fetched, err := p.fetch(ctx, source.URL)
@@ -117,11 +47,10 @@ func (p *providers) load(ctx context.Context, source tenants.MetadataSource) (*p
 	if err != nil {
 		return nil, authn.Refuse(authn.ProviderUnusable, "The identity provider's metadata cannot be used.").Because(err)
 	}
-	parsed.fetched = p.now()
 	return parsed, nil
 }
 
-func (p *providers) fetch(ctx context.Context, url string) ([]byte, error) {
+func (p *Protocol) fetch(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return nil, err

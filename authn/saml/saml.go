@@ -26,7 +26,8 @@ const metadataLife = 365 * 24 * time.Hour
 // Protocol is SAML 2.0. It implements [authn.Protocol] and
 // [authn.MetadataPublisher].
 type Protocol struct {
-	providers *providers
+	providers *authn.Providers[*provider]
+	client    *http.Client
 	now       func() time.Time
 }
 
@@ -36,7 +37,9 @@ func New(client *http.Client, now func() time.Time) *Protocol {
 	if now == nil {
 		now = time.Now
 	}
-	return &Protocol{providers: newProviders(client, now), now: now}
+	p := &Protocol{client: client, now: now}
+	p.providers = authn.NewProviders(now, p.load)
+	return p
 }
 
 // private is what Finish must know of the request that it gets the answer to.
@@ -47,7 +50,7 @@ type private struct {
 // Start makes an authentication request for the redirect binding (SAML
 // bindings §3.4).
 func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step) (redirect string, state []byte, err error) {
-	idp, err := p.providers.of(ctx, s.Tenant, c)
+	idp, err := p.providers.Of(ctx, s.Tenant, c)
 	if err != nil {
 		return "", nil, err
 	}
@@ -93,7 +96,7 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	if err != nil {
 		return authn.Assertion{}, err
 	}
-	idp, err := p.providers.of(ctx, s.Tenant, c)
+	idp, err := p.providers.Of(ctx, s.Tenant, c)
 	if err != nil {
 		return authn.Assertion{}, err
 	}
