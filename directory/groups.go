@@ -63,32 +63,26 @@ func (s *Service) CreateGroup(ctx context.Context, cause audit.Cause, tenant ide
 	if err != nil {
 		return Group{}, err
 	}
-	unlock, err := s.changes.lock(ctx, tenant)
-	if err != nil {
-		return Group{}, err
-	}
-	defer unlock()
-	g.ID, g.Version, g.CreatedAt = identity.NewGroupID(), 1, now()
-	g.UpdatedAt = g.CreatedAt
 	added := memberIDs(g.Members)
-	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
-		if err := checkGroupNameFree(ctx, tx, key, ""); err != nil {
-			return err
+	err = s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
+		if err := checkFree(ctx, tx, "groups", "name_key", key, "", errGroupNameTaken()); err != nil {
+			return nil, err
 		}
-		return checkUsersExist(ctx, tx, added)
-	})
-	if err != nil {
-		return Group{}, err
-	}
-	err = s.change(ctx, tenant, []audit.Event{groupCreated(cause, tenant, &g, len(added))}, func(tx *store.Tx) error {
-		if err := insertGroup(ctx, tx, &g, key); err != nil {
-			return err
+		if err := checkUsersExist(ctx, tx, added); err != nil {
+			return nil, err
 		}
-		if err := addMembers(ctx, tx, g.ID, added); err != nil {
+		g.ID, g.Version, g.CreatedAt = identity.NewGroupID(), 1, now()
+		g.UpdatedAt = g.CreatedAt
+		return &step{events: []audit.Event{groupCreated(cause, tenant, &g, len(added))}, write: func(tx *store.Tx) error {
+			if err := insertGroup(ctx, tx, &g, key); err != nil {
+				return err
+			}
+			if err := addMembers(ctx, tx, g.ID, added); err != nil {
+				return err
+			}
+			g.Members, err = membersOf(ctx, tx, g.ID)
 			return err
-		}
-		g.Members, err = membersOf(ctx, tx, g.ID)
-		return err
+		}}, nil
 	})
 	if err != nil {
 		return Group{}, err
@@ -96,19 +90,16 @@ func (s *Service) CreateGroup(ctx context.Context, cause audit.Cause, tenant ide
 	return g, nil
 }
 
-func groupCreated(cause audit.Cause, tenant identity.TenantID, g *Group, members int) audit.Event {
-	e := cause.Event(tenant, audit.GroupCreated, audit.Success)
+func groupEvent(cause audit.Cause, tenant identity.TenantID, kind audit.Type, g *Group) audit.Event {
+	e := cause.Event(tenant, kind, audit.Success)
 	e.Target = audit.Target{Kind: "group", ID: string(g.ID), Name: g.DisplayName}
-	e.Details = map[string]string{"source": string(g.Source), "members": strconv.Itoa(members)}
 	return e
 }
 
-func checkGroupNameFree(ctx context.Context, tx *store.Tx, key string, except identity.GroupID) error {
-	taken, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM groups WHERE name_key = $1 AND id <> $2`, key, except)
-	if err == nil && taken > 0 {
-		return errGroupNameTaken()
-	}
-	return err
+func groupCreated(cause audit.Cause, tenant identity.TenantID, g *Group, members int) audit.Event {
+	e := groupEvent(cause, tenant, audit.GroupCreated, g)
+	e.Details = map[string]string{"source": string(g.Source), "members": strconv.Itoa(members)}
+	return e
 }
 
 func checkUsersExist(ctx context.Context, tx *store.Tx, ids []identity.UserID) error {
@@ -159,66 +150,54 @@ func removeMembers(ctx context.Context, tx *store.Tx, group identity.GroupID, us
 // stores the result, all or nothing; an error of edit is returned as it is.
 // ifVersion, unless 0, must be the present version (fault Precondition). What
 // edit does to ID, Version and the times is ignored.
-func (s *Service) UpdateGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64, edit func(*Group) error) (Group, error) {
-	unlock, err := s.changes.lock(ctx, tenant)
-	if err != nil {
-		return Group{}, err
-	}
-	defer unlock()
-	before, err := s.Group(ctx, tenant, id, true)
-	if err != nil {
-		return Group{}, err
-	}
-	if ifVersion != 0 && ifVersion != before.Version {
-		return Group{}, errVersion()
-	}
-	after := before
-	after.Members = slices.Clone(before.Members)
-	if err := edit(&after); err != nil {
-		return Group{}, err
-	}
-	key, err := after.canonicalise()
-	if err != nil {
-		return Group{}, err
-	}
-	after.ID, after.CreatedAt = before.ID, before.CreatedAt
-	added, removed := memberDiff(before.Members, after.Members)
-	changed := changedGroupFields(&before, &after, len(added)+len(removed) > 0)
-	if len(changed) == 0 {
-		return before, nil
-	}
-	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
-		if err := checkGroupNameFree(ctx, tx, key, id); err != nil {
-			return err
-		}
-		return checkUsersExist(ctx, tx, added)
-	})
-	if err != nil {
-		return Group{}, err
-	}
-	e := cause.Event(tenant, audit.GroupChanged, audit.Success)
-	e.Target = audit.Target{Kind: "group", ID: string(id), Name: after.DisplayName}
-	e.Details = map[string]string{"changed": strings.Join(changed, ","),
-		"added": strconv.Itoa(len(added)), "removed": strconv.Itoa(len(removed))}
-	after.Version, after.UpdatedAt = before.Version+1, now()
-	err = s.change(ctx, tenant, []audit.Event{e}, func(tx *store.Tx) error {
-		n, err := tx.Exec(ctx, `UPDATE groups SET display_name = $1, name_key = $2, external_id = $3, source = $4, version = $5, updated_at = $6
-			WHERE id = $7 AND version = $8`,
-			after.DisplayName, key, after.ExternalID, after.Source, after.Version, store.Millis(after.UpdatedAt), id, before.Version)
-		if err == nil && n == 0 {
-			return errVersion()
-		}
+func (s *Service) UpdateGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64, edit func(*Group) error) (after Group, err error) {
+	err = s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
+		before, err := loadGroup(ctx, tx, id, true)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := removeMembers(ctx, tx, id, removed); err != nil {
-			return err
+		if ifVersion != 0 && ifVersion != before.Version {
+			return nil, errVersion()
 		}
-		if err := addMembers(ctx, tx, id, added); err != nil {
-			return err
+		after = before
+		after.Members = slices.Clone(before.Members)
+		if err := edit(&after); err != nil {
+			return nil, err
 		}
-		after.Members, err = membersOf(ctx, tx, id)
-		return err
+		key, err := after.canonicalise()
+		if err != nil {
+			return nil, err
+		}
+		after.ID, after.CreatedAt = before.ID, before.CreatedAt
+		added, removed := memberDiff(before.Members, after.Members)
+		changed := changedGroupFields(&before, &after, len(added)+len(removed) > 0)
+		if len(changed) == 0 {
+			after = before
+			return nil, nil
+		}
+		if err := checkFree(ctx, tx, "groups", "name_key", key, id, errGroupNameTaken()); err != nil {
+			return nil, err
+		}
+		if err := checkUsersExist(ctx, tx, added); err != nil {
+			return nil, err
+		}
+		after.Version, after.UpdatedAt = before.Version+1, now()
+		e := groupEvent(cause, tenant, audit.GroupChanged, &after)
+		e.Details = map[string]string{"changed": strings.Join(changed, ","),
+			"added": strconv.Itoa(len(added)), "removed": strconv.Itoa(len(removed))}
+		return &step{events: []audit.Event{e}, write: func(tx *store.Tx) error {
+			if err := replaceGroup(ctx, tx, &after, key, before.Version); err != nil {
+				return err
+			}
+			if err := removeMembers(ctx, tx, id, removed); err != nil {
+				return err
+			}
+			if err := addMembers(ctx, tx, id, added); err != nil {
+				return err
+			}
+			after.Members, err = membersOf(ctx, tx, id)
+			return err
+		}}, nil
 	})
 	if err != nil {
 		return Group{}, err
@@ -226,20 +205,21 @@ func (s *Service) UpdateGroup(ctx context.Context, cause audit.Cause, tenant ide
 	return after, nil
 }
 
-func changedGroupFields(a, b *Group, members bool) []string {
-	var names []string
-	if a.DisplayName != b.DisplayName {
-		names = append(names, "display_name")
+func replaceGroup(ctx context.Context, tx *store.Tx, g *Group, key string, was uint64) error {
+	n, err := tx.Exec(ctx, `UPDATE groups SET display_name = $1, name_key = $2, external_id = $3, source = $4, version = $5, updated_at = $6
+		WHERE id = $7 AND version = $8`,
+		g.DisplayName, key, g.ExternalID, g.Source, g.Version, store.Millis(g.UpdatedAt), g.ID, was)
+	if err == nil && n == 0 {
+		return errVersion()
 	}
-	if a.ExternalID != b.ExternalID {
-		names = append(names, "external_id")
-	}
-	if a.Source != b.Source {
-		names = append(names, "source")
-	}
-	if members {
-		names = append(names, "members")
-	}
+	return err
+}
+
+func changedGroupFields(a, b *Group, members bool) (names differences) {
+	names.add("display_name", a.DisplayName != b.DisplayName)
+	names.add("external_id", a.ExternalID != b.ExternalID)
+	names.add("source", a.Source != b.Source)
+	names.add("members", members)
 	return names
 }
 
@@ -291,19 +271,14 @@ func (s *Service) RemoveMembers(ctx context.Context, cause audit.Cause, tenant i
 
 // DeleteGroup removes a group; its members stay in the directory.
 func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID) error {
-	unlock, err := s.changes.lock(ctx, tenant)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	g, err := s.Group(ctx, tenant, id, false)
-	if err != nil {
-		return err
-	}
-	e := cause.Event(tenant, audit.GroupDeleted, audit.Success)
-	e.Target = audit.Target{Kind: "group", ID: string(id), Name: g.DisplayName}
-	return s.change(ctx, tenant, []audit.Event{e}, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `DELETE FROM groups WHERE id = $1`, id)
-		return err
+	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
+		g, err := loadGroup(ctx, tx, id, false)
+		if err != nil {
+			return nil, err
+		}
+		return &step{events: []audit.Event{groupEvent(cause, tenant, audit.GroupDeleted, &g)}, write: func(tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `DELETE FROM groups WHERE id = $1`, id)
+			return err
+		}}, nil
 	})
 }

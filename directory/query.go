@@ -105,60 +105,56 @@ type GroupPage struct {
 
 // Users lists people, with their groups.
 func (s *Service) Users(ctx context.Context, tenant identity.TenantID, q UserQuery) (page UserPage, err error) {
-	where, args, err := compileFilter(q.Filter, userAttrs)
-	if err != nil {
-		return UserPage{}, err
-	}
-	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
-		var ids []identity.UserID
-		if page.Total, ids, err = pageOf[identity.UserID](ctx, tx, "users", where, args, q.Start, q.Count); err != nil {
-			return err
-		}
-		page.Items = make([]User, len(ids))
-		for i, id := range ids {
-			if page.Items[i], err = loadUser(ctx, tx, id); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	list := listing{table: "users", attrs: userAttrs, filter: q.Filter, start: q.Start, count: q.Count}
+	page.Total, page.Items, err = read(ctx, s.store.Tenant(tenant), list, loadUser)
 	return page, err
 }
 
 // Groups lists groups.
 func (s *Service) Groups(ctx context.Context, tenant identity.TenantID, q GroupQuery) (page GroupPage, err error) {
-	where, args, err := compileFilter(q.Filter, groupAttrs)
+	list := listing{table: "groups", attrs: groupAttrs, filter: q.Filter, start: q.Start, count: q.Count}
+	page.Total, page.Items, err = read(ctx, s.store.Tenant(tenant), list, func(ctx context.Context, tx *store.Tx, id identity.GroupID) (Group, error) {
+		return loadGroup(ctx, tx, id, q.WithMembers)
+	})
+	return page, err
+}
+
+// listing is one page of a table.
+type listing struct {
+	table        string
+	attrs        map[Attr]column
+	filter       Filter
+	start, count int
+}
+
+// read counts what matches and loads one page of it. The condition comes from
+// the compiler below: texts of ours, with every value as a parameter.
+func read[ID ~string, T any](ctx context.Context, in store.Tenant, l listing, load func(context.Context, *store.Tx, ID) (T, error)) (total int, items []T, err error) {
+	where, args, err := compileFilter(l.filter, l.attrs)
 	if err != nil {
-		return GroupPage{}, err
+		return 0, nil, err
 	}
-	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
-		var ids []identity.GroupID
-		if page.Total, ids, err = pageOf[identity.GroupID](ctx, tx, "groups", where, args, q.Start, q.Count); err != nil {
+	from := ` FROM ` + l.table + ` t WHERE ` + where
+	err = in.Read(ctx, func(tx *store.Tx) error {
+		total, err = store.One(ctx, tx, store.Scalar[int], `SELECT count(*)`+from, args...)
+		if err != nil || l.count <= 0 {
 			return err
 		}
-		page.Items = make([]Group, len(ids))
+		n := len(args)
+		ids, err := store.All(ctx, tx, store.Scalar[ID], fmt.Sprintf(`SELECT id%s ORDER BY id LIMIT $%d OFFSET $%d`, from, n+1, n+2),
+			append(args[:n:n], min(l.count, MaxPage), max(l.start, 0))...)
+		if err != nil {
+			return err
+		}
+		items = make([]T, len(ids))
 		for i, id := range ids {
-			if page.Items[i], err = loadGroup(ctx, tx, id, q.WithMembers); err != nil {
+			if items[i], err = load(ctx, tx, id); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return page, err
-}
-
-// pageOf counts what matches and reads the ids of one page. where comes from
-// the compiler below: texts of ours, with every value as a parameter.
-func pageOf[ID ~string](ctx context.Context, tx *store.Tx, table, where string, args []any, start, count int) (total int, ids []ID, err error) {
-	from := ` FROM ` + table + ` t WHERE ` + where
-	total, err = store.One(ctx, tx, store.Scalar[int], `SELECT count(*)`+from, args...)
-	if err != nil || count <= 0 {
-		return total, nil, err
-	}
-	n := len(args)
-	ids, err = store.All(ctx, tx, store.Scalar[ID], fmt.Sprintf(`SELECT id%s ORDER BY id LIMIT $%d OFFSET $%d`, from, n+1, n+2),
-		append(args[:n:n], min(count, MaxPage), max(start, 0))...)
-	return total, ids, err
+	return total, items, err
 }
 
 // column says how an attribute is found in SQL. within, if set, is the

@@ -56,10 +56,42 @@ func (s *Service) Forget(tenant identity.TenantID) {
 	s.people.drop(tenant)
 }
 
-// change is the one way of every change: the record first (promise P1), then
-// SQL, then a new version. The caller holds the tenant's change lock. A change
-// that was announced and then failed is said to have failed by a second record.
-func (s *Service) change(ctx context.Context, tenant identity.TenantID, events []audit.Event, write func(*store.Tx) error) error {
+// step is a change that was checked and can be made.
+type step struct {
+	first  func() error // what must come before the record; nil: nothing
+	events []audit.Event
+	write  func(*store.Tx) error
+}
+
+// change is the one way of every change: checked against what stands, then
+// committed, one change of a tenant at a time. plan gives nil if there is
+// nothing to change.
+func (s *Service) change(ctx context.Context, tenant identity.TenantID, plan func(*store.Tx) (*step, error)) error {
+	unlock, err := s.changes.lock(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var do *step
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		do, err = plan(tx)
+		return err
+	})
+	if err != nil || do == nil {
+		return err
+	}
+	if do.first != nil {
+		if err := do.first(); err != nil {
+			return err
+		}
+	}
+	return s.commit(ctx, tenant, do.events, do.write)
+}
+
+// commit makes a change: the record first (promise P1), then SQL, then a new
+// version. The caller holds the tenant's change lock. A change that was
+// announced and then failed is said to have failed by a second record.
+func (s *Service) commit(ctx context.Context, tenant identity.TenantID, events []audit.Event, write func(*store.Tx) error) error {
 	for _, e := range events {
 		if _, err := s.journal.Commit(ctx, e); err != nil {
 			return fmt.Errorf("directory: journal %s: %w", e.Type, err)
@@ -97,6 +129,25 @@ func (s *Service) endSessions(ctx context.Context, cause audit.Cause, tenant ide
 		return fmt.Errorf("directory: end sessions of %s: %w", user, err)
 	}
 	return nil
+}
+
+// checkFree refuses, with taken, a key that another record of the table has.
+func checkFree[ID ~string](ctx context.Context, tx *store.Tx, table, column, key string, except ID, taken error) error {
+	n, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM `+table+` WHERE `+column+` = $1 AND id <> $2`, key, except)
+	if err == nil && n > 0 {
+		return taken
+	}
+	return err
+}
+
+// differences are the names of what a change touches; never the values, which
+// are people's own and may be more than a log should hold.
+type differences []string
+
+func (d *differences) add(name string, differs bool) {
+	if differs {
+		*d = append(*d, name)
+	}
 }
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

@@ -68,7 +68,7 @@ func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity
 		err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return touchIdentity(ctx, tx, &in, plan.user.ID) })
 		return plan.user, false, err
 	}
-	err = s.change(ctx, tenant, plan.events, func(tx *store.Tx) error {
+	err = s.commit(ctx, tenant, plan.events, func(tx *store.Tx) error {
 		if err := plan.apply(ctx, tx, &in); err != nil {
 			return err
 		}
@@ -224,8 +224,7 @@ func (p *signInPlan) link(ctx context.Context, tx *store.Tx, cause audit.Cause, 
 }
 
 func identityLinked(cause audit.Cause, tenant identity.TenantID, u *User) audit.Event {
-	e := cause.Event(tenant, audit.UserChanged, audit.Success)
-	e.Target = userTarget(u)
+	e := userEvent(cause, tenant, audit.UserChanged, u)
 	e.Details = map[string]string{"changed": "identity"}
 	return e
 }
@@ -323,8 +322,7 @@ func (p *signInPlan) syncGroups(ctx context.Context, tx *store.Tx, cause audit.C
 		}
 	}
 	if len(joined)+len(left) > 0 || len(taken) > 0 && len(p.events) > 0 {
-		e := cause.Event(tenant, audit.UserChanged, audit.Success)
-		e.Target = userTarget(&p.user)
+		e := userEvent(cause, tenant, audit.UserChanged, &p.user)
 		e.Details = map[string]string{"changed": "groups"}
 		e.Message = fmt.Sprintf("Their groups at the identity provider changed: in %s, out of %s.", listed(joined), listed(left))
 		if len(taken) > 0 {
@@ -377,28 +375,22 @@ func (s *Service) Link(ctx context.Context, cause audit.Cause, tenant identity.T
 	if connection == "" || subject == "" || len(subject) > maxSubject {
 		return invalid("identity-invalid", "An identity is a connection and the provider's own name for the person.")
 	}
-	unlock, err := s.changes.lock(ctx, tenant)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	in := &SignIn{Connection: connection, Subject: subject}
-	var u User
-	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
-		if u, err = loadUser(ctx, tx, user); err != nil {
-			return err
+	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
+		u, err := loadUser(ctx, tx, user)
+		if err != nil {
+			return nil, err
 		}
 		taken, err := store.One(ctx, tx, store.Scalar[int],
 			`SELECT count(*) FROM identities WHERE connection_id = $1 AND subject = $2 AND user_id <> $3`, connection, subject, user)
-		if err == nil && taken > 0 {
-			return errIdentityTaken()
+		if err != nil {
+			return nil, err
 		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return s.change(ctx, tenant, []audit.Event{withConnection(identityLinked(cause, tenant, &u), in)}, func(tx *store.Tx) error {
-		return touchIdentity(ctx, tx, in, user)
+		if taken > 0 {
+			return nil, errIdentityTaken()
+		}
+		return &step{events: []audit.Event{withConnection(identityLinked(cause, tenant, &u), in)}, write: func(tx *store.Tx) error {
+			return touchIdentity(ctx, tx, in, user)
+		}}, nil
 	})
 }

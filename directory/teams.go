@@ -49,9 +49,14 @@ func (s *Service) TeamByName(ctx context.Context, tenant identity.TenantID, name
 
 func (s *Service) teamBy(ctx context.Context, tenant identity.TenantID, where, value string) (t Team, err error) {
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
-		t, err = store.One(ctx, tx, scanTeam, `SELECT `+teamColumns+` FROM teams WHERE `+where, value)
+		t, err = loadTeam(ctx, tx, where, value)
 		return err
 	})
+	return t, err
+}
+
+func loadTeam(ctx context.Context, tx *store.Tx, where, value string) (Team, error) {
+	t, err := store.One(ctx, tx, scanTeam, `SELECT `+teamColumns+` FROM teams WHERE `+where, value)
 	if errors.Is(err, store.ErrNoRows) {
 		return Team{}, fault.Wrap(err, fault.NotFound, "team-unknown", "There is no such team.")
 	}
@@ -70,34 +75,28 @@ func (s *Service) CreateTeam(ctx context.Context, cause audit.Cause, tenant iden
 	if err := t.canonicalise(); err != nil {
 		return Team{}, err
 	}
-	unlock, err := s.changes.lock(ctx, tenant)
-	if err != nil {
-		return Team{}, err
-	}
-	defer unlock()
-	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
-		if err := checkTeamNameFree(ctx, tx, t.Name, ""); err != nil {
-			return err
+	err := s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
+		if err := checkFree(ctx, tx, "teams", "name", t.Name, "", errTeamNameTaken()); err != nil {
+			return nil, err
 		}
 		n, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM teams`)
-		if err == nil && n >= maxTeams {
-			return invalid("too-many-teams", "A tenant can have at most %d teams.", maxTeams)
+		if err != nil {
+			return nil, err
 		}
-		return err
-	})
-	if err != nil {
-		return Team{}, err
-	}
-	t.ID, t.Version, t.CreatedAt = identity.NewTeamID(), 1, now()
-	t.UpdatedAt = t.CreatedAt
-	err = s.change(ctx, tenant, []audit.Event{teamEvent(cause, tenant, audit.TeamCreated, &t)}, func(tx *store.Tx) error {
-		n, err := tx.Exec(ctx, `INSERT INTO teams (id, name, display_name, version, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (name) DO NOTHING`,
-			t.ID, t.Name, t.DisplayName, t.Version, store.Millis(t.CreatedAt))
-		if err == nil && n == 0 {
-			return errTeamNameTaken()
+		if n >= maxTeams {
+			return nil, invalid("too-many-teams", "A tenant can have at most %d teams.", maxTeams)
 		}
-		return err
+		t.ID, t.Version, t.CreatedAt = identity.NewTeamID(), 1, now()
+		t.UpdatedAt = t.CreatedAt
+		return &step{events: []audit.Event{teamEvent(cause, tenant, audit.TeamCreated, &t)}, write: func(tx *store.Tx) error {
+			n, err := tx.Exec(ctx, `INSERT INTO teams (id, name, display_name, version, created_at, updated_at)
+				VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (name) DO NOTHING`,
+				t.ID, t.Name, t.DisplayName, t.Version, store.Millis(t.CreatedAt))
+			if err == nil && n == 0 {
+				return errTeamNameTaken()
+			}
+			return err
+		}}, nil
 	})
 	if err != nil {
 		return Team{}, err
@@ -105,51 +104,40 @@ func (s *Service) CreateTeam(ctx context.Context, cause audit.Cause, tenant iden
 	return t, nil
 }
 
-func checkTeamNameFree(ctx context.Context, tx *store.Tx, name string, except identity.TeamID) error {
-	taken, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM teams WHERE name = $1 AND id <> $2`, name, except)
-	if err == nil && taken > 0 {
-		return errTeamNameTaken()
-	}
-	return err
-}
-
 // UpdateTeam lets edit change a copy of the team and stores the result; see
 // [Service.UpdateGroup].
-func (s *Service) UpdateTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TeamID, ifVersion uint64, edit func(*Team) error) (Team, error) {
-	unlock, err := s.changes.lock(ctx, tenant)
-	if err != nil {
-		return Team{}, err
-	}
-	defer unlock()
-	before, err := s.Team(ctx, tenant, id)
-	if err != nil {
-		return Team{}, err
-	}
-	if ifVersion != 0 && ifVersion != before.Version {
-		return Team{}, errVersion()
-	}
-	after := before
-	if err := edit(&after); err != nil {
-		return Team{}, err
-	}
-	if err := after.canonicalise(); err != nil {
-		return Team{}, err
-	}
-	if after.Name == before.Name && after.DisplayName == before.DisplayName {
-		return before, nil
-	}
-	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error { return checkTeamNameFree(ctx, tx, after.Name, id) })
-	if err != nil {
-		return Team{}, err
-	}
-	after.ID, after.Version, after.CreatedAt, after.UpdatedAt = before.ID, before.Version+1, before.CreatedAt, now()
-	err = s.change(ctx, tenant, []audit.Event{teamEvent(cause, tenant, audit.TeamChanged, &after)}, func(tx *store.Tx) error {
-		n, err := tx.Exec(ctx, `UPDATE teams SET name = $1, display_name = $2, version = $3, updated_at = $4 WHERE id = $5 AND version = $6`,
-			after.Name, after.DisplayName, after.Version, store.Millis(after.UpdatedAt), id, before.Version)
-		if err == nil && n == 0 {
-			return errVersion()
+func (s *Service) UpdateTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TeamID, ifVersion uint64, edit func(*Team) error) (after Team, err error) {
+	err = s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
+		before, err := loadTeam(ctx, tx, `id = $1`, string(id))
+		if err != nil {
+			return nil, err
 		}
-		return err
+		if ifVersion != 0 && ifVersion != before.Version {
+			return nil, errVersion()
+		}
+		after = before
+		if err := edit(&after); err != nil {
+			return nil, err
+		}
+		if err := after.canonicalise(); err != nil {
+			return nil, err
+		}
+		if after.Name == before.Name && after.DisplayName == before.DisplayName {
+			after = before
+			return nil, nil
+		}
+		if err := checkFree(ctx, tx, "teams", "name", after.Name, id, errTeamNameTaken()); err != nil {
+			return nil, err
+		}
+		after.ID, after.Version, after.CreatedAt, after.UpdatedAt = before.ID, before.Version+1, before.CreatedAt, now()
+		return &step{events: []audit.Event{teamEvent(cause, tenant, audit.TeamChanged, &after)}, write: func(tx *store.Tx) error {
+			n, err := tx.Exec(ctx, `UPDATE teams SET name = $1, display_name = $2, version = $3, updated_at = $4 WHERE id = $5 AND version = $6`,
+				after.Name, after.DisplayName, after.Version, store.Millis(after.UpdatedAt), id, before.Version)
+			if err == nil && n == 0 {
+				return errVersion()
+			}
+			return err
+		}}, nil
 	})
 	if err != nil {
 		return Team{}, err
@@ -159,17 +147,14 @@ func (s *Service) UpdateTeam(ctx context.Context, cause audit.Cause, tenant iden
 
 // DeleteTeam removes a team, and with it every role that was given for it.
 func (s *Service) DeleteTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TeamID) error {
-	unlock, err := s.changes.lock(ctx, tenant)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	t, err := s.Team(ctx, tenant, id)
-	if err != nil {
-		return err
-	}
-	return s.change(ctx, tenant, []audit.Event{teamEvent(cause, tenant, audit.TeamDeleted, &t)}, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `DELETE FROM teams WHERE id = $1`, id)
-		return err
+	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
+		t, err := loadTeam(ctx, tx, `id = $1`, string(id))
+		if err != nil {
+			return nil, err
+		}
+		return &step{events: []audit.Event{teamEvent(cause, tenant, audit.TeamDeleted, &t)}, write: func(tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `DELETE FROM teams WHERE id = $1`, id)
+			return err
+		}}, nil
 	})
 }

@@ -100,19 +100,15 @@ func (s *Service) CreateUser(ctx context.Context, cause audit.Cause, tenant iden
 	if err != nil {
 		return User{}, err
 	}
-	unlock, err := s.changes.lock(ctx, tenant)
-	if err != nil {
-		return User{}, err
-	}
-	defer unlock()
-	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error { return checkUserNameFree(ctx, tx, key, "") })
-	if err != nil {
-		return User{}, err
-	}
-	u.ID, u.Version, u.CreatedAt = identity.NewUserID(), 1, now()
-	u.UpdatedAt, u.Groups = u.CreatedAt, nil
-	err = s.change(ctx, tenant, []audit.Event{userCreated(cause, tenant, &u)}, func(tx *store.Tx) error {
-		return insertUser(ctx, tx, &u, key)
+	err = s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
+		if err := checkFree(ctx, tx, "users", "user_key", key, "", errUserNameTaken()); err != nil {
+			return nil, err
+		}
+		u.ID, u.Version, u.CreatedAt = identity.NewUserID(), 1, now()
+		u.UpdatedAt, u.Groups = u.CreatedAt, nil
+		return &step{events: []audit.Event{userCreated(cause, tenant, &u)}, write: func(tx *store.Tx) error {
+			return insertUser(ctx, tx, &u, key)
+		}}, nil
 	})
 	if err != nil {
 		return User{}, err
@@ -120,23 +116,16 @@ func (s *Service) CreateUser(ctx context.Context, cause audit.Cause, tenant iden
 	return u, nil
 }
 
-func userCreated(cause audit.Cause, tenant identity.TenantID, u *User) audit.Event {
-	e := cause.Event(tenant, audit.UserCreated, audit.Success)
-	e.Target = userTarget(u)
-	e.Details = map[string]string{"source": string(u.Source), "active": strconv.FormatBool(u.Active)}
+func userEvent(cause audit.Cause, tenant identity.TenantID, kind audit.Type, u *User) audit.Event {
+	e := cause.Event(tenant, kind, audit.Success)
+	e.Target = audit.Target{Kind: "user", ID: string(u.ID), Name: u.UserName}
 	return e
 }
 
-func userTarget(u *User) audit.Target {
-	return audit.Target{Kind: "user", ID: string(u.ID), Name: u.UserName}
-}
-
-func checkUserNameFree(ctx context.Context, tx *store.Tx, key string, except identity.UserID) error {
-	taken, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM users WHERE user_key = $1 AND id <> $2`, key, except)
-	if err == nil && taken > 0 {
-		return errUserNameTaken()
-	}
-	return err
+func userCreated(cause audit.Cause, tenant identity.TenantID, u *User) audit.Event {
+	e := userEvent(cause, tenant, audit.UserCreated, u)
+	e.Details = map[string]string{"source": string(u.Source), "active": strconv.FormatBool(u.Active)}
+	return e
 }
 
 // emailFree reports whether an address is nobody else's, as a user name or as
@@ -193,47 +182,43 @@ func (s *Service) UpdateUser(ctx context.Context, cause audit.Cause, tenant iden
 	return u, err
 }
 
-func (s *Service) updateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, edit func(*User) error) (User, error) {
-	unlock, err := s.changes.lock(ctx, tenant)
-	if err != nil {
-		return User{}, err
-	}
-	defer unlock()
-	before, err := s.User(ctx, tenant, id)
-	if err != nil {
-		return User{}, err
-	}
-	if ifVersion != 0 && ifVersion != before.Version {
-		return User{}, errVersion()
-	}
-	after := before
-	after.OtherEmails, after.Attributes = slices.Clone(before.OtherEmails), slices.Clone(before.Attributes)
-	if err := edit(&after); err != nil {
-		return User{}, err
-	}
-	key, err := after.canonicalise()
-	if err != nil {
-		return User{}, err
-	}
-	after.ID, after.Groups, after.CreatedAt, after.UpdatedAt, after.Version = before.ID, before.Groups, before.CreatedAt, before.UpdatedAt, before.Version
-	changed := changedFields(&before, &after)
-	if len(changed) == 0 {
-		return before, nil
-	}
-	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error { return checkUserNameFree(ctx, tx, key, id) })
-	if err != nil {
-		return User{}, err
-	}
-	if after.Active && !before.Active {
-		// A crash may have left the deactivation without the end of the sessions;
-		// none of them may come back to life with the person (P9).
-		if err := s.endSessions(ctx, cause, tenant, id, "person-deactivated"); err != nil {
-			return User{}, err
+func (s *Service) updateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, edit func(*User) error) (after User, err error) {
+	err = s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
+		before, err := loadUser(ctx, tx, id)
+		if err != nil {
+			return nil, err
 		}
-	}
-	after.Version, after.UpdatedAt = before.Version+1, now()
-	err = s.change(ctx, tenant, []audit.Event{userChanged(cause, tenant, &before, &after, changed)}, func(tx *store.Tx) error {
-		return replaceUser(ctx, tx, &after, key, before.Version)
+		if ifVersion != 0 && ifVersion != before.Version {
+			return nil, errVersion()
+		}
+		after = before
+		after.OtherEmails, after.Attributes = slices.Clone(before.OtherEmails), slices.Clone(before.Attributes)
+		if err := edit(&after); err != nil {
+			return nil, err
+		}
+		key, err := after.canonicalise()
+		if err != nil {
+			return nil, err
+		}
+		after.ID, after.Groups, after.CreatedAt = before.ID, before.Groups, before.CreatedAt
+		changed := changedFields(&before, &after)
+		if len(changed) == 0 {
+			after = before
+			return nil, nil
+		}
+		if err := checkFree(ctx, tx, "users", "user_key", key, id, errUserNameTaken()); err != nil {
+			return nil, err
+		}
+		after.Version, after.UpdatedAt = before.Version+1, now()
+		do := &step{events: []audit.Event{userChanged(cause, tenant, &before, &after, changed)}, write: func(tx *store.Tx) error {
+			return replaceUser(ctx, tx, &after, key, before.Version)
+		}}
+		if after.Active && !before.Active {
+			// A crash may have left the deactivation without the end of the sessions;
+			// none of them may come back to life with the person (P9).
+			do.first = func() error { return s.endSessions(ctx, cause, tenant, id, "person-deactivated") }
+		}
+		return do, nil
 	})
 	if err != nil {
 		return User{}, err
@@ -269,28 +254,19 @@ func userChanged(cause audit.Cause, tenant identity.TenantID, before, after *Use
 			kind = audit.UserDeactivated
 		}
 	}
-	e := cause.Event(tenant, kind, audit.Success)
-	e.Target = userTarget(after)
+	e := userEvent(cause, tenant, kind, after)
 	e.Details = map[string]string{"changed": strings.Join(changed, ",")}
 	return e
 }
 
-// changedFields names what differs; never the values, which are the person's
-// own and may be more than a log should hold.
-func changedFields(a, b *User) []string {
-	var names []string
-	add := func(name string, differs bool) {
-		if differs {
-			names = append(names, name)
-		}
-	}
-	add("user_name", a.UserName != b.UserName)
-	add("external_id", a.ExternalID != b.ExternalID)
-	add("email", a.Email != b.Email)
-	add("other_emails", !slices.Equal(a.OtherEmails, b.OtherEmails))
-	add("display_name", a.DisplayName != b.DisplayName)
-	add("active", a.Active != b.Active)
-	add("source", a.Source != b.Source)
+func changedFields(a, b *User) (names differences) {
+	names.add("user_name", a.UserName != b.UserName)
+	names.add("external_id", a.ExternalID != b.ExternalID)
+	names.add("email", a.Email != b.Email)
+	names.add("other_emails", !slices.Equal(a.OtherEmails, b.OtherEmails))
+	names.add("display_name", a.DisplayName != b.DisplayName)
+	names.add("active", a.Active != b.Active)
+	names.add("source", a.Source != b.Source)
 	return append(names, changedAttributes(a.Attributes, b.Attributes)...)
 }
 
@@ -328,19 +304,14 @@ func (s *Service) DeleteUser(ctx context.Context, cause audit.Cause, tenant iden
 }
 
 func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID) error {
-	unlock, err := s.changes.lock(ctx, tenant)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	u, err := s.User(ctx, tenant, id)
-	if err != nil {
-		return err
-	}
-	e := cause.Event(tenant, audit.UserDeleted, audit.Success)
-	e.Target = userTarget(&u)
-	return s.change(ctx, tenant, []audit.Event{e}, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `DELETE FROM users WHERE id = $1`, id)
-		return err
+	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
+		u, err := loadUser(ctx, tx, id)
+		if err != nil {
+			return nil, err
+		}
+		return &step{events: []audit.Event{userEvent(cause, tenant, audit.UserDeleted, &u)}, write: func(tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `DELETE FROM users WHERE id = $1`, id)
+			return err
+		}}, nil
 	})
 }
