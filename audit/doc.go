@@ -11,9 +11,9 @@
 // On disk it is a folder per tenant, in it a folder per node, in that segments
 // (package audit/segment) named for their first record. When a segment cannot be
 // written any more, whatever the reason, the calls that need it fail with the
-// fault "journal-unavailable" (P7), and the next that is not too soon goes on in
-// a new one, whose first record tells of the interruption. [Verify] proves the
-// files whole without a key.
+// fault "journal-unavailable" or that of the keys (P7), and the next that is not
+// too soon goes on in a new one, whose first record tells of the interruption.
+// [Verify] proves the files whole without a key.
 //
 // It must not decide anything, and it must not hold a secret: an event's
 // fields are classified, and what is not classified is left out.

@@ -337,8 +337,6 @@ var errClosed = errors.New("audit: the journal is closed")
 
 // unavailable is what every caller of a journal that cannot be written sees.
 func unavailable(cause error) error {
-	f := fault.Wrap(cause, fault.Unavailable, "journal-unavailable",
+	return fault.OutOfReach(cause, "journal-unavailable",
 		"The audit journal cannot be written right now, so nothing is let through. Try again in a moment.")
-	f.RetryAfter = time.Second
-	return f
 }

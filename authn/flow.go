@@ -225,8 +225,5 @@ func (f *flows) once(ctx context.Context, tenant identity.TenantID, connection i
 }
 
 func storeDown(err error) error {
-	if _, ok := errors.AsType[*fault.Fault](err); ok {
-		return err
-	}
-	return fault.Wrap(err, fault.Unavailable, "store-unavailable", "Signing in is not possible right now. Try again in a moment.")
+	return fault.OutOfReach(err, "store-unavailable", "Signing in is not possible right now. Try again in a moment.")
 }

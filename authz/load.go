@@ -2,12 +2,10 @@ package authz
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"strings"
 	"sync"
-	"time"
 
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -92,12 +90,7 @@ func (e *Engine) renew(ctx context.Context, tenant identity.TenantID, keep *poli
 }
 
 func unavailable(err error) error {
-	if _, is := errors.AsType[*fault.Fault](err); is {
-		return err
-	}
-	f := fault.Wrap(err, fault.Unavailable, "policy-unavailable", "Permissions cannot be checked right now. Try again in a moment.")
-	f.RetryAfter = time.Second
-	return f
+	return fault.OutOfReach(err, "policy-unavailable", "Permissions cannot be checked right now. Try again in a moment.")
 }
 
 func (e *Engine) put(tenant identity.TenantID, v *view) {

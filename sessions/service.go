@@ -124,12 +124,7 @@ func (s *Service) lookup(ctx context.Context, tenant identity.TenantID, token st
 }
 
 func unavailable(err error) error {
-	if _, is := errors.AsType[*fault.Fault](err); is {
-		return err
-	}
-	f := fault.Wrap(err, fault.Unavailable, "sessions-unavailable", "Sign-ins cannot be checked right now. Try again in a moment.")
-	f.RetryAfter = time.Second
-	return f
+	return fault.OutOfReach(err, "sessions-unavailable", "Sign-ins cannot be checked right now. Try again in a moment.")
 }
 
 // ready makes sure that the registry knows the tenant's sessions. Every change

@@ -263,11 +263,5 @@ func (s *Service) Forget(tenant identity.TenantID) {
 }
 
 func unavailable(err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, ok := errors.AsType[*fault.Fault](err); ok {
-		return err
-	}
-	return fault.Wrap(err, fault.Unavailable, "tokens-unavailable", "Tokens cannot be checked or changed right now. Try again in a moment.")
+	return fault.OutOfReach(err, "tokens-unavailable", "Tokens cannot be checked or changed right now. Try again in a moment.")
 }

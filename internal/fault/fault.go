@@ -26,6 +26,8 @@ const (
 	Denied
 	// NotFound is a thing that does not exist for this tenant.
 	NotFound
+	// Unsupported is a request that the thing it names does not take.
+	Unsupported
 	// Conflict is a change that collides with what exists.
 	Conflict
 	// Precondition is a conditional change whose condition no longer holds.
@@ -69,6 +71,16 @@ func New(kind Kind, code, detail string) *Fault {
 // Wrap makes a fault whose cause is err; the cause is for logs only.
 func Wrap(err error, kind Kind, code, detail string) *Fault {
 	return &Fault{Kind: kind, Code: code, Detail: detail, cause: err}
+}
+
+// OutOfReach makes the fault of a part that the answer needs and that is not
+// there now (promise P7). A cause that is a fault has said already what is the
+// matter and keeps its own word; without a cause there is no fault.
+func OutOfReach(cause error, code, detail string) error {
+	if _, ok := errors.AsType[*Fault](cause); ok || cause == nil {
+		return cause
+	}
+	return &Fault{Kind: Unavailable, Code: code, Detail: detail, RetryAfter: time.Second, cause: cause}
 }
 
 // WithEvent returns a copy that names the journal record of the refusal.

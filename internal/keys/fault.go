@@ -2,7 +2,6 @@ package keys
 
 import (
 	"errors"
-	"time"
 
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -22,10 +21,7 @@ var (
 // unavailable is what a caller gets when a key is out of reach: it fails closed
 // (promise P7) and says so. cause must not hold key material.
 func unavailable(cause error) error {
-	f := fault.Wrap(cause, fault.Unavailable, "keys-unavailable",
-		"The encryption keys cannot be reached right now. Try again in a moment.")
-	f.RetryAfter = time.Second
-	return f
+	return fault.OutOfReach(cause, "keys-unavailable", "The encryption keys cannot be reached right now. Try again in a moment.")
 }
 
 // checkID keeps what is about to become a file name or a key's context to the

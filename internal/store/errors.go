@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -23,13 +22,7 @@ func IsUnique(err error) bool {
 // closed (promise P7) and says so. The cause is for the log; one that says
 // already what is out of reach, the keys say, keeps its own word.
 func unavailable(cause error) error {
-	if fault.Is(cause, fault.Unavailable) {
-		return cause
-	}
-	f := fault.Wrap(cause, fault.Unavailable, "store-unavailable",
-		"The database cannot be reached right now. Try again in a moment.")
-	f.RetryAfter = time.Second
-	return f
+	return fault.OutOfReach(cause, "store-unavailable", "The database cannot be reached right now. Try again in a moment.")
 }
 
 // outOfReach are the codes of SQLite that say nothing about the statement and
