@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"gatehouse/authz"
+	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/tenants"
 )
@@ -42,6 +44,14 @@ func (a *API) mayMove(ctx context.Context, c *call, which func(authz.Assignment)
 		}
 	}
 	return nil
+}
+
+// heldBy selects what a person has, by themselves or through a group: who lets
+// them in or keeps them out gives and takes it.
+func heldBy(user identity.UserID, groups []identity.Group) func(authz.Assignment) bool {
+	return func(x authz.Assignment) bool {
+		return x.User == user || slices.ContainsFunc(groups, func(g identity.Group) bool { return g.ID == x.Group })
+	}
 }
 
 // mayTrust refuses to let a caller who could not make owners decide whom the

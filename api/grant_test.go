@@ -6,6 +6,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/authz"
+	"gatehouse/directory"
 	"gatehouse/identity"
 )
 
@@ -77,6 +78,32 @@ func TestNobodyTakesAwayWhatTheyCouldNotGive(t *testing.T) {
 	admin.do("PATCH", "users/"+string(member.user.ID), map[string]any{"active": false}).want(http.StatusOK)
 	admin.do("DELETE", "users/"+string(member.user.ID), nil).want(http.StatusNoContent)
 	owner.do("DELETE", "users/"+string(admin.user.ID), nil).want(http.StatusNoContent)
+}
+
+func TestRolesThroughAGroupAndInATeamProtectAsWell(t *testing.T) {
+	h := newHouse(t)
+	owner, admin := h.signIn(h.acme, "owner", "owner"), h.signIn(h.acme, "admin", "admin")
+	owner.do("PUT", "roles/helpdesk", map[string]any{"permissions": []string{"gatehouse.users:*"}}).want(http.StatusOK)
+	helpdesk := h.signIn(h.acme, "helpdesk", "helpdesk")
+	boss, lead, guest := h.signIn(h.acme, "boss", ""), h.signIn(h.acme, "lead", ""), h.signIn(h.acme, "guest", "")
+	group, err := h.people.CreateGroup(t.Context(), audit.SystemCause(), h.acme.ID, directory.Group{DisplayName: "founders", Members: []directory.Member{{User: boss.user.ID}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner.do("POST", "assignments", map[string]any{"role": "owner", "group": string(group.ID)}).want(http.StatusCreated)
+	owner.do("POST", "teams", map[string]any{"name": "payments"}).want(http.StatusCreated)
+	owner.do("POST", "assignments", map[string]any{"role": "team_admin", "team": "payments", "user": string(lead.user.ID)}).want(http.StatusCreated)
+
+	deactivate := map[string]any{"active": false}
+	for _, c := range []struct{ by, whom *visitor }{{admin, boss}, {helpdesk, boss}, {helpdesk, lead}} {
+		path := "users/" + string(c.whom.user.ID)
+		c.by.do("PATCH", path, deactivate).problem(http.StatusForbidden, "more-than-you-have")
+		c.by.do("DELETE", path, nil).problem(http.StatusForbidden, "more-than-you-have")
+	}
+	helpdesk.do("PATCH", "users/"+string(guest.user.ID), deactivate).want(http.StatusOK)
+	admin.do("PATCH", "users/"+string(lead.user.ID), deactivate).want(http.StatusOK) // holds everything in every team
+	owner.do("PATCH", "users/"+string(boss.user.ID), deactivate).want(http.StatusOK)
+	admin.do("PATCH", "users/"+string(boss.user.ID), map[string]any{"active": true}).problem(http.StatusForbidden, "more-than-you-have")
 }
 
 func TestPlatformDocumentsGiveNoMoreThanTheirAuthorHas(t *testing.T) {

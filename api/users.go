@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"gatehouse/authz"
 	"gatehouse/directory"
 	"gatehouse/identity"
 )
@@ -102,7 +101,11 @@ func (a *API) changeUser(ctx context.Context, c *call, in *changeUserInput) (*ve
 	if err != nil {
 		return nil, err
 	}
-	if err := a.mayMove(ctx, c, accountRolesOf(in.ID)); err != nil {
+	person, err := a.cfg.People.Person(ctx, c.tenant(), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.mayMove(ctx, c, heldBy(in.ID, person.Groups)); err != nil {
 		return nil, err
 	}
 	changed, err := a.cfg.People.UpdateUser(ctx, c.cause, c.tenant(), in.ID, version, func(u *directory.User) error {
@@ -113,12 +116,6 @@ func (a *API) changeUser(ctx context.Context, c *call, in *changeUserInput) (*ve
 		return nil, err
 	}
 	return withVersion(changed.Version, userOf(changed)), nil
-}
-
-// accountRolesOf selects what a person holds account-wide by themselves: who
-// lets them in or keeps them out gives and takes it.
-func accountRolesOf(user identity.UserID) func(authz.Assignment) bool {
-	return func(x authz.Assignment) bool { return x.User == user && x.Team == "" }
 }
 
 func (a *API) deleteUser(ctx context.Context, c *call, in *struct {
@@ -132,7 +129,7 @@ func (a *API) deleteUser(ctx context.Context, c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.mayMove(ctx, c, accountRolesOf(in.ID)); err != nil {
+	if err := a.mayMove(ctx, c, heldBy(in.ID, found.Groups)); err != nil {
 		return nil, err
 	}
 	return nil, a.cfg.People.DeleteUser(ctx, c.cause, c.tenant(), in.ID)
