@@ -5,7 +5,6 @@ import (
 
 	"gatehouse/api/resources"
 	"gatehouse/identity"
-	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
 
@@ -28,7 +27,7 @@ func (a *API) export(ctx context.Context, _ *call, in *struct {
 	}
 	documents := []resources.Document{}
 	for _, t := range chosen {
-		if t.ID == identity.Platform {
+		if t.ID == identity.Platform || t.Status == tenants.Deleting {
 			continue // the operators' own tenant comes from the config file
 		}
 		of, err := a.documentsOf(ctx, t)
@@ -104,10 +103,4 @@ func (a *API) documentsOf(ctx context.Context, t *tenants.Tenant) ([]resources.D
 		}
 	}
 	return documents, nil
-}
-
-// signEverybodyOut ends every session of a tenant before the answer is given.
-func (a *API) signEverybodyOut(ctx context.Context, c *call, tenant identity.TenantID, reason string) error {
-	_, err := a.cfg.Sessions.Revoke(ctx, c.cause, tenant, sessions.Selector{All: true}, reason)
-	return err
 }

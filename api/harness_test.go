@@ -80,7 +80,7 @@ func newHouse(t *testing.T) *house {
 		}
 	})
 
-	h.tenants, err = tenants.New(ctx, tenants.Config{Store: db, Keys: ring, Journal: h.journal, PlatformHost: "admin.localhost"})
+	h.tenants, err = tenants.New(ctx, tenants.Config{Store: db, Keys: ring, Journal: h.journal, Rooms: inhabited{h}, PlatformHost: "admin.localhost"})
 	must(err)
 	limits := func(identity.TenantID) (time.Duration, time.Duration) { return time.Hour, 24 * time.Hour }
 	h.sessions = sessions.New(sessions.Config{Store: db, Keys: ring, Journal: h.journal, Limits: limits, Node: "n1"})
@@ -134,6 +134,16 @@ func (h *house) gate(next http.Handler) http.Handler {
 type canceller context.CancelFunc
 
 func (c canceller) Terminate(string) { c() }
+
+// inhabited is what the house has of a tenant: sessions, in these tests.
+type inhabited struct{ h *house }
+
+func (i inhabited) EndTenant(ctx context.Context, cause audit.Cause, tenant identity.TenantID, reason string) error {
+	_, err := i.h.sessions.Revoke(ctx, cause, tenant, sessions.Selector{All: true}, reason)
+	return err
+}
+
+func (i inhabited) Forget(tenant identity.TenantID) { i.h.sessions.Forget(tenant) }
 
 // callers answers as authn does, with a shorter cookie name.
 type callers struct{ h *house }

@@ -7,8 +7,6 @@ import (
 
 	"gatehouse/api/resources"
 	"gatehouse/identity"
-	"gatehouse/internal/fault"
-	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
 
@@ -18,7 +16,7 @@ type tenantView struct {
 	Name        string            `json:"name"`
 	DisplayName string            `json:"display_name"`
 	Hosts       []string          `json:"hosts"`
-	Status      tenants.Status    `json:"status" enum:"active,suspended"`
+	Status      tenants.Status    `json:"status" enum:"active,suspended,deleting" doc:"deleting: nobody gets in, and what was left is removed by deleting again"`
 	Settings    tenants.Settings  `json:"settings"`
 	CreatedAt   time.Time         `json:"created_at"`
 	UpdatedAt   time.Time         `json:"updated_at"`
@@ -97,9 +95,6 @@ func (a *API) changeTenant(ctx context.Context, c *call, in *changeTenantInput) 
 	if err != nil {
 		return nil, err
 	}
-	if found.ID == identity.Platform && in.Body.Status == tenants.Suspended {
-		return nil, errPlatformStays
-	}
 	changed, err := a.cfg.Tenants.Update(ctx, c.cause, found.ID, version, func(t *tenants.Tenant) error {
 		if in.Body.Status != "" {
 			t.Status = in.Body.Status
@@ -115,11 +110,6 @@ func (a *API) changeTenant(ctx context.Context, c *call, in *changeTenantInput) 
 	if err != nil {
 		return nil, err
 	}
-	if changed.Status == tenants.Suspended {
-		if err := a.signEverybodyOut(ctx, c, changed.ID, "tenant-suspended"); err != nil {
-			return nil, err
-		}
-	}
 	return withVersion(changed.Version, tenantOf(changed)), nil
 }
 
@@ -134,20 +124,5 @@ func (a *API) deleteTenant(ctx context.Context, c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if found.ID == identity.Platform {
-		return nil, errPlatformStays
-	}
-	// Suspended first, so that nobody signs in between the two steps after it.
-	if _, err := a.cfg.Tenants.Update(ctx, c.cause, found.ID, 0, func(t *tenants.Tenant) error {
-		t.Status = tenants.Suspended
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	if err := a.signEverybodyOut(ctx, c, found.ID, sessions.ReasonTenantDeleted); err != nil {
-		return nil, err
-	}
 	return nil, a.cfg.Tenants.Delete(ctx, c.cause, found.ID)
 }
-
-var errPlatformStays = fault.New(fault.Conflict, "platform-stays", "The operators' own tenant can be neither suspended nor deleted.")

@@ -323,7 +323,7 @@ func TestP2_ASuspendedOrDeletedTenantIsOut(t *testing.T) {
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			s := b.sit(t, way.tenant, b.person(t, way.tenant, "somebody"))
-			had := append(s.everything(t), b.tokenStream(t, way.tenant))
+			had := append(s.everything(t), b.tokenStream(t, way.tenant, b.Info().Tenants[way.tenant].APIToken))
 			operator := b.Info().Operator
 			resp, text := do(t, b.h2, request(t, way.method, operator.URL+".gatehouse/api/v1/platform/tenants/"+way.tenant, way.body,
 				"Authorization", "Bearer "+operator.Token))
@@ -336,10 +336,9 @@ func TestP2_ASuspendedOrDeletedTenantIsOut(t *testing.T) {
 }
 
 // tokenStream is what a program has open by an API token, which is no session.
-func (b *probed) tokenStream(t *testing.T, tenant string) *connection {
+func (b *probed) tokenStream(t *testing.T, tenant, token string) *connection {
 	t.Helper()
-	at := b.Info().Tenants[tenant]
-	resp, err := b.h1.Do(request(t, http.MethodGet, at.URL+"events", "", "Authorization", "Bearer "+at.APIToken))
+	resp, err := b.h1.Do(request(t, http.MethodGet, b.Info().Tenants[tenant].URL+"events", "", "Authorization", "Bearer "+token))
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatal(resp, err)
 	}

@@ -450,3 +450,51 @@ func noPlaintext(t *testing.T, data string, known []string) {
 		t.Fatalf("%d files, %v", files, err)
 	}
 }
+
+// TestP2_ARevokedTokensStreamEndsBeforeTheAnswer: once the token is deleted, no
+// word that the app sends reaches whoever came by it.
+func TestP2_ARevokedTokensStreamEndsBeforeTheAnswer(t *testing.T) {
+	b := startProbed(t)
+	resp, text := b.admin(t, "acme", http.MethodPost, "tokens", `{"name":"robot","scope":"api","role":"viewer"}`)
+	if resp.StatusCode != http.StatusCreated {
+		t.Fatalf("%s: %s", resp.Status, text)
+	}
+	robot := decode[struct{ ID, Secret string }](t, text)
+	gone, stays := b.tokenStream(t, "acme", robot.Secret), b.tokenStream(t, "acme", b.Info().Tenants["acme"].APIToken)
+	if resp, text = b.admin(t, "acme", http.MethodDelete, "tokens/"+robot.ID, ""); resp.StatusCode != http.StatusNoContent {
+		t.Fatalf("%s: %s", resp.Status, text)
+	}
+	b.app.over.Store("", true) // what comes without a session: from now on its words are late
+	gone.closed(t)
+	stays.alive(t)
+	if resp, text = get(t, b.h1, b.Info().Tenants["acme"].URL, "Authorization", "Bearer "+robot.Secret); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("afterwards: %s: %s", resp.Status, text)
+	}
+}
+
+// TestP2_TenantsEndWhoeverAsks: suspending and deleting close what is open
+// without the API's help, too.
+func TestP2_TenantsEndWhoeverAsks(t *testing.T) {
+	b := startProbed(t)
+	for tenant, end := range map[string]func(identity.TenantID) error{
+		"acme": func(id identity.TenantID) error {
+			_, err := b.rooms.Tenants.Update(t.Context(), audit.SystemCause(), id, 0, func(c *tenants.Tenant) error {
+				c.Status = tenants.Suspended
+				return nil
+			})
+			return err
+		},
+		"globex": func(id identity.TenantID) error {
+			return b.rooms.Tenants.Delete(t.Context(), audit.SystemCause(), id)
+		},
+	} {
+		t.Run(tenant, func(t *testing.T) {
+			s := b.sit(t, tenant, b.person(t, tenant, "somebody"))
+			had := append(s.everything(t), b.tokenStream(t, tenant, b.Info().Tenants[tenant].APIToken))
+			if err := end(b.tenantID(t, tenant)); err != nil {
+				t.Fatal(err)
+			}
+			s.over(t, had)
+		})
+	}
+}

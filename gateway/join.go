@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authn/token"
 	"gatehouse/identity"
-	"gatehouse/tenants"
+	"gatehouse/sessions"
 )
 
 // callers lets the admin API ask authn who calls.
@@ -21,33 +22,25 @@ func (c callers) Caller(r *http.Request) (*identity.Principal, error) {
 	return caller.Principal, err
 }
 
-// lifecycle is what the admin API knows as tenants: when one is suspended, what
-// it has open without a session ends too, and when it is deleted, every room
-// lets go of what it holds of it.
-type lifecycle struct {
-	*tenants.Service
-	rooms *rooms
+// inhabited is what the rooms above tenants, which are made after it, have of a
+// tenant.
+type inhabited struct{ rooms *rooms }
+
+// EndTenant ends first what has no session: a sign-in under way is among it, and
+// what it has made by then ends with the sessions.
+func (i inhabited) EndTenant(ctx context.Context, cause audit.Cause, tenant identity.TenantID, reason string) error {
+	err := i.rooms.front.EndTenant(ctx, tenant)
+	_, revoked := i.rooms.sessions.Revoke(ctx, cause, tenant, sessions.Selector{All: true}, reason)
+	return errors.Join(err, revoked)
 }
 
-func (l lifecycle) Update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*tenants.Tenant) error) (*tenants.Tenant, error) {
-	changed, err := l.Service.Update(ctx, cause, id, ifVersion, change)
-	if err != nil || changed.Status != tenants.Suspended {
-		return changed, err
-	}
-	return changed, l.rooms.front.EndTenant(ctx, id)
-}
-
-func (l lifecycle) Delete(ctx context.Context, cause audit.Cause, id identity.TenantID) error {
-	if err := l.Service.Delete(ctx, cause, id); err != nil {
-		return err
-	}
-	r := l.rooms
-	r.sessions.Forget(id)
-	r.tokens.Forget(id)
-	r.directory.Forget(id)
-	r.authz.Forget(id)
-	r.index.Forget(id)
-	return r.journal.Drop(id)
+func (i inhabited) Forget(tenant identity.TenantID) {
+	r := i.rooms
+	r.sessions.Forget(tenant)
+	r.tokens.Forget(tenant)
+	r.directory.Forget(tenant)
+	r.authz.Forget(tenant)
+	r.index.Forget(tenant)
 }
 
 // openStreams lets authn/token close what a token has open in the gate, which

@@ -83,7 +83,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	if r.minter, err = mint.New(ctx, mint.Config{System: r.store.System(), Keys: r.keys, Log: log}); err != nil {
 		return nil, err
 	}
-	if r.tenants, err = tenants.New(ctx, tenants.Config{Store: r.store, Keys: r.keys, Journal: r.journal, PlatformHost: cfg.Operator.Host}); err != nil {
+	if r.tenants, err = tenants.New(ctx, tenants.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Rooms: inhabited{r}, PlatformHost: cfg.Operator.Host}); err != nil {
 		return nil, err
 	}
 	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Log: log})
@@ -94,7 +94,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Tenants: lifecycle{r.tenants, r}, Connections: r.tenants, Tokens: tokens{r.tokens},
+		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Tokens: tokens{r.tokens},
 	})
 	return r, err
 }

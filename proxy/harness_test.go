@@ -87,7 +87,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	w.journal, err = audit.Open(audit.Options{Dir: filepath.Join(dir, "journal"), Node: "n1", Keys: ring})
 	w.must(err)
 	t.Cleanup(func() { w.must(w.journal.Close()) })
-	w.tenants, err = tenants.New(ctx, tenants.Config{Store: db, Keys: ring, Journal: w.journal, PlatformHost: "admin.test"})
+	w.tenants, err = tenants.New(ctx, tenants.Config{Store: db, Keys: ring, Journal: w.journal, Rooms: inhabited{w}, PlatformHost: "admin.test"})
 	w.must(err)
 	w.acme, w.globex = w.tenant("acme"), w.tenant("globex")
 	door, err := w.tenants.PutConnection(ctx, audit.SystemCause(), w.acme.ID, tenants.Connection{Name: "door", Type: tenants.OIDC, Enabled: true,
@@ -126,6 +126,17 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	w.serve(dir)
 	return w
 }
+
+// inhabited is what the gate and the sessions have of a tenant.
+type inhabited struct{ w *world }
+
+func (i inhabited) EndTenant(ctx context.Context, cause audit.Cause, tenant identity.TenantID, reason string) error {
+	err := i.w.gate.EndTenant(ctx, tenant)
+	_, revoked := i.w.sessions.Revoke(ctx, cause, tenant, sessions.Selector{All: true}, reason)
+	return errors.Join(err, revoked)
+}
+
+func (i inhabited) Forget(tenant identity.TenantID) { i.w.sessions.Forget(tenant) }
 
 func (w *world) must(err error) {
 	w.t.Helper()

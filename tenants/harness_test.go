@@ -37,6 +37,8 @@ func (r *recorder) Commit(ctx context.Context, e audit.Event) (audit.Receipt, er
 	return receipt, err
 }
 
+func (r *recorder) Drop(tenant identity.TenantID) error { return r.journal.Drop(tenant) }
+
 func (r *recorder) refuse(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -55,18 +57,49 @@ func (r *recorder) last() (audit.Event, int) {
 
 var errJournal = errors.New("the journal is full")
 
+// rooms is what is above this room: it notes what it is asked for, and looks at
+// that moment whether what must have come before is there.
+type rooms struct {
+	h *house
+	t *testing.T
+
+	ended     []string
+	forgotten []identity.TenantID
+	err       error
+}
+
+func (r *rooms) EndTenant(ctx context.Context, _ audit.Cause, tenant identity.TenantID, reason string) error {
+	if has, err := r.h.ring.Has(ctx, tenant); !has || err != nil {
+		r.t.Errorf("%s: ended when the key was gone already: %v", reason, err)
+	}
+	if kept := r.h.kept(r.t, tenant); kept == tenants.Active {
+		r.t.Errorf("%s: ended while the tenant was active", reason)
+	}
+	r.ended = append(r.ended, string(tenant)+" "+reason)
+	return r.err
+}
+
+func (r *rooms) Forget(tenant identity.TenantID) {
+	if has, err := r.h.ring.Has(r.t.Context(), tenant); has || err != nil {
+		r.t.Errorf("forgotten while the key was there: %v", err)
+	}
+	r.forgotten = append(r.forgotten, tenant)
+}
+
 // house is the room with real parts beneath, in one directory.
 type house struct {
 	dir     string
 	ring    *keys.Ring
 	db      *store.DB
 	journal *recorder
+	rooms   *rooms
 	service *tenants.Service
 }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{dir: t.TempDir()}
+	h.rooms = &rooms{h: h, t: t}
 	kek, err := keys.OpenFileKEK(filepath.Join(h.dir, "kek.key"), true)
 	must(t, err)
 	vault, err := keys.OpenDirVault(filepath.Join(h.dir, "keys"))
@@ -96,7 +129,20 @@ func (h *house) open(t *testing.T) {
 }
 
 func (h *house) config() tenants.Config {
-	return tenants.Config{Store: h.db, Keys: h.ring, Journal: h.journal, PlatformHost: "admin.example.com"}
+	return tenants.Config{Store: h.db, Keys: h.ring, Journal: h.journal, Rooms: h.rooms, PlatformHost: "admin.example.com"}
+}
+
+// kept is a tenant's status in the database; empty if it is not there.
+func (h *house) kept(t *testing.T, id identity.TenantID) (status tenants.Status) {
+	t.Helper()
+	err := h.db.System().Read(context.Background(), func(tx *store.Tx) (err error) {
+		status, err = store.One(context.Background(), tx, store.Scalar[tenants.Status], `SELECT status FROM tenants WHERE id = $1`, id)
+		return err
+	})
+	if err != nil && !errors.Is(err, store.ErrNoRows) {
+		t.Fatal(err)
+	}
+	return status
 }
 
 func (h *house) add(t *testing.T, name string, hosts ...string) *tenants.Tenant {

@@ -33,11 +33,19 @@ type Keys interface {
 	Destroy(ctx context.Context, tenant identity.TenantID) error
 }
 
+// Journal records changes, and drops what it holds of a deleted tenant, whose
+// key is destroyed by then.
+type Journal interface {
+	audit.Recorder
+	Drop(tenant identity.TenantID) error
+}
+
 // Config is what a [Service] is made of.
 type Config struct {
 	Store   Store
 	Keys    Keys
-	Journal audit.Recorder
+	Journal Journal
+	Rooms   Rooms
 	// PlatformHost is the operators' host; it becomes the one host of
 	// [identity.Platform]. Empty leaves that tenant's hosts as they are.
 	PlatformHost string
@@ -48,7 +56,8 @@ type Config struct {
 type Service struct {
 	store    Store
 	keys     Keys
-	journal  audit.Recorder
+	journal  Journal
+	rooms    Rooms
 	snapshot atomic.Pointer[snapshot]
 
 	changes     sync.Mutex // held while a tenant or connection is changed
@@ -59,18 +68,19 @@ var (
 	errNoTenant = fault.New(fault.NotFound, "no-such-tenant", "There is no such tenant.")
 	errVersion  = fault.New(fault.Precondition, "version-changed", "It was changed by somebody else in the meantime. Load it again and repeat the change.")
 	errPlatform = fault.New(fault.Conflict, "platform-stays", "The operators' own tenant cannot be deleted.")
+	errDeleting = fault.New(fault.Conflict, "tenant-deleting", "This tenant is being deleted. Nothing of it can be changed any more.")
 )
 
 // New loads the tenants, makes the platform's if it is missing, and finishes
 // deletions that were cut short.
 func New(ctx context.Context, c Config) (*Service, error) {
-	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal}
+	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal, rooms: c.Rooms}
 	byID, err := loadTenants(ctx, c.Store.System())
 	if err != nil {
 		return nil, err
 	}
 	for id, t := range byID {
-		if t.Status != deleting {
+		if t.Status != Deleting {
 			continue
 		}
 		delete(byID, id)
@@ -170,8 +180,12 @@ func (s *Service) settle(ctx context.Context, t *Tenant) error {
 // checked, journalled and kept. Id, name and times are not for change to set.
 // ifVersion other than 0 must be the tenant's version, else nothing happens and
 // the fault is of kind Precondition. An error of change is returned as it is.
+//
+// An update that ends with a tenant that is suspended ends what the tenant has
+// open before it returns (P2), also when it was suspended already: repeating a
+// call that was cut short does what the first should have done.
 func (s *Service) Update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*Tenant) error) (*Tenant, error) {
-	return s.update(ctx, cause, id, ifVersion, func(t *Tenant) error {
+	changed, err := s.update(ctx, cause, id, ifVersion, func(t *Tenant) error {
 		before := slices.Clone(t.Hosts)
 		if err := change(t); err != nil {
 			return err
@@ -181,6 +195,13 @@ func (s *Service) Update(ctx context.Context, cause audit.Cause, id identity.Ten
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	if changed.Status == Suspended {
+		err = s.end(ctx, cause, changed, reasonSuspended)
+	}
+	return changed, err
 }
 
 func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*Tenant) error) (*Tenant, error) {
@@ -192,6 +213,9 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 	}
 	if ifVersion != 0 && ifVersion != current.Version {
 		return nil, errVersion
+	}
+	if current.Status == Deleting {
+		return nil, errDeleting
 	}
 	next := *current
 	next.Hosts = slices.Clone(current.Hosts)
@@ -209,6 +233,13 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 	if what, found := s.snapshot.Load().collision(&next); found {
 		return nil, taken(what)
 	}
+	if current.Status == Suspended && next.Status == Active {
+		// A crash, or a sign-in under way, may have left the suspension with a
+		// session; none may come back to life with the tenant (P2).
+		if err := s.end(ctx, cause, current, reasonSuspended); err != nil {
+			return nil, err
+		}
+	}
 	e := cause.Event(id, audit.TenantChanged, audit.Success)
 	e.Target = next.target()
 	e.Details = map[string]string{"changed": strings.Join(changed, " "), "hosts": strings.Join(next.Hosts, " "), "status": string(next.Status)}
@@ -224,63 +255,6 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 	}
 	s.snapshot.Store(s.snapshot.Load().with(&next))
 	return &next, nil
-}
-
-// Delete removes a tenant for ever: nobody finds it any more, then its database
-// is removed and its key destroyed, so that copies are unreadable (promise
-// P10). A deletion that failed half-way is finished by calling it again, and
-// at the next start. The caller ends the tenant's sessions before.
-func (s *Service) Delete(ctx context.Context, cause audit.Cause, id identity.TenantID) error {
-	if id == identity.Platform {
-		return errPlatform
-	}
-	s.changes.Lock()
-	defer s.changes.Unlock()
-	t, ok := s.ByID(id)
-	if !ok {
-		return s.resume(ctx, id)
-	}
-	e := cause.Event(identity.Platform, audit.TenantDeleted, audit.Success)
-	e.Target = t.target()
-	e.Details = map[string]string{"name": t.Name, "hosts": strings.Join(t.Hosts, " ")}
-	if _, err := s.journal.Commit(ctx, e); err != nil {
-		return err
-	}
-	if err := s.store.System().Write(ctx, func(tx *store.Tx) error { return markDeleting(ctx, tx, id, time.Now()) }); err != nil {
-		return fmt.Errorf("delete tenant %s: %w", t.Name, err)
-	}
-	s.snapshot.Store(s.snapshot.Load().without(id))
-	s.connections.forget(id)
-	if err := s.erase(ctx, id); err != nil {
-		return fmt.Errorf("delete tenant %s: %w", t.Name, err)
-	}
-	return nil
-}
-
-// resume finishes the deletion of a tenant that is gone already.
-func (s *Service) resume(ctx context.Context, id identity.TenantID) error {
-	var status Status
-	err := s.store.System().Read(ctx, func(tx *store.Tx) (err error) {
-		status, err = store.One(ctx, tx, store.Scalar[Status], `SELECT status FROM tenants WHERE id = $1`, string(id))
-		return err
-	})
-	switch {
-	case errors.Is(err, store.ErrNoRows) || err == nil && status != deleting:
-		return errNoTenant
-	case err != nil:
-		return err
-	}
-	return s.erase(ctx, id)
-}
-
-// erase removes data and key, and then the row: while that is there, a restart
-// knows that there is something left to erase. The key goes even where the data
-// cannot be removed, because without it the data is noise.
-func (s *Service) erase(ctx context.Context, id identity.TenantID) error {
-	if err := errors.Join(s.store.Drop(ctx, id), s.keys.Destroy(ctx, id)); err != nil {
-		return err
-	}
-	return s.store.System().Write(ctx, func(tx *store.Tx) error { return deleteTenant(ctx, tx, id) })
 }
 
 func (t *Tenant) target() audit.Target {

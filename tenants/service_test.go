@@ -321,12 +321,15 @@ func TestP10_ABrokenDeletionConverges(t *testing.T) {
 			if _, ok := h.service.ByHost("acme.example.com"); ok {
 				t.Error("still served")
 			}
-			if has, err := h.ring.Has(t.Context(), acme.ID); has || err != nil {
-				t.Errorf("the key is still there: %v", err)
+			if has, err := h.ring.Has(t.Context(), acme.ID); has || err != nil || len(h.rooms.ended) != 1 || len(h.rooms.forgotten) != 0 {
+				t.Errorf("the key is still there (%v), or ended %v, forgotten %v", err, h.rooms.ended, h.rooms.forgotten)
 			}
 			finish(t, h, broken, acme.ID)
 			if _, err := os.Stat(filepath.Join(h.dir, "tenants", string(acme.ID))); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("data: %v", err)
+			}
+			if len(h.rooms.ended) != 1 {
+				t.Error("what it had open was ended again, with its key gone")
 			}
 			h.add(t, "acme", "acme.example.com")
 		})

@@ -4,15 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"gatehouse/identity"
 	"gatehouse/internal/store"
 )
-
-// deleting is the status of a row whose tenant is gone for everybody, and whose
-// data is being removed; it is never in the snapshot.
-const deleting Status = "deleting"
 
 func scanTenant(row store.Row) (*Tenant, error) {
 	var t Tenant
@@ -103,16 +98,6 @@ func insertHosts(ctx context.Context, tx *store.Tx, t *Tenant) error {
 		}
 	}
 	return nil
-}
-
-// markDeleting is the point of no return of a deletion; it frees the hosts.
-func markDeleting(ctx context.Context, tx *store.Tx, id identity.TenantID, now time.Time) error {
-	if _, err := tx.Exec(ctx, `UPDATE tenants SET status = $1, updated_at = $2, version = version + 1 WHERE id = $3`,
-		string(deleting), store.Millis(now), string(id)); err != nil {
-		return err
-	}
-	_, err := tx.Exec(ctx, `DELETE FROM tenant_hosts WHERE tenant_id = $1`, string(id))
-	return err
 }
 
 func deleteTenant(ctx context.Context, tx *store.Tx, id identity.TenantID) error {

@@ -14,6 +14,10 @@ const (
 	Active Status = "active"
 	// Suspended tenants let nobody in; nothing is deleted.
 	Suspended Status = "suspended"
+	// Deleting tenants are gone for everybody; what they had is being removed.
+	// They are seen only while that does not succeed, and deleting them again
+	// goes on with it.
+	Deleting Status = "deleting"
 )
 
 // Tenant is one customer organisation. Values handed out are shared and must
@@ -28,6 +32,8 @@ type Tenant struct {
 	Version     uint64
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+
+	quiet bool // of one that is being deleted: nothing of it is open any more
 }
 
 // ConnectionType is the protocol of a connection.

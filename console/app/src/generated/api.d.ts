@@ -1306,8 +1306,11 @@ export interface components {
             id: string;
             name: string;
             settings: components["schemas"]["Settings"];
-            /** @enum {string} */
-            status: "active" | "suspended";
+            /**
+             * @description deleting: nobody gets in, and what was left is removed by deleting again
+             * @enum {string}
+             */
+            status: "active" | "suspended" | "deleting";
             /** Format: date-time */
             updated_at: string;
         };

@@ -17,7 +17,7 @@ export function Tenants() {
         : query.items.length === 0 ? <Empty title="No tenants yet" icon={IconBuildingCommunity}>Make the first with gatehouse tenant create or gatehouse apply.</Empty> : (
           <Rows label="Tenants">
             {query.items.map((t) => (
-              <Row key={t.id} name={<Stack gap={0}><Group gap={6}><b>{t.display_name || t.name}</b>{t.status === 'suspended' && <Badge size="xs" color="red" variant="light">Suspended</Badge>}</Group></Stack>}
+              <Row key={t.id} name={<Stack gap={0}><Group gap={6}><b>{t.display_name || t.name}</b>{t.status !== 'active' && <Badge size="xs" color="red" variant="light">{t.status}</Badge>}</Group></Stack>}
                 facts={<Facts of={[
                   ['Name', t.name],
                   ['Hosts', <Group gap="xs">{t.hosts.map((h) => <Anchor key={h} href={`https://${h}${port}/`} size="sm">{h}</Anchor>)}</Group>],

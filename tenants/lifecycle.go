@@ -1,0 +1,127 @@
+package tenants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/store"
+)
+
+// Why a tenant's sessions ended, as the journal keeps it.
+const (
+	reasonSuspended = "tenant-suspended"
+	reasonDeleted   = "tenant-deleted"
+)
+
+// effectTime bounds each thing that follows a record. Its caller may go away,
+// it goes on: what the journal says must come true.
+const effectTime = 15 * time.Second
+
+// Rooms are the parts of the gateway that serve tenants and remember things of
+// them. They are made after this room: nothing is asked of them before [New]
+// has returned.
+type Rooms interface {
+	// EndTenant ends what a tenant has open on every node, by sessions and
+	// without, and returns once nothing of it is served (promise P2). After an
+	// error that is not known; repeating it waits again.
+	EndTenant(ctx context.Context, cause audit.Cause, tenant identity.TenantID, reason string) error
+	// Forget lets go of what is in memory of a tenant that is deleted.
+	Forget(tenant identity.TenantID)
+}
+
+// Delete removes a tenant for ever: nobody finds it by its hosts any more, what
+// it has open ends (P2), its database and journal are removed and its key is
+// destroyed, so that copies are unreadable (P10), and the rooms forget it. A
+// deletion that failed half-way is finished by calling it again, and at the
+// next start.
+func (s *Service) Delete(ctx context.Context, cause audit.Cause, id identity.TenantID) error {
+	t, err := s.giveUp(ctx, cause, id)
+	if err != nil {
+		return err
+	}
+	if !t.quiet {
+		if err := s.end(ctx, cause, t, reasonDeleted); err != nil {
+			return err
+		}
+	}
+	return s.remove(ctx, id)
+}
+
+// giveUp is the point of no return of a deletion; it frees the hosts.
+func (s *Service) giveUp(ctx context.Context, cause audit.Cause, id identity.TenantID) (*Tenant, error) {
+	if id == identity.Platform {
+		return nil, errPlatform
+	}
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	t, ok := s.ByID(id)
+	switch {
+	case !ok:
+		return nil, errNoTenant
+	case t.Status == Deleting:
+		return t, nil
+	}
+	e := cause.Event(identity.Platform, audit.TenantDeleted, audit.Success)
+	e.Target = t.target()
+	e.Details = map[string]string{"name": t.Name, "hosts": strings.Join(t.Hosts, " ")}
+	if _, err := s.journal.Commit(ctx, e); err != nil {
+		return nil, err
+	}
+	next := *t
+	next.Status, next.Hosts, next.Version, next.UpdatedAt = Deleting, nil, t.Version+1, time.Now().UTC()
+	if err := s.store.System().Write(ctx, func(tx *store.Tx) error { return updateTenant(ctx, tx, &next) }); err != nil {
+		return nil, fmt.Errorf("delete tenant %s: %w", t.Name, err)
+	}
+	s.snapshot.Store(s.snapshot.Load().with(&next))
+	return &next, nil
+}
+
+// end ends what a tenant has open. One of its requests may be waiting for the
+// lock of changes: whoever holds that may call end only for a tenant that is
+// suspended already.
+func (s *Service) end(ctx context.Context, cause audit.Cause, t *Tenant, reason string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	defer cancel()
+	if err := s.rooms.EndTenant(ctx, cause, t.ID, reason); err != nil {
+		return fmt.Errorf("end what tenant %s has open: %w", t.Name, err)
+	}
+	return nil
+}
+
+// remove takes away all that there is of a tenant of which nothing is open.
+// The rooms forget it last, when there is nothing left that they could read.
+func (s *Service) remove(ctx context.Context, id identity.TenantID) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	defer cancel()
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	t, ok := s.ByID(id)
+	if !ok {
+		return nil // another call was faster
+	}
+	quiet := *t
+	quiet.quiet = true // ending needs what is erased now, and must not be asked for again
+	s.snapshot.Store(s.snapshot.Load().with(&quiet))
+	if err := s.erase(ctx, id); err != nil {
+		return fmt.Errorf("delete tenant %s: %w", t.Name, err)
+	}
+	s.snapshot.Store(s.snapshot.Load().without(id))
+	s.connections.forget(id)
+	s.rooms.Forget(id)
+	return nil
+}
+
+// erase removes data, key and journal, and then the row: while that is there, a
+// restart knows that there is something left to erase. The key goes even where
+// the data cannot be removed, because without it the data is noise.
+func (s *Service) erase(ctx context.Context, id identity.TenantID) error {
+	if err := errors.Join(s.store.Drop(ctx, id), s.keys.Destroy(ctx, id), s.journal.Drop(id)); err != nil {
+		return err
+	}
+	return s.store.System().Write(ctx, func(tx *store.Tx) error { return deleteTenant(ctx, tx, id) })
+}
