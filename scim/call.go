@@ -14,14 +14,18 @@ import (
 	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
+	"gatehouse/scim/resource"
 )
 
-const mediaType = "application/scim+json" // RFC 7644 §8.1
+const (
+	mediaType = "application/scim+json" // RFC 7644 §8.1
+	listURN   = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+)
 
 // call is one authorised request on its way to a reply.
 type call struct {
 	service    *Service
-	kind       *kind               // of resource; nil at the discovery endpoints
+	kind       *resource.Kind      // of resource; nil at the discovery endpoints
 	w          http.ResponseWriter // for the limit on the body alone
 	r          *http.Request
 	tenant     identity.TenantID
@@ -29,7 +33,7 @@ type call struct {
 	base       string // absolute URL of the service, without a slash at the end
 	id         string // of the resource that the path names; empty for a collection
 	query      url.Values
-	projection projection
+	projection resource.Projection
 }
 
 // reply is what an endpoint answers with.
@@ -40,20 +44,20 @@ type reply struct {
 	location string
 }
 
-func (c *call) location(k *kind, id string) string {
-	return c.base + k.endpoint + "/" + url.PathEscape(id)
+func (c *call) location(k *resource.Kind, id string) string {
+	return c.base + k.Endpoint + "/" + url.PathEscape(id)
 }
 
 // addCommon sets what every resource has (RFC 7643 §3.1).
-func (c *call) addCommon(res resource, k *kind, id string, version uint64, created, updated time.Time) {
+func (c *call) addCommon(res resource.Object, k *resource.Kind, id string, version uint64, created, updated time.Time) {
 	res["id"] = id
-	res["meta"] = map[string]any{"resourceType": k.name, "location": c.location(k, id), "version": etag(version),
+	res["meta"] = map[string]any{"resourceType": k.Name, "location": c.location(k, id), "version": etag(version),
 		"created": created.Format(time.RFC3339Nano), "lastModified": updated.Format(time.RFC3339Nano)}
-	addSchemas(k, res)
+	k.NameSchemas(res)
 }
 
-func (c *call) resourceReply(status int, k *kind, res resource, id string, version uint64) *reply {
-	r := &reply{status: status, body: c.project(k, res), etag: etag(version), location: c.location(k, id)}
+func (c *call) resourceReply(status int, k *resource.Kind, res resource.Object, id string, version uint64) *reply {
+	r := &reply{status: status, body: c.projection.Of(k, res), etag: etag(version), location: c.location(k, id)}
 	if status == http.StatusOK && (c.r.Method == http.MethodGet || c.r.Method == http.MethodHead) &&
 		matches(c.r.Header.Get("If-None-Match"), version) {
 		return &reply{status: http.StatusNotModified, etag: r.etag}
@@ -89,7 +93,7 @@ func (c *call) ifMatch(ctx context.Context) (uint64, error) {
 }
 
 func (c *call) currentVersion(ctx context.Context) (uint64, error) {
-	if c.kind == groupKind {
+	if c.kind == resource.Group {
 		g, err := c.service.directory.Group(ctx, c.tenant, identity.GroupID(c.id), false)
 		return g.Version, err
 	}
@@ -103,29 +107,15 @@ func (c *call) readResource() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return body, checkSchemas(body, c.kind.core.ID)
+	return body, resource.CheckSchemas(body, c.kind.Core.ID)
 }
 
-func (c *call) readPatch() ([]operation, error) {
+func (c *call) readPatch() (resource.Patch, error) {
 	body, err := readObject(c.w, c.r)
 	if err != nil {
 		return nil, err
 	}
-	return readOperations(body)
-}
-
-// checkSchemas makes sure that a message says what it is (RFC 7643 §3,
-// RFC 7644 §3.1). URNs that are unknown here are passed over: providers name
-// their own extensions.
-func checkSchemas(body map[string]any, urn string) error {
-	v, _ := member(body, "schemas")
-	list, _ := v.([]any)
-	for _, s := range list {
-		if text, ok := s.(string); ok && strings.EqualFold(text, urn) {
-			return nil
-		}
-	}
-	return bad(scimerrors.ScimTypeInvalidSyntax, "The message must name %s among its schemas.", urn)
+	return resource.ReadPatch(body)
 }
 
 // listQuery is what a list is asked for (RFC 7644 §3.4.2).
@@ -159,12 +149,12 @@ func readNumber(query url.Values, name string, otherwise int) (int, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 32)
 	if err != nil {
-		return 0, bad(scimerrors.ScimTypeInvalidValue, "%s is a whole number.", name)
+		return 0, resource.Bad(scimerrors.ScimTypeInvalidValue, "%s is a whole number.", name)
 	}
 	return int(n), nil
 }
 
-func listReply(q listQuery, total int, items []resource) *reply {
+func listReply(q listQuery, total int, items []resource.Object) *reply {
 	return &reply{status: http.StatusOK, body: map[string]any{"schemas": []string{listURN}, "totalResults": total,
 		"startIndex": q.start, "itemsPerPage": len(items), "Resources": items}}
 }

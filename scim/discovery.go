@@ -7,6 +7,7 @@ import (
 	"github.com/elimity-com/scim/schema"
 
 	"gatehouse/directory"
+	"gatehouse/scim/resource"
 )
 
 // The discovery endpoints say what this service does, no more and no less
@@ -38,36 +39,36 @@ func (c *call) serviceProviderConfig(context.Context) (*reply, error) {
 }
 
 func (c *call) listResourceTypes(context.Context) (*reply, error) {
-	return wholeList([]resource{c.resourceType(userKind), c.resourceType(groupKind)}), nil
+	return wholeList([]resource.Object{c.resourceType(resource.User), c.resourceType(resource.Group)}), nil
 }
 
 func (c *call) getResourceType(context.Context) (*reply, error) {
-	for _, k := range []*kind{userKind, groupKind} {
-		if k.name == c.id {
+	for _, k := range []*resource.Kind{resource.User, resource.Group} {
+		if k.Name == c.id {
 			return &reply{status: http.StatusOK, body: c.resourceType(k)}, nil
 		}
 	}
 	return nil, errNotFound()
 }
 
-func (c *call) resourceType(k *kind) resource {
-	res := resource{
-		"schemas": []string{resourceTypeURN}, "id": k.name, "name": k.name, "description": k.description,
-		"endpoint": k.endpoint, "schema": k.core.ID,
-		"meta": map[string]any{"resourceType": "ResourceType", "location": c.base + "/ResourceTypes/" + k.name},
+func (c *call) resourceType(k *resource.Kind) resource.Object {
+	res := resource.Object{
+		"schemas": []string{resourceTypeURN}, "id": k.Name, "name": k.Name, "description": k.Description,
+		"endpoint": k.Endpoint, "schema": k.Core.ID,
+		"meta": map[string]any{"resourceType": "ResourceType", "location": c.base + "/ResourceTypes/" + k.Name},
 	}
-	if k.extension != nil {
-		res["schemaExtensions"] = []any{map[string]any{"schema": k.extension.ID, "required": false}}
+	if k.Extension != nil {
+		res["schemaExtensions"] = []any{map[string]any{"schema": k.Extension.ID, "required": false}}
 	}
 	return res
 }
 
 func publishedSchemas() []schema.Schema {
-	return []schema.Schema{userKind.core, *userKind.extension, groupKind.core}
+	return []schema.Schema{resource.User.Core, *resource.User.Extension, resource.Group.Core}
 }
 
 func (c *call) listSchemas(context.Context) (*reply, error) {
-	var items []resource
+	var items []resource.Object
 	for _, s := range publishedSchemas() {
 		items = append(items, c.schema(s))
 	}
@@ -83,13 +84,13 @@ func (c *call) getSchema(context.Context) (*reply, error) {
 	return nil, errNotFound()
 }
 
-func (c *call) schema(s schema.Schema) resource {
-	res := resource(s.ToMap())
+func (c *call) schema(s schema.Schema) resource.Object {
+	res := resource.Object(s.ToMap())
 	res["schemas"] = []string{schemaURN}
 	res["meta"] = map[string]any{"resourceType": "Schema", "location": c.base + "/Schemas/" + s.ID}
 	return res
 }
 
-func wholeList(items []resource) *reply {
+func wholeList(items []resource.Object) *reply {
 	return listReply(listQuery{start: 1, count: len(items)}, len(items), items)
 }

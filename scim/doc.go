@@ -3,11 +3,10 @@
 // takes them out again.
 //
 // It exists for promise P9: when the answer to a deactivation or deletion is
-// sent, the person's sessions have ended. Schemas, their validation, filter
-// and path parsing and the error messages are those of elimity-com/scim; the
-// HTTP layer and PATCH are ours, because real providers (Okta, Entra ID) send
-// forms that the library refuses, and because what is not understood must be
-// a 400 and leave nothing half done.
+// sent, the person's sessions have ended. What a resource is and how it is
+// changed stands in scim/resource; here it meets HTTP and the directory. The
+// form of the errors is that of elimity-com/scim; what is not understood must
+// be a 400 and leave nothing half done.
 //
 // It must not keep anything itself, decide who may call (authz does), or end
 // sessions past the directory.

@@ -8,20 +8,21 @@ import (
 	filter "github.com/scim2/filter-parser/v2"
 
 	"gatehouse/directory"
+	"gatehouse/scim/resource"
 )
 
 // searchable says by which attributes people and groups can be found, under
 // the lower-case name, and what the directory calls them. A complex attribute
 // with values stands for its "value" (RFC 7644 §3.4.2.2).
-var searchable = map[*kind]map[string]directory.Attr{
-	userKind: {
+var searchable = map[*resource.Kind]map[string]directory.Attr{
+	resource.User: {
 		"id": directory.AttrID, "username": directory.AttrUserName, "displayname": directory.AttrDisplayName,
 		"externalid": directory.AttrExternalID, "active": directory.AttrActive,
 		"emails": directory.AttrEmail, "emails.value": directory.AttrEmail,
 		"groups": directory.AttrGroup, "groups.value": directory.AttrGroup,
 		"meta.created": directory.AttrCreated, "meta.lastmodified": directory.AttrUpdated,
 	},
-	groupKind: {
+	resource.Group: {
 		"id": directory.AttrID, "displayname": directory.AttrDisplayName, "externalid": directory.AttrExternalID,
 		"members": directory.AttrMember, "members.value": directory.AttrMember,
 		"meta.created": directory.AttrCreated, "meta.lastmodified": directory.AttrUpdated,
@@ -35,20 +36,20 @@ var operators = map[filter.CompareOperator]directory.Op{
 }
 
 // directoryFilter reads a filter parameter; an empty one lets everything through.
-func directoryFilter(k *kind, text string) (directory.Filter, error) {
+func directoryFilter(k *resource.Kind, text string) (directory.Filter, error) {
 	if text == "" {
 		return nil, nil
 	}
-	e, err := parseFilter(k, text)
+	e, err := k.ParseFilter(text)
 	if err != nil {
-		return nil, bad(scimerrors.ScimTypeInvalidFilter, "The filter cannot be used: %v.", err)
+		return nil, resource.Bad(scimerrors.ScimTypeInvalidFilter, "The filter cannot be used: %v.", err)
 	}
 	return translate(k, e, "")
 }
 
 // translate turns the library's tree into the directory's. within is the
 // attribute whose value path is being read, with a dot: "emails.".
-func translate(k *kind, e filter.Expression, within string) (directory.Filter, error) {
+func translate(k *resource.Kind, e filter.Expression, within string) (directory.Filter, error) {
 	switch e := e.(type) {
 	case *filter.LogicalExpression:
 		return translateLogical(k, e, within)
@@ -61,15 +62,15 @@ func translate(k *kind, e filter.Expression, within string) (directory.Filter, e
 		if _, single := e.ValueFilter.(*filter.AttributeExpression); single && within == "" && e.AttributePath.SubAttribute == nil {
 			return translate(k, e.ValueFilter, strings.ToLower(e.AttributePath.AttributeName)+".")
 		}
-		return nil, bad(scimerrors.ScimTypeInvalidFilter, "A filter inside brackets can have one comparison with the value, here.")
+		return nil, resource.Bad(scimerrors.ScimTypeInvalidFilter, "A filter inside brackets can have one comparison with the value, here.")
 	case *filter.AttributeExpression:
 		return translateComparison(k, e, within)
 	}
-	return nil, bad(scimerrors.ScimTypeInvalidFilter, "The filter has a part of an unknown sort.")
+	return nil, resource.Bad(scimerrors.ScimTypeInvalidFilter, "The filter has a part of an unknown sort.")
 }
 
 // translateLogical flattens chains, which the parser nests to the left.
-func translateLogical(k *kind, e *filter.LogicalExpression, within string) (directory.Filter, error) {
+func translateLogical(k *resource.Kind, e *filter.LogicalExpression, within string) (directory.Filter, error) {
 	var parts []directory.Filter
 	chain := e
 	for {
@@ -94,26 +95,26 @@ func translateLogical(k *kind, e *filter.LogicalExpression, within string) (dire
 	return directory.Any(parts), nil
 }
 
-func translateComparison(k *kind, e *filter.AttributeExpression, within string) (directory.Filter, error) {
+func translateComparison(k *resource.Kind, e *filter.AttributeExpression, within string) (directory.Filter, error) {
 	name := within + strings.ToLower(e.AttributePath.AttributeName)
 	if sub := e.AttributePath.SubAttributeName(); sub != "" {
 		name += "." + strings.ToLower(sub)
 	}
 	attr, ok := searchable[k][name]
 	if !ok {
-		return nil, bad(scimerrors.ScimTypeInvalidFilter, "There is no filtering by %s here.", e.AttributePath)
+		return nil, resource.Bad(scimerrors.ScimTypeInvalidFilter, "There is no filtering by %s here.", e.AttributePath)
 	}
 	c := directory.Compare{Attr: attr, Op: operators[e.Operator], Value: e.CompareValue}
 	text, isText := e.CompareValue.(string)
 	if isText && attr == directory.AttrActive {
-		if b, ok := boolText(text); ok {
+		if b, ok := resource.BoolText(text); ok {
 			c.Value = b
 		}
 	}
 	if isText && (attr == directory.AttrCreated || attr == directory.AttrUpdated) {
 		at, err := time.Parse(time.RFC3339, text)
 		if err != nil {
-			return nil, bad(scimerrors.ScimTypeInvalidFilter, "%s is compared with a time such as 2026-01-31T08:00:00Z.", e.AttributePath)
+			return nil, resource.Bad(scimerrors.ScimTypeInvalidFilter, "%s is compared with a time such as 2026-01-31T08:00:00Z.", e.AttributePath)
 		}
 		c.Value = at
 	}

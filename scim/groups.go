@@ -6,11 +6,12 @@ import (
 
 	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/scim/resource"
 )
 
 // groupResource is a group as a client may write it: what PATCH works on.
-func groupResource(g *directory.Group) resource {
-	res := resource{"id": string(g.ID), "displayName": g.DisplayName}
+func groupResource(g *directory.Group) resource.Object {
+	res := resource.Object{"id": string(g.ID), "displayName": g.DisplayName}
 	if g.ExternalID != "" {
 		res["externalId"] = g.ExternalID
 	}
@@ -25,20 +26,20 @@ func groupResource(g *directory.Group) resource {
 }
 
 // groupAnswer is a group as a client gets it.
-func (c *call) groupAnswer(g *directory.Group) resource {
+func (c *call) groupAnswer(g *directory.Group) resource.Object {
 	res := groupResource(g)
 	members, _ := res["members"].([]any)
 	for _, v := range members {
 		if m, ok := v.(map[string]any); ok {
-			m["$ref"] = c.location(userKind, text(m["value"]))
+			m["$ref"] = c.location(resource.User, text(m["value"]))
 		}
 	}
-	c.addCommon(res, groupKind, string(g.ID), g.Version, g.CreatedAt, g.UpdatedAt)
+	c.addCommon(res, resource.Group, string(g.ID), g.Version, g.CreatedAt, g.UpdatedAt)
 	return res
 }
 
 // storeGroup puts a cleaned resource into the directory's form.
-func storeGroup(res resource, g *directory.Group) {
+func storeGroup(res resource.Object, g *directory.Group) {
 	g.DisplayName, g.ExternalID, g.Source = text(res["displayName"]), text(res["externalId"]), directory.SourceSCIM
 	members, _ := res["members"].([]any)
 	g.Members = make([]directory.Member, 0, len(members))
@@ -54,7 +55,7 @@ func (c *call) createGroup(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	res, err := groupKind.clean(body)
+	res, err := resource.Group.Clean(body)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func (c *call) createGroup(ctx context.Context) (*reply, error) {
 }
 
 func (c *call) getGroup(ctx context.Context) (*reply, error) {
-	g, err := c.service.directory.Group(ctx, c.tenant, identity.GroupID(c.id), c.projection.wants("members"))
+	g, err := c.service.directory.Group(ctx, c.tenant, identity.GroupID(c.id), c.projection.Wants("members"))
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +80,7 @@ func (c *call) replaceGroup(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := c.updateGroup(ctx, func(resource) (resource, error) { return groupKind.clean(body) })
+	g, err := c.updateGroup(ctx, func(resource.Object) (resource.Object, error) { return resource.Group.Clean(body) })
 	if err != nil {
 		return nil, err
 	}
@@ -93,22 +94,22 @@ func (c *call) patchGroup(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := c.updateGroup(ctx, func(res resource) (resource, error) {
-		if err := applyPatch(groupKind, res, operations); err != nil {
+	g, err := c.updateGroup(ctx, func(res resource.Object) (resource.Object, error) {
+		if err := operations.Apply(resource.Group, res); err != nil {
 			return nil, err
 		}
-		return groupKind.clean(res)
+		return resource.Group.Clean(res)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if !c.projection.asked() {
+	if !c.projection.Asked() {
 		return &reply{status: http.StatusNoContent, etag: etag(g.Version)}, nil
 	}
 	return c.groupReply(http.StatusOK, &g), nil
 }
 
-func (c *call) updateGroup(ctx context.Context, edit func(resource) (resource, error)) (directory.Group, error) {
+func (c *call) updateGroup(ctx context.Context, edit func(resource.Object) (resource.Object, error)) (directory.Group, error) {
 	ifVersion, err := c.ifMatch(ctx)
 	if err != nil {
 		return directory.Group{}, err
@@ -139,17 +140,17 @@ func (c *call) listGroups(ctx context.Context) (*reply, error) {
 		return nil, err
 	}
 	page, err := c.service.directory.Groups(ctx, c.tenant, directory.GroupQuery{Filter: q.filter, Start: q.start - 1,
-		Count: q.count, WithMembers: c.projection.wants("members")})
+		Count: q.count, WithMembers: c.projection.Wants("members")})
 	if err != nil {
 		return nil, err
 	}
-	items := make([]resource, 0, len(page.Items))
+	items := make([]resource.Object, 0, len(page.Items))
 	for i := range page.Items {
-		items = append(items, c.project(groupKind, c.groupAnswer(&page.Items[i])))
+		items = append(items, c.projection.Of(resource.Group, c.groupAnswer(&page.Items[i])))
 	}
 	return listReply(q, page.Total, items), nil
 }
 
 func (c *call) groupReply(status int, g *directory.Group) *reply {
-	return c.resourceReply(status, groupKind, c.groupAnswer(g), string(g.ID), g.Version)
+	return c.resourceReply(status, resource.Group, c.groupAnswer(g), string(g.ID), g.Version)
 }

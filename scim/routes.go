@@ -7,30 +7,32 @@ import (
 	"strings"
 
 	scimerrors "github.com/elimity-com/scim/errors"
+
+	"gatehouse/scim/resource"
 )
 
 // endpoint is one address with one method (RFC 7644 §3.2). In the pattern,
 // {id} stands for one segment.
 type endpoint struct {
 	method, pattern string
-	kind            *kind // of resource; nil at the discovery endpoints
+	kind            *resource.Kind // of resource; nil at the discovery endpoints
 	handle          func(*call, context.Context) (*reply, error)
 }
 
 var endpoints = []endpoint{
-	{http.MethodGet, root + "/Users", userKind, (*call).listUsers},
-	{http.MethodPost, root + "/Users", userKind, (*call).createUser},
-	{http.MethodGet, root + "/Users/{id}", userKind, (*call).getUser},
-	{http.MethodPut, root + "/Users/{id}", userKind, (*call).replaceUser},
-	{http.MethodPatch, root + "/Users/{id}", userKind, (*call).patchUser},
-	{http.MethodDelete, root + "/Users/{id}", userKind, (*call).deleteUser},
+	{http.MethodGet, root + "/Users", resource.User, (*call).listUsers},
+	{http.MethodPost, root + "/Users", resource.User, (*call).createUser},
+	{http.MethodGet, root + "/Users/{id}", resource.User, (*call).getUser},
+	{http.MethodPut, root + "/Users/{id}", resource.User, (*call).replaceUser},
+	{http.MethodPatch, root + "/Users/{id}", resource.User, (*call).patchUser},
+	{http.MethodDelete, root + "/Users/{id}", resource.User, (*call).deleteUser},
 
-	{http.MethodGet, root + "/Groups", groupKind, (*call).listGroups},
-	{http.MethodPost, root + "/Groups", groupKind, (*call).createGroup},
-	{http.MethodGet, root + "/Groups/{id}", groupKind, (*call).getGroup},
-	{http.MethodPut, root + "/Groups/{id}", groupKind, (*call).replaceGroup},
-	{http.MethodPatch, root + "/Groups/{id}", groupKind, (*call).patchGroup},
-	{http.MethodDelete, root + "/Groups/{id}", groupKind, (*call).deleteGroup},
+	{http.MethodGet, root + "/Groups", resource.Group, (*call).listGroups},
+	{http.MethodPost, root + "/Groups", resource.Group, (*call).createGroup},
+	{http.MethodGet, root + "/Groups/{id}", resource.Group, (*call).getGroup},
+	{http.MethodPut, root + "/Groups/{id}", resource.Group, (*call).replaceGroup},
+	{http.MethodPatch, root + "/Groups/{id}", resource.Group, (*call).patchGroup},
+	{http.MethodDelete, root + "/Groups/{id}", resource.Group, (*call).deleteGroup},
 
 	{http.MethodGet, root + "/ServiceProviderConfig", nil, (*call).serviceProviderConfig},
 	{http.MethodGet, root + "/ResourceTypes", nil, (*call).listResourceTypes},

@@ -15,6 +15,7 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
+	"gatehouse/scim/resource"
 )
 
 // root is where the service stands on every tenant's host.
@@ -99,7 +100,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 		return nil, err
 	}
 	c := &call{service: s, kind: endpoint.kind, w: w, r: r, tenant: req.Tenant, cause: cause, base: req.Origin + root, id: id, query: query}
-	if c.projection, err = readProjection(query); err != nil {
+	if c.projection, err = resource.ReadProjection(query); err != nil {
 		return nil, err
 	}
 	return endpoint.handle(c, ctx)
@@ -194,11 +195,11 @@ func clip(s string) string { return s[:min(len(s), 512)] }
 func readQuery(raw string) (url.Values, error) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, bad(scimerrors.ScimTypeInvalidValue, "The query cannot be read.")
+		return nil, resource.Bad(scimerrors.ScimTypeInvalidValue, "The query cannot be read.")
 	}
 	for name, values := range query {
 		if len(values) > 1 {
-			return nil, bad(scimerrors.ScimTypeInvalidValue, "The query has %.64q more than once.", name)
+			return nil, resource.Bad(scimerrors.ScimTypeInvalidValue, "The query has %.64q more than once.", name)
 		}
 	}
 	return query, nil

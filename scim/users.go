@@ -11,6 +11,7 @@ import (
 
 	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/scim/resource"
 )
 
 // columns are the attributes that the directory keeps as fields of its own;
@@ -18,8 +19,8 @@ import (
 var columns = []string{"id", "meta", "externalId", "userName", "displayName", "active", "groups"}
 
 // userResource is a person as a client may write them: what PATCH works on.
-func userResource(u *directory.User) (resource, error) {
-	res := make(resource)
+func userResource(u *directory.User) (resource.Object, error) {
+	res := make(resource.Object)
 	if err := json.Unmarshal(u.Attributes, &res); err != nil {
 		return nil, fmt.Errorf("scim: attributes of %s: %w", u.ID, err)
 	}
@@ -38,7 +39,7 @@ func userResource(u *directory.User) (resource, error) {
 }
 
 // userAnswer is a person as a client gets them.
-func (c *call) userAnswer(u *directory.User) (resource, error) {
+func (c *call) userAnswer(u *directory.User) (resource.Object, error) {
 	res, err := userResource(u)
 	if err != nil {
 		return nil, err
@@ -50,19 +51,19 @@ func (c *call) userAnswer(u *directory.User) (resource, error) {
 		groups := make([]any, 0, len(u.Groups))
 		for _, g := range u.Groups {
 			groups = append(groups, map[string]any{"value": string(g.ID), "display": g.Name, "type": "direct",
-				"$ref": c.location(groupKind, string(g.ID))})
+				"$ref": c.location(resource.Group, string(g.ID))})
 		}
 		res["groups"] = groups
 	}
-	c.addCommon(res, userKind, string(u.ID), u.Version, u.CreatedAt, u.UpdatedAt)
+	c.addCommon(res, resource.User, string(u.ID), u.Version, u.CreatedAt, u.UpdatedAt)
 	return res, nil
 }
 
 // storeUser puts a cleaned resource into the directory's form.
-func storeUser(res resource, u *directory.User) error {
+func storeUser(res resource.Object, u *directory.User) error {
 	active, ok := res["active"].(bool)
 	if !ok {
-		return bad(scimerrors.ScimTypeInvalidValue, "active is true or false; a person cannot be without it.")
+		return resource.Bad(scimerrors.ScimTypeInvalidValue, "active is true or false; a person cannot be without it.")
 	}
 	u.Active, u.Source = active, directory.SourceSCIM
 	u.UserName = text(res["userName"])
@@ -89,7 +90,7 @@ func text(v any) string {
 }
 
 // derivedName is what a person is called who was given no display name.
-func derivedName(res resource) string {
+func derivedName(res resource.Object) string {
 	name, _ := res["name"].(map[string]any)
 	if formatted := text(name["formatted"]); formatted != "" {
 		return formatted
@@ -103,7 +104,7 @@ func derivedName(res resource) string {
 // addresses gives the address that the app is told, and the others: the
 // primary one, else the one for work, else the first, else the user name where
 // it is one. Nothing but a usable address counts; the rest stays as it was sent.
-func addresses(res resource) (email string, others []string) {
+func addresses(res resource.Object) (email string, others []string) {
 	rank := 0 // of email: 1 the first, 2 for work, 3 primary
 	emails, _ := res["emails"].([]any)
 	for _, v := range emails {
@@ -135,10 +136,10 @@ func (c *call) createUser(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v, _ := member(body, "active"); v == nil {
+	if v, _ := resource.Member(body, "active"); v == nil {
 		body["active"] = true
 	}
-	res, err := userKind.clean(body)
+	res, err := resource.User.Clean(body)
 	if err != nil {
 		return nil, err
 	}
@@ -167,11 +168,11 @@ func (c *call) replaceUser(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.updateUser(ctx, func(old resource) (resource, error) {
-		if v, _ := member(body, "active"); v == nil {
+	return c.updateUser(ctx, func(old resource.Object) (resource.Object, error) {
+		if v, _ := resource.Member(body, "active"); v == nil {
 			body["active"] = old["active"]
 		}
-		return userKind.clean(body)
+		return resource.User.Clean(body)
 	})
 }
 
@@ -180,15 +181,15 @@ func (c *call) patchUser(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.updateUser(ctx, func(res resource) (resource, error) {
-		if err := applyPatch(userKind, res, operations); err != nil {
+	return c.updateUser(ctx, func(res resource.Object) (resource.Object, error) {
+		if err := operations.Apply(resource.User, res); err != nil {
 			return nil, err
 		}
-		return userKind.clean(res)
+		return resource.User.Clean(res)
 	})
 }
 
-func (c *call) updateUser(ctx context.Context, edit func(resource) (resource, error)) (*reply, error) {
+func (c *call) updateUser(ctx context.Context, edit func(resource.Object) (resource.Object, error)) (*reply, error) {
 	ifVersion, err := c.ifMatch(ctx)
 	if err != nil {
 		return nil, err
@@ -228,13 +229,13 @@ func (c *call) listUsers(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	items := make([]resource, 0, len(page.Items))
+	items := make([]resource.Object, 0, len(page.Items))
 	for i := range page.Items {
 		res, err := c.userAnswer(&page.Items[i])
 		if err != nil {
 			return nil, err
 		}
-		items = append(items, c.project(userKind, res))
+		items = append(items, c.projection.Of(resource.User, res))
 	}
 	return listReply(q, page.Total, items), nil
 }
@@ -244,5 +245,5 @@ func (c *call) userReply(status int, u *directory.User) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.resourceReply(status, userKind, res, string(u.ID), u.Version), nil
+	return c.resourceReply(status, resource.User, res, string(u.ID), u.Version), nil
 }

@@ -1,4 +1,4 @@
-package scim
+package resource
 
 import (
 	"net/url"
@@ -10,23 +10,24 @@ import (
 
 const maxProjected = 100
 
-// projection says which attributes an answer has (RFC 7644 §3.9): those named
+// Projection says which attributes an answer has (RFC 7644 §3.9): those named
 // by "attributes", or all but those named by "excludedAttributes". Names are
 // lower-case, with a sub-attribute after a dot.
-type projection struct {
+type Projection struct {
 	only, except []string
 }
 
-func readProjection(query url.Values) (projection, error) {
+// ReadProjection reads what the query of a request asks for.
+func ReadProjection(query url.Values) (Projection, error) {
 	only, err := readNames(query.Get("attributes"))
 	if err != nil {
-		return projection{}, err
+		return Projection{}, err
 	}
 	except, err := readNames(query.Get("excludedAttributes"))
 	if err == nil && len(only) > 0 && len(except) > 0 {
-		err = bad(scimerrors.ScimTypeInvalidValue, "attributes and excludedAttributes exclude each other.")
+		err = Bad(scimerrors.ScimTypeInvalidValue, "attributes and excludedAttributes exclude each other.")
 	}
-	return projection{only, except}, err
+	return Projection{only, except}, err
 }
 
 func readNames(list string) ([]string, error) {
@@ -34,7 +35,7 @@ func readNames(list string) ([]string, error) {
 		return nil, nil
 	}
 	if len(list) > maxExpression || strings.Count(list, ",") >= maxProjected {
-		return nil, bad(scimerrors.ScimTypeInvalidValue, "The list of attributes is too long.")
+		return nil, Bad(scimerrors.ScimTypeInvalidValue, "The list of attributes is too long.")
 	}
 	var names []string
 	for name := range strings.SplitSeq(list, ",") {
@@ -45,11 +46,11 @@ func readNames(list string) ([]string, error) {
 	return names, nil
 }
 
-// asked reports whether the client said which attributes it wants.
-func (p projection) asked() bool { return len(p.only)+len(p.except) > 0 }
+// Asked reports whether the client said which attributes it wants.
+func (p Projection) Asked() bool { return len(p.only)+len(p.except) > 0 }
 
-// wants reports whether a top-level attribute is in the answer, whole or in part.
-func (p projection) wants(name string) bool {
+// Wants reports whether a top-level attribute is in the answer, whole or in part.
+func (p Projection) Wants(name string) bool {
 	name = strings.ToLower(name)
 	if len(p.only) == 0 {
 		return !slices.Contains(p.except, name)
@@ -57,29 +58,29 @@ func (p projection) wants(name string) bool {
 	return slices.ContainsFunc(p.only, func(n string) bool { return n == name || strings.HasPrefix(n, name+".") })
 }
 
-// project gives the part of a resource that the client asked for; "id" and
+// Of gives the part of a resource that the client asked for; "id" and
 // "schemas" are always there (RFC 7643 §7, "returned").
-func (c *call) project(k *kind, res resource) resource {
-	if !c.projection.asked() {
+func (p Projection) Of(k *Kind, res Object) Object {
+	if !p.Asked() {
 		return res
 	}
-	p := c.projection.withoutURN(k.core.ID)
+	p = p.withoutURN(k.Core.ID)
 	out := p.filter(res)
 	out["id"], out["schemas"] = res["id"], res["schemas"]
-	if k.extension == nil {
+	if k.Extension == nil {
 		return out
 	}
-	if ext, ok := res[k.extension.ID].(map[string]any); ok {
-		delete(out, k.extension.ID)
-		if inner := p.within(k.extension.ID).filter(ext); len(inner) > 0 {
-			out[k.extension.ID] = inner
+	if ext, ok := res[k.Extension.ID].(map[string]any); ok {
+		delete(out, k.Extension.ID)
+		if inner := p.within(k.Extension.ID).filter(ext); len(inner) > 0 {
+			out[k.Extension.ID] = inner
 		}
 	}
 	return out
 }
 
 // withoutURN takes the schema's own URN off the names: "urn:...:User:userName".
-func (p projection) withoutURN(urn string) projection {
+func (p Projection) withoutURN(urn string) Projection {
 	trim := func(names []string) []string {
 		out := slices.Clone(names)
 		for i, name := range out {
@@ -87,11 +88,11 @@ func (p projection) withoutURN(urn string) projection {
 		}
 		return out
 	}
-	return projection{trim(p.only), trim(p.except)}
+	return Projection{trim(p.only), trim(p.except)}
 }
 
 // within is the projection as it reads inside an extension.
-func (p projection) within(urn string) projection {
+func (p Projection) within(urn string) Projection {
 	urn = strings.ToLower(urn)
 	inside := func(names []string) []string {
 		var out []string
@@ -104,20 +105,20 @@ func (p projection) within(urn string) projection {
 	}
 	switch {
 	case slices.Contains(p.only, urn):
-		return projection{}
+		return Projection{}
 	case slices.Contains(p.except, urn), len(p.only) > 0 && len(inside(p.only)) == 0:
-		return projection{only: []string{""}} // nothing has this name
+		return Projection{only: []string{""}} // nothing has this name
 	}
-	return projection{inside(p.only), inside(p.except)}
+	return Projection{inside(p.only), inside(p.except)}
 }
 
 // filter applies the names to one object.
-func (p projection) filter(object map[string]any) map[string]any {
+func (p Projection) filter(object map[string]any) map[string]any {
 	out := make(map[string]any, len(object))
 	for name, v := range object {
 		key := strings.ToLower(name)
 		switch {
-		case !p.wants(name):
+		case !p.Wants(name):
 		case slices.Contains(p.only, key):
 			out[name] = v
 		default:
@@ -130,7 +131,7 @@ func (p projection) filter(object map[string]any) map[string]any {
 }
 
 // below is the projection as it reads inside a complex attribute.
-func (p projection) below(name string) projection {
+func (p Projection) below(name string) Projection {
 	inside := func(names []string) []string {
 		var out []string
 		for _, n := range names {
@@ -140,7 +141,7 @@ func (p projection) below(name string) projection {
 		}
 		return out
 	}
-	return projection{inside(p.only), inside(p.except)}
+	return Projection{inside(p.only), inside(p.except)}
 }
 
 // eachObject applies f to a complex value or to each element of a list of
@@ -165,15 +166,4 @@ func eachObject(v any, f func(map[string]any) map[string]any) any {
 		return nil
 	}
 	return v
-}
-
-// addSchemas sets the URNs of what a resource holds (RFC 7643 §3).
-func addSchemas(k *kind, res resource) {
-	schemas := []string{k.core.ID}
-	if k.extension != nil {
-		if _, ok := res[k.extension.ID]; ok {
-			schemas = append(schemas, k.extension.ID)
-		}
-	}
-	res["schemas"] = schemas
 }

@@ -1,4 +1,4 @@
-package scim
+package resource
 
 import (
 	"encoding/json"
@@ -12,7 +12,7 @@ import (
 func (p *patcher) applyList(in map[string]any, t *target, o operation) error {
 	stored, _ := in[t.attr.Name()].([]any)
 	if p.work += len(stored) + 1; p.work > maxWork {
-		return bad(scimerrors.ScimTypeTooMany, "The operations are too many for a resource of this size. Send fewer at a time.")
+		return Bad(scimerrors.ScimTypeTooMany, "The operations are too many for a resource of this size. Send fewer at a time.")
 	}
 	list := slices.Clone(stored)
 	var touched map[int]bool // positions that the operation wrote
@@ -129,7 +129,7 @@ func changeElements(list []any, t *target, o operation) ([]any, map[int]bool, er
 	case o.op == "remove":
 		return kept, nil, nil // nothing there to remove: it is as asked (RFC 7644 §3.5.2.2)
 	case t.where == nil && matched > 1:
-		return nil, nil, bad(scimerrors.ScimTypeNoTarget, "%s has several values: the path %.256q must say which.", t.attr.Name(), o.path)
+		return nil, nil, Bad(scimerrors.ScimTypeNoTarget, "%s has several values: the path %.256q must say which.", t.attr.Name(), o.path)
 	case matched > 0:
 		return kept, touched, nil
 	}

@@ -1,4 +1,4 @@
-package scim
+package resource
 
 import (
 	"encoding/json"
@@ -45,9 +45,9 @@ func checkExpression(text string) error {
 	return nil
 }
 
-// parseFilter reads a filter (RFC 7644 §3.4.2.2) whose attributes the schema
+// ParseFilter reads a filter (RFC 7644 §3.4.2.2) whose attributes the schema
 // of k knows.
-func parseFilter(k *kind, text string) (filter.Expression, error) {
+func (k *Kind) ParseFilter(text string) (filter.Expression, error) {
 	if err := checkExpression(text); err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func checkComparisons(e filter.Expression, attrs schema.Attributes) error {
 		switch a.AttributeType() {
 		case "boolean":
 			if text, isText := e.CompareValue.(string); isText {
-				if b, isBool := boolText(text); isBool {
+				if b, isBool := BoolText(text); isBool {
 					e.CompareValue = b
 				}
 			}

@@ -1,4 +1,4 @@
-package scim
+package resource
 
 import (
 	"maps"
@@ -9,6 +9,9 @@ import (
 	scimerrors "github.com/elimity-com/scim/errors"
 )
 
+// patchURN names the message of a PATCH (RFC 7644 §8.2).
+const patchURN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+
 const (
 	maxOperations = 1000
 	// maxWork bounds how many list elements one PATCH looks at: about a second
@@ -16,32 +19,35 @@ const (
 	maxWork = 1_000_000
 )
 
-// operation is one step of a PATCH (RFC 7644 §3.5.2).
+// Patch is a change of a resource, step by step (RFC 7644 §3.5.2).
+type Patch []operation
+
+// operation is one step of a PATCH.
 type operation struct {
 	op    string // add, replace, remove
 	path  string // empty: value holds attributes of the resource
 	value any    // nil: none given, or null
 }
 
-// readOperations reads the message of a PATCH; the letter case of op is
-// ignored, because Entra ID writes "Replace".
-func readOperations(body map[string]any) ([]operation, error) {
-	if err := checkSchemas(body, patchURN); err != nil {
+// ReadPatch reads the message of a PATCH; the letter case of op is ignored,
+// because Entra ID writes "Replace".
+func ReadPatch(body map[string]any) (Patch, error) {
+	if err := CheckSchemas(body, patchURN); err != nil {
 		return nil, err
 	}
-	v, _ := member(body, "Operations")
+	v, _ := Member(body, "Operations")
 	list, ok := v.([]any)
 	if !ok || len(list) == 0 {
-		return nil, bad(scimerrors.ScimTypeInvalidSyntax, "A PATCH needs a list of Operations.")
+		return nil, Bad(scimerrors.ScimTypeInvalidSyntax, "A PATCH needs a list of Operations.")
 	}
 	if len(list) > maxOperations {
 		return nil, scimerrors.ScimError{Status: http.StatusRequestEntityTooLarge, Detail: "A PATCH can have at most 1000 operations."}
 	}
-	operations := make([]operation, 0, len(list))
+	operations := make(Patch, 0, len(list))
 	for i, v := range list {
 		object, ok := v.(map[string]any)
 		if !ok {
-			return nil, bad(scimerrors.ScimTypeInvalidSyntax, "Operation %d is not an object.", i+1)
+			return nil, Bad(scimerrors.ScimTypeInvalidSyntax, "Operation %d is not an object.", i+1)
 		}
 		o, err := readOperation(object)
 		if err != nil {
@@ -53,42 +59,42 @@ func readOperations(body map[string]any) ([]operation, error) {
 }
 
 func readOperation(object map[string]any) (o operation, err error) {
-	name, _ := member(object, "op")
+	name, _ := Member(object, "op")
 	text, _ := name.(string)
 	o.op = strings.ToLower(text)
 	if o.op != "add" && o.op != "replace" && o.op != "remove" {
-		return o, bad(scimerrors.ScimTypeInvalidSyntax, "The op of an operation is add, replace or remove.")
+		return o, Bad(scimerrors.ScimTypeInvalidSyntax, "The op of an operation is add, replace or remove.")
 	}
-	if path, given := member(object, "path"); given && path != nil {
+	if path, given := Member(object, "path"); given && path != nil {
 		text, ok := path.(string)
 		if !ok {
-			return o, bad(scimerrors.ScimTypeInvalidPath, "A path is a string.")
+			return o, Bad(scimerrors.ScimTypeInvalidPath, "A path is a string.")
 		}
 		o.path = strings.TrimSpace(text)
 	}
 	var given bool
-	o.value, given = member(object, "value")
+	o.value, given = Member(object, "value")
 	switch {
 	case o.op == "remove" && o.path == "":
-		return o, bad(scimerrors.ScimTypeNoTarget, "A remove needs a path.") // RFC 7644 §3.5.2.2
+		return o, Bad(scimerrors.ScimTypeNoTarget, "A remove needs a path.") // RFC 7644 §3.5.2.2
 	case o.op != "remove" && !given, o.op == "add" && o.value == nil:
-		return o, bad(scimerrors.ScimTypeInvalidValue, "An %s needs a value.", o.op)
+		return o, Bad(scimerrors.ScimTypeInvalidValue, "An %s needs a value.", o.op)
 	}
 	return o, nil
 }
 
-// patcher applies operations to one resource. The resource is a working copy:
-// a PATCH takes effect as a whole or not at all (RFC 7644 §3.5.2), so whoever
-// gets an error throws it away.
+// patcher applies operations to one resource.
 type patcher struct {
-	kind *kind
-	res  resource
+	kind *Kind
+	res  Object
 	work int
 }
 
-func applyPatch(k *kind, res resource, operations []operation) error {
+// Apply changes a resource, which is a working copy: a PATCH takes effect as a
+// whole or not at all (RFC 7644 §3.5.2), so whoever gets an error throws it away.
+func (steps Patch) Apply(k *Kind, res Object) error {
 	p := &patcher{kind: k, res: res}
-	for _, o := range operations {
+	for _, o := range steps {
 		if err := p.apply(o); err != nil {
 			return err
 		}
@@ -97,10 +103,10 @@ func applyPatch(k *kind, res resource, operations []operation) error {
 }
 
 func (p *patcher) apply(o operation) error {
-	if o.path == "" || strings.EqualFold(o.path, p.kind.core.ID) {
+	if o.path == "" || strings.EqualFold(o.path, p.kind.Core.ID) {
 		return p.applyObject(o, func(name string) string { return name })
 	}
-	if ext := p.kind.extension; ext != nil && strings.EqualFold(o.path, ext.ID) {
+	if ext := p.kind.Extension; ext != nil && strings.EqualFold(o.path, ext.ID) {
 		if o.op == "remove" && o.value == nil {
 			delete(p.res, ext.ID)
 			return nil
@@ -121,7 +127,7 @@ func (p *patcher) apply(o operation) error {
 func (p *patcher) applyObject(o operation, path func(name string) string) error {
 	object, ok := o.value.(map[string]any)
 	if !ok {
-		return bad(scimerrors.ScimTypeInvalidValue, "Without the path of an attribute, the value of an operation is an object.")
+		return Bad(scimerrors.ScimTypeInvalidValue, "Without the path of an attribute, the value of an operation is an object.")
 	}
 	understood := false
 	for _, name := range slices.Sorted(maps.Keys(object)) {
@@ -130,7 +136,7 @@ func (p *patcher) applyObject(o operation, path func(name string) string) error 
 			continue // Okta repeats them; neither is the client's to change
 		case "id":
 			if object[name] != p.res["id"] {
-				return bad(scimerrors.ScimTypeMutability, "The id of a resource never changes.")
+				return Bad(scimerrors.ScimTypeMutability, "The id of a resource never changes.")
 			}
 			continue
 		}
@@ -140,7 +146,7 @@ func (p *patcher) applyObject(o operation, path func(name string) string) error 
 		understood = true
 	}
 	if !understood {
-		return bad(scimerrors.ScimTypeInvalidValue, "The operation names nothing that can be changed.")
+		return Bad(scimerrors.ScimTypeInvalidValue, "The operation names nothing that can be changed.")
 	}
 	return nil
 }
@@ -187,7 +193,7 @@ func put(in map[string]any, t *target, v any) error {
 		return nil
 	}
 	if t.attr.Required() {
-		return bad(scimerrors.ScimTypeMutability, "%s is required and cannot be removed.", name)
+		return Bad(scimerrors.ScimTypeMutability, "%s is required and cannot be removed.", name)
 	}
 	delete(in, name)
 	return nil
@@ -252,12 +258,12 @@ func (t *target) change(element map[string]any, o operation) error {
 	}
 	values, ok := v.(map[string]any)
 	if !ok {
-		return bad(scimerrors.ScimTypeInvalidValue, "%s takes one object here.", t.attr.Name())
+		return Bad(scimerrors.ScimTypeInvalidValue, "%s takes one object here.", t.attr.Name())
 	}
 	maps.Copy(element, values)
 	return nil
 }
 
 func errNoTarget(path string) error {
-	return bad(scimerrors.ScimTypeNoTarget, "Nothing matches the path %.256q.", path)
+	return Bad(scimerrors.ScimTypeNoTarget, "Nothing matches the path %.256q.", path)
 }

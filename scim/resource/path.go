@@ -1,4 +1,4 @@
-package scim
+package resource
 
 import (
 	scimerrors "github.com/elimity-com/scim/errors"
@@ -15,39 +15,39 @@ type target struct {
 }
 
 // resolve finds what a path points at and that a client may change it.
-func (k *kind) resolve(path string) (*target, error) {
+func (k *Kind) resolve(path string) (*target, error) {
 	if err := checkExpression(path); err != nil {
-		return nil, bad(scimerrors.ScimTypeInvalidPath, "A path cannot be used: %v.", err)
+		return nil, Bad(scimerrors.ScimTypeInvalidPath, "A path cannot be used: %v.", err)
 	}
 	var extensions []schema.Schema
-	if k.extension != nil {
-		extensions = append(extensions, *k.extension)
+	if k.Extension != nil {
+		extensions = append(extensions, *k.Extension)
 	}
 	checked, err := scimfilter.NewPathValidator(path, k.full, extensions...)
 	if err != nil {
-		return nil, bad(scimerrors.ScimTypeInvalidPath, "The path %.256q does not follow the grammar.", path)
+		return nil, Bad(scimerrors.ScimTypeInvalidPath, "The path %.256q does not follow the grammar.", path)
 	}
 	if err := checked.Validate(); err != nil {
-		return nil, bad(scimerrors.ScimTypeInvalidPath, "The path %.256q names nothing that this service knows.", path)
+		return nil, Bad(scimerrors.ScimTypeInvalidPath, "The path %.256q names nothing that this service knows.", path)
 	}
 	parsed := checked.Path()
 	t := new(target)
 	name, uri := parsed.AttributePath.AttributeName, parsed.AttributePath.URI()
 	attr, found := k.full.Attributes.ContainsAttribute(name)
-	if k.extension != nil && (uri == k.extension.ID || !found) {
-		attr, _ = k.extension.Attributes.ContainsAttribute(name)
-		t.extension = k.extension.ID
+	if k.Extension != nil && (uri == k.Extension.ID || !found) {
+		attr, _ = k.Extension.Attributes.ContainsAttribute(name)
+		t.extension = k.Extension.ID
 	}
 	t.attr = attr
 
 	sub := parsed.AttributePath.SubAttributeName()
 	if parsed.ValueExpression != nil {
 		if sub != "" || !attr.HasSubAttributes() {
-			return nil, bad(scimerrors.ScimTypeInvalidPath, "In the path %.256q the brackets are in the wrong place.", path)
+			return nil, Bad(scimerrors.ScimTypeInvalidPath, "In the path %.256q the brackets are in the wrong place.", path)
 		}
 		sub = parsed.SubAttributeName()
 		if t.where, err = newElementFilter(parsed.ValueExpression, attr.SubAttributes()); err != nil {
-			return nil, bad(scimerrors.ScimTypeInvalidFilter, "The filter in the path %.256q cannot be used: %v.", path, err)
+			return nil, Bad(scimerrors.ScimTypeInvalidFilter, "The filter in the path %.256q cannot be used: %v.", path, err)
 		}
 	}
 	if sub != "" {
@@ -59,10 +59,10 @@ func (k *kind) resolve(path string) (*target, error) {
 
 func (t *target) checkMutability() error {
 	if t.attr.Mutability() == "readOnly" {
-		return bad(scimerrors.ScimTypeMutability, "%s cannot be changed by a client.", t.attr.Name())
+		return Bad(scimerrors.ScimTypeMutability, "%s cannot be changed by a client.", t.attr.Name())
 	}
 	if t.sub != nil && t.sub.Mutability() != "readWrite" {
-		return bad(scimerrors.ScimTypeMutability, "%s.%s cannot be changed on its own.", t.attr.Name(), t.sub.Name())
+		return Bad(scimerrors.ScimTypeMutability, "%s.%s cannot be changed on its own.", t.attr.Name(), t.sub.Name())
 	}
 	return nil
 }

@@ -1,0 +1,107 @@
+package resource
+
+import (
+	"slices"
+	"strings"
+
+	scimerrors "github.com/elimity-com/scim/errors"
+	"github.com/elimity-com/scim/optional"
+	"github.com/elimity-com/scim/schema"
+)
+
+// Kind is one type of resource: its published schema and how it is addressed.
+type Kind struct {
+	Name, Endpoint, Description string
+	// Core is the schema as published; full adds the common attributes, which
+	// clients write, filter and address alike (RFC 7643 §3.1).
+	Core, full schema.Schema
+	Extension  *schema.Schema
+}
+
+// User is a person (RFC 7643 §4.1).
+var User = newKind("User", "/Users", "A person who can sign in.", userSchema(), enterpriseSchema())
+
+// Group is a set of people (RFC 7643 §4.2).
+var Group = newKind("Group", "/Groups", "A set of people.", groupSchema(), nil)
+
+func newKind(name, endpoint, description string, core schema.Schema, extension *schema.Schema) *Kind {
+	full := core
+	full.Attributes = slices.Clone(core.Attributes)
+	for _, a := range schema.CommonAttributes() {
+		// "schemas" is the message's form, not an attribute to be changed.
+		if a.Name() == "schemas" {
+			continue
+		}
+		full.Attributes = append(full.Attributes, a)
+	}
+	return &Kind{Name: name, Endpoint: endpoint, Description: description, Core: core, full: full, Extension: extension}
+}
+
+// userSchema is RFC 7643 §4.1 without the password: people sign in at their
+// identity provider, so there is nothing to keep and nothing to leak.
+func userSchema() schema.Schema {
+	s := schema.CoreUserSchema()
+	s.Attributes = slices.DeleteFunc(slices.Clone(s.Attributes), func(a schema.CoreAttribute) bool { return a.Name() == "password" })
+	s.Description = optional.NewString("A person who can sign in.")
+	return s
+}
+
+func enterpriseSchema() *schema.Schema {
+	s := schema.ExtensionEnterpriseUser()
+	return &s
+}
+
+// groupSchema is RFC 7643 §4.2 with people as the only members.
+func groupSchema() schema.Schema {
+	core := schema.CoreGroupSchema()
+	core.Description = optional.NewString("A set of people.")
+	core.Attributes = schema.Attributes{
+		schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{
+			Name: "displayName", Required: true, Uniqueness: schema.AttributeUniquenessServer(),
+			Description: optional.NewString("The group's name, unique in the tenant whatever its letter case."),
+		})),
+		schema.ComplexCoreAttribute(schema.ComplexParams{
+			Name: "members", MultiValued: true, Description: optional.NewString("The people in the group."),
+			SubAttributes: []schema.SimpleParams{
+				schema.SimpleStringParams(schema.StringParams{Name: "value", Required: true, CaseExact: true,
+					Mutability: schema.AttributeMutabilityImmutable(), Description: optional.NewString("The id of the User.")}),
+				schema.SimpleReferenceParams(schema.ReferenceParams{Name: "$ref", ReferenceTypes: []schema.AttributeReferenceType{"User"},
+					Mutability: schema.AttributeMutabilityReadOnly(), Description: optional.NewString("The address of the User.")}),
+				schema.SimpleStringParams(schema.StringParams{Name: "type", CanonicalValues: []string{"User"},
+					Mutability: schema.AttributeMutabilityImmutable(), Description: optional.NewString("The type of Object, always User.")}),
+				schema.SimpleStringParams(schema.StringParams{Name: "display",
+					Mutability: schema.AttributeMutabilityReadOnly(), Description: optional.NewString("The User's display name.")}),
+			},
+		}),
+	}
+	return core
+}
+
+// Object is a resource as JSON, under the schema's own spelling of the names;
+// an extension's attributes stand under its URN.
+type Object map[string]any
+
+// NameSchemas sets the URNs of what a resource holds (RFC 7643 §3).
+func (k *Kind) NameSchemas(res Object) {
+	schemas := []string{k.Core.ID}
+	if k.Extension != nil {
+		if _, ok := res[k.Extension.ID]; ok {
+			schemas = append(schemas, k.Extension.ID)
+		}
+	}
+	res["schemas"] = schemas
+}
+
+// CheckSchemas makes sure that a message says what it is (RFC 7643 §3,
+// RFC 7644 §3.1). URNs that are unknown here are passed over: providers name
+// their own extensions.
+func CheckSchemas(body map[string]any, urn string) error {
+	v, _ := Member(body, "schemas")
+	list, _ := v.([]any)
+	for _, s := range list {
+		if text, ok := s.(string); ok && strings.EqualFold(text, urn) {
+			return nil
+		}
+	}
+	return Bad(scimerrors.ScimTypeInvalidSyntax, "The message must name %s among its schemas.", urn)
+}
