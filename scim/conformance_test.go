@@ -6,6 +6,8 @@ import (
 	"testing"
 )
 
+const base = "https://acme.example/scim/v2"
+
 const bjensen = `{
 	"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User", "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"],
 	"externalId": "701984", "userName": "bjensen@acme.example",
@@ -17,195 +19,240 @@ const bjensen = `{
 	"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "Tours", "employeeNumber": "701984", "manager": {"value": "26118915"}}
 }`
 
-// Each case names the section of RFC 7643 (a) or RFC 7644 (b) that it holds
-// the service to.
-func TestConformance(t *testing.T) {
-	b := newBench(t)
-	base := "https://acme.example/scim/v2"
-	made := b.do(t, "POST", "/Users", bjensen).wants(201)
-	id := made.id()
-	user := "/Users/" + id
-	group := "/Groups/" + b.group(t, "Tour Guides", id)
+// tours is a service with one person, in one group.
+type tours struct {
+	*bench
+	made               answer // to creating the person
+	id, person, guides string // the person's id, and where the two are
+}
 
-	for name, check := range map[string]func(t *testing.T){
-		"b3.3 a created resource is answered with Location": func(t *testing.T) {
-			if got := made.header.Get("Location"); got != base+user || made.at("meta", "location") != got {
-				t.Errorf("Location %q, meta.location %v", got, made.at("meta", "location"))
-			}
-		},
-		"b3.3 read-only and unknown attributes are passed over": func(t *testing.T) {
-			if id == "made-up" || made.body["unknownAttribute"] != nil || made.body["groups"] != nil {
-				t.Errorf("answered %s", made.raw)
-			}
-		},
-		"a3.1 id, meta and externalId": func(t *testing.T) {
-			made.same(`"701984"`, "externalId").same(`"User"`, "meta", "resourceType").same(`"W/\"1\""`, "meta", "version")
-			if made.at("meta", "created") == nil || made.at("meta", "lastModified") == nil {
-				t.Error("no times")
-			}
-		},
-		"a3 schemas names the extension": func(t *testing.T) {
-			made.same(`["urn:ietf:params:scim:schemas:core:2.0:User","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"]`, "schemas")
-			made.same(`"Tours"`, "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "department")
-		},
-		"a2.5 null and [] are unassigned": func(t *testing.T) {
-			for _, name := range []string{"nickName", "addresses"} {
-				if _, ok := made.body[name]; ok {
-					t.Errorf("%s is there", name)
-				}
-			}
-		},
-		"a4.1.1 a password is neither kept nor returned": func(t *testing.T) {
-			if strings.Contains(b.do(t, "GET", user, "").raw, "t1meMa") {
-				t.Error("it is returned")
-			}
-		},
-		"b3.3.1 a user name in another case is a conflict": func(t *testing.T) {
-			b.do(t, "POST", "/Users", strings.Replace(bjensen, "bjensen@", "BJensen@", 1)).wants(409, "uniqueness")
-		},
-		"b3.4.1 a resource is read by its id": func(t *testing.T) {
-			got := b.do(t, "GET", user, "").wants(200)
-			if got.id() != id || got.header.Get("ETag") != `W/"1"` {
-				t.Errorf("%s, ETag %s", got.raw, got.header.Get("ETag"))
-			}
-			got.same(`"Ms. Barbara J Jensen, III"`, "displayName").same(`true`, "active")
-		},
-		"b3.12 an unknown id is 404": func(t *testing.T) {
-			for _, path := range []string{"/Users/usr_nobody", "/Groups/grp_none", "/Users/" + strings.Repeat("x", 500), "/Nothing", "/Users/a/b"} {
-				for _, method := range []string{"GET", "DELETE"} {
-					b.do(t, method, path, "").wants(404)
-				}
-			}
-			b.do(t, "PATCH", "/Users/usr_nobody", patch(`{"op":"replace","path":"active","value":false}`)).wants(404)
-			b.do(t, "PUT", "/Users/usr_nobody", bjensen).wants(404)
-		},
-		"b3.4.2 a list": func(t *testing.T) {
-			got := b.do(t, "GET", "/Users", "").wants(200).same(`["urn:ietf:params:scim:api:messages:2.0:ListResponse"]`, "schemas").
-				same(`1`, "totalResults").same(`1`, "startIndex").same(`1`, "itemsPerPage")
-			if got.names("id") != id {
-				t.Error(got.raw)
-			}
-		},
-		"b3.4.2 a list of nothing has 200 and an empty array": func(t *testing.T) {
-			b.do(t, "GET", "/Users?filter=userName+eq+%22nobody%22", "").wants(200).same(`0`, "totalResults").same(`[]`, "Resources")
-		},
-		"b3.4.2.4 odd paging": func(t *testing.T) {
-			b.do(t, "GET", "/Users?startIndex=-3&count=-1", "").wants(200).same(`1`, "startIndex").same(`1`, "totalResults").same(`[]`, "Resources")
-			b.do(t, "GET", "/Users?count=0", "").wants(200).same(`1`, "totalResults").same(`0`, "itemsPerPage")
-			b.do(t, "GET", "/Users?startIndex=2", "").wants(200).same(`2`, "startIndex").same(`[]`, "Resources")
-			b.do(t, "GET", "/Users?count=many", "").wants(400, "invalidValue")
-			b.do(t, "GET", "/Users?count=99999999999999999999", "").wants(400, "invalidValue")
-			b.do(t, "GET", "/Users?startIndex=2147483647", "").wants(200).same(`[]`, "Resources")
-		},
-		"b3.9 attributes": func(t *testing.T) {
-			got := b.do(t, "GET", user+"?attributes=userName,name.givenName,emails.value,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department", "").wants(200)
-			got.same(`{"givenName":"Barbara"}`, "name").same(`[{"value":"Bjensen@acme.example"},{"value":"babs@jensen.example"}]`, "emails")
-			got.same(`{"department":"Tours"}`, "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User")
-			if len(got.body) != 6 || got.body["id"] != id || got.body["schemas"] == nil {
-				t.Error(got.raw)
-			}
-		},
-		"b3.9 excludedAttributes": func(t *testing.T) {
-			got := b.do(t, "GET", user+"?excludedAttributes=emails,name.familyName,id,schemas,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "").wants(200)
-			got.same(`{"formatted":"Ms. Barbara J Jensen, III","givenName":"Barbara"}`, "name")
-			if got.body["emails"] != nil || got.body["id"] != id || got.body["schemas"] == nil || strings.Contains(got.raw, "Tours\"") {
-				t.Error(got.raw)
-			}
-			b.do(t, "GET", group+"?excludedAttributes=members", "").wants(200).same(`null`, "members")
-			b.do(t, "GET", "/Groups?excludedAttributes=members", "").wants(200)
-			b.do(t, "GET", user+"?attributes=userName&excludedAttributes=emails", "").wants(400, "invalidValue")
-		},
-		"b3.14 If-None-Match": func(t *testing.T) {
-			if got := b.do(t, "GET", user, "", "If-None-Match", `W/"1"`).wants(304); got.raw != "" || got.header.Get("ETag") != `W/"1"` {
-				t.Errorf("%q", got.raw)
-			}
-			b.do(t, "GET", user, "", "If-None-Match", `W/"7", "8"`).wants(200)
-		},
-		"b3.14 If-Match": func(t *testing.T) {
-			rename := patch(`{"op":"replace","path":"title","value":"Guide"}`)
-			for _, tag := range []string{`W/"7"`, `"7", W/"8"`, `nonsense`, `1`} {
-				b.do(t, "PATCH", user, rename, "If-Match", tag).wants(412)
-				b.do(t, "PUT", user, bjensen, "If-Match", tag).wants(412)
-				b.do(t, "DELETE", user, "", "If-Match", tag).wants(412)
-				b.do(t, "DELETE", group, "", "If-Match", tag).wants(412)
-			}
-			other := "/Users/" + b.user(t, "if-match", "")
-			b.do(t, "PATCH", other, rename, "If-Match", `W/"1"`).wants(200).same(`"W/\"2\""`, "meta", "version")
-			b.do(t, "PATCH", other, rename, "If-Match", `"4", "2"`).wants(200)
-			b.do(t, "DELETE", other, "", "If-Match", `*`).wants(204)
-		},
-		"b3.1 content types": func(t *testing.T) {
-			for _, media := range []string{"text/plain", "", "application/xml", "application/json; charset=utf-16", "multipart/form-data"} {
-				b.do(t, "POST", "/Users", bjensen, "Content-Type", media).wants(415)
-				b.do(t, "PATCH", user, patch(`{"op":"remove","path":"title"}`), "Content-Type", media).wants(415)
-			}
-			b.do(t, "PATCH", user, `{}`, "Content-Type", "application/json; charset=UTF-8").wants(400)
-		},
-		"b3.12 methods": func(t *testing.T) {
-			for path, methods := range map[string]string{"/Users": "GET, POST", user: "GET, PUT, PATCH, DELETE", "/Schemas": "GET", "/ServiceProviderConfig": "GET"} {
-				got := b.do(t, "OPTIONS", path, "").wants(405)
-				if got.header.Get("Allow") != methods {
-					t.Errorf("%s allows %q", path, got.header.Get("Allow"))
-				}
-			}
-			b.do(t, "DELETE", "/Users", "").wants(405)
-			b.do(t, "POST", "/Bulk", "{}").wants(501)
-			b.do(t, "GET", "/Me", "").wants(501)
-		},
-		"b3.3 a message must say what it is": func(t *testing.T) {
-			b.do(t, "POST", "/Users", `{"userName":"x"}`).wants(400, "invalidSyntax")
-			b.do(t, "POST", "/Groups", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"displayName":"x"}`).wants(400, "invalidSyntax")
-			b.do(t, "PATCH", user, `{"Operations":[{"op":"remove","path":"title"}]}`).wants(400, "invalidSyntax")
-		},
-		"a8.7.1 values are what the schema says": func(t *testing.T) {
-			for _, field := range []string{`"userName":5`, `"userName":null`, `"userName":""`, `"name":"x"`, `"name":{"givenName":[]}`, `"emails":5`, `"emails":[5]`,
-				`"emails":[{"value":7}]`, `"active":"perhaps"`, `"active":1`, `"emails":[{"value":"a@x.example","primary":true},{"value":"b@x.example","primary":true}]`,
-				`"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":5`, `"externalId":{}`} {
-				body := `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],` + field + `}`
-				if !strings.HasPrefix(field, `"userName"`) {
-					body = strings.Replace(body, `],`, `],"userName":"fresh",`, 1)
-				}
-				b.do(t, "POST", "/Users", body).wants(400)
-			}
-		},
-		"b4 ServiceProviderConfig tells the truth": func(t *testing.T) {
-			got := b.do(t, "GET", "/ServiceProviderConfig", "").wants(200)
-			got.same(`{"supported":true}`, "patch").same(`{"supported":true}`, "etag").same(`{"supported":false}`, "sort").
-				same(`{"supported":false}`, "changePassword").same(`false`, "bulk", "supported").same(`200`, "filter", "maxResults")
-			if strings.Contains(got.raw, `""`) {
-				t.Errorf("an empty value: %s", got.raw)
-			}
-		},
-		"b4 ResourceTypes and Schemas": func(t *testing.T) {
-			b.do(t, "GET", "/ResourceTypes", "").wants(200).same(`2`, "totalResults")
-			b.do(t, "GET", "/ResourceTypes/User", "").wants(200).same(`"/Users"`, "endpoint").same(`"`+base+`/ResourceTypes/User"`, "meta", "location").
-				same(`[{"schema":"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User","required":false}]`, "schemaExtensions")
-			b.do(t, "GET", "/ResourceTypes/Device", "").wants(404)
-			b.do(t, "GET", "/Schemas", "").wants(200).same(`3`, "totalResults")
-			got := b.do(t, "GET", "/Schemas/urn:ietf:params:scim:schemas:core:2.0:User", "").wants(200)
-			if !strings.Contains(got.raw, `"name":"userName"`) || strings.Contains(got.raw, "password") {
-				t.Error(got.raw)
-			}
-			b.do(t, "GET", "/Schemas/urn:none", "").wants(404)
-		},
-		"a4.1.2 groups of a person": func(t *testing.T) {
-			got := b.do(t, "GET", user, "").wants(200)
-			if !strings.Contains(got.raw, base+group) || !strings.Contains(got.raw, `"display":"Tour Guides"`) {
-				t.Error(got.raw)
-			}
-			b.do(t, "GET", group, "").wants(200).same(`[{"value":"`+id+`","type":"User","display":"Ms. Barbara J Jensen, III","$ref":"`+base+user+`"}]`, "members")
-		},
-		"b3.12 errors are SCIM's": func(t *testing.T) {
-			b.do(t, "GET", "/Users?filter=%28%28", "").wants(400, "invalidFilter").same(`"400"`, "status")
-			b.do(t, "GET", "/Users?count=1&count=2", "").wants(400)
-			b.do(t, "GET", "/Users?a=%zz", "").wants(400)
-		},
-	} {
-		t.Run(name, check)
+func newTours(t *testing.T) tours {
+	t.Helper()
+	b := newBench(t)
+	made := b.do(t, "POST", "/Users", bjensen).wants(201)
+	return tours{bench: b, made: made, id: made.id(), person: "/Users/" + made.id(), guides: "/Groups/" + b.group(t, "Tour Guides", made.id())}
+}
+
+// The tests below name the section of RFC 7643 (what a resource is) or RFC 7644
+// (how it is asked for) that they hold the service to.
+
+func TestRFC7643_2_5_UnassignedValues(t *testing.T) {
+	b := newTours(t)
+	for _, name := range []string{"nickName", "addresses"} {
+		if _, ok := b.made.body[name]; ok {
+			t.Errorf("%s is there", name)
+		}
 	}
 }
 
-func TestReplaceIsWhole(t *testing.T) {
+func TestRFC7643_3_Schemas(t *testing.T) {
+	b := newTours(t)
+	b.made.same(`["urn:ietf:params:scim:schemas:core:2.0:User","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"]`, "schemas")
+	b.made.same(`"Tours"`, "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "department")
+}
+
+func TestRFC7643_3_1_CommonAttributes(t *testing.T) {
+	b := newTours(t)
+	b.made.same(`"701984"`, "externalId").same(`"User"`, "meta", "resourceType").same(`"W/\"1\""`, "meta", "version")
+	if b.made.at("meta", "created") == nil || b.made.at("meta", "lastModified") == nil {
+		t.Error("no times")
+	}
+}
+
+func TestRFC7643_4_1_1_APasswordIsNeitherKeptNorReturned(t *testing.T) {
+	b := newTours(t)
+	if strings.Contains(b.do(t, "GET", b.person, "").raw, "t1meMa") {
+		t.Error("the password is returned")
+	}
+}
+
+func TestRFC7643_4_1_2_GroupsOfAPerson(t *testing.T) {
+	b := newTours(t)
+	got := b.do(t, "GET", b.person, "").wants(200)
+	if !strings.Contains(got.raw, base+b.guides) || !strings.Contains(got.raw, `"display":"Tour Guides"`) {
+		t.Error(got.raw)
+	}
+	b.do(t, "GET", b.guides, "").wants(200).same(`[{"value":"`+b.id+`","type":"User","display":"Ms. Barbara J Jensen, III","$ref":"`+base+b.person+`"}]`, "members")
+}
+
+func TestRFC7643_8_7_1_ValuesAreWhatTheSchemaSays(t *testing.T) {
+	b := newTours(t)
+	for _, field := range []string{`"userName":5`, `"userName":null`, `"userName":""`, `"name":"x"`, `"name":{"givenName":[]}`, `"emails":5`, `"emails":[5]`,
+		`"emails":[{"value":7}]`, `"active":"perhaps"`, `"active":1`, `"emails":[{"value":"a@x.example","primary":true},{"value":"b@x.example","primary":true}]`,
+		`"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":5`, `"externalId":{}`} {
+		body := `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],` + field + `}`
+		if !strings.HasPrefix(field, `"userName"`) {
+			body = strings.Replace(body, `],`, `],"userName":"fresh",`, 1)
+		}
+		b.do(t, "POST", "/Users", body).wants(400)
+	}
+}
+
+func TestRFC7644_3_1_ContentTypes(t *testing.T) {
+	b := newTours(t)
+	for _, media := range []string{"text/plain", "", "application/xml", "application/json; charset=utf-16", "multipart/form-data"} {
+		b.do(t, "POST", "/Users", bjensen, "Content-Type", media).wants(415)
+		b.do(t, "PATCH", b.person, patch(`{"op":"remove","path":"title"}`), "Content-Type", media).wants(415)
+	}
+	b.do(t, "PATCH", b.person, `{}`, "Content-Type", "application/json; charset=UTF-8").wants(400)
+}
+
+func TestRFC7644_3_3_Creating(t *testing.T) {
+	b := newTours(t)
+	t.Run("a created resource is answered with Location", func(t *testing.T) {
+		if got := b.made.header.Get("Location"); got != base+b.person || b.made.at("meta", "location") != got {
+			t.Errorf("Location %q, meta.location %v", got, b.made.at("meta", "location"))
+		}
+	})
+	t.Run("read-only and unknown attributes are passed over", func(t *testing.T) {
+		if b.id == "made-up" || b.made.body["unknownAttribute"] != nil || b.made.body["groups"] != nil {
+			t.Errorf("answered %s", b.made.raw)
+		}
+	})
+	t.Run("a message must say what it is", func(t *testing.T) {
+		b.do(t, "POST", "/Users", `{"userName":"x"}`).wants(400, "invalidSyntax")
+		b.do(t, "POST", "/Groups", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"displayName":"x"}`).wants(400, "invalidSyntax")
+		b.do(t, "PATCH", b.person, `{"Operations":[{"op":"remove","path":"title"}]}`).wants(400, "invalidSyntax")
+	})
+}
+
+func TestRFC7644_3_3_1_Uniqueness(t *testing.T) {
+	b := newTours(t)
+	b.do(t, "POST", "/Users", strings.Replace(bjensen, "bjensen@", "BJensen@", 1)).wants(409, "uniqueness")
+}
+
+func TestRFC7644_3_4_1_Reading(t *testing.T) {
+	b := newTours(t)
+	got := b.do(t, "GET", b.person, "").wants(200)
+	if got.id() != b.id || got.header.Get("ETag") != `W/"1"` {
+		t.Errorf("%s, ETag %s", got.raw, got.header.Get("ETag"))
+	}
+	got.same(`"Ms. Barbara J Jensen, III"`, "displayName").same(`true`, "active")
+}
+
+func TestRFC7644_3_4_2_Listing(t *testing.T) {
+	b := newTours(t)
+	t.Run("a list", func(t *testing.T) {
+		got := b.do(t, "GET", "/Users", "").wants(200).same(`["urn:ietf:params:scim:api:messages:2.0:ListResponse"]`, "schemas").
+			same(`1`, "totalResults").same(`1`, "startIndex").same(`1`, "itemsPerPage")
+		if got.names("id") != b.id {
+			t.Error(got.raw)
+		}
+	})
+	t.Run("a list of nothing has 200 and an empty array", func(t *testing.T) {
+		b.do(t, "GET", "/Users?filter=userName+eq+%22nobody%22", "").wants(200).same(`0`, "totalResults").same(`[]`, "Resources")
+	})
+}
+
+func TestRFC7644_3_4_2_4_OddPaging(t *testing.T) {
+	b := newTours(t)
+	b.do(t, "GET", "/Users?startIndex=-3&count=-1", "").wants(200).same(`1`, "startIndex").same(`1`, "totalResults").same(`[]`, "Resources")
+	b.do(t, "GET", "/Users?count=0", "").wants(200).same(`1`, "totalResults").same(`0`, "itemsPerPage")
+	b.do(t, "GET", "/Users?startIndex=2", "").wants(200).same(`2`, "startIndex").same(`[]`, "Resources")
+	b.do(t, "GET", "/Users?count=many", "").wants(400, "invalidValue")
+	b.do(t, "GET", "/Users?count=99999999999999999999", "").wants(400, "invalidValue")
+	b.do(t, "GET", "/Users?startIndex=2147483647", "").wants(200).same(`[]`, "Resources")
+}
+
+func TestRFC7644_3_9_Projection(t *testing.T) {
+	b := newTours(t)
+	t.Run("attributes", func(t *testing.T) {
+		got := b.do(t, "GET", b.person+"?attributes=userName,name.givenName,emails.value,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department", "").wants(200)
+		got.same(`{"givenName":"Barbara"}`, "name").same(`[{"value":"Bjensen@acme.example"},{"value":"babs@jensen.example"}]`, "emails")
+		got.same(`{"department":"Tours"}`, "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User")
+		if len(got.body) != 6 || got.body["id"] != b.id || got.body["schemas"] == nil {
+			t.Error(got.raw)
+		}
+	})
+	t.Run("excludedAttributes", func(t *testing.T) {
+		got := b.do(t, "GET", b.person+"?excludedAttributes=emails,name.familyName,id,schemas,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "").wants(200)
+		got.same(`{"formatted":"Ms. Barbara J Jensen, III","givenName":"Barbara"}`, "name")
+		if got.body["emails"] != nil || got.body["id"] != b.id || got.body["schemas"] == nil || strings.Contains(got.raw, "Tours\"") {
+			t.Error(got.raw)
+		}
+		b.do(t, "GET", b.guides+"?excludedAttributes=members", "").wants(200).same(`null`, "members")
+		b.do(t, "GET", "/Groups?excludedAttributes=members", "").wants(200)
+		b.do(t, "GET", b.person+"?attributes=userName&excludedAttributes=emails", "").wants(400, "invalidValue")
+	})
+}
+
+func TestRFC7644_3_12_Errors(t *testing.T) {
+	b := newTours(t)
+	t.Run("an unknown id is 404", func(t *testing.T) {
+		for _, path := range []string{"/Users/usr_nobody", "/Groups/grp_none", "/Users/" + strings.Repeat("x", 500), "/Nothing", "/Users/a/b"} {
+			for _, method := range []string{"GET", "DELETE"} {
+				b.do(t, method, path, "").wants(404)
+			}
+		}
+		b.do(t, "PATCH", "/Users/usr_nobody", patch(`{"op":"replace","path":"active","value":false}`)).wants(404)
+		b.do(t, "PUT", "/Users/usr_nobody", bjensen).wants(404)
+	})
+	t.Run("methods", func(t *testing.T) {
+		for path, methods := range map[string]string{"/Users": "GET, POST", b.person: "GET, PUT, PATCH, DELETE", "/Schemas": "GET", "/ServiceProviderConfig": "GET"} {
+			got := b.do(t, "OPTIONS", path, "").wants(405)
+			if got.header.Get("Allow") != methods {
+				t.Errorf("%s allows %q", path, got.header.Get("Allow"))
+			}
+		}
+		b.do(t, "DELETE", "/Users", "").wants(405)
+		b.do(t, "POST", "/Bulk", "{}").wants(501)
+		b.do(t, "GET", "/Me", "").wants(501)
+	})
+	t.Run("errors are SCIM's", func(t *testing.T) {
+		b.do(t, "GET", "/Users?filter=%28%28", "").wants(400, "invalidFilter").same(`"400"`, "status")
+		b.do(t, "GET", "/Users?count=1&count=2", "").wants(400)
+		b.do(t, "GET", "/Users?a=%zz", "").wants(400)
+	})
+}
+
+func TestRFC7644_3_14_Versions(t *testing.T) {
+	b := newTours(t)
+	t.Run("If-None-Match", func(t *testing.T) {
+		if got := b.do(t, "GET", b.person, "", "If-None-Match", `W/"1"`).wants(304); got.raw != "" || got.header.Get("ETag") != `W/"1"` {
+			t.Errorf("%q", got.raw)
+		}
+		b.do(t, "GET", b.person, "", "If-None-Match", `W/"7", "8"`).wants(200)
+	})
+	t.Run("If-Match", func(t *testing.T) {
+		rename := patch(`{"op":"replace","path":"title","value":"Guide"}`)
+		for _, tag := range []string{`W/"7"`, `"7", W/"8"`, `nonsense`, `1`} {
+			b.do(t, "PATCH", b.person, rename, "If-Match", tag).wants(412)
+			b.do(t, "PUT", b.person, bjensen, "If-Match", tag).wants(412)
+			b.do(t, "DELETE", b.person, "", "If-Match", tag).wants(412)
+			b.do(t, "DELETE", b.guides, "", "If-Match", tag).wants(412)
+		}
+		other := "/Users/" + b.user(t, "if-match", "")
+		b.do(t, "PATCH", other, rename, "If-Match", `W/"1"`).wants(200).same(`"W/\"2\""`, "meta", "version")
+		b.do(t, "PATCH", other, rename, "If-Match", `"4", "2"`).wants(200)
+		b.do(t, "DELETE", other, "", "If-Match", `*`).wants(204)
+	})
+}
+
+func TestRFC7644_4_Discovery(t *testing.T) {
+	b := newTours(t)
+	t.Run("ServiceProviderConfig tells the truth", func(t *testing.T) {
+		got := b.do(t, "GET", "/ServiceProviderConfig", "").wants(200)
+		got.same(`{"supported":true}`, "patch").same(`{"supported":true}`, "etag").same(`{"supported":false}`, "sort").
+			same(`{"supported":false}`, "changePassword").same(`false`, "bulk", "supported").same(`200`, "filter", "maxResults")
+		if strings.Contains(got.raw, `""`) {
+			t.Errorf("an empty value: %s", got.raw)
+		}
+	})
+	t.Run("ResourceTypes and Schemas", func(t *testing.T) {
+		b.do(t, "GET", "/ResourceTypes", "").wants(200).same(`2`, "totalResults")
+		b.do(t, "GET", "/ResourceTypes/User", "").wants(200).same(`"/Users"`, "endpoint").same(`"`+base+`/ResourceTypes/User"`, "meta", "location").
+			same(`[{"schema":"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User","required":false}]`, "schemaExtensions")
+		b.do(t, "GET", "/ResourceTypes/Device", "").wants(404)
+		b.do(t, "GET", "/Schemas", "").wants(200).same(`3`, "totalResults")
+		got := b.do(t, "GET", "/Schemas/urn:ietf:params:scim:schemas:core:2.0:User", "").wants(200)
+		if !strings.Contains(got.raw, `"name":"userName"`) || strings.Contains(got.raw, "password") {
+			t.Error(got.raw)
+		}
+		b.do(t, "GET", "/Schemas/urn:none", "").wants(404)
+	})
+}
+
+func TestRFC7644_3_5_1_ReplaceIsWhole(t *testing.T) {
 	b := newBench(t)
 	made := b.do(t, "POST", "/Users", bjensen).wants(201)
 	user := "/Users/" + made.id()
@@ -227,7 +274,7 @@ func TestReplaceIsWhole(t *testing.T) {
 	b.do(t, "DELETE", group, "").wants(http.StatusNoContent)
 }
 
-func TestFilters(t *testing.T) {
+func TestRFC7644_3_4_2_2_Filters(t *testing.T) {
 	b := newBench(t)
 	b.do(t, "POST", "/Users", bjensen).wants(201)
 	ada := b.user(t, "ada", `,"displayName":"Ada \"Countess\" Lovelace","active":false,"externalId":"EXT","emails":[{"value":"ada@home.example","type":"home"}]`)
