@@ -162,13 +162,13 @@ func (r *rooms) gate(cfg *configs.Config, ready func(identity.TenantID) error, l
 			c, err := r.authn.Caller(req)
 			return c.Principal, c.Live, err
 		},
-		SignInURL: r.authn.SignInURL, Routes: &r.routes, Decider: r.authz, Journal: r.journal, Refusals: r.refusals,
-		Minter: r.minter, Own: r.own(), Ready: ready, App: r.app,
-		Headers:        proxy.HeaderNames(cfg.App.Headers),
-		TrustedProxies: cfg.Listen.TrustedProxies,
-		Limits: proxy.Limits{HeaderBytes: int(limits.HeaderBytes), BodyBytes: bodyLimit(limits.BodyBytes),
-			Requests: limits.Requests, PerClient: limits.RequestsPerClient, StrangerRate: limits.RatePerClient,
-			BodyIdle: limits.StallTimeout, WriteIdle: limits.StallTimeout},
+		SignInURL: r.authn.SignInURL, Decider: r.authz, Journal: r.journal, Refusals: r.refusals,
+		Minter: r.minter, Own: r.own(), Ready: ready,
+		Headers: proxy.HeaderNames(cfg.App.Headers),
+		Settings: proxy.Settings{Routes: &r.routes, App: r.app, TrustedProxies: cfg.Listen.TrustedProxies,
+			Limits: proxy.Limits{HeaderBytes: int(limits.HeaderBytes), BodyBytes: bodyLimit(limits.BodyBytes),
+				Requests: limits.Requests, PerClient: limits.RequestsPerClient, StrangerRate: limits.RatePerClient,
+				BodyIdle: limits.StallTimeout, WriteIdle: limits.StallTimeout}},
 		Log: log,
 	})
 	return r.front, err
@@ -220,11 +220,11 @@ func newServer(ctx context.Context, cfg *configs.Config, gate *proxy.Gate, serve
 	if cfg.TLS.MinVersion == "1.3" {
 		lowest = tls.VersionTLS13
 	}
-	return proxy.Listen(ctx, proxy.ServerConfig{Gate: gate, HTTPS: cfg.Listen.HTTPS, HTTP: cfg.Listen.HTTP, Certificates: certificates,
-		MinTLS: lowest, HeadTimeout: cfg.Limits.HeaderTimeout, IdleTimeout: cfg.Limits.IdleTimeout, Drain: cfg.Limits.DrainTimeout, Log: log})
+	return proxy.Listen(ctx, proxy.ServerConfig{Gate: gate, HTTPS: cfg.Listen.HTTPS, HTTP: cfg.Listen.HTTP, Log: log, Terms: proxy.Terms{Certificates: certificates,
+		MinTLS: lowest, HeadTimeout: cfg.Limits.HeaderTimeout, IdleTimeout: cfg.Limits.IdleTimeout, Drain: cfg.Limits.DrainTimeout}})
 }
 
-func openCertificates(pairs []configs.Certificate, log *slog.Logger) (proxy.CertSet, error) {
+func openCertificates(pairs []configs.Certificate, log *slog.Logger) (*proxy.CertSet, error) {
 	var set proxy.CertSet
 	for _, pair := range pairs {
 		files, err := proxy.OpenCertFiles(pair.Cert, pair.Key, log)
@@ -233,7 +233,7 @@ func openCertificates(pairs []configs.Certificate, log *slog.Logger) (proxy.Cert
 		}
 		set = append(set, files)
 	}
-	return set, nil
+	return &set, nil
 }
 
 // background is the work that runs beside requests.

@@ -23,6 +23,7 @@ type CertFiles struct {
 	pair   *tls.Certificate
 	stamp  [2]fileStamp
 	looked time.Time
+	told   string // what was wrong with the files when last looked at
 }
 
 type fileStamp struct {
@@ -47,14 +48,23 @@ func (c *CertFiles) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, erro
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Since(c.looked) >= certLook {
-		if err := c.read(); err != nil {
-			c.log.Warn("the certificate files changed and cannot be used; the last good ones are", "error", err)
-		}
+		c.look()
 	}
 	return c.pair, nil
 }
 
-// read loads the pair if a file has changed.
+// look reads the pair again if it changed, and tells once of what it cannot use.
+func (c *CertFiles) look() {
+	switch err := c.read(); {
+	case err == nil:
+		c.told = ""
+	case err.Error() != c.told:
+		c.told = err.Error()
+		c.log.Warn("the certificate files changed and cannot be used; the last good ones are", "error", err)
+	}
+}
+
+// read loads the pair if a file has changed since it was loaded.
 func (c *CertFiles) read() error {
 	c.looked = time.Now()
 	var stamp [2]fileStamp
@@ -68,12 +78,11 @@ func (c *CertFiles) read() error {
 	if c.pair != nil && stamp == c.stamp {
 		return nil
 	}
-	c.stamp = stamp // also of a bad pair: it is complained of once
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
 		return fmt.Errorf("proxy: certificate %s: %w", c.certFile, err)
 	}
-	c.pair = &pair
+	c.pair, c.stamp = &pair, stamp
 	return nil
 }
 
@@ -82,12 +91,12 @@ func (c *CertFiles) read() error {
 type CertSet []*CertFiles
 
 // GetCertificate is for [tls.Config].
-func (s CertSet) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	for _, files := range s {
+func (s *CertSet) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	for _, files := range *s {
 		pair, err := files.GetCertificate(hello)
 		if err == nil && hello.SupportsCertificate(pair) == nil {
 			return pair, nil
 		}
 	}
-	return s[0].GetCertificate(hello)
+	return (*s)[0].GetCertificate(hello)
 }

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -12,8 +11,6 @@ import (
 	"gatehouse/audit"
 	"gatehouse/authz"
 	"gatehouse/identity"
-	"gatehouse/internal/httpkit"
-	"gatehouse/proxy/upstream"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
@@ -22,11 +19,6 @@ import (
 // a port.
 type Tenants interface {
 	ByHost(host string) (*tenants.Tenant, bool)
-}
-
-// Routes is the app's route table; path is decoded once.
-type Routes interface {
-	Match(method, path string) (authz.Route, bool)
 }
 
 // Decider says who may do what, and what the app is told of them.
@@ -61,7 +53,6 @@ type Config struct {
 	Caller func(*http.Request) (*identity.Principal, *sessions.Live, error)
 	// SignInURL is where a browser goes to sign in, to come back to this request.
 	SignInURL func(*http.Request) string
-	Routes    Routes
 	Decider   Decider
 	Journal   Journal
 	Refusals  Refusals
@@ -72,54 +63,17 @@ type Config struct {
 	// Ready reports why a tenant cannot be served right now (promise P7): a fault
 	// of kind Unavailable, or nil. It is asked for every request and must not wait.
 	Ready func(identity.TenantID) error
-	App   *upstream.Pool
 
-	Headers        HeaderNames            // zero: DefaultHeaderNames
-	TrustedProxies httpkit.TrustedProxies // nil: nobody is in front
-	Limits         Limits
-	Log            *slog.Logger // nil: slog.Default()
-}
+	Headers HeaderNames  // zero: DefaultHeaderNames
+	Log     *slog.Logger // nil: slog.Default()
 
-// Limits bound what one request and all of them together may take. Zero values
-// mean the defaults named beside them.
-type Limits struct {
-	TargetBytes int   // 8 KiB of path and query
-	HeaderBytes int   // 64 KiB of header
-	Fields      int   // 100 header fields
-	BodyBytes   int64 // 1 GiB of body; negative: no limit
-
-	Requests  int // 20,000 requests at once, long-lived streams included
-	PerClient int // 1,000 of them from one address (an IPv6 /64 counts as one)
-
-	// StrangerRate is how many requests a second callers that nobody knows may
-	// send from one client network, five seconds' worth at once: 200.
-	StrangerRate int
-
-	BodyIdle  time.Duration // 60 s between two pieces of a request's body
-	BodyTime  time.Duration // 30 s for the body of a request to our own endpoints; a forwarded one
-	BodyRate  int64         // is given a second more for every 1 KiB: its lowest average speed
-	WriteIdle time.Duration // 60 s for the client to take a piece of the answer
-}
-
-func (l Limits) withDefaults() Limits {
-	l.TargetBytes = cmp.Or(l.TargetBytes, 8<<10)
-	l.HeaderBytes = cmp.Or(l.HeaderBytes, 64<<10)
-	l.Fields = cmp.Or(l.Fields, 100)
-	l.BodyBytes = cmp.Or(l.BodyBytes, 1<<30)
-	l.Requests = cmp.Or(l.Requests, 20_000)
-	l.PerClient = cmp.Or(l.PerClient, 1_000)
-	l.StrangerRate = cmp.Or(l.StrangerRate, 200)
-	l.BodyIdle = cmp.Or(l.BodyIdle, time.Minute)
-	l.BodyTime = cmp.Or(l.BodyTime, 30*time.Second)
-	l.BodyRate = cmp.Or(l.BodyRate, 1<<10)
-	l.WriteIdle = cmp.Or(l.WriteIdle, time.Minute)
-	return l
+	Settings // to begin with; see Gate.Apply
 }
 
 func (c Config) check() error {
 	switch {
-	case c.Tenants == nil, c.Caller == nil, c.SignInURL == nil, c.Routes == nil, c.Decider == nil,
-		c.Journal == nil, c.Refusals == nil, c.Minter == nil, c.Own == nil, c.Ready == nil, c.App == nil:
+	case c.Tenants == nil, c.Caller == nil, c.SignInURL == nil, c.Decider == nil,
+		c.Journal == nil, c.Refusals == nil, c.Minter == nil, c.Own == nil, c.Ready == nil:
 		return errors.New("proxy: a part of the gate is missing from its configuration")
 	}
 	return c.Headers.check()

@@ -32,8 +32,8 @@ func (g *Gate) forward(v *visit, permit authz.Permit, receipt audit.Receipt) err
 		receipt.Tenant() != v.tenant.ID || receipt.Request() != v.ID {
 		return errUnproven
 	}
-	x := g.config.App.NewExchange()
-	s := newStream(v, x, g.config.Limits.WriteIdle)
+	x := v.App.NewExchange()
+	s := newStream(v, x)
 	if err := g.attend(v, s, v.caller); err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (g *Gate) compose(v *visit, head *upstream.Head, s *stream) (*upstream.Requ
 		if err := s.fullDuplex(); err != nil {
 			return nil, err
 		}
-		request.Body = s.body(r.Body, g.config.Limits.BodyBytes, g.config.Limits.forwardedPace())
+		request.Body = s.body(r.Body, v.Limits.BodyBytes, v.Limits.forwardedPace())
 		request.Length = r.ContentLength
 		request.Interrupt = s.interrupt
 		request.Continue = len(r.Header["Expect"]) > 0

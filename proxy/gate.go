@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/audit"
@@ -20,51 +21,49 @@ import (
 
 // Gate decides on every request and forwards those that are allowed.
 type Gate struct {
-	config Config
-	form   httpkit.FormLimits
-	fields *fieldFilter
-	load   *load
-	tokens *tokenIdentities
-	long   longLived
+	config   Config
+	settings atomic.Pointer[settings]
+	fields   *fieldFilter
+	load     *load
+	tokens   *tokenIdentities
+	long     longLived
 
 	sessionless sessionless
 
-	strangers *httpkit.ClientRate
-	origin    *http.CrossOriginProtection
+	origin *http.CrossOriginProtection
 }
 
 // New makes a gate of its parts.
 func New(c Config) (*Gate, error) {
 	c.Headers = c.Headers.withDefaults()
-	c.Limits = c.Limits.withDefaults()
 	c.Log = cmp.Or(c.Log, slog.Default())
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return &Gate{
+	begin := c.Settings
+	c.Settings = Settings{} // nothing may go by what once was
+	g := &Gate{
 		config: c,
-		form: httpkit.FormLimits{Target: c.Limits.TargetBytes, Fields: c.Limits.Fields,
-			Header: c.Limits.HeaderBytes, Body: max(c.Limits.BodyBytes, 0)},
 		fields: newFieldFilter(c.Headers),
-		load:   newLoad(c.Limits.Requests, c.Limits.PerClient),
+		load:   newLoad(),
 		tokens: newTokenIdentities(),
-
-		strangers: httpkit.NewClientRate(float64(c.Limits.StrangerRate), burstSeconds*c.Limits.StrangerRate),
-		origin:    http.NewCrossOriginProtection(),
-	}, nil
+		origin: http.NewCrossOriginProtection(),
+	}
+	return g, g.Apply(begin)
 }
 
 // visit is one request on its way through the gate. Its event is filled along
 // the way and written once.
 type visit struct {
 	httpkit.Request
-	w      http.ResponseWriter
-	r      *http.Request
-	tenant *tenants.Tenant
-	route  authz.Route
-	caller caller
-	event  audit.Event
-	idLine [1]string // the request id as a header value, so that setting it costs no allocation
+	*settings // of the moment it came in
+	w         http.ResponseWriter
+	r         *http.Request
+	tenant    *tenants.Tenant
+	route     authz.Route
+	caller    caller
+	event     audit.Event
+	idLine    [1]string // the request id as a header value, so that setting it costs no allocation
 }
 
 // ServeHTTP is the one place that replies: a stage that fails returns why.
@@ -109,10 +108,10 @@ func (g *Gate) pass(v *visit) error {
 
 // begin notes what is known of any request, good or bad.
 func (g *Gate) begin(w http.ResponseWriter, r *http.Request) *visit {
-	v := &visit{w: w}
+	v := &visit{w: w, settings: g.settings.Load()}
 	v.ID = identity.NewRequestID()
 	v.Start = time.Now()
-	v.ClientIP = g.config.TrustedProxies.ClientIP(r)
+	v.ClientIP = v.TrustedProxies.ClientIP(r)
 	v.r = r.WithContext(httpkit.WithRequest(r.Context(), &v.Request))
 	v.idLine[0] = string(v.ID)
 	w.Header()[g.config.Headers.RequestID] = v.idLine[:]
@@ -121,11 +120,11 @@ func (g *Gate) begin(w http.ResponseWriter, r *http.Request) *visit {
 
 // admit is stage 1.
 func (g *Gate) admit(v *visit) (release func(), err error) {
-	release, err = g.load.enter(v.ClientIP)
+	release, err = g.load.enter(v.ClientIP, v.Limits)
 	if err != nil {
 		return nil, err
 	}
-	if err := httpkit.CheckForm(v.r, g.form); err != nil {
+	if err := httpkit.CheckForm(v.r, v.form); err != nil {
 		release()
 		return nil, err
 	}
@@ -169,7 +168,7 @@ func ownEndpoint(v *visit) bool {
 
 // findRoute is stage 4.
 func (g *Gate) findRoute(v *visit) error {
-	route, ok := g.config.Routes.Match(v.r.Method, v.r.URL.Path)
+	route, ok := v.Routes.Match(v.r.Method, v.r.URL.Path)
 	if !ok {
 		return fault.New(fault.Denied, "no-route", "No rule of this app covers this address, so nobody may use it.")
 	}
@@ -185,7 +184,7 @@ func (g *Gate) who(v *visit) error {
 	case err != nil && !fault.Is(err, fault.Unauthenticated):
 		return err
 	case err != nil || p == nil:
-		if haste := g.haste(v); haste != nil {
+		if haste := v.haste(); haste != nil {
 			return haste
 		}
 		if v.route.Access == authz.Public {

@@ -55,6 +55,7 @@ type world struct {
 	minter   *mint.Minter
 	pool     *upstream.Pool
 	gate     *Gate
+	server   *Server
 	acme     *tenants.Tenant
 	globex   *tenants.Tenant
 	door     identity.ConnectionID // by which acme's people sign in
@@ -107,8 +108,8 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	config := Config{
 		Tenants: w.tenants, Caller: w.caller,
 		SignInURL: func(r *http.Request) string { return "/.gatehouse/login?return_to=" + r.URL.EscapedPath() },
-		Routes:    routes, Decider: authz.New(authz.Config{Store: db, Journal: w.journal, People: w.people}),
-		Journal: w.journal, Refusals: audit.NewRefusals(w.journal), Minter: w.minter,
+		Decider:   authz.New(authz.Config{Store: db, Journal: w.journal, People: w.people}),
+		Journal:   w.journal, Refusals: audit.NewRefusals(w.journal), Minter: w.minter,
 		Own: http.HandlerFunc(w.own),
 		Ready: func(identity.TenantID) error {
 			if f := w.notReady.Load(); f != nil {
@@ -116,7 +117,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 			}
 			return nil
 		},
-		App: w.pool, Log: slog.New(slog.DiscardHandler),
+		Settings: Settings{Routes: routes, App: w.pool}, Log: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&config)
@@ -160,14 +161,14 @@ func (w *world) serve(dir string) {
 	w.must(err)
 	w.roots = x509.NewCertPool()
 	w.roots.AppendCertsFromPEM(authority.PEM())
-	server, err := Listen(context.Background(), ServerConfig{Gate: w.gate, HTTPS: "127.0.0.1:0", HTTP: "127.0.0.1:0",
-		Certificates: authority, Drain: 5 * time.Second, Log: slog.New(slog.DiscardHandler)})
+	w.server, err = Listen(context.Background(), ServerConfig{Gate: w.gate, HTTPS: "127.0.0.1:0", HTTP: "127.0.0.1:0",
+		Terms: Terms{Certificates: authority, Drain: 5 * time.Second}, Log: slog.New(slog.DiscardHandler)})
 	w.must(err)
-	w.addr = server.Addr().String()
+	w.addr = w.server.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := server.Run(ctx); err != nil {
+		if err := w.server.Run(ctx); err != nil {
 			w.t.Errorf("server: %v", err)
 		}
 	})

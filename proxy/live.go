@@ -50,8 +50,8 @@ type stream struct {
 	extended    time.Time
 }
 
-func newStream(v *visit, x *upstream.Exchange, writeIdle time.Duration) *stream {
-	s := &stream{w: v.w, rc: *http.NewResponseController(v.w), exchange: x, writeIdle: writeIdle, extended: v.Start}
+func newStream(v *visit, x *upstream.Exchange) *stream {
+	s := &stream{w: v.w, rc: *http.NewResponseController(v.w), exchange: x, writeIdle: v.Limits.WriteIdle, extended: v.Start}
 	if v.r.ProtoMajor == 1 {
 		s.socket = socketOf(v.r.Context())
 	}

@@ -16,9 +16,8 @@ const loadShards = 64
 // an entry for an address only while a request of it is under way, so it is
 // bounded by the limit on all of them.
 type load struct {
-	most, perClient int
-	total           atomic.Int64
-	shards          [loadShards]loadShard
+	total  atomic.Int64
+	shards [loadShards]loadShard
 }
 
 type loadShard struct {
@@ -26,8 +25,8 @@ type loadShard struct {
 	count map[netip.Addr]int
 }
 
-func newLoad(most, perClient int) *load {
-	l := &load{most: most, perClient: perClient}
+func newLoad() *load {
+	l := &load{}
 	for i := range l.shards {
 		l.shards[i].count = map[netip.Addr]int{}
 	}
@@ -36,8 +35,8 @@ func newLoad(most, perClient int) *load {
 
 // enter takes a place, or says why there is none: 503 when the gate is full,
 // 429 when this client is.
-func (l *load) enter(from netip.Addr) (leave func(), err error) {
-	if l.total.Add(1) > int64(l.most) {
+func (l *load) enter(from netip.Addr, limits Limits) (leave func(), err error) {
+	if l.total.Add(1) > int64(limits.Requests) {
 		l.total.Add(-1)
 		f := fault.New(fault.Unavailable, "overloaded", "More requests than can be served are under way. Try again in a moment.")
 		f.RetryAfter = time.Second
@@ -47,7 +46,7 @@ func (l *load) enter(from netip.Addr) (leave func(), err error) {
 	s := &l.shards[shardOf(from)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.count[from] >= l.perClient {
+	if s.count[from] >= limits.PerClient {
 		l.total.Add(-1)
 		f := fault.New(fault.TooMany, "too-many-requests", "Too many requests from your address are under way. Try again in a moment.")
 		f.RetryAfter = time.Second

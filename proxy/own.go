@@ -25,7 +25,7 @@ func (g *Gate) serveOwn(v *visit) error {
 	}
 	ctx, cancel := context.WithCancel(v.r.Context())
 	defer cancel()
-	s := newStream(v, nil, g.config.Limits.WriteIdle)
+	s := newStream(v, nil)
 	s.onCut = cancel
 	if err := g.attend(v, s, c); err != nil {
 		return err
@@ -38,10 +38,10 @@ func (g *Gate) serveOwn(v *visit) error {
 	r := v.r.WithContext(sessions.Calling(ctx, s))
 	if r.ContentLength != 0 {
 		// From now on, also if nobody reads it: net/http takes in the rest.
-		if err := s.awaitBody(g.config.Limits.BodyTime); err != nil {
+		if err := s.awaitBody(v.Limits.BodyTime); err != nil {
 			return err
 		}
-		r.Body = ownBody{s.body(r.Body, 0, g.config.Limits.ownPace()), r.Body}
+		r.Body = ownBody{s.body(r.Body, 0, v.Limits.ownPace()), r.Body}
 	}
 	g.config.Own.ServeHTTP(v.w, r)
 	if s.cutOff() || c.principal != nil && s.flush() != nil {

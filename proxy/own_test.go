@@ -166,11 +166,11 @@ func TestP2_NothingSlipsInWhileItEnds(t *testing.T) {
 	p, _, err := w.caller(v.r)
 	w.must(err)
 	c := caller{principal: p}
-	in := newStream(v, nil, time.Minute)
+	in := newStream(v, nil)
 	in.onCut = func() { in.leave() }
 	w.must(w.gate.attend(v, in, c))
 	w.noToken.Store(true)
-	if err := w.gate.attend(v, newStream(v, nil, time.Minute), c); err == nil {
+	if err := w.gate.attend(v, newStream(v, nil), c); err == nil {
 		t.Error("a revoked token got in")
 	}
 	if n := w.attending(); n != 1 {
@@ -181,7 +181,7 @@ func TestP2_NothingSlipsInWhileItEnds(t *testing.T) {
 		return nil
 	})
 	w.must(err)
-	if err := w.gate.attend(v, newStream(v, nil, time.Minute), caller{}); err == nil {
+	if err := w.gate.attend(v, newStream(v, nil), caller{}); err == nil {
 		t.Error("somebody got in to a suspended tenant")
 	}
 	if n := w.attending(); n != 0 {

@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,24 +46,68 @@ type Certificates interface {
 
 // ServerConfig is what a [Server] is made of.
 type ServerConfig struct {
-	Gate         *Gate
-	HTTPS        string // address of the TLS listener
-	HTTP         string // address of the listener that redirects to it; empty: none
-	Certificates Certificates
+	Gate  *Gate
+	HTTPS string       // address of the TLS listener
+	HTTP  string       // address of the listener that redirects to it; empty: none
+	Log   *slog.Logger // nil: slog.Default()
+
+	Terms // to begin with; see Server.Apply
+}
+
+// Terms are what a connection goes by. Zero values but that of the certificates
+// mean the defaults named beside them.
+type Terms struct {
+	Certificates Certificates  // of a type that == compares
 	MinTLS       uint16        // tls.VersionTLS12 (the default) or tls.VersionTLS13
 	HeadTimeout  time.Duration // from the first byte to the end of a request's head; 10 s
-	IdleTimeout  time.Duration // between two requests of a connection; 2 min
+	IdleTimeout  time.Duration // between two requests; 2 min
 	Drain        time.Duration // how long requests under way may take at the end; 30 s
-	Log          *slog.Logger  // nil: slog.Default()
 }
 
 // Server is the gate's listeners.
 type Server struct {
-	config    ServerConfig
-	https     net.Listener
+	gate      *Gate
+	log       *slog.Logger
+	https     *net.TCPListener
 	plain     net.Listener
-	secured   *http.Server
 	redirects *http.Server
+
+	terms   atomic.Pointer[terms]
+	changed chan struct{} // the terms are others than those of the front
+}
+
+// terms are the Terms of one moment, and those of the gate's limits that
+// net/http fixes for a connection.
+type terms struct {
+	Terms
+	headBytes int
+	writeIdle time.Duration
+}
+
+// Apply makes the terms, and the gate's limits of this moment, those of all
+// connections from now on. One that is open ends with its next answer, and its
+// client connects again.
+func (s *Server) Apply(t Terms) {
+	limits := s.gate.settings.Load().Limits
+	next := &terms{Terms: t, headBytes: limits.HeaderBytes + limits.TargetBytes, writeIdle: limits.WriteIdle}
+	next.HeadTimeout = cmp.Or(t.HeadTimeout, headTimeout)
+	next.IdleTimeout = cmp.Or(t.IdleTimeout, idleTimeout)
+	next.Drain = cmp.Or(t.Drain, drainDefault)
+	next.MinTLS = max(t.MinTLS, tls.VersionTLS12)
+	before := s.terms.Swap(next)
+	if before == nil || next.sameFor(*before) {
+		return
+	}
+	select {
+	case s.changed <- struct{}{}:
+	default: // it is told already
+	}
+}
+
+// sameFor reports whether a connection cannot tell the two apart.
+func (t terms) sameFor(other terms) bool {
+	other.Drain = t.Drain
+	return t == other
 }
 
 // Listen binds the addresses; nothing is served before Run.
@@ -69,23 +115,19 @@ func Listen(ctx context.Context, c ServerConfig) (*Server, error) {
 	if c.Gate == nil || c.Certificates == nil {
 		return nil, errors.New("proxy: a server needs a gate and certificates")
 	}
-	c.HeadTimeout = cmp.Or(c.HeadTimeout, headTimeout)
-	c.IdleTimeout = cmp.Or(c.IdleTimeout, idleTimeout)
-	c.Drain = cmp.Or(c.Drain, drainDefault)
-	c.MinTLS = max(c.MinTLS, tls.VersionTLS12)
-	c.Log = cmp.Or(c.Log, slog.Default())
-	s := &Server{config: c}
+	s := &Server{gate: c.Gate, log: cmp.Or(c.Log, slog.Default()), changed: make(chan struct{}, 1)}
+	s.Apply(c.Terms)
 	var listen net.ListenConfig
-	var err error
-	if s.https, err = listen.Listen(ctx, "tcp", c.HTTPS); err != nil {
+	https, err := listen.Listen(ctx, "tcp", c.HTTPS)
+	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
+	s.https = https.(*net.TCPListener) //nolint:errcheck,forcetypeassert // listening on "tcp" gives no other
 	if c.HTTP != "" {
 		if s.plain, err = listen.Listen(ctx, "tcp", c.HTTP); err != nil {
 			return nil, errors.Join(fmt.Errorf("proxy: %w", err), s.https.Close())
 		}
 	}
-	s.secured = s.newSecured()
 	s.redirects = s.newRedirects()
 	return s, nil
 }
@@ -101,20 +143,22 @@ func (s *Server) PlainAddr() net.Addr {
 	return s.plain.Addr()
 }
 
-func (s *Server) newSecured() *http.Server {
-	limits := s.config.Gate.config.Limits
+// newFront makes the front for the terms.
+func (s *Server) newFront(t *terms) *front {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
-	return &http.Server{
-		Handler:           s.config.Gate,
+	f := &front{server: s, lent: lent{TCPListener: s.https}}
+	f.Server = http.Server{
+		Handler:           f,
 		ConnContext:       withSocket,
-		ReadHeaderTimeout: s.config.HeadTimeout,
-		IdleTimeout:       s.config.IdleTimeout,
+		ConnState:         f.count,
+		ReadHeaderTimeout: t.HeadTimeout,
+		IdleTimeout:       t.IdleTimeout,
 		// Not for the whole of an answer: streams move it on as they write.
-		WriteTimeout: limits.WriteIdle,
+		WriteTimeout: t.writeIdle,
 		// net/http allows 4 KiB on top, and a request over it gets 431.
-		MaxHeaderBytes: limits.HeaderBytes + limits.TargetBytes,
+		MaxHeaderBytes: t.headBytes,
 		Protocols:      protocols,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
@@ -123,21 +167,22 @@ func (s *Server) newSecured() *http.Server {
 			MaxReceiveBufferPerConnection: connectionWindow,
 			SendPingTimeout:               pingAfter,
 			PingTimeout:                   headTimeout,
-			WriteByteTimeout:              limits.WriteIdle,
+			WriteByteTimeout:              t.writeIdle,
 		},
 		// "OPTIONS *" is not for the app, and no request is answered but by the gate.
 		DisableGeneralOptionsHandler: true,
-		TLSConfig:                    s.tlsConfig(),
-		ErrorLog:                     slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
+		TLSConfig:                    t.tlsConfig(),
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	return f
 }
 
 // tlsConfig allows TLS 1.2 with forward secrecy and authenticated encryption
 // only, and 1.3 (RFC 9325 §4.2).
-func (s *Server) tlsConfig() *tls.Config {
+func (t *terms) tlsConfig() *tls.Config {
 	return &tls.Config{
-		MinVersion:     s.config.MinTLS,
-		GetCertificate: s.config.Certificates.GetCertificate,
+		MinVersion:     t.MinTLS,
+		GetCertificate: t.Certificates.GetCertificate,
 		NextProtos:     []string{"h2", "http/1.1"},
 		CipherSuites: []uint16{
 			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
@@ -159,7 +204,7 @@ func (s *Server) newRedirects() *http.Server {
 		IdleTimeout:                  plainTimeout,
 		MaxHeaderBytes:               16 << 10,
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -168,13 +213,29 @@ func (s *Server) newRedirects() *http.Server {
 // within the drain time. It returns when nothing is served any more.
 func (s *Server) Run(ctx context.Context) error {
 	group, failed := errgroup.WithContext(ctx)
-	group.Go(func() error { return served(s.secured.ServeTLS(s.https, "", "")) })
 	if s.plain != nil {
 		group.Go(func() error { return served(s.redirects.Serve(s.plain)) })
 	}
 	group.Go(func() error {
-		<-failed.Done()
-		return s.drain(context.WithoutCancel(ctx))
+		var fronts []*front
+		for {
+			f := s.newFront(s.terms.Load())
+			fronts = append(fronts, f)
+			accepting := make(chan error, 1)
+			go func() { accepting <- served(f.ServeTLS(&f.lent, "", "")) }()
+			select {
+			case <-s.changed:
+				err := f.retire()
+				if err = errors.Join(err, <-accepting, s.https.SetDeadline(time.Time{})); err != nil {
+					return errors.Join(err, s.drain(context.WithoutCancel(ctx), fronts))
+				}
+				fronts = slices.DeleteFunc(fronts, func(f *front) bool { return f.connections.Load() == 0 })
+			case <-failed.Done():
+				return errors.Join(s.drain(context.WithoutCancel(ctx), fronts), <-accepting)
+			case err := <-accepting:
+				return errors.Join(err, s.drain(context.WithoutCancel(ctx), fronts))
+			}
+		}
 	})
 	return group.Wait()
 }
@@ -182,13 +243,14 @@ func (s *Server) Run(ctx context.Context) error {
 // Close gives the listeners back without having served; after Run it has
 // nothing left to do.
 func (s *Server) Close() error {
-	return errors.Join(s.secured.Close(), s.redirects.Close(), closed(s.https), closed(s.plain))
+	err := errors.Join(closed(s.https), s.redirects.Close())
+	if s.plain != nil {
+		err = errors.Join(err, closed(s.plain))
+	}
+	return err
 }
 
 func closed(l net.Listener) error {
-	if l == nil {
-		return nil
-	}
 	if err := l.Close(); !errors.Is(err, net.ErrClosed) {
 		return err
 	}
@@ -196,28 +258,35 @@ func closed(l net.Listener) error {
 }
 
 func served(err error) error {
-	if errors.Is(err, http.ErrServerClosed) {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return fmt.Errorf("proxy: %w", err)
 }
 
-func (s *Server) drain(ctx context.Context) error {
-	gone := s.config.Gate.long.restart()
-	limited, cancel := context.WithTimeout(ctx, s.config.Drain)
+func (s *Server) drain(ctx context.Context, fronts []*front) error {
+	gone := s.gate.long.restart()
+	limited, cancel := context.WithTimeout(ctx, s.terms.Load().Drain)
 	defer cancel()
-	err := s.secured.Shutdown(limited)
-	if err != nil {
-		s.config.Log.WarnContext(ctx, "requests under way were cut at the end of the drain time")
-		err = s.secured.Close()
+	var group errgroup.Group
+	group.Go(func() error { return closed(s.https) })
+	group.Go(s.redirects.Close)
+	for _, f := range fronts {
+		group.Go(func() error {
+			if f.Shutdown(limited) == nil {
+				return nil
+			}
+			s.log.WarnContext(ctx, "requests under way were cut at the end of the drain time")
+			return f.Close()
+		})
 	}
-	err = errors.Join(err, s.redirects.Close())
+	err := group.Wait()
 	moment, cancelMoment := context.WithTimeout(ctx, lastMoment)
 	defer cancelMoment()
 	select {
 	case <-gone:
 	case <-moment.Done():
-		s.config.Log.WarnContext(ctx, "a stream did not end with the gate")
+		s.log.WarnContext(ctx, "a stream did not end with the gate")
 	}
 	return err
 }

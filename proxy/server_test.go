@@ -161,13 +161,13 @@ func TestListenSaysWhatIsMissingOrTaken(t *testing.T) {
 	}
 	certs, err := ca.Open(t.TempDir(), func(string) bool { return true })
 	w.must(err)
-	if _, err := Listen(t.Context(), ServerConfig{Gate: w.gate, Certificates: certs, HTTPS: w.addr}); err == nil {
+	if _, err := Listen(t.Context(), ServerConfig{Gate: w.gate, Terms: Terms{Certificates: certs}, HTTPS: w.addr}); err == nil {
 		t.Error("the address is taken")
 	}
-	if _, err := Listen(t.Context(), ServerConfig{Gate: w.gate, Certificates: certs, HTTPS: "127.0.0.1:0", HTTP: w.addr}); err == nil {
+	if _, err := Listen(t.Context(), ServerConfig{Gate: w.gate, Terms: Terms{Certificates: certs}, HTTPS: "127.0.0.1:0", HTTP: w.addr}); err == nil {
 		t.Error("the plain address is taken")
 	}
-	unserved, err := Listen(t.Context(), ServerConfig{Gate: w.gate, Certificates: certs, HTTPS: "127.0.0.1:0", HTTP: "127.0.0.1:0"})
+	unserved, err := Listen(t.Context(), ServerConfig{Gate: w.gate, Terms: Terms{Certificates: certs}, HTTPS: "127.0.0.1:0", HTTP: "127.0.0.1:0"})
 	w.must(err)
 	w.must(unserved.Close())
 	for _, addr := range []net.Addr{unserved.Addr(), unserved.PlainAddr()} {

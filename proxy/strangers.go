@@ -12,8 +12,8 @@ const burstSeconds = 5
 // haste refuses a caller that nobody knows and whose network asks too often:
 // each of their requests costs disk, since it has its record. People with a
 // session and programs with a token never get here.
-func (g *Gate) haste(v *visit) error {
-	ok, wait := g.strangers.Allow(v.ClientIP, v.Start)
+func (v *visit) haste() error {
+	ok, wait := v.strangers.Allow(v.ClientIP, v.Start)
 	if ok {
 		return nil
 	}
