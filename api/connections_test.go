@@ -62,7 +62,7 @@ func TestP2_ClosedConnectionsHaveNoSessions(t *testing.T) {
 func TestP2_SessionsOfADeletedConnectionCanBeRevoked(t *testing.T) {
 	h := newHouse(t)
 	owner := h.signIn(h.acme, "owner", "owner")
-	id := h.door(h.acme)
+	id := h.door(h.acme).ID
 	if err := h.tenants.DeleteConnection(t.Context(), audit.SystemCause(), h.acme.ID, "door"); err != nil {
 		t.Fatal(err)
 	}

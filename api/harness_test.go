@@ -221,7 +221,8 @@ func (h *house) signIn(tenant *tenants.Tenant, name, role string) *visitor {
 // again signs a person in once more, in a browser of its own.
 func (h *house) again(tenant *tenants.Tenant, u directory.User) *visitor {
 	h.t.Helper()
-	made, err := h.sessions.Create(h.t.Context(), audit.SystemCause(), tenant.ID, sessions.NewSession{User: u.ID, Connection: h.door(tenant),
+	door := h.door(tenant)
+	made, err := h.sessions.Create(h.t.Context(), audit.SystemCause(), tenant.ID, sessions.NewSession{User: u.ID, Connection: door.ID, ConnectionVersion: door.Version,
 		IP: netip.MustParseAddr("203.0.113.7"), UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36"})
 	if err != nil {
 		h.t.Fatal(err)
@@ -231,7 +232,7 @@ func (h *house) again(tenant *tenants.Tenant, u directory.User) *visitor {
 }
 
 // door is the connection by which a tenant's people sign in here.
-func (h *house) door(tenant *tenants.Tenant) identity.ConnectionID {
+func (h *house) door(tenant *tenants.Tenant) tenants.Connection {
 	h.t.Helper()
 	found, err := h.tenants.Connection(h.t.Context(), tenant.ID, "door")
 	if fault.Is(err, fault.NotFound) {
@@ -241,7 +242,7 @@ func (h *house) door(tenant *tenants.Tenant) identity.ConnectionID {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return found.ID
+	return found
 }
 
 // bearer is a program with a token of the role.

@@ -105,7 +105,7 @@ func (s *Service) verify(r *http.Request, c tenants.Connection) (Assertion, stri
 // an old session along (SameSite=Lax); the GET that follows does.
 func (s *Service) bounce(w http.ResponseWriter, r *http.Request, c tenants.Connection, returnTo string, a Assertion) error {
 	token := newToken()
-	err := s.flows.put(r.Context(), tenantOf(r), token, flowCookie(r), c.ID, flow{Hop: hopFinish, ReturnTo: returnTo, Assertion: &a})
+	err := s.flows.put(r.Context(), tenantOf(r), token, flowCookie(r), c.ID, flow{Hop: hopFinish, ReturnTo: returnTo, Assertion: &a, Version: c.Version})
 	if err != nil {
 		return storeDown(err)
 	}
@@ -127,12 +127,16 @@ func (s *Service) carryOn(kind tenants.ConnectionType) httpkit.HandlerFunc {
 		if err != nil {
 			return s.refuse(w, r, c, err)
 		}
+		if state.Version != c.Version {
+			return s.refuse(w, r, c, Refuse(connectionChanged, "The connection was changed after the answer had been verified."))
+		}
 		return s.finish(w, r, c, state.ReturnTo, *state.Assertion)
 	}
 }
 
-// finish turns what the provider says into a session. The session room writes
-// the sign-in down before there is a session (P1).
+// finish turns what the provider says, verified by this version of the
+// connection, into a session. The session room writes the sign-in down before
+// there is a session (P1), and makes none by a connection that has changed.
 func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Connection, returnTo string, a Assertion) error {
 	ctx, tenant := r.Context(), tenantOf(r)
 	claimed := audit.Actor{Kind: identity.KindUser}
@@ -185,7 +189,7 @@ func (s *Service) newSession(r *http.Request, c tenants.Connection, user identit
 		authAt = s.now()
 	}
 	return sessions.NewSession{
-		User: user, Connection: c.ID, IDPSubject: a.Subject, IDPSession: a.IDPSession, LogoutHint: a.LogoutHint,
+		User: user, Connection: c.ID, ConnectionVersion: c.Version, IDPSubject: a.Subject, IDPSession: a.IDPSession, LogoutHint: a.LogoutHint,
 		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: userAgent(r), AuthAt: authAt,
 		DeviceToken: device, Replaces: old,
 		Details: map[string]string{"protocol": string(c.Type), "connection": c.Name, "subject": a.Subject,

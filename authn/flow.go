@@ -48,8 +48,10 @@ type flow struct {
 	ReturnTo string `json:"return_to"`
 	// Private is the protocol's own, for hopAnswer.
 	Private []byte `json:"private,omitempty"`
-	// Assertion is what was verified, for hopFinish.
+	// Assertion is what was verified, for hopFinish, and Version that of the
+	// connection by which it was.
 	Assertion *Assertion `json:"assertion,omitempty"`
+	Version   uint64     `json:"version,omitempty"`
 
 	connection identity.ConnectionID
 }

@@ -101,7 +101,8 @@ func (c *connections) put(conn tenants.Connection) {
 	conn.Version = c.byName[conn.Name].Version + 1
 	c.byName[conn.Name] = conn
 	c.write(`INSERT INTO connections (id, name, type, spec, enabled, version, created_at, updated_at)
-		VALUES ($1, $2, $3, '{}', $4, 1, 0, 0) ON CONFLICT (id) DO UPDATE SET enabled = excluded.enabled`, conn.ID, conn.Name, conn.Type, conn.Enabled)
+		VALUES ($1, $2, $3, '{}', $4, $5, 0, 0) ON CONFLICT (id) DO UPDATE SET enabled = excluded.enabled, version = excluded.version`,
+		conn.ID, conn.Name, conn.Type, conn.Enabled, conn.Version)
 }
 
 func (c *connections) remove(name string) {
@@ -153,6 +154,7 @@ type grants struct {
 	mu    sync.Mutex
 	given []string
 	err   error
+	after func() // called once a role is given
 }
 
 func (g *grants) GrantDefault(_ context.Context, _ audit.Cause, _ identity.TenantID, user identity.UserID, role string) error {
@@ -162,6 +164,9 @@ func (g *grants) GrantDefault(_ context.Context, _ audit.Cause, _ identity.Tenan
 		return g.err
 	}
 	g.given = append(g.given, string(user)+" "+role)
+	if g.after != nil {
+		g.after()
+	}
 	return nil
 }
 
@@ -325,9 +330,20 @@ func (b *browser) post(path string, form url.Values) page {
 	return b.read(b.PostForm(path, form))
 }
 
-// postFromElsewhere posts as a page of another site makes a browser do: with
-// the SameSite=None cookie alone.
+// postFromElsewhere posts as a page of another site makes a browser do, and
+// goes where that leads.
 func (b *browser) postFromElsewhere(target string, form url.Values) page {
+	b.t.Helper()
+	resp := b.sendFromElsewhere(target, form)
+	if to, err := resp.Location(); err == nil {
+		_ = resp.Body.Close()
+		return b.open(to.String())
+	}
+	return b.read(resp, nil)
+}
+
+// sendFromElsewhere posts with the SameSite=None cookie alone.
+func (b *browser) sendFromElsewhere(target string, form url.Values) *http.Response {
 	b.t.Helper()
 	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, target, strings.NewReader(form.Encode()))
 	check(b.t, err)
@@ -342,14 +358,8 @@ func (b *browser) postFromElsewhere(target string, form url.Values) page {
 	resp, err := b.Transport.RoundTrip(req)
 	check(b.t, err)
 	b.Jar.SetCookies(req.URL, resp.Cookies())
-	if to := resp.Header.Get("Location"); to != "" {
-		_ = resp.Body.Close()
-		next, err := req.URL.Parse(to)
-		check(b.t, err)
-		return b.open(next.String())
-	}
 	resp.Request = req
-	return b.read(resp, nil)
+	return resp
 }
 
 func (b *browser) cookie(name string) string {

@@ -287,6 +287,20 @@ func TestAnInterruptedFirstSignInStillGivesTheRole(t *testing.T) {
 	}
 }
 
+// The connection trusts another provider once the old one's answer has been
+// verified, and before there is a session.
+func TestP2_NoSessionByAConnectionThatHasChanged(t *testing.T) {
+	w, idp, other := newWorld(t), newIssuer(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	w.grants.after = func() { w.connections.put(other.connection()) }
+	b := w.browser()
+	b.open("/").has(t, http.StatusForbidden, "You are not signed in", "was changed while you signed in")
+	if got := w.journal.lastRefusal(t); got != "connection-changed" || b.cookie(httpkit.SessionCookie) != "" {
+		t.Errorf("reason %q, session %t", got, b.cookie(httpkit.SessionCookie) != "")
+	}
+	b.open("/").has(t, http.StatusOK, "for ann@acme.example")
+}
+
 func TestInactivePeopleAreRefused(t *testing.T) {
 	w, idp := newWorld(t), newIssuer(t)
 	w.connections.put(idp.connection())

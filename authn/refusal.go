@@ -53,6 +53,7 @@ const (
 	otherBrowser      Reason = "other-browser"
 	otherConnection   Reason = "other-connection"
 	connectionUnknown Reason = "connection-unknown"
+	connectionChanged Reason = "connection-changed"
 	tenantSuspended   Reason = "tenant-suspended"
 )
 
@@ -107,6 +108,8 @@ func (r Reason) lead() string {
 		return "This sign-in was begun in another browser, or cookies are switched off. Allow cookies for this site and begin again here."
 	case connectionUnknown:
 		return "This way of signing in does not exist here, or is switched off. Choose another."
+	case connectionChanged:
+		return "This way of signing in was changed while you signed in. Sign in again."
 	case tenantSuspended:
 		return "Access for your organisation is suspended. Ask your administrator."
 	case SubjectUnusable:

@@ -117,6 +117,26 @@ func TestSAMLKeepsDeviceAndReplacesSession(t *testing.T) {
 	}
 }
 
+// An answer that was verified waits for its second half while the connection
+// changes.
+func TestP2_ASAMLAnswerIsGoodForTheConnectionThatVerifiedIt(t *testing.T) {
+	w := newWorld(t)
+	w.connections.put(samlConnection(ourKey()))
+	b := w.browser()
+	f := b.samlFlight()
+	doc := f.message.document(t)
+	ourKey().sign(t, assertionOf(doc), dsig.RSASHA256SignatureMethod)
+	resp := b.sendFromElsewhere(f.acs, f.form(bytesOf(t, doc)))
+	_ = resp.Body.Close()
+	second, err := resp.Location()
+	check(t, err)
+	w.connections.put(samlConnection(otherKey()))
+	b.open(second.String()).has(t, http.StatusForbidden, "You are not signed in", "was changed while you signed in")
+	if got := w.journal.lastRefusal(t); got != "connection-changed" || len(w.journal.all(audit.UserCreated)) != 0 {
+		t.Errorf("reason %q, and %d people made", got, len(w.journal.all(audit.UserCreated)))
+	}
+}
+
 func TestSAMLAcceptsWhatProvidersSend(t *testing.T) {
 	for name, sign := range map[string]func(t *testing.T, doc *etree.Document){
 		"assertion signed": func(t *testing.T, doc *etree.Document) {

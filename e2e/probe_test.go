@@ -234,7 +234,8 @@ func (b *probed) sit(t *testing.T, tenant string, user identity.UserID) *seat {
 	if err != nil || len(connection) == 0 {
 		t.Fatalf("%v, %v", connection, err)
 	}
-	made, err := b.rooms.Sessions.Create(t.Context(), audit.SystemCause(), id, sessions.NewSession{User: user, Connection: connection[0].ID, UserAgent: "Mozilla/5.0"})
+	made, err := b.rooms.Sessions.Create(t.Context(), audit.SystemCause(), id, sessions.NewSession{User: user,
+		Connection: connection[0].ID, ConnectionVersion: connection[0].Version, UserAgent: "Mozilla/5.0"})
 	if err != nil {
 		t.Fatal(err)
 	}

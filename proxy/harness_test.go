@@ -254,7 +254,7 @@ func (w *world) signIn(name string) person {
 	user, err := w.people.CreateUser(ctx, audit.SystemCause(), w.acme.ID, directory.User{
 		UserName: name + "@acme.test", Email: name + "@acme.test", DisplayName: name, Active: true, Source: directory.SourceAdmin})
 	w.must(err)
-	made, err := w.sessions.Create(ctx, audit.SystemCause(), w.acme.ID, sessions.NewSession{User: user.ID, Connection: w.door, AuthAt: time.Now()})
+	made, err := w.sessions.Create(ctx, audit.SystemCause(), w.acme.ID, sessions.NewSession{User: user.ID, Connection: w.door, ConnectionVersion: 1, AuthAt: time.Now()})
 	w.must(err)
 	return person{user: user, session: made.Session, token: made.Token}
 }

@@ -222,7 +222,7 @@ func patch(operations string) string {
 // signIn gives a person a session and its token.
 func (b *bench) signIn(t testing.TB, user string) string {
 	t.Helper()
-	made, err := b.sessions.Create(t.Context(), system, b.acme.id, sessions.NewSession{User: identity.UserID(user), Connection: "con_1"})
+	made, err := b.sessions.Create(t.Context(), system, b.acme.id, sessions.NewSession{User: identity.UserID(user), Connection: "con_1", ConnectionVersion: 1})
 	must(t, err)
 	return made.Token
 }

@@ -18,15 +18,16 @@ var (
 	errInactive = fault.New(fault.Denied, "user-inactive", "This account is not active. Ask your administrator.")
 	errBlocked  = fault.New(fault.Denied, "device-blocked", "Your administrator has blocked this device.")
 	errClosed   = fault.New(fault.Denied, "connection-disabled", "This way of signing in has been closed. Ask your administrator.")
+	errChanged  = fault.New(fault.Denied, "connection-changed", "This way of signing in was changed while you signed in. Sign in again.")
 	errRevoked  = fault.New(fault.Unauthenticated, "session-revoked", "This sign-in was ended while it was being made. Sign in again.")
 )
 
 // Create makes a session: it journals the sign-in, and device.new for a device
 // not seen before, ends the session that the browser had until now, and writes
 // the new one. A person who is not active, at whatever moment they were
-// deactivated, a blocked device and a connection that is disabled or gone are
-// Denied faults; one that comes about after the record makes no session, and
-// the caller records the refusal.
+// deactivated, a blocked device and a connection that is disabled, gone or not
+// the same any more are Denied faults; one that comes about after the record
+// makes no session, and the caller records the refusal.
 func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, n NewSession) (Created, error) {
 	if err := s.ready(ctx, tenant); err != nil {
 		return Created{}, err
@@ -61,7 +62,7 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 		return Created{}, unavailable(fmt.Errorf("write the device: %w", err))
 	}
 	made.Session.Device = made.Device.ID
-	if err := s.admit(ctx, NewLive(made.Session, hash), hint); err != nil {
+	if err := s.admit(ctx, NewLive(made.Session, hash), n.ConnectionVersion, hint); err != nil {
 		return Created{}, err
 	}
 	return made, nil
@@ -189,13 +190,13 @@ func (s *Service) replace(ctx context.Context, cause audit.Cause, tenant identit
 // admit makes the session findable and writes its row. Nobody knows the token
 // yet, so the order is free, and this one lets a revocation that comes between
 // find the session in both places (see [Registry]).
-func (s *Service) admit(ctx context.Context, live *Live, hint []byte) error {
+func (s *Service) admit(ctx context.Context, live *Live, verifiedBy uint64, hint []byte) error {
 	if err := s.registry.Add(ctx, live); err != nil {
 		return unavailable(err)
 	}
 	var inserted bool
 	err := s.store.Tenant(live.session.Tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		inserted, err = insertSession(ctx, tx, &live.session, live.hash, hint)
+		inserted, err = insertSession(ctx, tx, &live.session, verifiedBy, live.hash, hint)
 		return err
 	})
 	this := Selector{Session: live.session.ID}
@@ -206,7 +207,7 @@ func (s *Service) admit(ctx context.Context, live *Live, hint []byte) error {
 		if err != nil {
 			return unavailable(fmt.Errorf("write the session: %w", err))
 		}
-		return s.refusal(ctx, live)
+		return s.refusal(ctx, live, verifiedBy)
 	}
 	if live.Ended() {
 		// Revoked before its row was there: the row must not outlive it.
@@ -219,8 +220,8 @@ func (s *Service) admit(ctx context.Context, live *Live, hint []byte) error {
 }
 
 // refusal tells why insertSession has inserted nothing.
-func (s *Service) refusal(ctx context.Context, live *Live) error {
-	var blocked, open bool
+func (s *Service) refusal(ctx context.Context, live *Live, verifiedBy uint64) error {
+	var blocked, open, same bool
 	err := s.store.Tenant(live.session.Tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		blocked, err = store.One(ctx, tx, store.Scalar[bool],
 			`SELECT EXISTS (SELECT 1 FROM devices WHERE id = $1 AND blocked)`, live.session.Device)
@@ -229,6 +230,11 @@ func (s *Service) refusal(ctx context.Context, live *Live) error {
 		}
 		open, err = store.One(ctx, tx, store.Scalar[bool],
 			`SELECT EXISTS (SELECT 1 FROM connections WHERE id = $1 AND enabled)`, live.session.Connection)
+		if err != nil {
+			return err
+		}
+		same, err = store.One(ctx, tx, store.Scalar[bool],
+			`SELECT EXISTS (SELECT 1 FROM connections WHERE id = $1 AND version = $2)`, live.session.Connection, verifiedBy)
 		return err
 	})
 	switch {
@@ -238,6 +244,8 @@ func (s *Service) refusal(ctx context.Context, live *Live) error {
 		return errBlocked
 	case !open:
 		return errClosed
+	case !same:
+		return errChanged
 	}
 	return errInactive
 }

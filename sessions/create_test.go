@@ -224,30 +224,30 @@ func TestInactivePeopleDoNotSignIn(t *testing.T) {
 }
 
 // TestP2_ClosedConnectionsMakeNoSession: a sign-in that was under way when its
-// connection was disabled or deleted finishes after the revocation.
+// connection was disabled, deleted or changed finishes after the revocation.
 func TestP2_ClosedConnectionsMakeNoSession(t *testing.T) {
 	w := newWorld(t)
 	ann := w.user(acme, "ann")
-	for name, shut := range map[string]func(){
-		"disabled": func() { w.enable(false) },
-		"deleted":  func() { w.exec(acme, `DELETE FROM connections`) },
+	for change, code := range map[string]string{
+		`UPDATE connections SET enabled = FALSE`: "connection-disabled",
+		`DELETE FROM connections`:                "connection-disabled",
+		`UPDATE connections SET version = 2`:     "connection-changed",
 	} {
-		w.enable(true)
 		w.journal.after = func(e audit.Event) {
 			if e.Type == audit.DeviceNew { // Create is past what it looks at first
 				w.journal.after = nil
-				shut()
+				w.exec(acme, change)
 				w.revoke(acme, sessions.Selector{Connection: "con_oidc"})
 			}
 		}
-		if _, err := w.Create(t.Context(), audit.SystemCause(), acme, signIn(ann)); !fault.Is(err, fault.Denied) {
-			t.Errorf("%s: %v, want Denied", name, err)
+		if _, err := w.Create(t.Context(), audit.SystemCause(), acme, signIn(ann)); !fault.Is(err, fault.Denied) || fault.As(err).Code != code {
+			t.Errorf("%s: %v, want %s", change, err, code)
 		}
 		if live, _, err := w.List(t.Context(), acme, sessions.Filter{State: sessions.StateLive}); err != nil || len(live) != 0 {
-			t.Errorf("%s: %d live sessions, %v", name, len(live), err)
+			t.Errorf("%s: %d live sessions, %v", change, len(live), err)
 		}
 		w.exec(acme, `INSERT INTO connections (id, name, type, spec, enabled, version, created_at, updated_at)
-			VALUES ('con_oidc', 'oidc', 'oidc', '{}', TRUE, 1, 0, 0) ON CONFLICT DO NOTHING`)
+			VALUES ('con_oidc', 'oidc', 'oidc', '{}', TRUE, 1, 0, 0) ON CONFLICT (id) DO UPDATE SET enabled = TRUE, version = 1`)
 	}
 }
 

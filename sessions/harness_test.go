@@ -184,7 +184,7 @@ func (w *world) enable(enabled bool) {
 }
 
 func signIn(user identity.UserID) sessions.NewSession {
-	return sessions.NewSession{User: user, Connection: "con_oidc", IDPSubject: "sub", UserAgent: chrome,
+	return sessions.NewSession{User: user, Connection: "con_oidc", ConnectionVersion: 1, IDPSubject: "sub", UserAgent: chrome,
 		IP: netip.MustParseAddr("192.0.2.7"), AMR: []string{"pwd", "otp"}, ACR: "2"}
 }
 

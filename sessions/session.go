@@ -74,8 +74,11 @@ const (
 type NewSession struct {
 	User       identity.UserID
 	Connection identity.ConnectionID
-	IDPSubject string
-	IDPSession string
+	// ConnectionVersion is that of the connection by which the sign-in was
+	// verified; if it has changed since, there will be no session.
+	ConnectionVersion uint64
+	IDPSubject        string
+	IDPSession        string
 	// LogoutHint is what the identity provider wants back at sign-out (the
 	// id_token); sealed at rest. One over [MaxLogoutHint] bytes is not kept.
 	LogoutHint string

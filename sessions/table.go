@@ -34,19 +34,19 @@ func scanSession(tenant identity.TenantID, row store.Row, more ...any) (Session,
 }
 
 // insertSession writes the row only while the person is active, the device is
-// not blocked and the connection is there and enabled, in one statement:
-// whoever deactivates, blocks or disables afterwards finds the row, whoever did
-// before has prevented it.
-func insertSession(ctx context.Context, tx *store.Tx, s *Session, hash TokenHash, hint []byte) (inserted bool, err error) {
+// not blocked and the connection is enabled and what it was when the sign-in
+// was verified, in one statement: whoever deactivates, blocks, disables or
+// changes afterwards finds the row, whoever did before has prevented it.
+func insertSession(ctx context.Context, tx *store.Tx, s *Session, verifiedBy uint64, hash TokenHash, hint []byte) (inserted bool, err error) {
 	n, err := tx.Exec(ctx, `INSERT INTO sessions
 		(id, token_hash, user_id, device_id, connection_id, idp_subject, idp_session, logout_hint, amr, acr,
 		 ip, user_agent, auth_at, created_at, seen_at, expires_at)
 		SELECT $1, $2, u.id, d.id, c.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
 		FROM users u JOIN devices d ON d.user_id = u.id JOIN connections c ON c.id = $3
-		WHERE u.id = $15 AND u.active AND d.id = $16 AND NOT d.blocked AND c.enabled`,
+		WHERE u.id = $15 AND u.active AND d.id = $16 AND NOT d.blocked AND c.enabled AND c.version = $17`,
 		s.ID, hash[:], s.Connection, s.IDPSubject, s.IDPSession, hint, strings.Join(s.AMR, " "), s.ACR,
 		addrText(s.IP), s.UserAgent, store.Millis(s.AuthAt), store.Millis(s.CreatedAt), store.Millis(s.SeenAt), store.Millis(s.ExpiresAt),
-		s.User, s.Device)
+		s.User, s.Device, verifiedBy)
 	return n > 0, err
 }
 
