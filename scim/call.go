@@ -121,7 +121,8 @@ func (c *call) readPatch() (resource.Patch, error) {
 // listQuery is what a list is asked for (RFC 7644 §3.4.2).
 type listQuery struct {
 	filter directory.Filter
-	start  int // counts from 1
+	at     place // its index counts from 1
+	skip   int   // what matches the filter and comes before the page
 	count  int
 }
 
@@ -132,14 +133,42 @@ func (c *call) readList() (q listQuery, err error) {
 		return q, err
 	}
 	// RFC 7644 §3.4.2.4: a start below 1 means 1, a count below 0 means 0.
-	if q.start, err = readNumber(c.query, "startIndex", 1); err != nil {
+	start, err := readNumber(c.query, "startIndex", 1)
+	if err != nil {
 		return q, err
 	}
 	if q.count, err = readNumber(c.query, "count", defaultCount); err != nil {
 		return q, err
 	}
-	q.start, q.count = max(q.start, 1), min(max(q.count, 0), directory.MaxPage)
+	q.count = min(max(q.count, 0), directory.MaxPage)
+	q.at = c.service.readings.find(c.reading(), max(start, 1))
+	if q.at.after == "" {
+		q.skip = q.at.start - 1
+		return q, nil
+	}
+	behind := directory.All{directory.Compare{Attr: directory.AttrID, Op: directory.Greater, Value: q.at.after}}
+	if q.filter != nil {
+		behind = append(behind, q.filter)
+	}
+	q.filter = behind
 	return q, nil
+}
+
+// reading says which pages this one belongs to.
+func (c *call) reading() readingKey {
+	return readingKey{tenant: c.tenant, token: c.cause.Actor.ID, filter: c.query.Get("filter"), kind: c.kind}
+}
+
+// pageReply answers with a page, and notes where it ended if it is not the
+// whole list. What a reading has behind it counts as it was read: totalResults
+// is how many the client gets in all, which tells it when to stop.
+func (c *call) pageReply(q listQuery, matched int, items []resource.Object) *reply {
+	total := matched + q.at.start - 1 - q.skip
+	if n := len(items); n > 0 && n < total {
+		last, _ := items[n-1]["id"].(string)
+		c.service.readings.note(c.reading(), q.at, place{q.at.start + n, last})
+	}
+	return listReply(q.at.start, total, items)
 }
 
 func readNumber(query url.Values, name string, otherwise int) (int, error) {
@@ -154,9 +183,9 @@ func readNumber(query url.Values, name string, otherwise int) (int, error) {
 	return int(n), nil
 }
 
-func listReply(q listQuery, total int, items []resource.Object) *reply {
+func listReply(start, total int, items []resource.Object) *reply {
 	return &reply{status: http.StatusOK, body: map[string]any{"schemas": []string{listURN}, "totalResults": total,
-		"startIndex": q.start, "itemsPerPage": len(items), "Resources": items}}
+		"startIndex": start, "itemsPerPage": len(items), "Resources": items}}
 }
 
 func errNotFound() error {

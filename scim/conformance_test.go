@@ -1,9 +1,12 @@
 package scim_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+
+	"gatehouse/authn/token"
 )
 
 const base = "https://acme.example/scim/v2"
@@ -152,6 +155,58 @@ func TestRFC7644_3_4_2_4_OddPaging(t *testing.T) {
 	b.do(t, "GET", "/Users?count=many", "").wants(400, "invalidValue")
 	b.do(t, "GET", "/Users?count=99999999999999999999", "").wants(400, "invalidValue")
 	b.do(t, "GET", "/Users?startIndex=2147483647", "").wants(200).same(`[]`, "Resources")
+}
+
+// People are deleted between the pages: those who are left come all, and once.
+func TestRFC7644_3_4_2_4_NobodyIsPassedOver(t *testing.T) {
+	b := newBench(t)
+	for i := range 10 {
+		b.user(t, fmt.Sprint("user-", i), "")
+	}
+	b.group(t, "one")
+	b.group(t, "two")
+	const query = "&filter=userName+sw+%22user%22&attributes=userName&count=2"
+	page := func(start int, more ...string) answer {
+		return b.do(t, "GET", fmt.Sprint("/Users?startIndex=", start, query), "", more...).wants(200).same(fmt.Sprint(start), "startIndex")
+	}
+	all := strings.Fields(b.do(t, "GET", "/Users", "").wants(200).names("id"))
+	remove := func(places ...int) {
+		for _, i := range places {
+			b.do(t, "DELETE", "/Users/"+all[i], "").wants(204)
+		}
+	}
+	is := func(got answer, total string, places ...int) {
+		t.Helper()
+		want := make([]string, len(places))
+		for i, place := range places {
+			want[i] = all[place]
+		}
+		if got.names("id") != strings.Join(want, " ") {
+			t.Errorf("read %s, want %s", got.names("id"), want)
+		}
+		got.same(total, "totalResults")
+	}
+
+	is(page(1), "10", 0, 1)
+	remove(0, 1)
+	is(page(3), "10", 2, 3)
+	remove(3, 7)                                                  // one is read already, one is not
+	b.do(t, "GET", "/Groups?startIndex=1&count=1", "").wants(200) // other readings
+	b.do(t, "GET", "/Users?startIndex=1&count=1", "").wants(200)
+	is(page(5), "9", 4, 5)
+	is(page(7), "9", 6, 8)
+	is(page(9), "9", 9) // whoever counts up to totalResults comes here, and stops
+	is(page(10), "9")
+	is(page(20), "6") // a jump goes by the index
+
+	is(page(1), "6", 2, 4) // a new reading
+	remove(2)
+	other := "Bearer " + b.newToken(t, b.acme.id, token.ScopeSCIM, "")
+	is(page(3, "Authorization", other), "5", 6, 8) // read nothing before: by the index
+	is(page(3), "6", 5, 6)
+	remove(5)
+	is(page(3), "5", 6, 8) // asked for again
+	is(page(5), "5", 9)
 }
 
 func TestRFC7644_3_9_Projection(t *testing.T) {

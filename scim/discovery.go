@@ -92,5 +92,5 @@ func (c *call) schema(s schema.Schema) resource.Object {
 }
 
 func wholeList(items []resource.Object) *reply {
-	return listReply(listQuery{start: 1, count: len(items)}, len(items), items)
+	return listReply(1, len(items), items)
 }

@@ -8,6 +8,6 @@
 // form of the errors is that of elimity-com/scim; what is not understood must
 // be a 400 and leave nothing half done.
 //
-// It must not keep anything itself, decide who may call (authz does), or end
-// sessions past the directory.
+// It must not keep anything itself, save for a while where clients are in their
+// lists, decide who may call (authz does), or end sessions past the directory.
 package scim

@@ -139,7 +139,7 @@ func (c *call) listGroups(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := c.service.directory.Groups(ctx, c.tenant, directory.GroupQuery{Filter: q.filter, Start: q.start - 1,
+	page, err := c.service.directory.Groups(ctx, c.tenant, directory.GroupQuery{Filter: q.filter, Start: q.skip,
 		Count: q.count, WithMembers: c.projection.Wants("members")})
 	if err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func (c *call) listGroups(ctx context.Context) (*reply, error) {
 	for i := range page.Items {
 		items = append(items, c.projection.Of(resource.Group, c.groupAnswer(&page.Items[i])))
 	}
-	return listReply(q, page.Total, items), nil
+	return c.pageReply(q, page.Total, items), nil
 }
 
 func (c *call) groupReply(status int, g *directory.Group) *reply {

@@ -60,6 +60,7 @@ type Service struct {
 	permissions Permissions
 	journal     Journal
 	refusals    Refusals
+	readings    readings
 }
 
 // New makes the service.

@@ -225,7 +225,7 @@ func (c *call) listUsers(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := c.service.directory.Users(ctx, c.tenant, directory.UserQuery{Filter: q.filter, Start: q.start - 1, Count: q.count})
+	page, err := c.service.directory.Users(ctx, c.tenant, directory.UserQuery{Filter: q.filter, Start: q.skip, Count: q.count})
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +237,7 @@ func (c *call) listUsers(ctx context.Context) (*reply, error) {
 		}
 		items = append(items, c.projection.Of(resource.User, res))
 	}
-	return listReply(q, page.Total, items), nil
+	return c.pageReply(q, page.Total, items), nil
 }
 
 func (c *call) userReply(status int, u *directory.User) (*reply, error) {

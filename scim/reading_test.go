@@ -1,0 +1,30 @@
+package scim
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestReadingsAreForgottenAndBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r readings
+		key := readingKey{tenant: "ten_1", token: "tok_1"}
+		r.note(key, place{1, ""}, place{3, "usr_b"})
+		time.Sleep(readingLife)
+		if got := r.find(key, 3); got.after != "usr_b" {
+			t.Errorf("found %+v", got)
+		}
+		time.Sleep(1)
+		if got := r.find(key, 3); got != (place{start: 3}) {
+			t.Errorf("found %+v", got)
+		}
+		for i := range maxReadings + 10 {
+			r.note(readingKey{token: fmt.Sprint(i)}, place{}, place{})
+		}
+		if len(r.last) != maxReadings {
+			t.Errorf("%d readings are kept", len(r.last))
+		}
+	})
+}
