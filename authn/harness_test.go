@@ -222,7 +222,7 @@ func newWorld(t *testing.T) *world {
 		Limits: func(identity.TenantID) (idle, absolute time.Duration) { return 8 * time.Hour, 168 * time.Hour }})
 	w.directory = directory.New(directory.Config{Store: w.db, Journal: w.journal, Sessions: w.sessions})
 	w.tokens = token.New(token.Config{Store: w.db, Journal: w.journal, Now: w.clock})
-	w.egress = httpkit.NewEgressClient(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	w.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}).Client()
 	w.Service = authn.New(authn.Config{
 		Store: w.db, Keys: ring, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Directory: w.directory,
 		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Roles: w.grants, Now: w.clock,

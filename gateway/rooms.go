@@ -123,7 +123,7 @@ func openKeys(ctx context.Context, cfg *configs.Config) (*keys.Ring, error) {
 
 // signIn joins the protocols to the sign-in flow.
 func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
-	fetch := httpkit.NewEgressClient(httpkit.EgressOptions{Allow: cfg.Egress.Allow})
+	fetch := httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow}).Client()
 	r.authn = authn.New(authn.Config{
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
 		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Log: log,

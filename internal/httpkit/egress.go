@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -29,7 +30,7 @@ var ErrEgressRefused = errors.New("egress: address is not allowed")
 // ErrEgressTooLarge is the cause when an answer is over its size limit.
 var ErrEgressTooLarge = errors.New("egress: answer is too large")
 
-// EgressOptions shape the client of [NewEgressClient].
+// EgressOptions shape an [Egress].
 type EgressOptions struct {
 	// Allow lists networks that are reachable although they are private: the
 	// operator's `egress.allow`.
@@ -38,18 +39,31 @@ type EgressOptions struct {
 	RootCAs *x509.CertPool
 }
 
-// NewEgressClient makes the one HTTP client for addresses that a tenant's
-// admin can make the gateway fetch: discovery, keys, metadata, webhooks. It
-// reaches public addresses and those the operator allows, checked on the
-// address that is dialled, after the name was resolved, so that neither DNS
-// nor a redirect leads inside (server-side request forgery). Plain http is for
-// loopback alone. Answers are limited in size, time and redirects; a request
-// with a body is never redirected, since it may hold a client's secret.
-func NewEgressClient(o EgressOptions) *http.Client {
+// Egress is the one way to addresses that a tenant's admin can make the gateway
+// fetch: discovery, keys, metadata, webhooks. It reaches public addresses and
+// those the operator allows, checked on the address that is dialled, after the
+// name was resolved, so that neither DNS nor a redirect leads inside
+// (server-side request forgery). Plain http is for loopback alone. Answers are
+// limited in size, time and redirects; a request with a body is never
+// redirected, since it may hold a client's secret.
+type Egress struct {
+	transport atomic.Pointer[http.Transport]
+}
+
+// NewEgress makes a guarded way out.
+func NewEgress(o EgressOptions) *Egress {
+	e := &Egress{}
+	e.Change(o)
+	return e
+}
+
+// Change makes the options those of every fetch from now on. Connections that
+// were made by the old ones carry no further request.
+func (e *Egress) Change(o EgressOptions) {
 	dialer := &net.Dialer{Timeout: egressDialTimeout, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		return o.check(address)
 	}}
-	transport := &http.Transport{
+	before := e.transport.Swap(&http.Transport{
 		Proxy:                  nil, // a proxy would do the dialling, and the check would see only the proxy
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
@@ -60,12 +74,15 @@ func NewEgressClient(o EgressOptions) *http.Client {
 		MaxConnsPerHost:        16,
 		IdleConnTimeout:        time.Minute,
 		ForceAttemptHTTP2:      true,
+	})
+	if before != nil {
+		before.CloseIdleConnections()
 	}
-	return &http.Client{
-		Timeout:       egressTimeout,
-		Transport:     &egressTransport{next: transport},
-		CheckRedirect: checkRedirect,
-	}
+}
+
+// Client fetches this way.
+func (e *Egress) Client() *http.Client {
+	return &http.Client{Timeout: egressTimeout, Transport: e, CheckRedirect: checkRedirect}
 }
 
 // check decides on "ip:port" as it is about to be dialled.
@@ -134,15 +151,13 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// egressTransport sees every request, redirected ones too.
-type egressTransport struct{ next http.RoundTripper }
-
-// RoundTrip refuses plain http to anything but loopback and bounds the answer.
-func (t *egressTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+// RoundTrip refuses plain http to anything but loopback and bounds the answer. It
+// sees every request, redirected ones too.
+func (e *Egress) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.User != nil || (req.URL.Scheme != "https" && !PlainLoopback(req.URL.Scheme, req.URL.Hostname())) {
 		return nil, fmt.Errorf("%w: %s://%s", ErrEgressRefused, req.URL.Scheme, req.URL.Host)
 	}
-	resp, err := t.next.RoundTrip(req)
+	resp, err := e.transport.Load().RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}

@@ -57,14 +57,14 @@ func TestEgressChecksWhatIsDialled(t *testing.T) {
 	}
 	port := serverURL.Port()
 
-	guarded := NewEgressClient(EgressOptions{})
+	guarded := NewEgress(EgressOptions{}).Client()
 	for _, host := range []string{"127.0.0.1", "localhost"} {
 		if _, err := guarded.Get("http://" + host + ":" + port + "/"); !errors.Is(err, ErrEgressRefused) {
 			t.Errorf("%s: %v", host, err)
 		}
 	}
 
-	allowed := NewEgressClient(EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	allowed := NewEgress(EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}).Client()
 	for path, want := range map[string]error{"/again": ErrEgressRefused, "/plain": ErrEgressRefused} {
 		if _, err := allowed.Get(server.URL + path); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", path, err, want)
@@ -91,5 +91,30 @@ func TestEgressChecksWhatIsDialled(t *testing.T) {
 	}
 	if _, err := allowed.Get("http://gatehouse.invalid/"); !errors.Is(err, ErrEgressRefused) {
 		t.Errorf("plain http to a name: %v", err)
+	}
+}
+
+func TestEgressGoesByItsNewOptionsAtOnce(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	e := NewEgress(EgressOptions{})
+	c := e.Client()
+	fetch := func() error {
+		resp, err := c.Get(server.URL)
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
+	}
+	if err := fetch(); !errors.Is(err, ErrEgressRefused) {
+		t.Errorf("before it is allowed: %v", err)
+	}
+	e.Change(EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	if err := fetch(); err != nil {
+		t.Errorf("allowed: %v", err)
+	}
+	e.Change(EgressOptions{}) // the connection of before must not serve any more
+	if err := fetch(); !errors.Is(err, ErrEgressRefused) {
+		t.Errorf("no longer allowed: %v", err)
 	}
 }
