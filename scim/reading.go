@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -66,11 +67,13 @@ func (r *readings) note(k readingKey, this, next place) {
 	if r.last == nil {
 		r.last = make(map[readingKey]reading)
 	}
+	now := time.Now()
+	maps.DeleteFunc(r.last, func(_ readingKey, old reading) bool { return now.After(old.until) })
 	for other := range r.last {
 		if len(r.last) < maxReadings {
 			break
 		}
 		delete(r.last, other)
 	}
-	r.last[k] = reading{this, next, time.Now().Add(readingLife)}
+	r.last[k] = reading{this, next, now.Add(readingLife)}
 }

@@ -20,6 +20,10 @@ func TestReadingsAreForgottenAndBounded(t *testing.T) {
 		if got := r.find(key, 3); got != (place{start: 3}) {
 			t.Errorf("found %+v", got)
 		}
+		r.note(readingKey{token: "tok_2"}, place{}, place{})
+		if len(r.last) != 1 {
+			t.Error("what ran out is still kept")
+		}
 		for i := range maxReadings + 10 {
 			r.note(readingKey{token: fmt.Sprint(i)}, place{}, place{})
 		}

@@ -94,22 +94,28 @@ func (p Projection) withoutURN(urn string) Projection {
 // within is the projection as it reads inside an extension.
 func (p Projection) within(urn string) Projection {
 	urn = strings.ToLower(urn)
-	inside := func(names []string) []string {
+	inner := p.behind(urn + ":")
+	switch {
+	case slices.Contains(p.only, urn):
+		return Projection{}
+	case slices.Contains(p.except, urn), len(p.only) > 0 && len(inner.only) == 0:
+		return Projection{only: []string{""}} // nothing has this name
+	}
+	return inner
+}
+
+// behind is the projection of the names that begin with a prefix, without it.
+func (p Projection) behind(prefix string) Projection {
+	cut := func(names []string) []string {
 		var out []string
 		for _, name := range names {
-			if rest, ok := strings.CutPrefix(name, urn+":"); ok {
+			if rest, ok := strings.CutPrefix(name, prefix); ok {
 				out = append(out, rest)
 			}
 		}
 		return out
 	}
-	switch {
-	case slices.Contains(p.only, urn):
-		return Projection{}
-	case slices.Contains(p.except, urn), len(p.only) > 0 && len(inside(p.only)) == 0:
-		return Projection{only: []string{""}} // nothing has this name
-	}
-	return Projection{inside(p.only), inside(p.except)}
+	return Projection{cut(p.only), cut(p.except)}
 }
 
 // filter applies the names to one object.
@@ -122,26 +128,12 @@ func (p Projection) filter(object map[string]any) map[string]any {
 		case slices.Contains(p.only, key):
 			out[name] = v
 		default:
-			if v = eachObject(v, p.below(key).filter); v != nil {
+			if v = eachObject(v, p.behind(key+".").filter); v != nil {
 				out[name] = v
 			}
 		}
 	}
 	return out
-}
-
-// below is the projection as it reads inside a complex attribute.
-func (p Projection) below(name string) Projection {
-	inside := func(names []string) []string {
-		var out []string
-		for _, n := range names {
-			if rest, ok := strings.CutPrefix(n, name+"."); ok {
-				out = append(out, rest)
-			}
-		}
-		return out
-	}
-	return Projection{inside(p.only), inside(p.except)}
 }
 
 // eachObject applies f to a complex value or to each element of a list of
