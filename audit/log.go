@@ -136,7 +136,7 @@ func (l *log) begin(ctx context.Context, now time.Time) error {
 func (l *log) append(e *Event, now time.Time) error {
 	w := l.tail.writer
 	e.ID, e.Node, e.Seq = l.ids.next(now), l.j.o.Node, w.Seq()+1
-	e.Time = now.UTC().Truncate(time.Microsecond)
+	e.Time = now.UTC().Truncate(time.Millisecond)
 	synced, err := w.Append(appendRecord(w.Begin(), e))
 	if err != nil {
 		l.abandon(err)

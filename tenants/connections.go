@@ -144,7 +144,7 @@ func (s *Service) PutConnection(ctx context.Context, cause audit.Cause, tenant i
 	if err != nil {
 		return Connection{}, err
 	}
-	now := time.Now().UTC()
+	now := time.Now().UTC().Truncate(time.Millisecond)
 	change := "created"
 	if i := slices.IndexFunc(all, func(o Connection) bool { return o.Name == c.Name }); i >= 0 {
 		current := all[i]

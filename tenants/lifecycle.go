@@ -73,7 +73,7 @@ func (s *Service) giveUp(ctx context.Context, cause audit.Cause, id identity.Ten
 		return nil, err
 	}
 	next := *t
-	next.Status, next.Hosts, next.Version, next.UpdatedAt = Deleting, nil, t.Version+1, time.Now().UTC()
+	next.Status, next.Hosts, next.Version, next.UpdatedAt = Deleting, nil, t.Version+1, time.Now().UTC().Truncate(time.Millisecond)
 	if err := s.store.System().Write(ctx, func(tx *store.Tx) error { return updateTenant(ctx, tx, &next) }); err != nil {
 		return nil, fmt.Errorf("delete tenant %s: %w", t.Name, err)
 	}

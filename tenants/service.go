@@ -130,7 +130,7 @@ func (s *Service) create(ctx context.Context, cause audit.Cause, t Tenant) (*Ten
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	now := time.Now().UTC()
+	now := time.Now().UTC().Truncate(time.Millisecond)
 	t.Version, t.CreatedAt, t.UpdatedAt = 1, now, now
 
 	s.changes.Lock()
@@ -222,7 +222,7 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 	if err := change(&next); err != nil {
 		return nil, err
 	}
-	next.ID, next.Name, next.Version, next.CreatedAt, next.UpdatedAt = id, current.Name, current.Version+1, current.CreatedAt, time.Now().UTC()
+	next.ID, next.Name, next.Version, next.CreatedAt, next.UpdatedAt = id, current.Name, current.Version+1, current.CreatedAt, time.Now().UTC().Truncate(time.Millisecond)
 	if err := next.check(); err != nil {
 		return nil, err
 	}
