@@ -3,14 +3,22 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
 )
 
 // Prefix is the path under which [API.Handler] expects to be mounted, on every
 // tenant's host.
 const Prefix = "/.gatehouse/api"
+
+// platformPrefix begins the addresses that only the operators' own tenant has.
+const platformPrefix = Prefix + "/v1/platform/"
 
 // API is the admin API. It is immutable after [New] and safe for concurrent use.
 type API struct {
@@ -65,15 +73,29 @@ func New(cfg Config) (*API, error) {
 	}
 	a.document = document
 	a.mux.HandleFunc("GET "+Prefix+"/openapi.json", a.serveDocument)
-	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		replyProblem(w, problemOf(r.Context(), errNoSuchAddress))
-	})
 	return a, nil
 }
 
 // Handler serves everything under [Prefix]; the request must have passed the
 // gate (httpkit.WithRequest). It authorises every call itself.
-func (a *API) Handler() http.Handler { return a.mux }
+func (a *API) Handler() http.Handler { return http.HandlerFunc(a.serve) }
+
+// serve is the API's mux. What it has nothing for is a problem for whoever asks:
+// programs are meant to call here, also from a browser.
+func (a *API) serve(w http.ResponseWriter, r *http.Request) {
+	var err error = errNoSuchAddress
+	if !strings.HasPrefix(r.URL.Path, platformPrefix) || httpkit.RequestFrom(r.Context()).Tenant == identity.Platform {
+		err = httpkit.CheckRoute(w, r, a.mux)
+	}
+	switch {
+	case err == nil:
+		a.mux.ServeHTTP(w, r)
+		return
+	case fault.Is(err, fault.NotFound):
+		err = errNoSuchAddress
+	}
+	replyProblem(w, problemOf(r.Context(), err))
+}
 
 // OpenAPI is the OpenAPI 3.1 document of the API, as JSON.
 func (a *API) OpenAPI() []byte { return a.document }

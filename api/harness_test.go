@@ -329,6 +329,8 @@ func (r *reply) want(status int) *reply {
 	return r
 }
 
+func typeOf(code string) string { return "urn:gatehouse:problem:" + code }
+
 // problem fails unless the answer is the problem with this status and code.
 func (r *reply) problem(status int, code string) httpkit.Problem {
 	r.t.Helper()

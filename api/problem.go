@@ -2,12 +2,8 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"log/slog"
-	"math"
 	"net/http"
-	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -15,114 +11,61 @@ import (
 	"gatehouse/internal/httpkit"
 )
 
-// problem is the body of every error (RFC 9457): the stable type, one clear
-// sentence, and the id of the journal record if there is one.
-type problem struct {
-	httpkit.Problem
-	// Errors names each field that is wrong. The offending values are left out:
-	// one of them may be a secret.
-	Errors []fieldError `json:"errors,omitempty" doc:"Each field that is wrong, and why"`
+// problem is the body of every error, in the form that huma asks for.
+type problem struct{ httpkit.Problem }
 
-	retryAfter int // seconds; 0: none
-}
-
-type fieldError struct {
-	Location string `json:"location,omitempty" doc:"Where, such as body.name or query.limit"`
-	Message  string `json:"message" doc:"What is wrong there"`
-}
-
-// Error makes a problem an error; GetStatus and ContentType are what huma asks
-// of one.
+// Error makes a problem an error; GetStatus, ContentType and GetHeaders are what
+// huma asks of one. It adds those fields to what authorise has set already.
 func (p *problem) Error() string               { return p.Type + ": " + p.Detail }
 func (p *problem) GetStatus() int              { return p.Status }
 func (p *problem) ContentType(_ string) string { return "application/problem+json" }
-
-// GetHeaders gives the headers that go with the status (RFC 9110 §10.2.3, §11.6.1).
-func (p *problem) GetHeaders() http.Header {
-	h := http.Header{"Cache-Control": {"no-store"}}
-	if p.retryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
-	}
-	if p.Status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", `Bearer realm="gatehouse"`)
-	}
-	return h
-}
+func (p *problem) GetHeaders() http.Header     { return p.Header() }
 
 // huma makes its own errors (malformed input) through these hooks of its
 // package; it offers no per-API setting.
 func init() {
 	huma.DefaultArrayNullable = false
 	huma.ValidateStrictCasing = true // else {"Name":...} would pass for name
-	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
-		return inputProblem(status, message, errs)
+	huma.NewError = func(status int, _ string, errs ...error) huma.StatusError {
+		return inputProblem(context.Background(), status, errs)
 	}
-	huma.NewErrorWithContext = func(hc huma.Context, status int, message string, errs ...error) huma.StatusError {
-		p := inputProblem(status, message, errs)
-		p.RequestID = requestID(hc.Context())
-		return p
+	huma.NewErrorWithContext = func(hc huma.Context, status int, _ string, errs ...error) huma.StatusError {
+		return inputProblem(hc.Context(), status, errs)
 	}
 }
 
 // inputProblem describes what huma found wrong with a request.
-func inputProblem(status int, message string, errs []error) *problem {
-	p := &problem{Problem: httpkit.Problem{Status: status, Title: http.StatusText(status), Detail: message}}
+func inputProblem(ctx context.Context, status int, errs []error) *problem {
+	code, detail := "invalid-request", "The request does not have the form that this address expects."
 	switch status {
 	case http.StatusRequestEntityTooLarge:
-		p.Type, p.Detail = typeOf("body-too-large"), "The request body is larger than this address accepts."
+		code, detail = "body-too-large", "The request body is larger than this address accepts."
 	case http.StatusUnsupportedMediaType:
-		p.Type, p.Detail = typeOf("not-json"), "Send the body as application/json."
-	default:
-		p.Type, p.Detail = typeOf("invalid-request"), "The request does not have the form that this address expects."
+		code, detail = "not-json", "Send the body as application/json."
 	}
+	p := &problem{httpkit.NewProblem(ctx, status, code, detail)}
 	for _, err := range errs {
 		if detail, ok := errors.AsType[*huma.ErrorDetail](err); ok {
-			p.Errors = append(p.Errors, fieldError{Location: detail.Location, Message: detail.Message})
+			p.Errors = append(p.Errors, httpkit.FieldError{Location: detail.Location, Message: detail.Message})
 		}
 	}
 	return p
 }
 
-// problemOf is the one place that turns an error of the rooms into an answer;
-// causes of our own failures go to the log.
+// problemOf is the one place that turns an error of the rooms into an answer.
 func problemOf(ctx context.Context, err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
-	f := fault.As(err)
-	p := &problem{Problem: httpkit.ProblemOf(f)}
-	p.RequestID = requestID(ctx)
-	if f.RetryAfter > 0 || f.Kind == fault.Unavailable {
-		p.retryAfter = max(1, int(math.Ceil(f.RetryAfter.Seconds())))
-	}
-	if p.Status >= http.StatusInternalServerError {
-		slog.ErrorContext(ctx, "admin API call failed", "request_id", p.RequestID, "error", err)
-	}
-	return p
+	return &problem{httpkit.ProblemOf(ctx, err)}
 }
 
 // replyProblem answers outside of huma's own writing.
-func replyProblem(w http.ResponseWriter, p *problem) {
-	body, err := json.Marshal(p)
-	if err != nil {
-		http.Error(w, http.StatusText(p.Status), p.Status)
-		return
-	}
-	h := w.Header()
-	for name, values := range p.GetHeaders() {
-		h[name] = values
-	}
-	h.Set("Content-Type", p.ContentType(""))
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(p.Status)
-	_, _ = w.Write(body) // the client may be gone; nothing is left to tell it
-}
+func replyProblem(w http.ResponseWriter, p *problem) { httpkit.ReplyProblem(w, p.Problem) }
 
 func requestID(ctx context.Context) string {
 	return string(httpkit.RequestFrom(ctx).ID)
 }
-
-func typeOf(code string) string { return "urn:gatehouse:problem:" + code }
 
 var errNoSuchAddress = fault.New(fault.NotFound, "no-such-address", "There is nothing at this address of the admin API.")
 

@@ -43,6 +43,6 @@ func (a *API) SocketHandler() http.Handler {
 		inner.URL.Path, inner.URL.RawPath = "/"+path, ""
 		inner.RequestURI = inner.URL.RequestURI()
 		w.Header().Set("X-Gatehouse-Request-Id", string(request.ID))
-		a.mux.ServeHTTP(w, inner)
+		a.serve(w, inner)
 	})
 }

@@ -74,6 +74,31 @@ func TestLookingBeginsNothing(t *testing.T) {
 	}
 }
 
+func TestAddressesThatThereAreNot(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct {
+		method, path string
+		status       int
+		allow        string
+	}{
+		{"GET", "/.gatehouse/nothing", http.StatusNotFound, ""},
+		{"GET", "/.gatehouse/oidc/idp/nothing", http.StatusNotFound, ""},
+		{"PUT", "/.gatehouse/login", http.StatusMethodNotAllowed, "GET, HEAD"},
+		{"DELETE", "/.gatehouse/devices", http.StatusMethodNotAllowed, "GET, HEAD, POST"},
+		{"POST", "/.gatehouse/oidc/idp/callback", http.StatusMethodNotAllowed, "GET, HEAD"},
+	} {
+		for accept, want := range map[string]string{"text/html": "text/html; charset=utf-8", "*/*": "application/problem+json"} {
+			r := httptest.NewRequest(c.method, c.path, http.NoBody)
+			r.Header.Set("Accept", accept)
+			got := httptest.NewRecorder()
+			w.Handler().ServeHTTP(got, w.passed(r))
+			if got.Code != c.status || got.Header().Get("Allow") != c.allow || got.Header().Get("Content-Type") != want {
+				t.Errorf("%s %s for %s: %d %v", c.method, c.path, accept, got.Code, got.Header())
+			}
+		}
+	}
+}
+
 func TestDevicesPage(t *testing.T) {
 	w, idp := newWorld(t), newIssuer(t)
 	w.connections.put(idp.connection())

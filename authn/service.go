@@ -182,7 +182,7 @@ func (s *Service) routes() http.Handler {
 	mux.Handle("POST "+pathSAML+"{connection}/acs", s.handle(s.answer(tenants.SAML)))
 	mux.Handle("GET "+pathSAML+"{connection}/acs", s.handle(s.carryOn(tenants.SAML)))
 	mux.Handle("GET "+pathSAML+"{connection}/metadata", s.handle(s.metadata))
-	return mux
+	return httpkit.Routed(mux)
 }
 
 // handle serves h; a refusal has its record before its reader has its page,

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"path"
 	"strings"
+
+	"gatehouse/internal/httpkit"
 )
 
 // Prefix is the path under which [Handler] expects to be mounted.
@@ -59,7 +61,7 @@ func serve(files fs.FS, page string) http.Handler {
 		name, under := strings.CutPrefix(r.URL.Path, Prefix+"/")
 		switch {
 		case !under:
-			http.NotFound(w, r)
+			httpkit.ReplyError(w, r, httpkit.ErrNothingHere)
 		case strings.HasPrefix(name, "assets/"):
 			serveAsset(w, r, files, name)
 		default:
@@ -72,7 +74,7 @@ func serve(files fs.FS, page string) http.Handler {
 // so that a browser may keep it for ever.
 func serveAsset(w http.ResponseWriter, r *http.Request, files fs.FS, name string) {
 	if files == nil || path.Clean(name) != name || !isFile(files, name) {
-		http.NotFound(w, r)
+		httpkit.ReplyError(w, r, httpkit.ErrNothingHere)
 		return
 	}
 	secure(w.Header(), "default-src 'none'")

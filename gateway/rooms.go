@@ -23,7 +23,6 @@ import (
 	"gatehouse/console"
 	"gatehouse/directory"
 	"gatehouse/identity"
-	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
@@ -183,21 +182,25 @@ func bodyLimit(size configs.Size) int64 {
 	return int64(size)
 }
 
-var errNothingHere = fault.New(fault.NotFound, "nothing-here", "There is nothing at this address. Check its spelling.")
-
 // own serves our own addresses on every tenant's host.
 func (r *rooms) own() http.Handler {
+	readOnly := http.NewServeMux()
+	readOnly.Handle("GET /.gatehouse/console/", signedIn(r.authn, console.Handler()))
+	readOnly.Handle("GET /.gatehouse/jwks.json", r.minter)
+	reads := httpkit.Routed(readOnly)
+
 	mux := http.NewServeMux()
-	mux.Handle("/.gatehouse/", r.authn.Handler())
-	mux.Handle("/.gatehouse/api/", r.api.Handler())
-	mux.Handle("/.gatehouse/console/", signedIn(r.authn, console.Handler()))
-	mux.Handle("/.gatehouse/jwks.json", r.minter)
-	mux.Handle("/scim/v2", r.scim.Handler())
-	mux.Handle("/scim/v2/", r.scim.Handler())
+	for address, h := range map[string]http.Handler{
+		"/.gatehouse": r.authn.Handler(), "/.gatehouse/": r.authn.Handler(),
+		"/.gatehouse/api": r.api.Handler(), "/.gatehouse/api/": r.api.Handler(),
+		"/.gatehouse/console/": reads, "/.gatehouse/jwks.json": reads,
+		"/scim/v2": r.scim.Handler(), "/scim/v2/": r.scim.Handler(),
+	} {
+		mux.Handle(address, h)
+	}
 	// On the operators' host, which has no app, everything is ours.
 	mux.Handle("GET /{$}", http.RedirectHandler("/.gatehouse/console/", http.StatusSeeOther))
-	mux.Handle("/", httpkit.Handle(func(http.ResponseWriter, *http.Request) error { return errNothingHere }))
-	return mux
+	return httpkit.Routed(mux)
 }
 
 // newServer opens the listeners with the certificates that the config asks for.

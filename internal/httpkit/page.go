@@ -35,7 +35,7 @@ type Page struct {
 	Title  string
 	// Lead is the first sentence: what happened and what to do next.
 	Lead string
-	// Tenant is the display name shown above the title, if known.
+	// Tenant is the name shown above the title, if known.
 	Tenant string
 	// Body is further content, made by an html/template of the calling room.
 	Body template.HTML
@@ -90,10 +90,15 @@ func WritePage(w http.ResponseWriter, p Page) {
 	_, _ = w.Write(body.Bytes()) // the browser may be gone; nothing is left to tell it
 }
 
-func writeErrorPage(w http.ResponseWriter, p Problem) {
+func writeErrorPage(w http.ResponseWriter, r *http.Request, p *Problem) {
 	page := Page{Status: p.Status, Title: pageTitle(p.Status), Lead: p.Detail,
 		Links: []Link{{"Try again", ""}, {"Go to the start page", "/"}}}
+	if passed, ok := r.Context().Value(requestKey{}).(*Request); ok {
+		page.Tenant = passed.TenantName
+	}
 	switch p.Status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		page.Links = page.Links[1:]
 	case http.StatusForbidden:
 		page.Links = []Link{{"Go to the start page", "/"}, {"Sign in as somebody else", "/.gatehouse/logout"}}
 	case http.StatusMisdirectedRequest, http.StatusBadRequest:

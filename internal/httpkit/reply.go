@@ -1,9 +1,11 @@
 package httpkit
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -37,6 +39,8 @@ func Status(k fault.Kind) int {
 		return http.StatusForbidden
 	case fault.NotFound:
 		return http.StatusNotFound
+	case fault.Unsupported:
+		return http.StatusMethodNotAllowed
 	case fault.Conflict:
 		return http.StatusConflict
 	case fault.Precondition:
@@ -67,41 +71,82 @@ type Problem struct {
 	Detail    string `json:"detail,omitempty"`
 	EventID   string `json:"event_id,omitempty"`
 	RequestID string `json:"request_id,omitempty"`
+	// Errors names each field that is wrong. The offending values are left out:
+	// one of them may be a secret.
+	Errors []FieldError `json:"errors,omitempty" doc:"Each field that is wrong, and why"`
+	// RetryAfter is the seconds after which trying again makes sense; 0: none.
+	RetryAfter int `json:"-"`
 }
 
-// ProblemOf describes err for a program, without its cause.
-func ProblemOf(err error) Problem {
+// FieldError is one field of a request that is wrong.
+type FieldError struct {
+	Location string `json:"location,omitempty" doc:"Where, such as body.name or query.limit"`
+	Message  string `json:"message" doc:"What is wrong there"`
+}
+
+// NewProblem begins a problem of a request.
+func NewProblem(ctx context.Context, status int, code, detail string) Problem {
+	p := Problem{Type: "urn:gatehouse:problem:" + code, Title: http.StatusText(status), Status: status, Detail: detail}
+	if r, ok := ctx.Value(requestKey{}).(*Request); ok {
+		p.RequestID = string(r.ID)
+	}
+	return p
+}
+
+// ProblemOf describes err for a program, without its cause: those of our own
+// failures go to the log.
+func ProblemOf(ctx context.Context, err error) Problem {
 	f := fault.As(err)
-	status := Status(f.Kind)
-	return Problem{Type: "urn:gatehouse:problem:" + f.Code, Title: http.StatusText(status),
-		Status: status, Detail: f.Detail, EventID: f.Event}
+	p := NewProblem(ctx, Status(f.Kind), f.Code, f.Detail)
+	p.EventID = f.Event
+	if f.RetryAfter > 0 || f.Kind == fault.Unavailable {
+		p.RetryAfter = max(1, int(math.Ceil(f.RetryAfter.Seconds())))
+	}
+	if p.Status >= http.StatusInternalServerError {
+		slog.ErrorContext(ctx, "request failed", "request_id", p.RequestID, "error", err)
+	}
+	return p
+}
+
+// Header gives the fields that go with the problem's status (RFC 9110 §10.2.3,
+// §11.6.1).
+func (p *Problem) Header() http.Header {
+	h := http.Header{}
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
+	}
+	if p.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="gatehouse"`)
+	}
+	return h
 }
 
 // ReplyError answers with err: a plain page where a browser asks for one,
-// problem+json otherwise. Causes of our own failures go to the log.
+// problem+json otherwise.
 func ReplyError(w http.ResponseWriter, r *http.Request, err error) {
-	f := fault.As(err)
-	p := ProblemOf(f)
-	if req, ok := r.Context().Value(requestKey{}).(*Request); ok {
-		p.RequestID = string(req.ID)
-	}
-	if p.Status >= http.StatusInternalServerError {
-		slog.ErrorContext(r.Context(), "request failed", "request_id", p.RequestID, "error", err)
-	}
-	h := w.Header()
-	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
-		h.Del(name) // they described the answer that is not given
-	}
-	h.Set("Cache-Control", "no-store")
-	if after := f.RetryAfter; after > 0 || f.Kind == fault.Unavailable {
-		seconds := max(1, int(math.Ceil(after.Seconds())))
-		h.Set("Retry-After", strconv.Itoa(seconds))
-	}
+	p := ProblemOf(r.Context(), err)
 	if WantsPage(r) {
-		writeErrorPage(w, p)
+		p.head(w.Header())
+		writeErrorPage(w, r, &p)
 		return
 	}
+	ReplyProblem(w, p)
+}
+
+// ReplyProblem answers with p as JSON.
+func ReplyProblem(w http.ResponseWriter, p Problem) {
+	p.head(w.Header())
 	WriteJSONAs(w, p.Status, "application/problem+json", p)
+}
+
+// head makes h the head of p's answer. What described the answer that is not
+// given goes.
+func (p *Problem) head(h http.Header) {
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
+		h.Del(name)
+	}
+	h.Set("Cache-Control", "no-store")
+	maps.Copy(h, p.Header())
 }
 
 // WriteJSON answers with v as JSON.
