@@ -65,6 +65,9 @@ func (a *API) getMe(ctx context.Context, c *call, _ *struct{}) (*bodyOutput[me],
 	if tenant, ok := a.cfg.Tenants.ByID(c.tenant()); ok {
 		m.Tenant.DisplayName = tenant.DisplayName
 	}
+	if p.Role != "" { // a token has the one that it was made with
+		m.Roles = append(m.Roles, p.Role)
+	}
 	if p.Kind == identity.KindUser {
 		profile, err := a.cfg.Policy.Profile(ctx, p)
 		if err != nil {

@@ -136,6 +136,16 @@ func TestTheSocketReachesEveryTenantAsTheOperator(t *testing.T) {
 	outside.do("GET", "me", nil).want(http.StatusNotFound)
 }
 
+func TestNobodyOnTheSocketHasAnAddress(t *testing.T) {
+	h := newHouse(t)
+	h.operator("acme").do("POST", "teams", map[string]any{"name": "payments"}).want(http.StatusCreated)
+	for _, e := range h.recorded(h.acme, audit.AccessAllowed, audit.TeamCreated) {
+		if e.IP.IsValid() || e.Actor.Kind != identity.KindOperator {
+			t.Errorf("%s is recorded with the address %s, by %+v", e.Type, e.IP, e.Actor)
+		}
+	}
+}
+
 func TestTenantLifeCycle(t *testing.T) {
 	h := newHouse(t)
 	operator := h.operator("platform")

@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"gatehouse/audit"
+	"gatehouse/identity"
 )
 
 func TestP2_RevocationAnswersOnceItHolds(t *testing.T) {
@@ -133,6 +135,14 @@ func TestOwnDevicesAndSessions(t *testing.T) {
 	other.do("GET", "me", nil).want(http.StatusUnauthorized)
 	mine.do("GET", "me", nil).want(http.StatusOK)
 	h.bearer(h.acme, "owner").do("GET", "me/devices", nil).problem(http.StatusForbidden, "not-a-person")
+}
+
+func TestTokensSeeTheirRole(t *testing.T) {
+	h := newHouse(t)
+	who := into[me](h.bearer(h.acme, "viewer").do("GET", "me", nil).want(http.StatusOK))
+	if who.Kind != identity.KindAPIToken || !slices.Equal(who.Roles, []string{"viewer"}) {
+		t.Errorf("%+v", who)
+	}
 }
 
 func TestBlockingADeviceSignsItOut(t *testing.T) {

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -26,8 +25,8 @@ func (a *API) SocketHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rest, found := strings.CutPrefix(r.URL.Path, "/t/")
 		name, path, cut := strings.Cut(rest, "/")
-		request := &httpkit.Request{ID: identity.NewRequestID(), Start: time.Now(),
-			ClientIP: netip.IPv6Loopback(), Origin: "unix:"}
+		// Without a client address: nobody on the socket has one.
+		request := &httpkit.Request{ID: identity.NewRequestID(), Start: time.Now(), Origin: "unix:"}
 		ctx := httpkit.WithRequest(r.Context(), request)
 		tenant, known := a.cfg.Tenants.ByName(name)
 		if !known {
