@@ -1,6 +1,6 @@
-// Package authz decides who may do what: roles account-wide and per team, the
-// app's route table, and one decision with its reason, for the app's routes
-// and the gateway's own API alike.
+// Package authz decides who may do what: roles account-wide and per team, and
+// one decision with its reason, for the app's routes and the gateway's own API
+// alike.
 //
 // It exists so that there is exactly one place that says yes; the yes is a
 // [Permit] that nobody else can make. Casbin evaluates the policy; decisions

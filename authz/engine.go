@@ -241,7 +241,7 @@ func subjectsOf(person identity.Person) []subject {
 
 // where is the place that a query asks about.
 func (v *view) where(q Query) string {
-	if q.Team == "" || strings.HasPrefix(q.Permission.Object, ownPrefix) {
+	if q.Team == "" || q.Permission.Own() {
 		return atAccount
 	}
 	if place, ok := v.places[q.Team]; ok {

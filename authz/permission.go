@@ -19,6 +19,9 @@ func (p Permission) String() string {
 	return p.Object + ":" + p.Action
 }
 
+// Own reports whether a permission is for the gateway's own objects.
+func (p Permission) Own() bool { return strings.HasPrefix(p.Object+".", ownPrefix) }
+
 // The actions that follow from a request's method.
 const (
 	Read   = "read"

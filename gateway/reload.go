@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"gatehouse/audit"
-	"gatehouse/authz"
+	"gatehouse/authz/routes"
 	"gatehouse/configs"
 )
 
@@ -19,19 +19,19 @@ const lookEvery = time.Second
 // routeTable is the app's route table of this moment. The gate asks it once for
 // each request, so that a request sees one table and no mixture.
 type routeTable struct {
-	current atomic.Pointer[authz.Routes]
+	current atomic.Pointer[routes.Table]
 }
 
-func (t *routeTable) Match(method, path string) (authz.Route, bool) {
+func (t *routeTable) Match(method, path string) (routes.Route, bool) {
 	return t.current.Load().Match(method, path)
 }
 
-func compileRoutes(routes []configs.Route) (*authz.Routes, error) {
-	specs := make([]authz.RouteSpec, len(routes))
-	for i, route := range routes {
-		specs[i] = authz.RouteSpec{Path: route.Path, Access: route.Access, Permission: route.Permission, StepUp: route.StepUp, Methods: route.Methods}
+func compileRoutes(configured []configs.Route) (*routes.Table, error) {
+	specs := make([]routes.Spec, len(configured))
+	for i, route := range configured {
+		specs[i] = routes.Spec{Path: route.Path, Access: route.Access, Permission: route.Permission, StepUp: route.StepUp, Methods: route.Methods}
 	}
-	return authz.CompileRoutes(specs)
+	return routes.Compile(specs)
 }
 
 // follow takes over what changes in the config file, when the file does or when

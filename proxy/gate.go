@@ -13,6 +13,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/authz"
+	"gatehouse/authz/routes"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
@@ -60,7 +61,7 @@ type visit struct {
 	w         http.ResponseWriter
 	r         *http.Request
 	tenant    *tenants.Tenant
-	route     authz.Route
+	route     routes.Route
 	caller    caller
 	event     audit.Event
 	idLine    [1]string // the request id as a header value, so that setting it costs no allocation

@@ -23,6 +23,7 @@ import (
 	"gatehouse/assertion/mint"
 	"gatehouse/audit"
 	"gatehouse/authz"
+	"gatehouse/authz/routes"
 	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -38,7 +39,7 @@ import (
 // ownerToken stands for an API token in the tests' own way of knowing callers.
 const ownerToken = "gh_owner"
 
-var routeTable = []authz.RouteSpec{
+var routeTable = []routes.Spec{
 	{Path: "/public/**", Access: "public"},
 	{Path: "/admin/**", Permission: "billing"},
 	{Path: "/**", Access: "signed_in"},
@@ -101,7 +102,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	w.people = directory.New(directory.Config{Store: db, Journal: w.journal, Sessions: w.sessions})
 	w.minter, err = mint.New(ctx, mint.Config{System: db.System(), Keys: ring})
 	w.must(err)
-	routes, err := authz.CompileRoutes(routeTable)
+	table, err := routes.Compile(routeTable)
 	w.must(err)
 	w.pool, err = upstream.New(upstream.Config{URLs: []string{"http://" + w.app.addr}, HeaderTimeout: 5 * time.Second})
 	w.must(err)
@@ -117,7 +118,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 			}
 			return nil
 		},
-		Settings: Settings{Routes: routes, App: w.pool}, Log: slog.New(slog.DiscardHandler),
+		Settings: Settings{Routes: table, App: w.pool}, Log: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&config)

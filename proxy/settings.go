@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"gatehouse/authz"
+	"gatehouse/authz/routes"
 	"gatehouse/internal/httpkit"
 	"gatehouse/proxy/upstream"
 )
@@ -21,7 +21,7 @@ type Settings struct {
 
 // Routes is the app's route table; path is decoded once.
 type Routes interface {
-	Match(method, path string) (authz.Route, bool)
+	Match(method, path string) (routes.Route, bool)
 }
 
 // Limits bound what one request and all of them together may take. Zero values

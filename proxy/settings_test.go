@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/authz"
+	"gatehouse/authz/routes"
 	"gatehouse/proxy/upstream"
 )
 
@@ -53,7 +53,7 @@ func TestARequestGoesByTheSettingsItCameInWith(t *testing.T) {
 	w.must(err)
 	next := w.settings()
 	next.App, next.Limits.BodyBytes = pool, 2
-	next.Routes, err = authz.CompileRoutes([]authz.RouteSpec{{Path: "/new", Access: "public"}})
+	next.Routes, err = routes.Compile([]routes.Spec{{Path: "/new", Access: "public"}})
 	w.must(err)
 	w.must(w.gate.Apply(next))
 	if answer := w.get(w.client(false), "/new", nil); answer.StatusCode != http.StatusOK || len(another.take()) != 1 {

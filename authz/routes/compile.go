@@ -1,10 +1,13 @@
-package authz
+package routes
 
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+
+	"gatehouse/authz"
 )
 
 const (
@@ -12,29 +15,32 @@ const (
 	maxSegments = 64
 )
 
+// placeholder is a name in braces.
+var placeholder = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
 // teamSegment names the team of a request.
 const teamSegment = "{team}"
 
-// CompileRoutes makes a route table. Its error names every route that is wrong,
+// Compile makes a route table. Its error names every route that is wrong,
 // and what is wrong with it.
-func CompileRoutes(specs []RouteSpec) (*Routes, error) {
+func Compile(specs []Spec) (*Table, error) {
 	if len(specs) > maxRoutes {
-		return nil, fmt.Errorf("authz: %d routes are more than %d", len(specs), maxRoutes)
+		return nil, fmt.Errorf("routes: %d routes are more than %d", len(specs), maxRoutes)
 	}
-	r := &Routes{}
+	t := &Table{}
 	var problems []error
 	for _, spec := range specs {
-		if err := r.add(spec); err != nil {
+		if err := t.add(spec); err != nil {
 			problems = append(problems, fmt.Errorf("route %s: %w", spec.Path, err))
 		}
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
-	return r, nil
+	return t, nil
 }
 
-func (r *Routes) add(spec RouteSpec) error {
+func (t *Table) add(spec Spec) error {
 	made, err := ruleOf(spec)
 	if err != nil {
 		return err
@@ -44,7 +50,7 @@ func (r *Routes) add(spec RouteSpec) error {
 		return err
 	}
 	made.teamDepth = slices.Index(segments, teamSegment)
-	at := &r.root
+	at := &t.root
 	for i, segment := range segments {
 		if segment == "**" && i == len(segments)-1 {
 			return place(&at.rest, made)
@@ -94,26 +100,30 @@ func place(rules *[]rule, made rule) error {
 	return nil
 }
 
-func ruleOf(spec RouteSpec) (rule, error) {
+func ruleOf(spec Spec) (rule, error) {
 	made := rule{route: Route{Pattern: spec.Path, StepUp: spec.StepUp}, methods: slices.Clone(spec.Methods)}
 	switch {
 	case (spec.Access == "") == (spec.Permission == ""):
 		return rule{}, errors.New("needs either access or permission")
 	case spec.Access == "public":
-		made.route.Access = Public
+		made.route.Access = authz.Public
 	case spec.Access == "signed_in":
-		made.route.Access = NeedSignIn
+		made.route.Access = authz.NeedSignIn
 	case spec.Access != "":
 		return rule{}, fmt.Errorf("access %q is neither public nor signed_in", spec.Access)
 	default:
-		object, action, fixed := strings.Cut(spec.Permission, ":")
-		if !isName(object, "._-") || fixed && !isName(action, "_-") {
+		text := spec.Permission
+		if made.fixed = strings.Contains(text, ":"); !made.fixed {
+			text += ":" + authz.Read // stands in for the action that the method says
+		}
+		p, err := authz.ParsePermission(text)
+		if err != nil || strings.Contains(text, "*") {
 			return rule{}, fmt.Errorf("permission %q is neither object nor object:action", spec.Permission)
 		}
-		if object+"." == ownPrefix || strings.HasPrefix(object, ownPrefix) {
+		if p.Own() {
 			return rule{}, fmt.Errorf("permission %q is one of the gateway's own", spec.Permission)
 		}
-		made.route.Permission, made.fixed = Permission{Object: object, Action: action}, fixed
+		made.route.Permission = p
 	}
 	for _, m := range spec.Methods {
 		if m == "" || strings.ToUpper(m) != m || strings.ContainsFunc(m, func(c rune) bool { return (c < 'A' || c > 'Z') && c != '-' }) {
@@ -140,7 +150,7 @@ func split(pattern string) ([]string, error) {
 		case s == "*" || s == "**" && last:
 		case s == "**":
 			return nil, errors.New("** stands for any rest: it is the last segment")
-		case named && closed && isName(inner, "_-"):
+		case named && closed && placeholder.MatchString(inner):
 			if slices.Contains(segments[:i], s) {
 				return nil, errors.New(s + " stands there twice")
 			}

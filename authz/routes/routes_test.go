@@ -1,4 +1,4 @@
-package authz_test
+package routes_test
 
 import (
 	"fmt"
@@ -9,26 +9,31 @@ import (
 	"pgregory.net/rapid"
 
 	"gatehouse/authz"
+	"gatehouse/authz/routes"
 )
 
-func compile(t testing.TB, specs ...authz.RouteSpec) *authz.Routes {
+func compile(t testing.TB, specs ...routes.Spec) *routes.Table {
 	t.Helper()
-	return must[*authz.Routes](t)(authz.CompileRoutes(specs))
+	table, err := routes.Compile(specs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
 }
 
 func TestRoutes(t *testing.T) {
 	r := compile(t,
-		authz.RouteSpec{Path: "/**", Access: "signed_in"},
-		authz.RouteSpec{Path: "/", Access: "public"},
-		authz.RouteSpec{Path: "/public/*", Access: "public"},
-		authz.RouteSpec{Path: "/api/teams/{team}/**", Permission: "alerts"},
-		authz.RouteSpec{Path: "/api/teams/{team}/reports/{id}", Permission: "reports:approve", Methods: []string{"POST"}},
-		authz.RouteSpec{Path: "/api/teams/{team}/reports/{id}", Permission: "reports"},
-		authz.RouteSpec{Path: "/api/teams/all/summary", Permission: "summary"},
-		authz.RouteSpec{Path: "/api/admin/**", Permission: "billing", StepUp: "mfa"},
-		authz.RouteSpec{Path: "/hook", Access: "public", Methods: []string{"POST"}},
-		authz.RouteSpec{Path: "/a/b/y", Access: "public"},
-		authz.RouteSpec{Path: "/a/*/x", Permission: "star"},
+		routes.Spec{Path: "/**", Access: "signed_in"},
+		routes.Spec{Path: "/", Access: "public"},
+		routes.Spec{Path: "/public/*", Access: "public"},
+		routes.Spec{Path: "/api/teams/{team}/**", Permission: "alerts"},
+		routes.Spec{Path: "/api/teams/{team}/reports/{id}", Permission: "reports:approve", Methods: []string{"POST"}},
+		routes.Spec{Path: "/api/teams/{team}/reports/{id}", Permission: "reports"},
+		routes.Spec{Path: "/api/teams/all/summary", Permission: "summary"},
+		routes.Spec{Path: "/api/admin/**", Permission: "billing", StepUp: "mfa"},
+		routes.Spec{Path: "/hook", Access: "public", Methods: []string{"POST"}},
+		routes.Spec{Path: "/a/b/y", Access: "public"},
+		routes.Spec{Path: "/a/*/x", Permission: "star"},
 	)
 	for _, c := range []struct{ method, path, pattern, permission, team string }{
 		{"GET", "/", "/", "", ""},
@@ -74,44 +79,44 @@ func TestRoutes(t *testing.T) {
 
 func TestRoutesThatAreWrong(t *testing.T) {
 	for _, c := range []struct {
-		spec authz.RouteSpec
+		spec routes.Spec
 		want string
 	}{
-		{authz.RouteSpec{Path: "x", Access: "public"}, "begins with /"},
-		{authz.RouteSpec{Path: "", Access: "public"}, "begins with /"},
-		{authz.RouteSpec{Path: "/x"}, "either access or permission"},
-		{authz.RouteSpec{Path: "/x", Access: "public", Permission: "x"}, "either access or permission"},
-		{authz.RouteSpec{Path: "/x", Access: "open"}, "neither public nor signed_in"},
-		{authz.RouteSpec{Path: "/x", Permission: "*"}, "neither object"},
-		{authz.RouteSpec{Path: "/x", Permission: "x:"}, "neither object"},
-		{authz.RouteSpec{Path: "/x", Permission: "x:*"}, "neither object"},
-		{authz.RouteSpec{Path: "/x", Permission: "gatehouse.users"}, "gateway's own"},
-		{authz.RouteSpec{Path: "/x", Permission: "gatehouse"}, "gateway's own"},
-		{authz.RouteSpec{Path: "/**/x", Access: "public"}, "last segment"},
-		{authz.RouteSpec{Path: "/a*/x", Access: "public"}, "whole segments"},
-		{authz.RouteSpec{Path: "/{team}x", Access: "public"}, "whole segments"},
-		{authz.RouteSpec{Path: "/{}", Access: "public"}, "whole segments"},
-		{authz.RouteSpec{Path: "/{team}/{team}", Access: "public"}, "twice"},
-		{authz.RouteSpec{Path: "/a//b", Access: "public"}, "empty segment"},
-		{authz.RouteSpec{Path: "/a/../b", Access: "public"}, "dot segment"},
-		{authz.RouteSpec{Path: "/a%2fb", Access: "public"}, "character"},
-		{authz.RouteSpec{Path: "/a b", Access: "public"}, "character"},
-		{authz.RouteSpec{Path: "/a?b", Access: "public"}, "character"},
-		{authz.RouteSpec{Path: "/.gatehouse/x", Access: "public"}, "gateway itself"},
-		{authz.RouteSpec{Path: "/scim/v2/**", Access: "public"}, "gateway itself"},
-		{authz.RouteSpec{Path: strings.Repeat("/a", 65), Access: "public"}, "segments"},
-		{authz.RouteSpec{Path: "/x", Access: "public", Methods: []string{"get"}}, "method"},
-		{authz.RouteSpec{Path: "/taken", Access: "public"}, "twice"},
-		{authz.RouteSpec{Path: "/t/{id}", Access: "public"}, "twice"},
-		{authz.RouteSpec{Path: "/post", Access: "public", Methods: []string{"GET", "POST"}}, "twice for POST"},
+		{routes.Spec{Path: "x", Access: "public"}, "begins with /"},
+		{routes.Spec{Path: "", Access: "public"}, "begins with /"},
+		{routes.Spec{Path: "/x"}, "either access or permission"},
+		{routes.Spec{Path: "/x", Access: "public", Permission: "x"}, "either access or permission"},
+		{routes.Spec{Path: "/x", Access: "open"}, "neither public nor signed_in"},
+		{routes.Spec{Path: "/x", Permission: "*"}, "neither object"},
+		{routes.Spec{Path: "/x", Permission: "x:"}, "neither object"},
+		{routes.Spec{Path: "/x", Permission: "x:*"}, "neither object"},
+		{routes.Spec{Path: "/x", Permission: "gatehouse.users"}, "gateway's own"},
+		{routes.Spec{Path: "/x", Permission: "gatehouse"}, "gateway's own"},
+		{routes.Spec{Path: "/**/x", Access: "public"}, "last segment"},
+		{routes.Spec{Path: "/a*/x", Access: "public"}, "whole segments"},
+		{routes.Spec{Path: "/{team}x", Access: "public"}, "whole segments"},
+		{routes.Spec{Path: "/{}", Access: "public"}, "whole segments"},
+		{routes.Spec{Path: "/{team}/{team}", Access: "public"}, "twice"},
+		{routes.Spec{Path: "/a//b", Access: "public"}, "empty segment"},
+		{routes.Spec{Path: "/a/../b", Access: "public"}, "dot segment"},
+		{routes.Spec{Path: "/a%2fb", Access: "public"}, "character"},
+		{routes.Spec{Path: "/a b", Access: "public"}, "character"},
+		{routes.Spec{Path: "/a?b", Access: "public"}, "character"},
+		{routes.Spec{Path: "/.gatehouse/x", Access: "public"}, "gateway itself"},
+		{routes.Spec{Path: "/scim/v2/**", Access: "public"}, "gateway itself"},
+		{routes.Spec{Path: strings.Repeat("/a", 65), Access: "public"}, "segments"},
+		{routes.Spec{Path: "/x", Access: "public", Methods: []string{"get"}}, "method"},
+		{routes.Spec{Path: "/taken", Access: "public"}, "twice"},
+		{routes.Spec{Path: "/t/{id}", Access: "public"}, "twice"},
+		{routes.Spec{Path: "/post", Access: "public", Methods: []string{"GET", "POST"}}, "twice for POST"},
 	} {
-		_, err := authz.CompileRoutes([]authz.RouteSpec{{Path: "/taken", Access: "signed_in"}, {Path: "/t/*", Access: "signed_in"},
+		_, err := routes.Compile([]routes.Spec{{Path: "/taken", Access: "signed_in"}, {Path: "/t/*", Access: "signed_in"},
 			{Path: "/post", Access: "signed_in", Methods: []string{"POST"}}, c.spec})
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "route "+c.spec.Path+":") {
 			t.Errorf("%+v: %v, want %q", c.spec, err, c.want)
 		}
 	}
-	_, err := authz.CompileRoutes([]authz.RouteSpec{{Path: "x", Access: "public"}, {Path: "/y"}})
+	_, err := routes.Compile([]routes.Spec{{Path: "x", Access: "public"}, {Path: "/y"}})
 	if err == nil || strings.Count(err.Error(), "\n") != 1 {
 		t.Errorf("not every problem at once: %v", err)
 	}
@@ -162,11 +167,11 @@ func TestMatchIsTheMostSpecific(t *testing.T) {
 				patterns = append(patterns, p)
 			}
 		}
-		var specs []authz.RouteSpec
+		var specs []routes.Spec
 		for _, p := range patterns {
-			specs = append(specs, authz.RouteSpec{Path: p, Access: "public"})
+			specs = append(specs, routes.Spec{Path: p, Access: "public"})
 		}
-		r, err := authz.CompileRoutes(specs)
+		r, err := routes.Compile(specs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +198,7 @@ func FuzzRoutes(f *testing.F) {
 		f.Add(seed, seed)
 	}
 	f.Fuzz(func(t *testing.T, pattern, path string) {
-		r, err := authz.CompileRoutes([]authz.RouteSpec{{Path: pattern, Permission: "x"}})
+		r, err := routes.Compile([]routes.Spec{{Path: pattern, Permission: "x"}})
 		if err != nil {
 			return
 		}
@@ -208,10 +213,10 @@ func FuzzRoutes(f *testing.F) {
 	})
 }
 
-func manyRoutes(t testing.TB) *authz.Routes {
-	specs := []authz.RouteSpec{{Path: "/**", Access: "signed_in"}, {Path: "/api/teams/{team}/**", Permission: "alerts"}}
+func manyRoutes(t testing.TB) *routes.Table {
+	specs := []routes.Spec{{Path: "/**", Access: "signed_in"}, {Path: "/api/teams/{team}/**", Permission: "alerts"}}
 	for i := range 200 {
-		specs = append(specs, authz.RouteSpec{Path: fmt.Sprintf("/api/things%d/*/parts", i), Permission: "things"})
+		specs = append(specs, routes.Spec{Path: fmt.Sprintf("/api/things%d/*/parts", i), Permission: "things"})
 	}
 	return compile(t, specs...)
 }

@@ -1,12 +1,20 @@
-package authz
+// Package routes is the app's route table: which address asks its callers for
+// which permission, and in which team.
+//
+// It exists so that a request finds its route without a look at roles, tenants
+// or policies, and without allocating; the table is made once, and all that is
+// wrong with it is told at once. It must not decide anything: authz does.
+package routes
 
 import (
 	"net/http"
 	"strings"
+
+	"gatehouse/authz"
 )
 
-// RouteSpec is one line of the app's route table, as it is configured.
-type RouteSpec struct {
+// Spec is one line of the table, as it is configured.
+type Spec struct {
 	// Path is the pattern: segments that match themselves, "*" or "{name}" for
 	// one segment, "**" at the end for any rest. The segment at "{team}" is the
 	// name of the team that the permission is asked for.
@@ -23,14 +31,14 @@ type RouteSpec struct {
 // Route is what a request's route asks of its caller.
 type Route struct {
 	Pattern    string
-	Access     Access
-	Permission Permission
+	Access     authz.Access
+	Permission authz.Permission
 	Team       string // from the path; empty: account-level
 	StepUp     string
 }
 
-// Routes is a compiled route table. It does not change.
-type Routes struct{ root node }
+// Table is a compiled route table. It does not change.
+type Table struct{ root node }
 
 // node is the place of one segment in the tree of patterns.
 type node struct {
@@ -57,11 +65,11 @@ type rule struct {
 // literal segment before {team}, {team} before *, * before **. If that pattern
 // is not for the method, nothing is: a table that restricts a path for one
 // method does not thereby open it for the others.
-func (r *Routes) Match(method, path string) (Route, bool) {
+func (t *Table) Match(method, path string) (Route, bool) {
 	if path == "" || path[0] != '/' {
 		return Route{}, false
 	}
-	rules := r.root.find(path[1:])
+	rules := t.root.find(path[1:])
 	for i := range rules {
 		if !rules[i].holdsFor(method) {
 			continue
@@ -70,7 +78,7 @@ func (r *Routes) Match(method, path string) (Route, bool) {
 		if rules[i].teamDepth >= 0 {
 			route.Team = segmentAt(path[1:], rules[i].teamDepth)
 		}
-		if route.Access == NeedPermission && !rules[i].fixed {
+		if route.Access == authz.NeedPermission && !rules[i].fixed {
 			route.Permission.Action = actionOf(method)
 		}
 		return route, true
@@ -138,10 +146,10 @@ func segmentAt(path string, depth int) string {
 func actionOf(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		return Read
+		return authz.Read
 	case http.MethodDelete:
-		return Delete
+		return authz.Delete
 	default:
-		return Write
+		return authz.Write
 	}
 }
