@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"gatehouse/identity"
@@ -21,6 +22,17 @@ type backend interface {
 	check(ctx context.Context, id identity.TenantID) error
 	run(ctx context.Context) error
 	close() error
+}
+
+// checkTenant refuses what is not of the form that identity makes: an id becomes
+// the name of a folder, and part of a statement.
+func checkTenant(id identity.TenantID) error {
+	if id == "" || len(id) > 64 || strings.ContainsFunc(string(id), func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_'
+	}) {
+		return errors.New("store: not a tenant id")
+	}
+	return nil
 }
 
 var errUnbound = errors.New("store: handle without a database or a tenant")
@@ -48,8 +60,8 @@ func (t Tenant) Read(ctx context.Context, fn func(*Tx) error) error {
 
 // Write runs fn in a transaction that is committed durably (fsync) when fn
 // returns nil and leaves no trace otherwise. Writers of one tenant go one
-// after the other on SQLite, so fn must not wait for anything but the
-// database.
+// after the other, so fn must not wait for anything but the database. A
+// statement that fails spoils the transaction: fn must not go on after it.
 func (t Tenant) Write(ctx context.Context, fn func(*Tx) error) error {
 	if t.backend == nil || t.id == "" {
 		return errUnbound
@@ -79,19 +91,33 @@ func (s System) Write(ctx context.Context, fn func(*Tx) error) error {
 
 // Tx is one transaction, valid inside the function it was handed to.
 type Tx struct {
-	tx *sql.Tx
-	// dialect turns a query with $1, $2 into what the database understands, and
-	// refuses one whose parameters are not as many as the arguments.
-	dialect func(query string, args int) (string, error)
+	conn    conn
+	dialect dialect
 }
 
-// Exec runs a statement and returns how many rows it changed.
+// conn is what a transaction runs its statements on.
+type conn interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// text checks a statement with its arguments and gives the text to run.
+func (t *Tx) text(query string, args []any) (string, error) {
+	if err := checkTexts(args); err != nil {
+		return "", err
+	}
+	return t.dialect(query, len(args))
+}
+
+// Exec runs a statement and returns how many rows it changed. A text among the
+// arguments that no database could keep is a fault of kind Invalid.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	query, err := t.dialect(query, len(args))
+	query, err := t.text(query, args)
 	if err != nil {
 		return 0, err
 	}
-	result, err := t.tx.ExecContext(ctx, query, args...)
+	result, err := t.conn.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -103,21 +129,21 @@ type Row interface{ Scan(dest ...any) error }
 
 // One reads the single row of a query; [ErrNoRows] if there is none.
 func One[T any](ctx context.Context, tx *Tx, scan func(Row) (T, error), query string, args ...any) (T, error) {
-	query, err := tx.dialect(query, len(args))
+	query, err := tx.text(query, args)
 	if err != nil {
 		var none T
 		return none, err
 	}
-	return scan(tx.tx.QueryRowContext(ctx, query, args...))
+	return scan(tx.conn.QueryRowContext(ctx, query, args...))
 }
 
 // All reads every row of a query in order; callers bound it with LIMIT.
 func All[T any](ctx context.Context, tx *Tx, scan func(Row) (T, error), query string, args ...any) ([]T, error) {
-	query, err := tx.dialect(query, len(args))
+	query, err := tx.text(query, args)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.tx.QueryContext(ctx, query, args...)
+	rows, err := tx.conn.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -17,16 +17,26 @@ var migrations embed.FS
 
 // schema is one embedded folder of migrations.
 type schema struct {
-	files  func() fs.FS
-	latest func() (int64, error)
+	dialect goose.Dialect
+	// table holds the version; found gives a row if the table is there.
+	table, found string
+	files        func() fs.FS
+	latest       func() (int64, error)
 }
 
-var (
-	sqliteSystem = newSchema("migrations/sqlite/system")
-	sqliteTenant = newSchema("migrations/sqlite/tenant")
+const (
+	inSQLite   = `SELECT 1 FROM sqlite_schema WHERE name = $1`
+	inPostgres = `SELECT 1 FROM pg_tables WHERE schemaname = '` + postgresSchema + `' AND tablename = $1`
 )
 
-func newSchema(dir string) schema {
+var (
+	sqliteSystem   = newSchema(goose.DialectSQLite3, "goose_db_version", inSQLite, "migrations/sqlite/system")
+	sqliteTenant   = newSchema(goose.DialectSQLite3, "goose_db_version", inSQLite, "migrations/sqlite/tenant")
+	postgresSystem = newSchema(goose.DialectPostgres, "system_version", inPostgres, "migrations/postgres/system")
+	postgresTenant = newSchema(goose.DialectPostgres, "tenant_version", inPostgres, "migrations/postgres/tenant")
+)
+
+func newSchema(dialect goose.Dialect, table, found, dir string) schema {
 	files := sync.OnceValue(func() fs.FS {
 		sub, err := fs.Sub(migrations, dir)
 		if err != nil {
@@ -34,7 +44,8 @@ func newSchema(dir string) schema {
 		}
 		return sub
 	})
-	return schema{files: files, latest: sync.OnceValues(func() (int64, error) { return latestIn(files()) })}
+	return schema{dialect: dialect, table: table, found: found, files: files,
+		latest: sync.OnceValues(func() (int64, error) { return latestIn(files()) })}
 }
 
 func latestIn(files fs.FS) (latest int64, err error) {
@@ -55,21 +66,11 @@ func latestIn(files fs.FS) (latest int64, err error) {
 // migrate brings a database to the newest form. One that is there already
 // costs a single query, because files are opened and closed all the time.
 func (s schema) migrate(ctx context.Context, db *sql.DB) error {
-	latest, err := s.latest()
-	if err != nil {
-		return fmt.Errorf("read embedded migrations: %w", err)
+	version, latest, err := s.versions(ctx, db)
+	if err != nil || version == latest {
+		return err
 	}
-	version, err := schemaVersion(ctx, db)
-	if err != nil {
-		return fmt.Errorf("read schema version: %w", err)
-	}
-	switch {
-	case version == latest:
-		return nil
-	case version > latest:
-		return fmt.Errorf("the database is in form %d, made by a newer gatehouse; this one knows %d", version, latest)
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, s.files(),
+	provider, err := goose.NewProvider(s.dialect, db, s.files(), goose.WithTableName(s.table),
 		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("prepare migrations: %w", err)
@@ -80,16 +81,25 @@ func (s schema) migrate(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// schemaVersion is 0 for a database that has never been migrated.
-func schemaVersion(ctx context.Context, db *sql.DB) (version int64, err error) {
-	var name string
-	err = db.QueryRowContext(ctx, `SELECT name FROM sqlite_schema WHERE name = 'goose_db_version'`).Scan(&name)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
+// versions gives the form that a database is in, 0 if it has never been
+// migrated, and the newest. A form newer than that is an error.
+func (s schema) versions(ctx context.Context, db *sql.DB) (version, latest int64, err error) {
+	if latest, err = s.latest(); err != nil {
+		return 0, 0, fmt.Errorf("read embedded migrations: %w", err)
 	}
-	if err != nil {
-		return 0, err
+	var found int
+	err = db.QueryRowContext(ctx, s.found, s.table).Scan(&found)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return 0, latest, nil
+	case err == nil:
+		err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM `+s.table).Scan(&version) // #nosec G202 -- a name of ours
 	}
-	err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&version)
-	return version, err
+	switch {
+	case err != nil:
+		return 0, 0, fmt.Errorf("read schema version: %w", err)
+	case version > latest:
+		return 0, 0, fmt.Errorf("the database is in form %d, made by a newer gatehouse; this one knows %d", version, latest)
+	}
+	return version, latest, nil
 }

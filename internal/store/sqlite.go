@@ -25,6 +25,15 @@ type sqlite struct {
 }
 
 func openSQLite(ctx context.Context, dir string, o Options) (*sqlite, error) {
+	if o.Keys == nil {
+		return nil, errors.New("store: no source of keys")
+	}
+	if o.MaxOpen <= 0 {
+		o.MaxOpen = defaultMaxOpen
+	}
+	if o.IdleAfter <= 0 {
+		o.IdleAfter = defaultIdleAfter
+	}
 	if err := os.MkdirAll(filepath.Join(dir, "tenants"), 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
@@ -33,9 +42,6 @@ func openSQLite(ctx context.Context, dir string, o Options) (*sqlite, error) {
 	s.tenants = newPool(o.MaxOpen, s.openTenant)
 	if err := s.createSystem(ctx); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
-	}
-	if err := s.stamp(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.close())
 	}
 	return s, nil
 }
@@ -61,38 +67,10 @@ func (s *sqlite) createSystem(ctx context.Context) error {
 	return nil
 }
 
-// stamp writes the environment into a new database and refuses another's.
-func (s *sqlite) stamp(ctx context.Context) error {
-	return s.systemTx(ctx, true, func(tx *Tx) error {
-		const name = "environment"
-		found, err := One(ctx, tx, Scalar[string], `SELECT value FROM meta WHERE name = $1`, name)
-		switch {
-		case errors.Is(err, ErrNoRows):
-			_, err = tx.Exec(ctx, `INSERT INTO meta (name, value) VALUES ($1, $2)`, name, s.options.Environment)
-			return err
-		case err != nil:
-			return err
-		case found != s.options.Environment:
-			return fmt.Errorf("the data is of environment %q, but the configuration says %q", found, s.options.Environment)
-		}
-		return nil
-	})
-}
-
 func (s *sqlite) systemPath() string { return filepath.Join(s.dir, "system.db") }
 
-// tenantPath checks that the id is of the form that identity makes, because it
-// becomes a name in the file system.
 func (s *sqlite) tenantPath(id identity.TenantID) (string, error) {
-	if id == "" || len(id) > 64 {
-		return "", errors.New("store: not a tenant id")
-	}
-	for _, c := range []byte(id) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
-			return "", errors.New("store: not a tenant id")
-		}
-	}
-	return filepath.Join(s.dir, "tenants", string(id), "tenant.db"), nil
+	return filepath.Join(s.dir, "tenants", string(id), "tenant.db"), checkTenant(id)
 }
 
 func (s *sqlite) systemKey(ctx context.Context) ([]byte, error) {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Open) {
 	}{
 		{"P3_TenantsNeverMix", tenantsNeverMix},
 		{"P3_AHandleNeedsATenant", handleNeedsTenant},
+		{"P3_StatementsCannotChangeTheTenant", statements},
+		{"P3_UpsertsKeepToTheTenant", upserts},
 		{"UnknownTenantsAreNotMade", unknownTenants},
 		{"AnErrorLeavesNoTrace", rollback},
 		{"APanicLeavesNoTrace", rollbackOnPanic},
@@ -46,6 +49,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Open) {
 		{"ReferencesAreEnforced", references},
 		{"ParametersAreNumbered", parameters},
 		{"ValuesSurviveTheRoundTrip", values},
+		{"TextsThatCannotBeKeptAreRefused", texts},
+		{"TextsAreInTheOrderOfTheirBytes", order},
 		{"ACancelledContextEndsTheTransaction", cancellation},
 		{"DroppedTenantsAreGone", drop},
 		{"TheSystemIsApartFromTenants", system},
@@ -82,6 +87,97 @@ func handleNeedsTenant(t *testing.T, open Open) {
 	var none store.System
 	if none.Read(t.Context(), func(*store.Tx) error { return nil }) == nil {
 		t.Error("zero system handle: no error")
+	}
+}
+
+// statements tries what could end the transaction, or bind it to another tenant.
+func statements(t *testing.T, open Open) {
+	db := opened(t, open, acme, globex)
+	addTeam(t, db.Tenant(globex), "secret")
+	for _, query := range []string{
+		"", ";", "COMMIT", "ROLLBACK", "BEGIN", "SAVEPOINT x", "DISCARD ALL", "ABORT; SELECT 1",
+		"SET gatehouse.tenant = 'ten_globex'", "SET LOCAL gatehouse.tenant = 'ten_globex'", "RESET gatehouse.tenant", "RESET ALL",
+		"SET ROLE gatehouse_owner", "SET SESSION AUTHORIZATION postgres", "SET row_security = off",
+		"SELECT set_config('gatehouse.tenant', 'ten_globex', true)", "SELECT pg_catalog.Set_Config('gatehouse.tenant', 'ten_globex', true)",
+		"WITH x AS (SELECT set_config('gatehouse.tenant', '', true)) SELECT * FROM x",
+		"SELECT enter('ten_globex', false)", "SELECT gatehouse . enter ('', false)",
+		"DO $$ BEGIN EXECUTE 'RESET ALL'; END $$", "DELETE FROM teams; RESET ALL", "selection", "TABLE teams",
+		"PRAGMA query_only = off", "ATTACH 'x' AS y", "VACUUM", "CREATE TABLE x (y TEXT)", "ALTER TABLE teams DISABLE ROW LEVEL SECURITY",
+	} {
+		for name, write := range map[string]func(context.Context, func(*store.Tx) error) error{
+			"tenant": db.Tenant(acme).Write, "system": db.System().Write,
+		} {
+			err := write(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.Exec(t.Context(), query)
+				return err
+			})
+			if err == nil || fault.Is(err, fault.Unavailable) {
+				t.Errorf("%s: %s: %v, want a refusal", name, query, err)
+			}
+		}
+	}
+	if got := teams(t, db.Tenant(acme)); len(got) != 0 {
+		t.Errorf("acme sees %q", got)
+	}
+}
+
+func upserts(t *testing.T, open Open) {
+	db := opened(t, open, acme, globex)
+	const upsert = `INSERT INTO journal_cursors (node, seq) VALUES ($1, $2) ON CONFLICT (node) DO UPDATE SET seq = excluded.seq`
+	for seq, id := range []identity.TenantID{acme, globex, acme, acme} {
+		write(t, db.Tenant(id), upsert, "n1", seq)
+	}
+	for id, want := range map[identity.TenantID]int{acme: 3, globex: 1} {
+		if got := one[int](t, db.Tenant(id), `SELECT seq FROM journal_cursors`); got != want {
+			t.Errorf("%s is at %d, want %d", id, got, want)
+		}
+	}
+	if n := write(t, db.Tenant(globex), `INSERT INTO journal_cursors (node, seq) VALUES ($1, 9) ON CONFLICT DO NOTHING`, "n1"); n != 0 {
+		t.Errorf("wrote %d rows where there was one", n)
+	}
+}
+
+func texts(t *testing.T, open Open) {
+	db := opened(t, open, acme)
+	type name string
+	for _, bad := range []any{"a\x00b", "\xff", name("\xed\xa0\x80")} {
+		for what, run := range map[string]func(*store.Tx) error{
+			"exec": func(tx *store.Tx) error {
+				_, err := tx.Exec(t.Context(), `UPDATE teams SET display_name = $1`, bad)
+				return err
+			},
+			"one": func(tx *store.Tx) error {
+				_, err := store.One(t.Context(), tx, store.Scalar[int], `SELECT count(*) FROM teams WHERE name = $1`, bad)
+				return err
+			},
+			"all": func(tx *store.Tx) error {
+				_, err := store.All(t.Context(), tx, store.Scalar[int], `SELECT 1 FROM teams WHERE name = $1`, bad)
+				return err
+			},
+		} {
+			if err := db.Tenant(acme).Write(t.Context(), run); !fault.Is(err, fault.Invalid) {
+				t.Errorf("%s with %q: %v", what, bad, err)
+			}
+		}
+	}
+}
+
+func order(t *testing.T, open Open) {
+	db := opened(t, open, acme)
+	want := []string{"", "-a", "A", "B", "Z-", "_", "a", "a b", "aa", "b", "Ä", "ä", "€"}
+	for _, name := range want {
+		addTeam(t, db.Tenant(acme), name)
+	}
+	if got := teams(t, db.Tenant(acme)); !slices.Equal(got, want) {
+		t.Errorf("in the order %q, want %q", got, want)
+	}
+	below := one[int](t, db.Tenant(acme), `SELECT count(*) FROM teams WHERE name < $1`, "a")
+	page := one[int](t, db.Tenant(acme), `SELECT count(*) FROM teams WHERE (name, id) > ($1, $2)`, "Z-", "tea_Z-")
+	if below != 6 || page != 8 {
+		t.Errorf("%d below a, want 6; %d after Z-, want 8", below, page)
+	}
+	if got := one[string](t, db.Tenant(acme), `SELECT lower(name) FROM teams WHERE name = $1`, "Ä"); got != "Ä" {
+		t.Errorf("lower touches %q, which is not ASCII", got)
 	}
 }
 

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"gatehouse/identity"
+)
+
+const (
+	// lookEvery and lookWait bound what [DB.Check] tells to be younger than
+	// lookStale, whatever becomes of the server.
+	lookEvery = 200 * time.Millisecond
+	lookWait  = 500 * time.Millisecond
+	lookStale = 900 * time.Millisecond
+)
+
+var (
+	errReadOnly = errors.New("store: the server takes no changes")
+	errStale    = errors.New("store: the server has not been looked at for too long")
+	errNoTenant = errors.New("store: no such tenant")
+)
+
+// watch asks the server how it is, several times a second, so that readiness
+// need not wait for the answer. It has a connection of its own: that all others
+// are busy does not mean that the server is gone.
+type watch struct {
+	db   *sql.DB
+	stop context.CancelFunc
+	done sync.WaitGroup
+
+	looking sync.Mutex // one look at a time
+	seen    atomic.Pointer[sight]
+}
+
+// sight is what one look saw.
+type sight struct {
+	at     time.Time // when the question was sent
+	err    error
+	mark   string // changes with the set of tenants
+	stores map[identity.TenantID]struct{}
+}
+
+func startWatch(ctx context.Context, config pgx.ConnConfig) *watch {
+	config.RuntimeParams = params
+	w := &watch{db: stdlib.OpenDB(config)}
+	w.db.SetMaxOpenConns(1)
+	w.seen.Store(&sight{})
+	w.look(ctx)
+	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
+	w.done.Go(func() {
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				w.look(ctx)
+			}
+		}
+	})
+	return w
+}
+
+// look sees for itself. It does not end with the caller: what is seen is for all.
+func (w *watch) look(ctx context.Context) {
+	w.looking.Lock()
+	defer w.looking.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookWait)
+	defer cancel()
+	before := w.seen.Load()
+	if errors.Is(before.err, errClosed) {
+		return
+	}
+	now := &sight{at: time.Now(), mark: before.mark, stores: before.stores}
+	now.err = now.read(ctx, w.db)
+	w.seen.Store(now)
+}
+
+// markName is the row of meta that changes with the set of tenants.
+const markName = "stores"
+
+// stir makes every node look at the set of tenants anew.
+func stir(ctx context.Context, tx *Tx) error {
+	_, err := tx.Exec(ctx, `INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+		markName, rand.Text())
+	return err
+}
+
+func (s *sight) read(ctx context.Context, db *sql.DB) error {
+	var readOnly, mark string
+	err := db.QueryRowContext(ctx, `SELECT current_setting('transaction_read_only'),
+		coalesce((SELECT value FROM meta WHERE name = $1), '')`, markName).Scan(&readOnly, &mark)
+	switch {
+	case err != nil:
+		return err
+	case readOnly == "on":
+		return errReadOnly
+	case mark == s.mark && s.stores != nil:
+		return nil
+	}
+	rows, err := db.QueryContext(ctx, `SELECT tenant_id FROM stores WHERE NOT dropping`)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err below tells of any failure
+	stores := map[identity.TenantID]struct{}{}
+	for rows.Next() {
+		var id identity.TenantID
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		stores[id] = struct{}{}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	s.mark, s.stores = mark, stores
+	return nil
+}
+
+// check tells what was seen of the server and of a tenant.
+func (w *watch) check(id identity.TenantID) error {
+	s := w.seen.Load()
+	if s.err != nil {
+		return unavailable(s.err)
+	}
+	if time.Since(s.at) > lookStale {
+		return unavailable(errStale)
+	}
+	if _, ok := s.stores[id]; !ok {
+		return unavailable(errNoTenant)
+	}
+	return nil
+}
+
+func (w *watch) close() error {
+	w.stop()
+	w.done.Wait()
+	w.looking.Lock()
+	defer w.looking.Unlock()
+	w.seen.Store(&sight{err: errClosed})
+	return w.db.Close()
+}

@@ -1,0 +1,74 @@
+package postgrestest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// again is the test of a package that runs the others over PostgreSQL.
+const again = "TestOnPostgres"
+
+// Again runs tests of a package, which the test binary runs over SQLite as well,
+// over PostgreSQL: inside of it, [Or] gives a database there. apart names the
+// tests of the package that have no store; a test that is neither is an error,
+// so that none is forgotten. It must be called by TestOnPostgres.
+func Again(t *testing.T, tests []func(*testing.T), apart ...string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs PostgreSQL")
+	}
+	if t.Name() != again {
+		t.Fatalf("this is %s and not %s", t.Name(), again)
+	}
+	known := append([]string{again, "TestMain"}, apart...)
+	for _, test := range tests {
+		name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
+		name = name[strings.LastIndexByte(name, '.')+1:]
+		known = append(known, name)
+		t.Run(strings.TrimPrefix(name, "Test"), test)
+	}
+	for _, name := range testsHere(t) {
+		if !slices.Contains(known, name) {
+			t.Errorf("%s is not run over PostgreSQL: name it among the tests, or apart from them", name)
+		}
+	}
+}
+
+// testsHere gives the tests of the package that is being tested, whose folder is
+// the working directory.
+func testsHere(t *testing.T) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range syntax.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") {
+				names = append(names, f.Name.Name)
+			}
+		}
+	}
+	return names
+}
+
+// Or gives the URL of the store that a test is to open: the one given, or that
+// of an empty database of environment "test" if the test runs inside of [Again].
+func Or(t testing.TB, sqlite string) string {
+	t.Helper()
+	if !strings.HasPrefix(t.Name(), again+"/") {
+		return sqlite
+	}
+	return Shared(t).Borrow(t).Application
+}
