@@ -40,6 +40,8 @@ type Principal struct {
 	// Role is the account-wide role a token was made with; a person's roles are
 	// resolved by authz at the time of the decision, never kept here.
 	Role string
+	// Expires is when a token is no longer good; zero for whoever has none.
+	Expires time.Time
 	// AuthTime is when the person last proved who they are, AMR how (RFC 8176).
 	AuthTime time.Time
 	AMR      []string

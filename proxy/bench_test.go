@@ -12,11 +12,13 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"gatehouse/identity"
 	"gatehouse/internal/httpkit"
 	"gatehouse/proxy/upstream"
 )
@@ -96,6 +98,26 @@ func benchRequests(b *testing.B, dial func() (net.Conn, error), cookie string) {
 		}
 	})
 	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-us/op")
+}
+
+// BenchmarkSessionless is the place that a request without a session takes and
+// leaves: by all processors at once, in one tenant and in many.
+func BenchmarkSessionless(b *testing.B) {
+	for _, tenants := range []int{1, 100} {
+		b.Run(fmt.Sprint("tenants=", tenants), func(b *testing.B) {
+			var l sessionless
+			var n atomic.Uint64
+			b.ReportAllocs()
+			before := cpuTime(b)
+			b.RunParallel(func(pb *testing.PB) {
+				tenant := identity.TenantID(fmt.Sprint("ten_", n.Add(1)%uint64(tenants)))
+				for pb.Next() {
+					l.enter(tenant, "tok_1", &stream{})()
+				}
+			})
+			b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+		})
+	}
 }
 
 // cpuTime is what the process has used so far: wall time says little on a busy

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"testing"
 	"time"
 
@@ -80,6 +81,15 @@ func TestP2_SigningOneselfOutIsAnswered(t *testing.T) {
 // closed when the streams end: a token's, and those of nobody.
 func (w *world) sessionlessStreams() (token, nobody map[string]chan struct{}) {
 	w.t.Helper()
+	w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ws" {
+			echoSocket(rw, r)
+			return
+		}
+		rw.Header().Set("Content-Type", "text/event-stream")
+		_ = http.NewResponseController(rw).Flush()
+		<-r.Context().Done()
+	})
 	token, nobody = map[string]chan struct{}{}, map[string]chan struct{}{}
 	open := func(all map[string]chan struct{}, http2 bool, path string, header ...string) {
 		answer := w.get(w.client(http2), path, nil, append(header, "Accept", "text/event-stream")...)
@@ -115,23 +125,18 @@ func (w *world) sessionlessStreams() (token, nobody map[string]chan struct{}) {
 	return token, nobody
 }
 
-func (w *world) attending() int {
-	w.gate.sessionless.mu.Lock()
-	defer w.gate.sessionless.mu.Unlock()
-	return len(w.gate.sessionless.streams[w.acme.ID])
+func (w *world) attending() (n int) {
+	for i := range w.gate.sessionless.shards {
+		shard := &w.gate.sessionless.shards[i]
+		shard.mu.Lock()
+		n += len(shard.streams)
+		shard.mu.Unlock()
+	}
+	return n
 }
 
 func TestP2_WhatHasNoSessionEndsWithItsTokenOrTenant(t *testing.T) {
 	w := newWorld(t, nil)
-	w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/ws" {
-			echoSocket(rw, r)
-			return
-		}
-		rw.Header().Set("Content-Type", "text/event-stream")
-		_ = http.NewResponseController(rw).Flush()
-		<-r.Context().Done()
-	})
 	token, nobody := w.sessionlessStreams()
 	w.noToken.Store(true)
 	w.must(w.gate.End(t.Context(), w.globex.ID, "tok_1")) // another tenant's
@@ -154,6 +159,29 @@ func TestP2_WhatHasNoSessionEndsWithItsTokenOrTenant(t *testing.T) {
 	if n := w.attending(); n != 0 {
 		t.Errorf("%d streams are left", n)
 	}
+	awaitAll(t, nobody)
+}
+
+// What a token has open ends when the token runs out, and nothing else does.
+func TestP2_StreamsEndWhenTheirTokenExpires(t *testing.T) {
+	w := newWorld(t, nil)
+	w.tokenFor.Store(int64(time.Second))
+	token, nobody := w.sessionlessStreams()
+	awaitAll(t, token)
+	for deadline := time.Now().Add(10 * time.Second); w.attending() > len(nobody) && time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
+	if n := w.attending(); n != len(nobody) {
+		t.Errorf("%d streams are left, not %d", n, len(nobody))
+	}
+	for what, ended := range nobody {
+		select {
+		case <-ended:
+			t.Errorf("%s ended with a token that is not its own", what)
+		default:
+		}
+	}
+	w.must(w.gate.EndTenant(t.Context(), w.acme.ID))
 	awaitAll(t, nobody)
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/identity"
@@ -19,59 +20,62 @@ const leaveTime = time.Second
 // token, and of people whom nobody knows. They end with their token or their
 // tenant (P2). There are no more of them than requests under way.
 type sessionless struct {
-	mu      sync.Mutex
-	streams map[identity.TenantID]map[*stream]place
+	next   atomic.Uint32 // where the next one goes: by turns, so that they seldom meet
+	shards [32]struct {
+		mu      sync.Mutex
+		streams map[*stream]place
+	}
 }
 
-// place is one stream's place among its tenant's.
+// place is one stream's place.
 type place struct {
+	tenant    identity.TenantID
 	principal string        // whose it is; "" is nobody's
-	left      chan struct{} // closed when the stream has left
+	left      chan struct{} // closed when the stream has left; nil unless somebody waits for that
 }
 
 // enter registers a stream; calling leave again does nothing.
 func (l *sessionless) enter(tenant identity.TenantID, principal string, s *stream) (leave func()) {
-	here := place{principal, make(chan struct{})}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.streams == nil {
-		l.streams = map[identity.TenantID]map[*stream]place{}
+	shard := &l.shards[l.next.Add(1)%uint32(len(l.shards))]
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if shard.streams == nil {
+		shard.streams = map[*stream]place{}
 	}
-	if l.streams[tenant] == nil {
-		l.streams[tenant] = map[*stream]place{}
+	shard.streams[s] = place{tenant: tenant, principal: principal}
+	return func() {
+		shard.mu.Lock()
+		defer shard.mu.Unlock()
+		if left := shard.streams[s].left; left != nil {
+			close(left)
+		}
+		delete(shard.streams, s)
 	}
-	l.streams[tenant][s] = here
-	return func() { l.leave(tenant, s) }
 }
 
-func (l *sessionless) leave(tenant identity.TenantID, s *stream) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	here, inside := l.streams[tenant][s]
-	if !inside {
-		return
-	}
-	if delete(l.streams[tenant], s); len(l.streams[tenant]) == 0 {
-		delete(l.streams, tenant)
-	}
-	close(here.left)
-}
-
-// end cuts a tenant's streams that are meant, but for the one that asks for it,
-// and returns once they have left.
-func (l *sessionless) end(ctx context.Context, tenant identity.TenantID, meant func(place) bool) error {
+// end cuts the streams that are meant, but for the one that asks for it, and
+// returns once they have left. Whatever enters meanwhile sees that it may not.
+func (l *sessionless) end(ctx context.Context, meant func(place) bool) error {
 	var cutting sync.WaitGroup
 	defer cutting.Wait()
 	asking := sessions.Caller(ctx)
 	var leaving []chan struct{}
-	l.mu.Lock()
-	for s, here := range l.streams[tenant] {
-		if meant(here) && asking != s {
+	for i := range l.shards {
+		shard := &l.shards[i]
+		shard.mu.Lock()
+		for s, here := range shard.streams {
+			if !meant(here) || asking == s {
+				continue
+			}
+			if here.left == nil {
+				here.left = make(chan struct{})
+				shard.streams[s] = here
+			}
 			leaving = append(leaving, here.left)
 			cutting.Go(func() { s.terminate(closePolicy) }) // takes the stream's lock, whose holder may want ours
 		}
+		shard.mu.Unlock()
 	}
-	l.mu.Unlock()
 	timeout := time.NewTimer(leaveTime)
 	defer timeout.Stop()
 	for _, left := range leaving {
@@ -93,14 +97,14 @@ func (l *sessionless) end(ctx context.Context, tenant identity.TenantID, meant f
 // it is closed. The tenant must be suspended or deleted before, and its
 // sessions are ended elsewhere. It may be repeated after an error.
 func (g *Gate) EndTenant(ctx context.Context, tenant identity.TenantID) error {
-	return g.sessionless.end(ctx, tenant, func(place) bool { return true })
+	return g.sessionless.end(ctx, func(p place) bool { return p.tenant == tenant })
 }
 
 // End closes what a principal without a session, such as an API token, has
 // open, and returns once it is closed. Its credential must be void before. It
 // may be repeated after an error.
 func (g *Gate) End(ctx context.Context, tenant identity.TenantID, principal string) error {
-	return g.sessionless.end(ctx, tenant, func(p place) bool { return p.principal == principal })
+	return g.sessionless.end(ctx, func(p place) bool { return p.tenant == tenant && p.principal == principal })
 }
 
 // attend puts a stream under what ends it: its session, or else its token and
@@ -124,6 +128,11 @@ func (g *Gate) attend(v *visit, s *stream, c caller) error {
 		return err
 	}
 	s.leave = leave
+	if c.principal != nil && !c.principal.Expires.IsZero() {
+		// A stream asks nobody whether its token is still good.
+		expiry := time.AfterFunc(time.Until(c.principal.Expires), func() { s.terminate(closePolicy) })
+		s.leave = func() { expiry.Stop(); leave() }
+	}
 	return nil
 }
 

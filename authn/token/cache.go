@@ -20,17 +20,12 @@ type cacheKey struct {
 	hash   digest
 }
 
-// entry is a token that verified; whether it has expired is asked every time.
-type entry struct {
-	principal *identity.Principal
-	expires   time.Time
-}
-
 // cache answers for tokens that verified before, and gathers their uses. Only
-// good tokens get in, so guessing cannot fill it.
+// good tokens get in, so guessing cannot fill it; whether one has expired is
+// asked every time.
 type cache struct {
 	mu      sync.RWMutex
-	entries map[cacheKey]entry
+	entries map[cacheKey]*identity.Principal
 	// turns counts how often a tenant was forgotten, so that what was read before
 	// does not come in afterwards.
 	turns map[identity.TenantID]uint64
@@ -41,14 +36,14 @@ type cache struct {
 }
 
 func newCache() *cache {
-	return &cache{entries: map[cacheKey]entry{}, turns: map[identity.TenantID]uint64{}, uses: map[identity.TenantID]map[string]time.Time{}}
+	return &cache{entries: map[cacheKey]*identity.Principal{}, turns: map[identity.TenantID]uint64{}, uses: map[identity.TenantID]map[string]time.Time{}}
 }
 
-func (c *cache) get(key cacheKey) (entry, bool) {
+func (c *cache) get(key cacheKey) (*identity.Principal, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	e, ok := c.entries[key]
-	return e, ok
+	p, ok := c.entries[key]
+	return p, ok
 }
 
 func (c *cache) turn(tenant identity.TenantID) uint64 {
@@ -57,9 +52,9 @@ func (c *cache) turn(tenant identity.TenantID) uint64 {
 	return c.turns[tenant]
 }
 
-// put keeps an entry that was read in a turn of the tenant, unless the tenant
-// was forgotten since.
-func (c *cache) put(key cacheKey, e entry, turn uint64) {
+// put keeps what was read in a turn of the tenant, unless the tenant was
+// forgotten since.
+func (c *cache) put(key cacheKey, p *identity.Principal, turn uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.turns[key.tenant] != turn {
@@ -71,7 +66,7 @@ func (c *cache) put(key cacheKey, e entry, turn uint64) {
 		}
 		delete(c.entries, other)
 	}
-	c.entries[key] = e
+	c.entries[key] = p
 }
 
 // forget drops all entries of a tenant.
@@ -79,7 +74,7 @@ func (c *cache) forget(tenant identity.TenantID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.turns[tenant]++
-	maps.DeleteFunc(c.entries, func(key cacheKey, _ entry) bool { return key.tenant == tenant })
+	maps.DeleteFunc(c.entries, func(key cacheKey, _ *identity.Principal) bool { return key.tenant == tenant })
 }
 
 // used notes a use; when too many are waiting to be written it is let go, since

@@ -186,16 +186,16 @@ func (s *Service) Verify(ctx context.Context, tenant identity.TenantID, secret s
 			return nil, err
 		}
 	}
-	if !found.expires.After(now) {
+	if !found.Expires.After(now) {
 		return nil, errBadToken
 	}
-	s.cache.used(tenant, found.principal.ID, now)
-	return found.principal, nil
+	s.cache.used(tenant, found.ID, now)
+	return found, nil
 }
 
 var errBadToken = fault.New(fault.Unauthenticated, "invalid-token", "The token is not valid: it is unknown, revoked or expired.")
 
-func (s *Service) load(ctx context.Context, key cacheKey) (entry, error) {
+func (s *Service) load(ctx context.Context, key cacheKey) (*identity.Principal, error) {
 	turn := s.cache.turn(key.tenant)
 	var t Token
 	err := s.stores.Tenant(key.tenant).Read(ctx, func(tx *store.Tx) (err error) {
@@ -203,18 +203,17 @@ func (s *Service) load(ctx context.Context, key cacheKey) (entry, error) {
 		return err
 	})
 	if errors.Is(err, store.ErrNoRows) {
-		return entry{}, errBadToken
+		return nil, errBadToken
 	}
 	if err != nil {
-		return entry{}, unavailable(err)
+		return nil, unavailable(err)
 	}
-	p := &identity.Principal{Kind: identity.KindAPIToken, Tenant: key.tenant, ID: string(t.ID), Name: t.Name, Role: t.Role}
+	p := &identity.Principal{Kind: identity.KindAPIToken, Tenant: key.tenant, ID: string(t.ID), Name: t.Name, Role: t.Role, Expires: t.ExpiresAt}
 	if t.Scope == ScopeSCIM {
 		p.Kind = identity.KindSCIMToken
 	}
-	found := entry{principal: p, expires: t.ExpiresAt}
-	s.cache.put(key, found, turn)
-	return found, nil
+	s.cache.put(key, p, turn)
+	return p, nil
 }
 
 // Run writes down when tokens were last used until ctx ends, and once more then.

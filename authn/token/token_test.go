@@ -90,7 +90,7 @@ func TestTokensLiveUntilRevokedOrExpired(t *testing.T) {
 	}
 	for range 2 { // from the store, and from the cache
 		p := verifies(t, s, acme, secret)
-		if p == nil || p.Kind != identity.KindAPIToken || p.Role != "viewer" || p.ID != string(tok.ID) || p.Tenant != acme {
+		if p == nil || p.Kind != identity.KindAPIToken || p.Role != "viewer" || p.ID != string(tok.ID) || p.Tenant != acme || !p.Expires.Equal(tok.ExpiresAt) {
 			t.Fatalf("principal %+v", p)
 		}
 	}
@@ -231,14 +231,14 @@ func TestCacheForgetsWhatWasReadBefore(t *testing.T) {
 	key := cacheKey{tenant: acme}
 	turn := c.turn(acme)
 	c.forget(acme)
-	c.put(key, entry{}, turn)
+	c.put(key, &identity.Principal{}, turn)
 	if _, ok := c.get(key); ok {
 		t.Error("what was read before the revocation came in after it")
 	}
 	for i := range maxCached + 10 {
 		k := cacheKey{tenant: globex}
 		k.hash[0], k.hash[1] = byte(i), byte(i>>8)
-		c.put(k, entry{}, 0)
+		c.put(k, &identity.Principal{}, 0)
 	}
 	if len(c.entries) > maxCached {
 		t.Errorf("%d entries", len(c.entries))
