@@ -19,11 +19,12 @@ var update = flag.Bool("update", false, "rewrite schema.json and the golden file
 // surroundings is a small world without a machine beneath it.
 var surroundings = Surroundings{
 	LookupEnv: func(name string) (string, bool) {
-		value, ok := map[string]string{"NAME": "staging", "EMPTY": "", "UPSTREAM": "http://app:8080", "LOOP": "${NAME}"}[name]
+		value, ok := map[string]string{"NAME": "staging", "EMPTY": "", "UPSTREAM": "http://app:8080", "LOOP": "${NAME}", "STORE_PASSWORD": "x"}[name]
 		return value, ok
 	},
 	ReadFile: func(path string) ([]byte, error) {
-		content, ok := map[string]string{"/etc/gatehouse/url": "sqlite:///srv/gatehouse\n", "/etc/gatehouse/empty": "\n"}[path]
+		content, ok := map[string]string{"/etc/gatehouse/url": "sqlite:///srv/gatehouse\n", "/etc/gatehouse/empty": "\n",
+			"samples/owner.url": "postgres://gatehouse_owner:x@db.example.com/gatehouse"}[path]
 		if !ok {
 			return nil, fs.ErrNotExist
 		}

@@ -12,13 +12,13 @@ const manualFile = "../docs/configuration.md"
 
 const manualHead = `# Configuration
 
-` + "`gatehouse serve --config FILE` takes one YAML file; `gatehouse check --config FILE` names every problem in it with its line and what to do. Unknown and duplicate keys are problems. `${NAME}` takes a value from the environment, and `store` and `registry` may also be `file:PATH`, so that no secret need stand in the file. Paths are relative to the file's folder." + `
+` + "`gatehouse serve --config FILE` takes one YAML file; `gatehouse check --config FILE` names every problem in it with its line and what to do. Unknown and duplicate keys are problems. `${NAME}` takes a value from the environment, and `store`, `store_owner` and `registry` may also be `file:PATH`, so that no secret need stand in the file. Paths are relative to the file's folder." + `
 
 ` + "[configs/samples](../configs/samples) holds annotated files to start from, [configs/schema.json](../configs/schema.json) the JSON Schema for editors. A changed file is taken over while the gateway runs (or at SIGHUP): `app.routes` at once; the log names the sections that wait for a restart, and a file with problems changes nothing." + `
 
 Tenants, connections, roles and assignments are not in this file: they are set by the console, the admin API or [` + "`gatehouse apply`" + `](cli.md#apply).
 
-This page is written from the same tags that loading goes by.
+[storage.md](storage.md) tells how to prepare a PostgreSQL for `+"`store`"+`. This page is written from the same tags that loading goes by.
 `
 
 // manual writes the reference of every key.

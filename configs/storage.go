@@ -3,28 +3,67 @@ package configs
 import (
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
-// checkStorage checks where the state lives: environment, store, registry,
-// keys and the data folder.
+// checkStorage checks where the state lives: environment, store and its owner,
+// registry, keys and the data folder.
 func (c *Config) checkStorage(k *checker) {
 	if c.Environment != "" && !isName(c.Environment) {
 		k.add("environment", "the environment's name may hold a-z, 0-9 and hyphens, at most 63 characters", "write a name such as production")
 	}
 	folder := c.checkStore(k)
+	c.checkOwner(k)
 	c.checkRegistry(k)
 	c.checkKeys(k)
 	switch {
 	case c.Data != "":
 		c.Data = k.resolve(c.Data)
+	case isPostgres(c.Store):
+		k.add("data", "a postgres store has no folder for the journal", "write data: and a folder, such as /var/lib/gatehouse")
 	default:
 		c.Data = folder
 	}
 }
 
+// postgresURL names role, host (or several, with commas) and database. Whatever
+// else there is goes to the driver as it stands; the driver's own errors quote
+// the password.
+var postgresURL = regexp.MustCompile(`^postgres(ql)?://[^:@/?#]+(:[^@/?#]*)?@[^@/?#]+/[^/?#]+(\?[^#]*)?$`)
+
+const postgresForm = "postgres://role:password@host/database, with %40 for @, %2F for / and the like in a password"
+
+func isPostgres(url Secret) bool {
+	return strings.HasPrefix(string(url), "postgres://") || strings.HasPrefix(string(url), "postgresql://")
+}
+
+func (c *Config) checkOwner(k *checker) {
+	switch {
+	case c.StoreOwner == "":
+	case !isPostgres(c.Store):
+		k.add("store_owner", "only a postgres store has an owner", "leave store_owner out")
+	case !postgresURL.MatchString(string(c.StoreOwner)):
+		k.add("store_owner", "the owner is not a postgres URL with role, host and database", "write "+postgresForm)
+	case role(c.StoreOwner) == role(c.Store):
+		k.add("store_owner", "store and store_owner are of the same role, which would own the tables that it must not be above", "make two roles")
+	}
+}
+
+// role is the name in a URL of [postgresURL]'s form.
+func role(url Secret) string {
+	_, rest, _ := strings.Cut(string(url), "://")
+	return rest[:strings.IndexAny(rest, ":@")]
+}
+
 func (c *Config) checkStore(k *checker) (folder string) {
 	if c.Store == "" {
+		return ""
+	}
+	if isPostgres(c.Store) {
+		if !postgresURL.MatchString(string(c.Store)) {
+			k.add("store", "a postgres store is a URL with role, host and database", "write "+postgresForm)
+		}
 		return ""
 	}
 	u, err := url.Parse(string(c.Store))
@@ -39,10 +78,8 @@ func (c *Config) checkStore(k *checker) (folder string) {
 			return ""
 		}
 		return filepath.Clean(u.Path)
-	case "postgres", "postgresql":
-		k.add("store", "postgres is not available yet", "use sqlite:///var/lib/gatehouse")
 	default:
-		k.add("store", "unknown kind of store "+quote(u.Scheme), "write sqlite:///var/lib/gatehouse")
+		k.add("store", "unknown kind of store "+quote(u.Scheme), "write sqlite:///var/lib/gatehouse or postgres://role:password@host/database")
 	}
 	return ""
 }

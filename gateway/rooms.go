@@ -67,7 +67,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	if r.keys, err = openKeys(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if r.store, err = store.Open(ctx, string(cfg.Store), store.Options{Keys: r.keys, Environment: cfg.Environment}); err != nil {
+	if r.store, err = store.Open(ctx, string(cfg.Store), store.Options{Keys: r.keys, Owner: string(cfg.StoreOwner), Environment: cfg.Environment}); err != nil {
 		return nil, err
 	}
 	node, err := os.Hostname()
