@@ -155,24 +155,73 @@ func TestBlockingADeviceSignsItOut(t *testing.T) {
 	member.do("GET", "me", nil).want(http.StatusUnauthorized)
 }
 
+// follow opens the stream of events, after the one of an id if there is one.
+func (v *visitor) follow(last identity.EventID) *bufio.Scanner {
+	v.h.t.Helper()
+	ctx, cancel := context.WithCancel(v.h.t.Context())
+	v.h.t.Cleanup(cancel)
+	response, err := v.server.Client().Do(v.request(ctx, "GET", "audit/stream", nil, "Accept", "text/event-stream", "Last-Event-ID", string(last)))
+	if err != nil {
+		v.h.t.Fatal(err)
+	}
+	v.h.t.Cleanup(func() { _ = response.Body.Close() })
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/event-stream" {
+		v.h.t.Fatalf("status %d, %q", response.StatusCode, response.Header.Get("Content-Type"))
+	}
+	lines := bufio.NewScanner(response.Body)
+	if !lines.Scan() || lines.Text() != "retry: 2000" {
+		v.h.t.Fatalf("begins with %q", lines.Text())
+	}
+	return lines
+}
+
+func TestStreamGoesOnAfterTheLastEventSeen(t *testing.T) {
+	h := newHouse(t)
+	owner := h.signIn(h.acme, "owner", "owner")
+	teams := func(names ...string) {
+		for _, name := range names {
+			owner.do("POST", "teams", map[string]any{"name": name}).want(http.StatusCreated)
+		}
+	}
+	teams("seen", "missed", "also")
+	last := h.recorded(h.acme, audit.TeamCreated)[0]
+	lines := owner.follow(last.ID)
+	teams("new")
+	var got []string
+	for len(got) < 3 && lines.Scan() {
+		var e audit.Event
+		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			if err := json.Unmarshal([]byte(data), &e); err != nil || e.Type != audit.TeamCreated {
+				t.Fatalf("%s, %v", data, err)
+			}
+			got = append(got, e.Target.Name)
+		}
+	}
+	if !slices.Equal(got, []string{"missed", "also", "new"}) {
+		t.Errorf("after the event that was seen: %v", got)
+	}
+	// Another tenant's event, like one that never was, has nothing after it (P3).
+	theirs := h.signIn(h.globex, "owner", "owner")
+	for _, id := range []identity.EventID{last.ID, "evt_none"} {
+		lines := theirs.follow(id)
+		theirs.do("POST", "teams", map[string]any{"name": "t" + string(id[4:])}).want(http.StatusCreated)
+		for lines.Scan() {
+			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				if !strings.Contains(data, `"t`+string(id[4:])+`"`) {
+					t.Errorf("after %s: %s", id, data)
+				}
+				break
+			}
+		}
+	}
+	owner.do("GET", "audit/stream", nil, "Accept", "text/event-stream", "Last-Event-ID", strings.Repeat("x", 65)).problem(http.StatusUnprocessableEntity, "invalid-request")
+}
+
 func TestStreamTellsOfNewEventsAndEndsWithItsSession(t *testing.T) {
 	h := newHouse(t)
 	owner, admin := h.signIn(h.acme, "owner", "owner"), h.signIn(h.acme, "admin", "admin")
 	stranger := h.signIn(h.globex, "owner", "owner")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	response, err := admin.server.Client().Do(admin.request(ctx, "GET", "audit/stream", nil, "Accept", "text/event-stream"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/event-stream" {
-		t.Fatalf("status %d, %q", response.StatusCode, response.Header.Get("Content-Type"))
-	}
-	lines := bufio.NewScanner(response.Body)
-	if !lines.Scan() || lines.Text() != "retry: 2000" {
-		t.Fatalf("begins with %q", lines.Text())
-	}
+	lines := admin.follow("")
 	// Another tenant's events never show here (P3).
 	stranger.do("POST", "teams", map[string]any{"name": "theirs"}).want(http.StatusCreated)
 	owner.do("POST", "teams", map[string]any{"name": "ours"}).want(http.StatusCreated)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"gatehouse/audit"
+	"gatehouse/identity"
 	"gatehouse/internal/fault"
 )
 
@@ -24,31 +26,57 @@ const heartbeat = 15 * time.Second
 // elsewhere, and by this header it knows one.
 var errNotAStream = fault.New(fault.Invalid, "not-a-stream", "Ask for it with Accept: text/event-stream.")
 
+type streamInput struct {
+	LastEventID identity.EventID `header:"Last-Event-ID" maxLength:"64" doc:"Id of the event that was seen last: what came after it is sent first"`
+}
+
 // streamEvents follows the log. It ends when the client leaves, when the gate
 // ends the session or stops (by the request's context), when the caller may no
-// longer follow, or when the reader is too slow; a browser then connects anew
-// and reads the list for what it missed.
-func (a *API) streamEvents(ctx context.Context, c *call, _ *struct{}) (*huma.StreamResponse, error) {
+// longer follow, or when the reader is too slow; the client then connects anew
+// and names the event that it saw last (HTML Living Standard §9.2.4).
+func (a *API) streamEvents(ctx context.Context, c *call, in *streamInput) (*huma.StreamResponse, error) {
 	if !strings.Contains(c.http.Header.Get("Accept"), "text/event-stream") {
 		return nil, errNotAStream
 	}
+	missed := func(func(audit.Event, error) bool) {}
+	if in.LastEventID != "" {
+		switch last, err := a.cfg.Log.ByID(ctx, c.tenant(), in.LastEventID); {
+		case err == nil:
+			missed = a.whileAllowed(ctx, c, a.since(ctx, last))
+		case !fault.Is(err, fault.NotFound): // an event that never was has nothing after it
+			return nil, err
+		}
+	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		_, w := humago.Unwrap(hc)
+		// Before what was missed is read, so that nothing falls between the two.
 		events, cancel := a.cfg.Log.Subscribe(c.tenant())
 		defer cancel()
 		h := w.Header()
 		h.Set("Content-Type", "text/event-stream")
 		h.Set("X-Accel-Buffering", "no")
-		if err := follow(ctx, w, events, func() error { return a.still(ctx, c) }); err != nil && ctx.Err() == nil {
+		if err := follow(ctx, w, missed, events, func() error { return a.still(ctx, c) }); err != nil && ctx.Err() == nil {
 			slog.InfoContext(ctx, "event stream ended", "request_id", c.request.ID, "error", err)
 		}
 	}}, nil
 }
 
-// follow writes events as they come (HTML Living Standard §9.2) until ctx ends,
-// the channel is closed, or still, asked before each event and each heartbeat,
-// says no.
-func follow(ctx context.Context, w http.ResponseWriter, events <-chan audit.Event, still func() error) error {
+// since gives what came into the log after one of this node's events. A place
+// that cannot be read is passed over, as by the log itself.
+func (a *API) since(ctx context.Context, last audit.Event) iter.Seq2[audit.Event, error] {
+	return func(yield func(audit.Event, error) bool) {
+		for e, err := range a.cfg.Journal.Read(ctx, last.Tenant, last.Seq) {
+			if err == nil && e.Node == last.Node && e.Type != audit.AccessAllowed && !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// follow writes what was missed and then events as they come (HTML Living
+// Standard §9.2) until ctx ends, the channel is closed, or still, asked before
+// each event and each heartbeat, says no.
+func follow(ctx context.Context, w http.ResponseWriter, missed iter.Seq2[audit.Event, error], events <-chan audit.Event, still func() error) error {
 	controller := http.NewResponseController(w)
 	// The stream outlives the server's write timeout; each write has its own.
 	write := func(text string) error {
@@ -60,8 +88,25 @@ func follow(ctx context.Context, w http.ResponseWriter, events <-chan audit.Even
 		}
 		return controller.Flush()
 	}
+	send := func(event audit.Event) error {
+		data, err := json.Marshal(event)
+		if err != nil {
+			return err
+		}
+		return write("event: event\nid: " + string(event.ID) + "\ndata: " + string(data) + "\n\n")
+	}
 	if err := write("retry: 2000\n\n"); err != nil {
 		return err
+	}
+	var sent uint64
+	for event, err := range missed {
+		if err == nil {
+			err = send(event)
+		}
+		if err != nil {
+			return err
+		}
+		sent = event.Seq
 	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
@@ -73,14 +118,13 @@ func follow(ctx context.Context, w http.ResponseWriter, events <-chan audit.Even
 			if !open {
 				return nil
 			}
+			if event.Seq <= sent {
+				continue
+			}
 			if err := still(); err != nil {
 				return err
 			}
-			data, err := json.Marshal(event)
-			if err != nil {
-				return err
-			}
-			if err := write("event: event\nid: " + string(event.ID) + "\ndata: " + string(data) + "\n\n"); err != nil {
+			if err := send(event); err != nil {
 				return err
 			}
 		case <-beat.C:

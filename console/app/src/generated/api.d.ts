@@ -1630,7 +1630,10 @@ export interface operations {
     "stream-events": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Id of the event that was seen last: what came after it is sent first */
+                "Last-Event-ID"?: string;
+            };
             path?: never;
             cookie?: never;
         };
