@@ -14,6 +14,7 @@ import (
 	"gatehouse/internal/fault"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgrestest"
 )
 
 // bench is a directory on a real, encrypted store, with what it tells the
@@ -45,7 +46,7 @@ func newBench(t *testing.T) *bench {
 	for _, id := range []identity.TenantID{identity.Platform, b.tenant, b.other} {
 		must(t, ring.Create(t.Context(), id))
 	}
-	b.db, err = store.Open(t.Context(), "sqlite://"+filepath.Join(dir, "db"), store.Options{Keys: ring, Environment: "test"})
+	b.db, err = store.Open(t.Context(), postgrestest.Or(t, "sqlite://"+filepath.Join(dir, "db")), store.Options{Keys: ring, Environment: "test"})
 	must(t, err)
 	t.Cleanup(func() { must(t, b.db.Close()) })
 	must(t, b.db.Create(t.Context(), b.tenant))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"gatehouse/audit"
 	"gatehouse/identity"
@@ -16,6 +17,11 @@ import (
 // maxSubject bounds an identity provider's name for a person: 255 octets in
 // OpenID Connect Core §2, 256 characters in SAML 2.0 Core §8.3.7.
 const maxSubject = 1024
+
+// isSubject tells what can be kept as a subject, byte by byte.
+func isSubject(s string) bool {
+	return s != "" && len(s) <= maxSubject && utf8.ValidString(s) && !strings.Contains(s, "\x00")
+}
 
 // maxSignInGroups bounds the groups that one sign-in can bring.
 const maxSignInGroups = 256
@@ -51,7 +57,7 @@ type SignIn struct {
 // What SCIM provisioned is SCIM's to say: a sign-in changes neither the email
 // and name of such a person nor the members of such a group.
 func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity.TenantID, in SignIn) (u User, created bool, err error) {
-	if in.Connection == "" || in.Subject == "" || len(in.Subject) > maxSubject {
+	if in.Connection == "" || !isSubject(in.Subject) {
 		return User{}, false, fault.New(fault.Denied, "identity-invalid", "The identity provider did not say who you are in a form that can be used.")
 	}
 	in.normalise()
@@ -372,7 +378,7 @@ func (p *groupPlan) apply(ctx context.Context, tx *store.Tx, user identity.UserI
 // Link binds an identity of a connection to a person, so that it signs that
 // person in. An identity that belongs to another person is a Conflict fault.
 func (s *Service) Link(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, connection identity.ConnectionID, subject string) error {
-	if connection == "" || subject == "" || len(subject) > maxSubject {
+	if connection == "" || !isSubject(subject) {
 		return invalid("identity-invalid", "An identity is a connection and the provider's own name for the person.")
 	}
 	in := &SignIn{Connection: connection, Subject: subject}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -16,9 +15,9 @@ import (
 const again = "TestOnPostgres"
 
 // Again runs tests of a package, which the test binary runs over SQLite as well,
-// over PostgreSQL: inside of it, [Or] gives a database there. apart names the
-// tests of the package that have no store; a test that is neither is an error,
-// so that none is forgotten. It must be called by TestOnPostgres.
+// over PostgreSQL: inside of it, [Or] gives a database there. apart names what
+// stands in the files of these tests and has no store; a test that is neither is
+// an error, so that none is forgotten. TestOnPostgres calls it.
 func Again(t *testing.T, tests []func(*testing.T), apart ...string) {
 	t.Helper()
 	if testing.Short() {
@@ -27,37 +26,37 @@ func Again(t *testing.T, tests []func(*testing.T), apart ...string) {
 	if t.Name() != again {
 		t.Fatalf("this is %s and not %s", t.Name(), again)
 	}
-	known := append([]string{again, "TestMain"}, apart...)
+	known, files := map[string]bool{again: true}, map[string]bool{}
+	for _, name := range apart {
+		known[name] = true
+	}
 	for _, test := range tests {
-		name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
-		name = name[strings.LastIndexByte(name, '.')+1:]
-		known = append(known, name)
+		f := runtime.FuncForPC(reflect.ValueOf(test).Pointer())
+		file, _ := f.FileLine(f.Entry())
+		name := f.Name()[strings.LastIndexByte(f.Name(), '.')+1:]
+		known[name], files[filepath.Base(file)] = true, true
 		t.Run(strings.TrimPrefix(name, "Test"), test)
 	}
-	for _, name := range testsHere(t) {
-		if !slices.Contains(known, name) {
-			t.Errorf("%s is not run over PostgreSQL: name it among the tests, or apart from them", name)
+	for file := range files {
+		for _, name := range testsIn(t, file) {
+			if !known[name] {
+				t.Errorf("%s is not run over PostgreSQL: name it among the tests, or apart from them", name)
+			}
 		}
 	}
 }
 
-// testsHere gives the tests of the package that is being tested, whose folder is
-// the working directory.
-func testsHere(t *testing.T) (names []string) {
+// testsIn gives the tests in a file of the package that is being tested, whose
+// folder is the working directory.
+func testsIn(t *testing.T, file string) (names []string) {
 	t.Helper()
-	files, err := filepath.Glob("*_test.go")
+	syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range files {
-		syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, decl := range syntax.Decls {
-			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") {
-				names = append(names, f.Name.Name)
-			}
+	for _, decl := range syntax.Decls {
+		if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") {
+			names = append(names, f.Name.Name)
 		}
 	}
 	return names

@@ -1,0 +1,20 @@
+package directory_test
+
+import (
+	"testing"
+
+	"gatehouse/internal/store/postgrestest"
+)
+
+func TestOnPostgres(t *testing.T) {
+	postgrestest.Again(t, []func(*testing.T){
+		TestGroupLifeCycle, TestTeams, TestUserFilters, TestFiltersThatAreRefused, TestPaging, TestSignInMakesAPersonOnce,
+		TestSignInGoesByConnectionAndSubjectNeverByEmail, TestSignInLinksOnlyWhatTheRuleAllows, TestSignInRefusals,
+		TestSignInUpdatesWhatItMay, TestSignInWithoutAnAddress, TestAnUnverifiedAddressNamesNobody,
+		TestSignInGroupsBelongToTheirConnection, TestSignInSyncsItsOwnGroupsAlone, TestLink, TestUserRoundTrip,
+		TestUserNamesAreUniqueWhateverTheirCase, TestHostileNamesAreRefused, TestUpdateSaysWhatChangedButNotTheValues,
+		TestUpdateHonoursTheVersion, TestP1_NothingChangesWithoutTheJournal, TestP9_DeactivationEndsSessionsAfterItIsStored,
+		TestP9_DeletionEndsSessionsEvenOnRetry, TestP9_AFailureToEndSessionsIsNotAnsweredWithSuccess,
+		TestP3_IdsOfAnotherTenantAreUnknown, TestVersionMovesWithEveryChangeAndPersonFollows,
+	})
+}

@@ -1,0 +1,20 @@
+package sessions_test
+
+import (
+	"testing"
+
+	"gatehouse/internal/store/postgrestest"
+)
+
+// TestOnPostgres leaves out what is about the registry, a thousand commits of it.
+func TestOnPostgres(t *testing.T) {
+	postgrestest.Again(t, []func(*testing.T){
+		TestCreateAndFind, TestP1_NoSessionWithoutRecord, TestTokensThatAreNotOurs, TestP6_TokensAreHashesAtRest,
+		TestDeviceIsRecognised, TestBlockedDevice, TestReplacedSessionEnds, TestInactivePeopleDoNotSignIn,
+		TestP2_ClosedConnectionsMakeNoSession, TestP9_DeactivationWinsEveryRace, TestListPagesAndFilters, TestDevicesPages, TestLimits,
+		TestLastSeenIsWrittenBehind, TestSweepClosesStreams, TestPurgeDeletesOnlyWhatIsLongOver, TestP2_ExactlyTheirsClose,
+		TestP8_RevokedStaysRevoked, TestP8_CrashBetweenDeactivationAndEnd,
+		TestP2_CrashBetweenDisablingAndEnd, TestP2_CallerGoesAway, TestP2_StreamThatStaysIsNotConfirmed, TestSelectorsAreChecked,
+		TestP3_RevocationStaysInItsTenant, TestSignOutHasItsOwnEvent,
+	}, "TestP2_NoRequestAfterTheReturn", "TestLocalRegistry", "TestRunStopsWithItsContext")
+}
