@@ -97,6 +97,9 @@ func TestSweepClosesStreams(t *testing.T) {
 	if !c.left.Load() {
 		t.Error("the stream of an expired session is open")
 	}
+	if e := w.journal.last(); e.Type != audit.SessionExpired || e.Target.Name != "ann" {
+		t.Errorf("recorded %+v", e)
+	}
 	w.limit(0, 0)
 	w.reopen()
 	if code := w.expires(made.Token); code != "session-unknown" {

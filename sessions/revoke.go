@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/audit"
@@ -36,7 +37,9 @@ func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity
 	if err := s.ready(ctx, tenant); err != nil {
 		return Revocation{}, err
 	}
-	receipt, err := s.journal.Commit(ctx, revocationEvent(cause, tenant, sel, reason))
+	event := revocationEvent(cause, tenant, sel, reason)
+	event.Target.Name = s.nameOf(ctx, tenant, sel)
+	receipt, err := s.journal.Commit(ctx, event)
 	if err != nil {
 		return Revocation{}, err
 	}
@@ -136,4 +139,37 @@ func revocationEvent(cause audit.Cause, tenant identity.TenantID, sel Selector, 
 		event.Message = "Except session " + string(sel.Except) + "."
 	}
 	return event
+}
+
+// nameOf is what a reader of the journal knows the selected by: a device, its
+// person, or both. It is empty where nothing is known any more; no revocation
+// waits for a word to call it by.
+func (s *Service) nameOf(ctx context.Context, tenant identity.TenantID, sel Selector) string {
+	const person = `coalesce(nullif(u.email, ''), nullif(u.display_name, ''), u.user_name, '')`
+	var query, id string
+	switch {
+	case sel.Session != "":
+		query, id = `SELECT coalesce(d.name, ''), `+person+` FROM sessions s
+			LEFT JOIN devices d ON d.id = s.device_id LEFT JOIN users u ON u.id = s.user_id WHERE s.id = $1`, string(sel.Session)
+	case sel.Device != "":
+		query, id = `SELECT d.name, `+person+` FROM devices d LEFT JOIN users u ON u.id = d.user_id WHERE d.id = $1`, string(sel.Device)
+	case sel.User != "":
+		query, id = `SELECT '', `+person+` FROM users u WHERE u.id = $1`, string(sel.User)
+	case sel.Connection != "":
+		query, id = `SELECT '', name FROM connections WHERE id = $1`, string(sel.Connection)
+	default:
+		return ""
+	}
+	var names [2]string
+	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		names, err = store.One(ctx, tx, func(row store.Row) (n [2]string, err error) {
+			err = row.Scan(&n[0], &n[1])
+			return n, err
+		}, query, id)
+		return err
+	})
+	if err != nil && !errors.Is(err, store.ErrNoRows) {
+		s.log.Warn("what a revocation is about was not found out", "tenant", tenant, "error", err)
+	}
+	return strings.Join(slices.DeleteFunc(names[:], func(name string) bool { return name == "" }), " of ")
 }

@@ -283,6 +283,41 @@ func TestP3_RevocationStaysInItsTenant(t *testing.T) {
 	w.find(globex, theirs.Token)
 }
 
+// The record of a revocation says in words who or what was signed out, as it
+// was called at that moment.
+func TestRecordsNameWhatWasRevoked(t *testing.T) {
+	w := newWorld(t)
+	ann := w.user(acme, "ann")
+	w.exec(acme, `UPDATE users SET display_name = 'Ann'`)
+	made := w.signIn(acme, signIn(ann))
+	for _, c := range []struct {
+		sel  sessions.Selector
+		want audit.Target
+	}{
+		{sessions.Selector{User: ann}, audit.Target{Kind: "user", ID: string(ann), Name: "Ann"}},
+		{sessions.Selector{Session: made.Session.ID}, audit.Target{Kind: "session", ID: string(made.Session.ID), Name: "Chrome on Windows of Ann"}},
+		{sessions.Selector{Device: made.Device.ID}, audit.Target{Kind: "device", ID: string(made.Device.ID), Name: "Chrome on Windows of Ann"}},
+		{sessions.Selector{Connection: "con_oidc"}, audit.Target{Kind: "connection", ID: "con_oidc", Name: "oidc"}},
+		{sessions.Selector{All: true}, audit.Target{Kind: "tenant", ID: string(acme)}},
+		{sessions.Selector{User: "usr_gone"}, audit.Target{Kind: "user", ID: "usr_gone"}},
+	} {
+		w.revoke(acme, c.sel)
+		if got := w.journal.last().Target; got != c.want {
+			t.Errorf("recorded %+v, want %+v", got, c.want)
+		}
+	}
+	w.exec(acme, `UPDATE users SET email = 'ann@acme.example'`)
+	w.revoke(acme, sessions.Selector{User: ann})
+	if got := w.journal.last().Target.Name; got != "ann@acme.example" {
+		t.Errorf("recorded %q", got)
+	}
+	w.exec(acme, `DELETE FROM users`) // with the devices
+	w.revoke(acme, sessions.Selector{Session: made.Session.ID})
+	if got := w.journal.last().Target; got != (audit.Target{Kind: "session", ID: string(made.Session.ID)}) {
+		t.Errorf("recorded %+v", got)
+	}
+}
+
 func TestSignOutHasItsOwnEvent(t *testing.T) {
 	w := newWorld(t)
 	made := w.signIn(acme, signIn(w.user(acme, "ann")))
