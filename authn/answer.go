@@ -139,18 +139,19 @@ func (s *Service) carryOn(kind tenants.ConnectionType) httpkit.HandlerFunc {
 // there is a session (P1), and makes none by a connection that has changed.
 func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Connection, returnTo string, a Assertion) error {
 	ctx, tenant := r.Context(), tenantOf(r)
-	claimed := audit.Actor{Kind: identity.KindUser}
+	cause := audit.CauseOf(r, nil)
+	cause.Actor.Kind = identity.KindUser
 	if a.EmailVerified {
-		claimed.Name = a.Email
+		cause.Actor.Name = a.Email
 	}
-	user, created, err := s.directory.SignIn(ctx, causeOf(r, claimed), tenant, directory.SignIn{
+	user, created, err := s.directory.SignIn(ctx, cause, tenant, directory.SignIn{
 		Connection: c.ID, Subject: a.Subject, Email: a.Email, EmailVerified: a.EmailVerified, Name: a.Name,
 		Groups: a.Groups, Link: c.Link == tenants.LinkByEmail, CreateMissing: true,
 	})
 	if err != nil {
 		return s.refuse(w, r, c, err)
 	}
-	cause := causeOf(r, audit.Actor{Kind: identity.KindUser, ID: string(user.ID), Name: user.Email})
+	cause.Actor.ID, cause.Actor.Name = string(user.ID), user.Email
 	if err := s.grantDefault(ctx, cause, tenant, user, c.DefaultRole); err != nil {
 		return err
 	}
@@ -190,7 +191,7 @@ func (s *Service) newSession(r *http.Request, c tenants.Connection, user identit
 	}
 	return sessions.NewSession{
 		User: user, Connection: c.ID, ConnectionVersion: c.Version, IDPSubject: a.Subject, IDPSession: a.IDPSession, LogoutHint: a.LogoutHint,
-		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: userAgent(r), AuthAt: authAt,
+		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: r.UserAgent(), AuthAt: authAt,
 		DeviceToken: device, Replaces: old,
 		Details: map[string]string{"protocol": string(c.Type), "connection": c.Name, "subject": a.Subject,
 			"amr": strings.Join(a.AMR, " "), "acr": a.ACR},

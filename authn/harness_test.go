@@ -59,10 +59,11 @@ func (j *recorder) Record(ctx context.Context, e audit.Event) (audit.Receipt, er
 	return j.Commit(ctx, e)
 }
 
+// fail makes every record fail as the journal's do.
 func (j *recorder) fail(err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.broken = err
+	j.broken = fault.OutOfReach(err, "journal-unavailable", "Not now.")
 }
 
 func (j *recorder) all(t audit.Type) (found []audit.Event) {

@@ -121,7 +121,7 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request, c tenants.Connec
 		return s.refuse(w, r, c, err)
 	}
 	if _, err := s.refusals.Record(r.Context(), s.event(r, audit.SignInStarted, audit.Success, c)); err != nil {
-		return journalDown(err)
+		return err
 	}
 	if err := s.flows.put(r.Context(), req.Tenant, step.Token, browser, c.ID, flow{Hop: hopAnswer, ReturnTo: returnTo, Private: private}); err != nil {
 		return storeDown(err)

@@ -84,11 +84,7 @@ func (s *Service) providerSignOut(r *http.Request, live *sessions.Live) string {
 
 // causeOf says that a person with a session is behind a change.
 func (s *Service) causeOf(r *http.Request, p *identity.Principal) audit.Cause {
-	actor := audit.ActorOf(p)
-	if person, err := s.directory.Person(r.Context(), p.Tenant, p.User); err == nil {
-		actor.Name = person.Email // a name in the journal is a courtesy; the id is what counts
-	}
-	cause := causeOf(r, actor)
-	cause.Session = p.Session
+	cause := audit.CauseOf(r, p)
+	cause.Actor = s.actorOf(r, p)
 	return cause
 }

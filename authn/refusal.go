@@ -145,7 +145,7 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, c tenants.Conne
 	e.Reason, e.Message = string(refusal.Reason), refusal.Message
 	receipt, err := s.refusals.Record(r.Context(), e)
 	if err != nil {
-		return journalDown(err)
+		return err
 	}
 	s.log.InfoContext(r.Context(), "sign-in refused", "request_id", req.ID, "tenant", req.TenantName,
 		"connection", c.Name, "reason", refusal.Reason, "error", refusal)
@@ -167,46 +167,38 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, c tenants.Conne
 func (s *Service) turnedAway(r *http.Request, f *fault.Fault) error {
 	e := s.event(r, audit.AccessRefused, audit.Refused, tenants.Connection{})
 	if caller, err := s.Caller(r); err == nil && caller.Live != nil {
-		cause := s.causeOf(r, caller.Principal)
-		e.Actor, e.Session = cause.Actor, cause.Session
+		e.Describe(r, caller.Principal)
+		e.Actor = s.actorOf(r, caller.Principal)
 	}
 	e.Reason, e.Message = f.Code, f.Detail
 	receipt, err := s.refusals.Record(r.Context(), e)
 	if err != nil {
-		return journalDown(err)
+		return err
 	}
 	return f.WithEvent(string(receipt.Event()))
 }
 
-// event begins an event of this request about a connection.
+// event begins an event of this request, by nobody known, about a connection.
 func (s *Service) event(r *http.Request, t audit.Type, o audit.Outcome, c tenants.Connection) audit.Event {
-	e := causeOf(r, audit.Actor{Kind: identity.KindAnonymous}).Event(tenantOf(r), t, o)
-	e.Connection = c.ID
+	e := audit.Event{Type: t, Outcome: o}
+	e.Describe(r, nil)
 	if c.ID != "" {
+		e.Connection = c.ID
 		e.Target = audit.Target{Kind: "connection", ID: string(c.ID), Name: c.Name}
 		e.Details = map[string]string{"protocol": string(c.Type), "connection": c.Name}
 	}
-	e.Method, e.Host, e.Path = r.Method, r.Host, r.URL.Path
 	return e
 }
 
-// causeOf says who is behind a change that this request brings about.
-func causeOf(r *http.Request, actor audit.Actor) audit.Cause {
-	req := httpkit.RequestFrom(r.Context())
-	return audit.Cause{Actor: actor, RequestID: req.ID, IP: req.ClientIP, UserAgent: userAgent(r)}
-}
-
-// userAgent is the client's own description, cut to what is worth keeping.
-func userAgent(r *http.Request) string {
-	const longest = 256
-	ua := r.UserAgent()
-	return ua[:min(len(ua), longest)]
+// actorOf names a person with a session by the email that the directory knows.
+func (s *Service) actorOf(r *http.Request, p *identity.Principal) audit.Actor {
+	actor := audit.ActorOf(p)
+	if person, err := s.directory.Person(r.Context(), p.Tenant, p.User); err == nil {
+		actor.Name = person.Email // a name in the journal is a courtesy; the id is what counts
+	}
+	return actor
 }
 
 func tenantOf(r *http.Request) identity.TenantID {
 	return httpkit.RequestFrom(r.Context()).Tenant
-}
-
-func journalDown(err error) error {
-	return fault.Wrap(err, fault.Unavailable, "journal-unavailable", "Signing in is not possible right now. Try again in a moment.")
 }
