@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -10,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"gatehouse/audit"
+	"gatehouse/authz"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
@@ -30,54 +30,33 @@ func (a *API) authorise(hc huma.Context, next func(huma.Context)) {
 }
 
 // admit is the one decision of the API: who calls, may they, and the record of
-// it, in this order. Without a permit and a receipt there is no call.
+// it, in this order.
 func (a *API) admit(r *http.Request, op operation) (*call, error) {
-	ctx := r.Context()
-	request := httpkit.RequestFrom(ctx)
+	ctx, request := r.Context(), httpkit.RequestFrom(r.Context())
 	if op.platform && request.Tenant != identity.Platform {
 		return nil, errNoSuchAddress
 	}
-	event := audit.Event{Tenant: request.Tenant, RequestID: request.ID, IP: request.ClientIP, UserAgent: r.UserAgent(),
-		Method: r.Method, Host: r.Host, Path: r.URL.Path, Route: op.id, Permission: op.needs.String()}
-
+	event := audit.Event{Route: op.id, Permission: op.needs.String()}
 	principal, err := a.caller(r)
 	if err == nil && principal != nil && principal.Kind == identity.KindUser {
 		err = a.sameOrigin(r)
 	}
-	if refusal, refused := errors.AsType[*fault.Fault](err); refused && (refusal.Kind == fault.Unauthenticated || refusal.Kind == fault.Denied) {
-		event.Reason, event.Message = refusal.Code, refusal.Detail
-		return nil, a.refuse(ctx, nil, event, refusal)
+	if refusal, ok := errors.AsType[*fault.Fault](err); ok && (refusal.Kind == fault.Unauthenticated || refusal.Kind == fault.Denied) {
+		event.Describe(r, nil)
+		return nil, a.guard().Refuse(ctx, event, refusal)
 	}
 	if err != nil {
 		return nil, err
 	}
-	event.Actor = audit.ActorOf(principal)
-	if principal != nil {
-		event.Session, event.Device, event.Connection = principal.Session, principal.Device, principal.Connection
-	}
-
-	permit, decision, err := a.cfg.Policy.Decide(ctx, principal, op.query(request.Tenant))
-	if err != nil {
+	event.Describe(r, principal)
+	if err := a.guard().Admit(ctx, principal, op.query(request.Tenant), &event); err != nil {
 		return nil, err
 	}
-	event.Reason, event.Message = decision.Reason, decision.Message
-	event.Role, event.PolicyVersion = decision.Role, decision.PolicyVersion
-	event.Actor.Name = cmp.Or(event.Actor.Name, decision.Subject)
-	if !permit.Valid(request.Tenant) {
-		return nil, a.refuse(ctx, principal, event, refusalOf(principal, op))
-	}
+	return &call{request: request, principal: principal, operation: op, asked: event, http: r, cause: event.Cause()}, nil
+}
 
-	asked := event
-	event.Type, event.Outcome = audit.AccessAllowed, audit.Success
-	receipt, err := a.cfg.Journal.Write(ctx, &event)
-	if err != nil {
-		return nil, journalGone(err)
-	}
-	if !receipt.Valid() {
-		return nil, journalGone(errors.New("api: the journal gave no receipt"))
-	}
-	return &call{request: request, principal: principal, operation: op, asked: asked, http: r, cause: audit.Cause{Actor: event.Actor, RequestID: request.ID,
-		Session: event.Session, IP: request.ClientIP, UserAgent: event.UserAgent}}, nil
+func (a *API) guard() authz.Guard {
+	return authz.Guard{Decider: a.cfg.Policy, Journal: a.cfg.Journal, Refusals: a.cfg.Refusals}
 }
 
 // caller is who calls: the operator on the admin socket, or whoever the
@@ -108,9 +87,10 @@ func (a *API) still(ctx context.Context, c *call) error {
 			return err
 		}
 	}
-	permit, _, err := a.cfg.Policy.Decide(ctx, c.principal, c.operation.query(c.tenant()))
+	query := c.operation.query(c.tenant())
+	permit, _, err := a.cfg.Policy.Decide(ctx, c.principal, query)
 	if err == nil && !permit.Valid(c.tenant()) {
-		err = refusalOf(c.principal, c.operation)
+		err = query.Refusal(c.principal)
 	}
 	return err
 }
@@ -131,23 +111,6 @@ func (a *API) sameOrigin(r *http.Request) error {
 	return nil
 }
 
-// refuse records a refusal and hands it back with the record's id. Those of
-// callers that are not known go through the recorder that aggregates floods, so
-// that nobody fills the disk from outside.
-func (a *API) refuse(ctx context.Context, principal *identity.Principal, event audit.Event, refusal *fault.Fault) error {
-	event.Type, event.Outcome = audit.AccessRefused, audit.Refused
-	record := a.cfg.Journal.Commit
-	if principal == nil {
-		event.Actor = audit.ActorOf(nil)
-		record = a.cfg.Refusals.Record
-	}
-	receipt, err := record(ctx, event)
-	if err != nil {
-		return journalGone(err)
-	}
-	return refusal.WithEvent(string(receipt.Event()))
-}
-
 // errNotYours is inside the error of whoever reaches for something of another
 // person's, of which the answer says that it does not exist.
 var errNotYours = fault.New(fault.Denied, "not-yours", "This belongs to somebody else.")
@@ -164,21 +127,9 @@ func (a *API) recordRefusal(ctx context.Context, c *call, err error) error {
 	case !ok || refusal.Kind != fault.Denied || refusal.Event != "":
 		return err
 	}
-	event := c.asked
-	event.Role, event.Reason, event.Message = "", refusal.Code, refusal.Detail
-	recorded := a.refuse(ctx, c.principal, event, refusal)
+	recorded := a.guard().Refuse(ctx, c.asked, refusal)
 	if hidden && fault.Is(recorded, fault.Denied) {
 		return err
 	}
 	return recorded
-}
-
-func refusalOf(principal *identity.Principal, op operation) *fault.Fault {
-	switch {
-	case principal == nil:
-		return fault.New(fault.Unauthenticated, "sign-in-required", "Sign in, or send an API token as Authorization: Bearer.")
-	case op.anybody:
-		return fault.New(fault.Denied, "not-allowed", "You may not do this.")
-	}
-	return fault.New(fault.Denied, "not-allowed", "You may not do this: it needs the permission "+op.needs.String()+". An admin can give you a role that has it.")
 }

@@ -108,7 +108,7 @@ func (a *API) exportEvents(ctx context.Context, c *call, in *exportInput) (*huma
 	event.Target = audit.Target{Kind: "journal"}
 	event.Message = "The audit journal was exported as " + in.Format + "."
 	if _, err := a.cfg.Journal.Commit(ctx, event); err != nil {
-		return nil, journalGone(err)
+		return nil, err
 	}
 	types := in.types()
 	wanted := func(e audit.Event) bool {

@@ -61,7 +61,7 @@ type call struct {
 	request   *httpkit.Request
 	principal *identity.Principal
 	cause     audit.Cause
-	asked     audit.Event // what is known of the call, for a refusal within it
+	asked     audit.Event // the record of the call, for a refusal within it
 	operation operation
 	http      *http.Request
 }

@@ -68,11 +68,3 @@ func requestID(ctx context.Context) string {
 }
 
 var errNoSuchAddress = fault.New(fault.NotFound, "no-such-address", "There is nothing at this address of the admin API.")
-
-// journalGone is promise P7: what cannot be recorded does not happen.
-func journalGone(err error) error {
-	if f, ok := errors.AsType[*fault.Fault](err); ok {
-		return f
-	}
-	return fault.Wrap(err, fault.Unavailable, "journal-unavailable", "The audit journal cannot be written right now, so nothing was done. Try again shortly.")
-}

@@ -19,7 +19,7 @@ type Config struct {
 	Callers     Callers
 	Policy      Policy
 	Journal     Journal
-	Refusals    Refusals
+	Refusals    authz.Refusals
 	Log         Log
 	Sessions    Sessions
 	People      People
@@ -59,11 +59,6 @@ type Journal interface {
 	Read(ctx context.Context, tenant identity.TenantID, afterSeq uint64) iter.Seq2[audit.Event, error]
 	// Verify checks this node's journal of a tenant.
 	Verify(ctx context.Context, tenant identity.TenantID) (audit.Report, error)
-}
-
-// Refusals records refusals of anonymous callers, floods of them as one.
-type Refusals interface {
-	Record(ctx context.Context, e audit.Event) (audit.Receipt, error)
 }
 
 // Log searches what the journal holds.

@@ -192,7 +192,7 @@ func (g *Gate) who(v *visit) error {
 			return nil
 		}
 		if err == nil {
-			err = fault.New(fault.Unauthenticated, "sign-in-needed", "Sign in first.")
+			err = authz.ErrSignInRequired
 		}
 		return err
 	case p.Tenant != v.tenant.ID:
@@ -213,21 +213,14 @@ func (g *Gate) mayThey(v *visit) (authz.Permit, authz.Decision, error) {
 
 // record is stage 7.
 func (g *Gate) record(v *visit, d authz.Decision) (audit.Receipt, error) {
-	e := g.describe(v)
-	e.Type, e.Outcome = audit.AccessAllowed, audit.Success
-	e.Reason, e.Message = d.Reason, d.Message
-	e.Role, e.PolicyVersion = d.Role, d.PolicyVersion
-	e.Actor.Name = cmp.Or(e.Actor.Name, d.Subject)
-	if d.Allowed {
-		return g.config.Journal.Write(v.r.Context(), e)
-	}
-	e.Type, e.Outcome = audit.AccessRefused, audit.Refused
-	if v.caller.principal == nil {
-		return audit.Receipt{}, fault.New(fault.Unauthenticated, "sign-in-needed", "Sign in first.")
+	e := v.describe()
+	d.Note(e)
+	if !d.Allowed && v.caller.principal == nil {
+		return audit.Receipt{}, authz.ErrSignInRequired
 	}
 	receipt, err := g.config.Journal.Write(v.r.Context(), e)
-	if err != nil {
-		return audit.Receipt{}, err
+	if err != nil || d.Allowed {
+		return receipt, err
 	}
 	return audit.Receipt{}, fault.New(fault.Denied, "not-allowed",
 		"You are signed in, but you may not do this. If you should, ask your administrator and name the event.").
@@ -235,29 +228,11 @@ func (g *Gate) record(v *visit, d authz.Decision) (audit.Receipt, error) {
 }
 
 // describe fills the request's event with what is known so far.
-func (g *Gate) describe(v *visit) *audit.Event {
-	e := &v.event
-	e.Tenant = identity.Platform
-	if v.tenant != nil {
-		e.Tenant = v.tenant.ID
-	}
-	e.Actor = audit.ActorOf(v.caller.principal)
-	if p := v.caller.principal; p != nil {
-		e.Session, e.Device, e.Connection = p.Session, p.Device, p.Connection
-	}
-	e.RequestID, e.IP = v.ID, v.ClientIP
-	most := 1024
-	if v.caller.principal == nil {
-		most = 256
-	}
-	e.Method, e.Host, e.Path = clip(v.r.Method, most), clip(v.r.Host, most), clip(v.r.URL.EscapedPath(), most)
-	e.UserAgent = clip(v.r.UserAgent(), most)
-	e.Route, e.Team, e.Permission = v.route.Pattern, v.route.Team, v.route.Permission.String()
-	return e
+func (v *visit) describe() *audit.Event {
+	v.event.Describe(v.r, v.caller.principal)
+	v.event.Route, v.event.Team, v.event.Permission = v.route.Pattern, v.route.Team, v.route.Permission.String()
+	return &v.event
 }
-
-// clip bounds what a client can make the journal hold of one field, in bytes.
-func clip(s string, most int) string { return s[:min(len(s), most)] }
 
 // reply answers a request that did not get through, after the refusal has its
 // record.
@@ -267,7 +242,7 @@ func (g *Gate) reply(v *visit, err error) {
 	}
 	f := fault.As(err)
 	if f.Event == "" && httpkit.Status(f.Kind) < http.StatusInternalServerError {
-		receipt, rerr := g.config.Refusals.Record(v.r.Context(), g.refusal(v, f))
+		receipt, rerr := g.config.Refusals.Record(v.r.Context(), v.refusal(f))
 		if rerr != nil {
 			f = fault.As(rerr)
 		} else if receipt.Valid() {
@@ -285,8 +260,8 @@ func (g *Gate) reply(v *visit, err error) {
 }
 
 // refusal is the event of a request that was turned away before its decision.
-func (g *Gate) refusal(v *visit, f *fault.Fault) audit.Event {
-	e := *g.describe(v)
+func (v *visit) refusal(f *fault.Fault) audit.Event {
+	e := *v.describe()
 	e.Type, e.Outcome = audit.RequestRefused, audit.Refused
 	if f.Kind == fault.Unauthenticated || f.Kind == fault.Denied {
 		e.Type = audit.AccessRefused

@@ -89,7 +89,7 @@ func TestWhereARequestEnds(t *testing.T) {
 		"public, signed out":     {url: "https://acme.test/public/x", person: &other, status: 200, forwarded: true, record: audit.AccessAllowed, tenant: w.acme.ID},
 		"API token":              {url: "https://acme.test/admin/x", header: []string{"Authorization", "Bearer " + ownerToken}, status: 200, forwarded: true, record: audit.AccessAllowed, tenant: w.acme.ID},
 		"not allowed":            {url: "https://acme.test/admin/x", person: &p, status: 403, code: "not-allowed", record: audit.AccessRefused, tenant: w.acme.ID},
-		"nobody":                 {url: "https://acme.test/", status: 401, code: "sign-in-needed", record: audit.AccessRefused, tenant: w.acme.ID},
+		"nobody":                 {url: "https://acme.test/", status: 401, code: "sign-in-required", record: audit.AccessRefused, tenant: w.acme.ID},
 		"nobody in a browser":    {url: "https://acme.test/a", header: []string{"Accept", "text/html"}, status: 303, record: audit.AccessRefused, tenant: w.acme.ID},
 		"signed out":             {url: "https://acme.test/", person: &other, status: 401, record: audit.AccessRefused, tenant: w.acme.ID},
 		"garbage in the cookie":  {url: "https://acme.test/", person: &person{token: "garbage"}, status: 401, record: audit.AccessRefused, tenant: w.acme.ID},

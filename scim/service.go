@@ -27,45 +27,28 @@ type Tokens interface {
 	Verify(ctx context.Context, tenant identity.TenantID, secret string) (*identity.Principal, error)
 }
 
-// Permissions decides what a caller may do.
-type Permissions interface {
-	Decide(ctx context.Context, p *identity.Principal, q authz.Query) (authz.Permit, authz.Decision, error)
-}
-
-// Journal takes the record of a decision before it takes effect.
-type Journal interface {
-	Write(ctx context.Context, e *audit.Event) (audit.Receipt, error)
-}
-
-// Refusals takes the record of a refused anonymous caller; floods of them are
-// counted, not written one by one.
-type Refusals interface {
-	Record(ctx context.Context, e audit.Event) (audit.Receipt, error)
-}
-
 // Config is what the service works with; all of it is required.
 type Config struct {
 	Directory   *directory.Service
 	Tokens      Tokens
-	Permissions Permissions
-	Journal     Journal
-	Refusals    Refusals
+	Permissions authz.Decider
+	Journal     authz.Journal
+	Refusals    authz.Refusals
 }
 
 // Service answers SCIM requests of every tenant. It is safe for concurrent use
 // and has nothing to close.
 type Service struct {
-	directory   *directory.Service
-	tokens      Tokens
-	permissions Permissions
-	journal     Journal
-	refusals    Refusals
-	readings    readings
+	directory *directory.Service
+	tokens    Tokens
+	guard     authz.Guard
+	readings  readings
 }
 
 // New makes the service.
 func New(c Config) *Service {
-	return &Service{directory: c.Directory, tokens: c.Tokens, permissions: c.Permissions, journal: c.Journal, refusals: c.Refusals}
+	return &Service{directory: c.Directory, tokens: c.Tokens,
+		guard: authz.Guard{Decider: c.Permissions, Journal: c.Journal, Refusals: c.Refusals}}
 }
 
 // Handler serves everything under /scim/v2. The request's context holds what
@@ -85,12 +68,18 @@ func (s *Service) Handler() http.Handler {
 func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) {
 	ctx, req := r.Context(), httpkit.RequestFrom(r.Context())
 	endpoint, id, routeErr := match(r)
-	caller, err := s.who(ctx, req.Tenant, r)
-	if err != nil {
-		return nil, s.refuseAnonymous(ctx, r, req, err)
+	event := audit.Event{Route: root}
+	if endpoint != nil {
+		event.Route = endpoint.pattern
 	}
-	cause := audit.Cause{Actor: audit.ActorOf(caller), RequestID: req.ID, IP: req.ClientIP, UserAgent: clip(r.UserAgent())}
-	if err := s.authorise(ctx, r, req, caller, cause, endpoint); err != nil {
+	caller, err := s.who(ctx, req.Tenant, r)
+	event.Describe(r, caller)
+	if err != nil {
+		return nil, s.guard.Refuse(ctx, event, fault.As(err))
+	}
+	need := authz.Permission{Object: "gatehouse.scim", Action: action(r.Method)}
+	event.Permission = need.String()
+	if err := s.guard.Admit(ctx, caller, authz.Query{Tenant: req.Tenant, Permission: need}, &event); err != nil {
 		return nil, err
 	}
 	if routeErr != nil {
@@ -100,7 +89,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &call{service: s, kind: endpoint.kind, w: w, r: r, tenant: req.Tenant, cause: cause, base: req.Origin + root, id: id, query: query}
+	c := &call{service: s, kind: endpoint.kind, w: w, r: r, tenant: req.Tenant, cause: event.Cause(), base: req.Origin + root, id: id, query: query}
 	if c.projection, err = resource.ReadProjection(query); err != nil {
 		return nil, err
 	}
@@ -137,49 +126,6 @@ func (s *Service) who(ctx context.Context, tenant identity.TenantID, r *http.Req
 	return p, nil
 }
 
-// refuseAnonymous records a refused caller that is not known, and gives the
-// refusal with its event.
-func (s *Service) refuseAnonymous(ctx context.Context, r *http.Request, req *httpkit.Request, refused error) error {
-	f := fault.As(refused)
-	e := audit.Cause{Actor: audit.ActorOf(nil), RequestID: req.ID, IP: req.ClientIP, UserAgent: clip(r.UserAgent())}.
-		Event(req.Tenant, audit.AccessRefused, audit.Refused)
-	e.Reason, e.Message = f.Code, "A SCIM request without a valid token of this tenant."
-	e.Method, e.Host, e.Path, e.Route = r.Method, r.Host, r.URL.Path, root
-	receipt, err := s.refusals.Record(ctx, e)
-	if err != nil {
-		return err
-	}
-	return f.WithEvent(string(receipt.Event()))
-}
-
-// authorise asks for the decision and records it, whatever it is, before
-// anything else happens (promise P1).
-func (s *Service) authorise(ctx context.Context, r *http.Request, req *httpkit.Request, p *identity.Principal, cause audit.Cause, endpoint *endpoint) error {
-	need := authz.Permission{Object: "gatehouse.scim", Action: action(r.Method)}
-	permit, d, err := s.permissions.Decide(ctx, p, authz.Query{Tenant: req.Tenant, Access: authz.NeedPermission, Permission: need})
-	if err != nil {
-		return err
-	}
-	allowed := d.Allowed && permit.Valid(req.Tenant)
-	e := cause.Event(req.Tenant, audit.AccessAllowed, audit.Success)
-	if !allowed {
-		e.Type, e.Outcome = audit.AccessRefused, audit.Refused
-	}
-	e.Reason, e.Message, e.Role, e.PolicyVersion = d.Reason, d.Message, d.Role, d.PolicyVersion
-	e.Method, e.Host, e.Path, e.Route, e.Permission = r.Method, r.Host, r.URL.Path, root, need.String()
-	if endpoint != nil {
-		e.Route = endpoint.pattern
-	}
-	receipt, err := s.journal.Write(ctx, &e)
-	if err != nil {
-		return err
-	}
-	if !allowed {
-		return fault.New(fault.Denied, "permission-missing", "This token may not do that.").WithEvent(string(receipt.Event()))
-	}
-	return nil
-}
-
 func action(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead:
@@ -189,9 +135,6 @@ func action(method string) string {
 	}
 	return "write"
 }
-
-// clip bounds what a client can put into the journal.
-func clip(s string) string { return s[:min(len(s), 512)] }
 
 func readQuery(raw string) (url.Values, error) {
 	query, err := url.ParseQuery(raw)
