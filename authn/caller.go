@@ -10,19 +10,12 @@ import (
 	"gatehouse/sessions"
 )
 
-// tokenPrefix begins every API and SCIM token of ours; any other credential in
-// Authorization is the app's own business.
-const tokenPrefix = "gh_"
-
 // Caller is who makes a request.
 type Caller struct {
 	// Principal is nil for an anonymous caller.
 	Principal *identity.Principal
 	// Live is the session, for a person.
 	Live *sessions.Live
-	// ConsumedAuthorization says that the Authorization header was ours, so that
-	// it must not reach the app.
-	ConsumedAuthorization bool
 }
 
 // Caller finds out who makes a request. What is ambiguous is refused: two
@@ -46,7 +39,7 @@ func (s *Service) Caller(r *http.Request) (Caller, error) {
 		if err != nil {
 			return Caller{}, err
 		}
-		return Caller{Principal: p, ConsumedAuthorization: true}, nil
+		return Caller{Principal: p}, nil
 	case cookies == 1 && len(cookie) == tokenLength:
 		live, err := s.sessions.Find(r.Context(), tenantOf(r), cookie)
 		if fault.Is(err, fault.Unauthenticated) {
@@ -83,7 +76,7 @@ func bearer(r *http.Request) (token string, ours bool, err error) {
 	}
 	scheme, credential, _ := strings.Cut(strings.TrimSpace(headers[0]), " ")
 	credential = strings.TrimSpace(credential)
-	return credential, strings.EqualFold(scheme, "Bearer") && strings.HasPrefix(credential, tokenPrefix), nil
+	return credential, strings.EqualFold(scheme, "Bearer") && strings.HasPrefix(credential, identity.TokenPrefix), nil
 }
 
 func ambiguous(detail string) error {

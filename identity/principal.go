@@ -21,6 +21,14 @@ const (
 	KindAnonymous Kind = "anonymous"
 )
 
+// An API or SCIM token of ours is the prefix, by which scanners for leaked
+// secrets know one when they see it, and 32 random bytes in base64url (RFC 4648
+// §5). Any other credential in Authorization is the app's own business.
+const (
+	TokenPrefix = "gh_"
+	TokenLength = len(TokenPrefix) + 43
+)
+
 // Principal is the authenticated caller of one request, in one tenant. A nil
 // *Principal is an anonymous caller. It is immutable once made and may be
 // shared between requests.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"gatehouse/identity"
 	"gatehouse/internal/httpkit"
 )
 
@@ -23,14 +24,14 @@ func passed(v *visit, name, value string) (string, bool) {
 }
 
 // consumed reports whether an Authorization value was meant for the gate: it
-// made the caller who they are, or it holds a token of ours, good or not,
-// under whatever scheme (P6).
+// made the caller, who has no session, who they are, or it holds a token of
+// ours, good or not, under whatever scheme (P6).
 func consumed(v *visit, value string) bool {
 	if v.caller.principal != nil && v.caller.live == nil {
 		return true
 	}
 	scheme, credentials, _ := strings.Cut(value, " ")
-	if strings.HasPrefix(strings.TrimLeft(credentials, " "), tokenPrefix) || holdsToken(value) {
+	if strings.HasPrefix(strings.TrimLeft(credentials, " "), identity.TokenPrefix) || holdsToken(value) {
 		return true
 	}
 	if !strings.EqualFold(scheme, "Basic") {
@@ -40,20 +41,15 @@ func consumed(v *visit, value string) bool {
 	return holdsToken(user) || holdsToken(password)
 }
 
-// A token of ours, as authn/token makes them.
-const (
-	tokenPrefix = "gh_"
-	tokenDigits = 43 // of base64url
-)
-
 // holdsToken finds a token of ours anywhere in a text.
 func holdsToken(s string) bool {
+	const digits = identity.TokenLength - len(identity.TokenPrefix)
 	for {
-		_, rest, found := strings.Cut(s, tokenPrefix)
+		_, rest, found := strings.Cut(s, identity.TokenPrefix)
 		if !found {
 			return false
 		}
-		if len(rest) >= tokenDigits && strings.Trim(rest[:tokenDigits], base64url) == "" {
+		if len(rest) >= digits && strings.Trim(rest[:digits], base64url) == "" {
 			return true
 		}
 		s = rest

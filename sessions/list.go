@@ -138,7 +138,7 @@ func (m mark) cursor() string {
 }
 
 func parseCursor(cursor string) (mark, error) {
-	text, err := base64.RawURLEncoding.DecodeString(clip(cursor, 200))
+	text, err := base64.RawURLEncoding.DecodeString(cursor[:min(len(cursor), 200)])
 	if err != nil {
 		return mark{}, errCursor
 	}

@@ -50,10 +50,7 @@ func (a agent) name() string {
 
 // clip shortens to at most n bytes of valid UTF-8.
 func clip(s string, n int) string {
-	if len(s) > n {
-		s = s[:n]
-	}
-	return strings.ToValidUTF8(s, "")
+	return strings.ToValidUTF8(s[:min(len(s), n)], "")
 }
 
 // printable makes a short label of a word that a stranger chose.

@@ -21,13 +21,8 @@ const (
 	ScopeSCIM Scope = "scim"
 )
 
-// Prefix begins every token, so that scanners for leaked secrets know one when
-// they see it.
-const Prefix = "gh_"
-
 const (
-	secretLength = len(Prefix) + 43 // 32 random bytes in base64url
-	maxName      = 100
+	maxName = 100
 	// MaxLife is the longest a token can be good for; none lasts for ever.
 	MaxLife = 366 * 24 * time.Hour
 )
@@ -80,10 +75,10 @@ type digest [sha256.Size]byte
 func newSecret() (string, digest) {
 	var raw [32]byte
 	_, _ = rand.Read(raw[:]) // never fails: crypto/rand aborts the program instead
-	secret := Prefix + base64.RawURLEncoding.EncodeToString(raw[:])
+	secret := identity.TokenPrefix + base64.RawURLEncoding.EncodeToString(raw[:])
 	return secret, sha256.Sum256([]byte(secret))
 }
 
 func wellFormed(secret string) bool {
-	return len(secret) == secretLength && strings.HasPrefix(secret, Prefix)
+	return len(secret) == identity.TokenLength && strings.HasPrefix(secret, identity.TokenPrefix)
 }

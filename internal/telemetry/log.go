@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
+
+	"gatehouse/identity"
 )
 
 // Format is how log lines are written.
@@ -24,7 +26,7 @@ var secretKeys = []string{"token", "secret", "password", "cookie", "authorizatio
 
 // secretValues are shapes of secrets that could ride along in a text: our own
 // tokens, JWTs and bearer credentials.
-var secretValues = regexp.MustCompile(`gh_[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)?|(?i:bearer|basic)\s+[A-Za-z0-9+/=._~-]{8,}`)
+var secretValues = regexp.MustCompile(identity.TokenPrefix + `[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)?|(?i:bearer|basic)\s+[A-Za-z0-9+/=._~-]{8,}`)
 
 // NewLogger writes to w; attributes named like secrets, and texts shaped like
 // them, are replaced, whatever room logs them.
