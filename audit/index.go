@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -316,7 +317,8 @@ func (x *Index) keep(ctx context.Context, tenant identity.TenantID, batch []Even
 				(id, node, seq, at, type, outcome, actor_kind, actor_id, actor_name, target_id, session_id, request_id, ip, body)
 				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
 				string(e.ID), e.Node, int64(e.Seq), store.Millis(e.Time), string(e.Type), string(e.Outcome), // #nosec G115 -- a count
-				string(e.Actor.Kind), e.Actor.ID, e.Actor.Name, e.Target.ID, string(e.Session), string(e.RequestID), ip, string(body))
+				string(e.Actor.Kind), column(e.Actor.ID), column(e.Actor.Name), column(e.Target.ID), column(string(e.Session)),
+				column(string(e.RequestID)), ip, string(body))
 			if err != nil {
 				return err
 			}
@@ -329,6 +331,10 @@ func (x *Index) keep(ctx context.Context, tenant identity.TenantID, batch []Even
 	}
 	return nil
 }
+
+// column gives the form in which a text can be searched for: no database keeps NUL
+// outside of the body, where it is escaped, and one event must not stop the index.
+func column(s string) string { return strings.ReplaceAll(s, "\x00", "\ufffd") }
 
 // setApart renames the node of events that the journal does not hold any more,
 // so that their numbers are free, and moves the cursor back.

@@ -15,11 +15,12 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgrestest"
 )
 
 func openStore(t *testing.T, tenants ...identity.TenantID) *store.DB {
 	t.Helper()
-	db := must[*store.DB](t)(store.Open(t.Context(), "sqlite://"+t.TempDir(), store.Options{Keys: fixedKeys{}}))
+	db := must[*store.DB](t)(store.Open(t.Context(), postgrestest.Or(t, "sqlite://"+t.TempDir()), store.Options{Keys: fixedKeys{}, Environment: "test"}))
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {
 			t.Error(err)
@@ -210,7 +211,7 @@ func TestSearchFilters(t *testing.T) {
 	commit(t, j, Event{Type: SignInRefused, Outcome: Refused, Reason: "signature-invalid", IP: ip})
 	commit(t, j, Event{Type: UserDeactivated, Outcome: Success, Actor: Actor{Kind: identity.KindUser, ID: "usr_1", Name: "Owner@acme.example"},
 		Target: Target{Kind: "user", ID: "usr_2", Name: `100% "Ann"_B`}, Session: "ses_1", RequestID: "req_1"})
-	commit(t, j, Event{Type: SignedOut, Outcome: Success, Message: "bye"})
+	commit(t, j, Event{Type: SignedOut, Outcome: Success, Message: "bye, Ärger", Actor: Actor{Name: "Ö\x00X"}})
 	all := indexed(t, x, 3)
 	for _, c := range []struct {
 		name string
@@ -228,6 +229,7 @@ func TestSearchFilters(t *testing.T) {
 		{"ip", Filter{IP: "192.0.2.7"}, []Type{SignInRefused}},
 		{"text", Filter{Text: "SIGNATURE"}, []Type{SignInRefused}},
 		{"text with quotes", Filter{Text: `100% "ann"_b`}, []Type{UserDeactivated}},
+		{"text beyond ASCII", Filter{Text: "Bye, ÄRGER"}, []Type{SignedOut}},
 		{"text is no pattern", Filter{Text: "%"}, []Type{UserDeactivated}},
 		{"from", Filter{From: all[1].Time.Add(time.Hour)}, nil},
 		{"to", Filter{To: all[2].Time.Add(-time.Hour)}, nil},

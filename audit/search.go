@@ -130,7 +130,7 @@ func searchQuery(f Filter) (query string, args []any, err error) {
 	equal("outcome", string(f.Outcome))
 	if f.Actor != "" {
 		id := arg(f.Actor)
-		where = append(where, "(actor_id = "+id+" OR lower(actor_name) = lower("+arg(f.Actor)+"))")
+		where = append(where, "(actor_id = "+id+" OR lower(actor_name) = "+arg(lower(f.Actor))+")")
 	}
 	equal("target_id", f.Target)
 	equal("session_id", f.Session)
@@ -140,13 +140,23 @@ func searchQuery(f Filter) (query string, args []any, err error) {
 		// The body is JSON: look for the text as it stands there.
 		text := string(appendEscaped(nil, f.Text, 6*maxTerm))
 		text = strings.NewReplacer(`!`, `!!`, `%`, `!%`, `_`, `!_`).Replace(text)
-		where = append(where, "lower(body) LIKE lower("+arg("%"+text+"%")+") ESCAPE '!'")
+		where = append(where, "lower(body) LIKE "+arg("%"+lower(text)+"%")+" ESCAPE '!'")
 	}
 	query = "SELECT body FROM events"
 	if len(where) > 0 {
 		query += " WHERE " + strings.Join(where, " AND ")
 	}
 	return query + " ORDER BY at DESC, id DESC LIMIT " + arg(f.Limit+1), args, nil
+}
+
+// lower does what the function of that name does to a column.
+func lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 func scanEvent(row store.Row) (Event, error) {

@@ -121,7 +121,7 @@ func (e *Engine) PolicyVersions(ctx context.Context, tenant identity.TenantID, b
 	var all []PolicyVersion
 	err := e.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		all, err = store.All(ctx, tx, scanVersion,
-			`SELECT version, at, actor, change FROM policy_versions WHERE $1 = 0 OR version < $1 ORDER BY version DESC LIMIT $2`, below, limit)
+			`SELECT version, at, actor, change FROM policy_versions WHERE version < $1 OR $1 = 0 ORDER BY version DESC LIMIT $2`, below, limit)
 		return err
 	})
 	if err != nil {

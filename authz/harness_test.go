@@ -13,6 +13,7 @@ import (
 	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgrestest"
 )
 
 const (
@@ -69,7 +70,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	ctx := context.Background()
-	db, err := store.Open(ctx, "sqlite://"+t.TempDir(), store.Options{Keys: keys{}, Environment: "test"})
+	db, err := store.Open(ctx, postgrestest.Or(t, "sqlite://"+t.TempDir()), store.Options{Keys: keys{}, Environment: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

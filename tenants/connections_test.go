@@ -136,7 +136,12 @@ func TestP6_ClientSecretsStayInside(t *testing.T) {
 	h.journal.mu.Unlock()
 	var row string
 	must(t, h.db.Tenant(acme.ID).Read(t.Context(), func(tx *store.Tx) (err error) {
-		row, err = store.One(t.Context(), tx, store.Scalar[string], `SELECT name || spec || hex(secret) || cast(secret AS TEXT) FROM connections`)
+		row, err = store.One(t.Context(), tx, func(r store.Row) (string, error) {
+			var spec string
+			var secret []byte
+			err := r.Scan(&spec, &secret)
+			return fmt.Sprintf("%s %x %s", spec, secret, secret), err
+		}, `SELECT name || spec, secret FROM connections`)
 		return err
 	}))
 	shown := map[string]string{"JSON": string(text), "%v": fmt.Sprintf("%v", kept), "%+v": fmt.Sprintf("%+v %+v", kept, *kept.OIDC), "journal": events, "row": row}

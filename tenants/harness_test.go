@@ -12,6 +12,7 @@ import (
 	"gatehouse/internal/fault"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgrestest"
 	"gatehouse/tenants"
 )
 
@@ -89,6 +90,7 @@ func (r *rooms) Forget(tenant identity.TenantID) {
 // house is the room with real parts beneath, in one directory.
 type house struct {
 	dir     string
+	url     string // of the store
 	ring    *keys.Ring
 	db      *store.DB
 	journal *recorder
@@ -99,6 +101,7 @@ type house struct {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{dir: t.TempDir()}
+	h.url = postgrestest.Or(t, "sqlite://"+h.dir)
 	h.rooms = &rooms{h: h, t: t}
 	kek, err := keys.OpenFileKEK(filepath.Join(h.dir, "kek.key"), true)
 	must(t, err)
@@ -120,7 +123,7 @@ func (h *house) open(t *testing.T) {
 	if h.db != nil {
 		must(t, h.db.Close())
 	}
-	db, err := store.Open(t.Context(), "sqlite://"+h.dir, store.Options{Keys: h.ring})
+	db, err := store.Open(t.Context(), h.url, store.Options{Keys: h.ring, Environment: "test"})
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
 	h.db = db

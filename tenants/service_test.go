@@ -255,9 +255,9 @@ func TestP1_NothingChangesWithoutItsRecord(t *testing.T) {
 		}
 		h.open(t)
 	}
-	left, err := os.ReadDir(filepath.Join(h.dir, "tenants"))
+	left, err := os.ReadDir(filepath.Join(h.dir, "keys"))
 	if err != nil || len(left) != 2 {
-		t.Errorf("databases: %v, %v", left, err)
+		t.Errorf("keys: %v, %v", left, err)
 	}
 }
 

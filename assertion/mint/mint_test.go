@@ -13,6 +13,7 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgrestest"
 )
 
 func config(t *testing.T) Config {
@@ -30,7 +31,7 @@ func config(t *testing.T) Config {
 	if err := ring.Create(t.Context(), identity.Platform); err != nil {
 		t.Fatal(err)
 	}
-	db, err := store.Open(t.Context(), "sqlite://"+filepath.Join(dir, "db"), store.Options{Keys: ring, Environment: "test"})
+	db, err := store.Open(t.Context(), postgrestest.Or(t, "sqlite://"+filepath.Join(dir, "db")), store.Options{Keys: ring, Environment: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

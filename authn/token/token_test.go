@@ -14,6 +14,7 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgrestest"
 )
 
 const (
@@ -50,7 +51,7 @@ func (r *recorder) Commit(_ context.Context, e audit.Event) (audit.Receipt, erro
 
 func newService(t *testing.T) (*Service, *recorder) {
 	t.Helper()
-	db, err := store.Open(t.Context(), "sqlite://"+t.TempDir(), store.Options{Keys: derived{}, Environment: "test"})
+	db, err := store.Open(t.Context(), postgrestest.Or(t, "sqlite://"+t.TempDir()), store.Options{Keys: derived{}, Environment: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,14 @@
+package audit
+
+import (
+	"testing"
+
+	"gatehouse/internal/store/postgrestest"
+)
+
+func TestOnPostgres(t *testing.T) {
+	postgrestest.Again(t, []func(*testing.T){
+		TestIndexFollowsAndPublishes, TestIndexingTwiceKeepsEachEventOnce, TestP7DeadStoreHoldsUpNothing,
+		TestIndexNoticesAShortenedJournal, TestSearchFilters, TestPagesCoverEverythingOnce, TestForgottenTenantsAreNotFollowed,
+	}, "TestSlowSubscribersAreCutOff")
+}

@@ -1,0 +1,14 @@
+package token
+
+import (
+	"testing"
+
+	"gatehouse/internal/store/postgrestest"
+)
+
+func TestOnPostgres(t *testing.T) {
+	postgrestest.Again(t, []func(*testing.T){
+		TestTokensLiveUntilRevokedOrExpired, TestP2_RevokingClosesWhatTheTokenHasOpen, TestP3TokensOfOneTenantAreNothingAtAnother,
+		TestP1NoTokenWithoutItsRecord, TestSpecsAreChecked, TestLastUseIsWrittenBehind,
+	}, "TestCacheForgetsWhatWasReadBefore")
+}

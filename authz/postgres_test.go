@@ -1,0 +1,16 @@
+package authz_test
+
+import (
+	"testing"
+
+	"gatehouse/internal/store/postgrestest"
+)
+
+func TestOnPostgres(t *testing.T) {
+	postgrestest.Again(t, []func(*testing.T){
+		TestBuiltInRoles, TestWhoDecisionsAreAbout, TestRolesComeByGroups, TestDecisionsNameThePerson, TestTeamsNameComesBack,
+		TestUnknownTeams, TestPolicyChangesAreVersionedAndJournalled, TestP1_NoPolicyChangeWithoutRecord, TestWhatIsRefused,
+		TestLastOwnerStays, TestNobodyGivesWhatTheyLack, TestDefaultRoleIsGivenOnce, TestTenantsInMemoryAreBounded,
+		TestP7_NoPolicyNoPermit,
+	})
+}

@@ -1,0 +1,17 @@
+package tenants_test
+
+import (
+	"testing"
+
+	"gatehouse/internal/store/postgrestest"
+)
+
+func TestOnPostgres(t *testing.T) {
+	postgrestest.Again(t, []func(*testing.T){
+		TestConnectionsAreKeptWholeAcrossRestarts, TestPutConnectionReplacesWhatTheCallerHasSeen, TestP3_ConnectionsBelongToOneTenant,
+		TestP6_ClientSecretsStayInside, TestConnectionsAreChecked, TestP2_SuspendedMeansOut, TestP10_DeletionGoesInOrder,
+		TestThePlatformIsATenantFromTheStart, TestATenantIsFoundByHostIDAndNameAcrossRestarts, TestTenantsAreChecked,
+		TestUpdateChangesWhatItIsGivenAndNoMore, TestConcurrentUpdatesAllCount, TestP1_NothingChangesWithoutItsRecord,
+		TestP10_DeletedTenantsAreGone, TestP10_ABrokenDeletionConverges, TestAFailedCreationLeavesNothing,
+	})
+}
