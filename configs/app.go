@@ -8,9 +8,9 @@ import (
 
 // App is what stands behind the gate.
 type App struct {
-	Upstreams []string `yaml:"upstreams" required:"true" doc:"Base URLs of the app's instances (http://host:port or https://host:port), used in turn while they answer."`
-	Health    string   `yaml:"health" doc:"Path that is asked every two seconds whether an instance is well. Empty: an instance is well while it takes connections."`
-	Routes    []Route  `yaml:"routes" required:"true" doc:"What each path asks of its caller. The most specific pattern wins; a path without a route is refused."`
+	Upstreams []string `yaml:"upstreams" live:"true" required:"true" doc:"Base URLs of the app's instances (http://host:port or https://host:port), used in turn while they answer."`
+	Health    string   `yaml:"health" live:"true" doc:"Path that is asked every two seconds whether an instance is well. Empty: an instance is well while it takes connections."`
+	Routes    []Route  `yaml:"routes" live:"true" required:"true" doc:"What each path asks of its caller. The most specific pattern wins; a path without a route is refused."`
 	Headers   Headers  `yaml:"headers" doc:"Names of the identity headers towards the app."`
 }
 

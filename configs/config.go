@@ -1,19 +1,21 @@
 package configs
 
-// Config is the whole file, checked and with its defaults filled in.
+// Config is the whole file, checked and with its defaults filled in. Keys that
+// are tagged live, and all beneath them, may change while the gateway runs; the
+// others wait for a restart.
 type Config struct {
 	Environment string   `yaml:"environment" required:"true" doc:"Name of the environment, such as production or staging. It is stamped into the stores, and data of another environment is refused."`
 	Data        string   `yaml:"data" doc:"Folder for the journal, the internal CA and the admin socket. Default: the folder of an sqlite store; a postgres store has none."`
 	Listen      Listen   `yaml:"listen" doc:"Addresses to listen on."`
-	TLS         TLS      `yaml:"tls" required:"true" doc:"Certificates and protocol versions."`
+	TLS         TLS      `yaml:"tls" live:"true" required:"true" doc:"Certificates and protocol versions."`
 	Store       Secret   `yaml:"store" required:"true" doc:"Where people, sessions and policy are kept: sqlite:///absolute/folder, or postgres://role:password@host/database."`
 	StoreOwner  Secret   `yaml:"store_owner" doc:"URL of the postgres role that owns the tables, which brings them to the newest form at the start. Without it they must be in that form."`
 	Registry    Secret   `yaml:"registry" default:"local" doc:"Where live sessions are shared between nodes: local for one node."`
 	Keys        string   `yaml:"keys" required:"true" doc:"The key-encryption key: file:///absolute/path, created at the first start with mode 0600."`
 	Operator    Operator `yaml:"operator" required:"true" doc:"The operators' own host."`
 	App         App      `yaml:"app" required:"true" doc:"The app behind the gate."`
-	Limits      Limits   `yaml:"limits" doc:"Sizes and times that bound every request."`
-	Egress      Egress   `yaml:"egress" doc:"Where the gateway may connect to on behalf of a tenant's settings."`
+	Limits      Limits   `yaml:"limits" live:"true" doc:"Sizes and times that bound every request."`
+	Egress      Egress   `yaml:"egress" live:"true" doc:"Where the gateway may connect to on behalf of a tenant's settings."`
 
 	source source
 }

@@ -13,6 +13,8 @@ type Limits struct {
 	RequestsPerClient int           `yaml:"requests_per_client" default:"1000" doc:"Requests at once from one address."`
 	RatePerClient     int           `yaml:"rate_per_client" default:"200" doc:"Requests a second from one client network by callers who are not signed in, five seconds' worth at once; what is beyond gets 429."`
 	HeaderTimeout     time.Duration `yaml:"header_timeout" default:"10s" doc:"How long a client may take to send a request's head."`
+	BodyTimeout       time.Duration `yaml:"body_timeout" default:"30s" doc:"How long a client may take to send a request's body. One for the app gets a second more for every body_rate that has come; time that the app takes does not count."`
+	BodyRate          Size          `yaml:"body_rate" default:"1KiB" doc:"Bytes a second that a body for the app must reach on average once body_timeout is over."`
 	StallTimeout      time.Duration `yaml:"stall_timeout" default:"60s" doc:"How long a body or an answer may stand still."`
 	IdleTimeout       time.Duration `yaml:"idle_timeout" default:"2m" doc:"How long an idle client connection is kept."`
 	ConnectTimeout    time.Duration `yaml:"connect_timeout" default:"5s" doc:"How long connecting to an upstream may take."`
@@ -23,6 +25,9 @@ type Limits struct {
 func (l *Limits) check(c *checker) {
 	if l.HeaderBytes < 4<<10 || l.HeaderBytes > 1<<20 {
 		c.add("limits.header_bytes", "header_bytes must lie between 4KiB and 1MiB", "write a size such as 32KiB")
+	}
+	if l.BodyRate < 1 || l.BodyRate > 1<<30 {
+		c.add("limits.body_rate", "body_rate must lie between 1B and 1GiB", "write bytes a second such as 1KiB")
 	}
 	for _, n := range []struct {
 		key   string
@@ -36,7 +41,7 @@ func (l *Limits) check(c *checker) {
 		key   string
 		value time.Duration
 	}{
-		{"header_timeout", l.HeaderTimeout}, {"stall_timeout", l.StallTimeout},
+		{"header_timeout", l.HeaderTimeout}, {"body_timeout", l.BodyTimeout}, {"stall_timeout", l.StallTimeout},
 		{"idle_timeout", l.IdleTimeout}, {"connect_timeout", l.ConnectTimeout},
 		{"answer_timeout", l.AnswerTimeout}, {"drain_timeout", l.DrainTimeout},
 	} {

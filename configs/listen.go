@@ -14,9 +14,9 @@ type Listen struct {
 	HTTPS    string `yaml:"https" default:":443" doc:"The gate itself (TLS)."`
 	HTTP     string `yaml:"http" doc:"Redirects to HTTPS. Empty: not served."`
 	Ops      string `yaml:"ops" default:"127.0.0.1:8480" doc:"Health, readiness and metrics, without authentication: keep it on loopback or a private network."`
-	Profiles bool   `yaml:"profiles" doc:"Serves /debug/pprof on the ops listener. Profiles cost time and tell much: switch it on to look, and off again."`
+	Profiles bool   `yaml:"profiles" live:"true" doc:"Serves /debug/pprof on the ops listener. Profiles cost time and tell much: switch it on to look, and off again."`
 	// TrustedProxies are the hops whose X-Forwarded-* headers are believed.
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" doc:"Addresses or networks (CIDR) of proxies in front whose X-Forwarded-For is believed. Empty: nobody's."`
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" live:"true" doc:"Addresses or networks (CIDR) of proxies in front whose X-Forwarded-For is believed. Empty: nobody's."`
 }
 
 func (l *Listen) check(c *checker) {

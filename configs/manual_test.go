@@ -14,11 +14,11 @@ const manualHead = `# Configuration
 
 ` + "`gatehouse serve --config FILE` takes one YAML file; `gatehouse check --config FILE` names every problem in it with its line and what to do. Unknown and duplicate keys are problems. `${NAME}` takes a value from the environment, and `store`, `store_owner` and `registry` may also be `file:PATH`, so that no secret need stand in the file. Paths are relative to the file's folder." + `
 
-` + "[configs/samples](../configs/samples) holds annotated files to start from, [configs/schema.json](../configs/schema.json) the JSON Schema for editors. A changed file is taken over while the gateway runs (or at SIGHUP): `app.routes` at once; the log names the sections that wait for a restart, and a file with problems changes nothing." + `
+` + "[configs/samples](../configs/samples) holds annotated files to start from, [configs/schema.json](../configs/schema.json) the JSON Schema for editors. A changed file is taken over while the gateway runs, within two seconds or at SIGHUP: keys that are marked *live* take effect at once, with a record in the platform's journal before that names them. The others wait for a *restart*, and are named in the log, in `/readyz` and counted in `gatehouse_config_keys_waiting`. A file with problems changes nothing: the log says why with file and line, and `gatehouse_config_refused` is 1 until it is mended. Requests under way finish by what they began with; what a connection goes by (`tls`, the size of a head, times) holds for new ones, and open ones end with their next answer." + `
 
 Tenants, connections, roles and assignments are not in this file: they are set by the console, the admin API or [` + "`gatehouse apply`" + `](cli.md#apply).
 
-[storage.md](storage.md) tells how to prepare a PostgreSQL for `+"`store`"+`. This page is written from the same tags that loading goes by.
+[storage.md](storage.md) tells how to prepare a PostgreSQL for ` + "`store`" + `. This page is written from the same tags that loading goes by.
 `
 
 // manual writes the reference of every key.
@@ -26,12 +26,12 @@ func manual() string {
 	var b strings.Builder
 	b.WriteString(manualHead)
 	fmt.Fprintf(&b, "\n## Top level\n\n")
-	section(&b, "", reflect.TypeFor[Config]())
+	section(&b, "", reflect.TypeFor[Config](), false)
 	return b.String()
 }
 
-func section(b *strings.Builder, path string, t reflect.Type) {
-	fmt.Fprintf(b, "| key | default | meaning |\n| --- | --- | --- |\n")
+func section(b *strings.Builder, path string, t reflect.Type, live bool) {
+	fmt.Fprintf(b, "| key | default | change | meaning |\n| --- | --- | --- | --- |\n")
 	var inner []reflect.StructField
 	for _, f := range orderedFields(t) {
 		name := f.Tag.Get("yaml")
@@ -46,16 +46,23 @@ func section(b *strings.Builder, path string, t reflect.Type) {
 		if choices := f.Tag.Get("enum"); choices != "" {
 			doc += " One of `" + strings.ReplaceAll(choices, ",", "`, `") + "`."
 		}
+		change := "restart"
+		if live || isLive(f) {
+			change = "live"
+		}
 		if sectionOf(f.Type) != nil {
 			inner = append(inner, f)
 			doc += " See below."
+			if change != "live" {
+				change = "—"
+			}
 		}
-		fmt.Fprintf(b, "| `%s` | %s | %s |\n", name, standard, strings.ReplaceAll(doc, "|", `\|`))
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", name, standard, change, strings.ReplaceAll(doc, "|", `\|`))
 	}
 	for _, f := range inner {
 		name := strings.TrimPrefix(path+"."+f.Tag.Get("yaml"), ".")
 		fmt.Fprintf(b, "\n## %s\n\n", name)
-		section(b, name, sectionOf(f.Type))
+		section(b, name, sectionOf(f.Type), live || isLive(f))
 	}
 }
 

@@ -113,7 +113,8 @@ func TestServeDrains(t *testing.T) {
 
 // TestServeFollowsItsConfig changes the file under a running gateway: routes
 // take effect by themselves and by SIGHUP, with their record; a broken file
-// changes nothing and is told; what needs a restart is told as well.
+// changes nothing and is told; what needs a restart is told as well, and so is
+// that nothing changed.
 func TestServeFollowsItsConfig(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -130,12 +131,17 @@ func TestServeFollowsItsConfig(t *testing.T) {
 	if !answers(http.StatusForbidden) {
 		t.Error("a broken file changed something")
 	}
-	h.write(t, "limits: { requests: 7 }\n")
+	h.write(t, "  headers: { user: X-Person }\nlimits: { requests: 7 }\n")
 	if err := h.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	soon(t, "the old route", func() bool { return answers(http.StatusOK) })
-	soon(t, "the word on the limits", says(`"sections":["limits"]`))
+	soon(t, "the word on the limits", says(`"keys":["app.routes","limits.requests"]`))
+	soon(t, "the word on the headers", says(`"keys":["app.headers.user"]`))
+	if err := h.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "the answer to SIGHUP", says("nothing changed"))
 	reloads := 0
 	for _, e := range h.journal(t, "platform") {
 		if e.Type == "gateway.reloaded" {

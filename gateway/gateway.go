@@ -33,15 +33,18 @@ const platform = identity.Platform
 type Options struct {
 	Log     *slog.Logger // nil: slog.Default()
 	Version string
-	// ConfigFile is followed while the gateway runs: its routes take effect when
-	// the file changes, or at once when Reload (SIGHUP) says so. Empty: nothing is.
+	// ConfigFile is what the config was loaded from. It is followed while the
+	// gateway runs: its live keys take effect when the file changes, or at once
+	// when Reload (SIGHUP) says so. Empty: nothing is followed.
 	ConfigFile string
 	Reload     <-chan os.Signal
 }
 
 // Gateway is one running gateway.
 type Gateway struct {
-	config    *configs.Config
+	config    *configs.Config // as it was at the start
+	live      *live           // New's, then the follower's
+	standing  atomic.Pointer[standing]
 	log       *slog.Logger
 	version   string
 	rooms     *rooms
@@ -83,13 +86,16 @@ func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err e
 	r := g.rooms
 	g.readiness = newReadiness(g.log,
 		check{"key", r.keys.Check}, check{"store", r.store.Check}, check{"journal", r.journal.Check})
-	gate, err := r.gate(cfg, g.readiness.Ready, g.log)
-	if err != nil {
+	if g.live, err = r.prepare(cfg, nil, g.log); err != nil {
 		return nil, err
 	}
-	if g.server, err = newServer(ctx, cfg, gate, r.tenants, g.log); err != nil {
+	if err := r.gate(cfg, g.live.settings, g.readiness.Ready, g.log); err != nil {
 		return nil, err
 	}
+	if g.server, err = proxy.Listen(ctx, proxy.ServerConfig{Gate: r.front, HTTPS: cfg.Listen.HTTPS, HTTP: cfg.Listen.HTTP, Terms: g.live.terms, Log: g.log}); err != nil {
+		return nil, err
+	}
+	g.standing.Store(&standing{profiles: cfg.Listen.Profiles})
 	if err := g.listen(ctx); err != nil {
 		return nil, err
 	}
@@ -108,7 +114,7 @@ func (g *Gateway) listen(ctx context.Context) (err error) {
 			return fmt.Errorf("gateway: ops listener: %w", err)
 		}
 	}
-	g.ops = &http.Server{Handler: g.opsHandler(g.config.Listen.Profiles), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+	g.ops = &http.Server{Handler: g.opsHandler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelWarn)}
 	if g.socketAt, err = listenSocket(ctx, filepath.Join(g.config.Data, socketName)); err != nil {
 		return err
@@ -144,6 +150,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 		work.Go(func() error { return run(background) })
 	}
 	work.Go(func() error { return g.readiness.Run(background) })
+	app := g.live.settings.App
+	work.Go(func() error { return g.rooms.apps.Run(background, app) })
 
 	front, serving := errgroup.WithContext(ctx)
 	front.Go(func() error { return g.server.Run(serving) })

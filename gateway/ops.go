@@ -7,10 +7,10 @@ import (
 	"gatehouse/internal/httpkit"
 )
 
-// opsHandler serves operators: liveness, readiness, metrics and, where it was
+// opsHandler serves operators: liveness, readiness, metrics and, while they are
 // asked for, profiles. It listens on loopback by default and knows no tenant's
 // data.
-func (g *Gateway) opsHandler(profiles bool) http.Handler {
+func (g *Gateway) opsHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		httpkit.WriteJSON(w, http.StatusOK, map[string]string{"status": "alive", "version": g.version})
@@ -22,13 +22,19 @@ func (g *Gateway) opsHandler(profiles bool) http.Handler {
 		} else if err := g.readiness.look(r.Context(), platform); err != nil {
 			status, text = http.StatusServiceUnavailable, err.Error()
 		}
-		httpkit.WriteJSON(w, status, map[string]any{"status": text, "tenants_unready": g.readiness.Unready()})
+		config := g.standing.Load()
+		httpkit.WriteJSON(w, status, map[string]any{"status": text, "tenants_unready": g.readiness.Unready(),
+			"config_refused": config.refused, "config_waiting": append([]string{}, config.waiting...)})
 	})
 	mux.Handle("GET /metrics", g.metrics.Handler())
-	if profiles {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	for address, profile := range map[string]http.HandlerFunc{"": pprof.Index, "profile": pprof.Profile, "trace": pprof.Trace} {
+		mux.HandleFunc("GET /debug/pprof/"+address, func(w http.ResponseWriter, r *http.Request) {
+			if !g.standing.Load().profiles {
+				http.NotFound(w, r)
+				return
+			}
+			profile(w, r)
+		})
 	}
 	return mux
 }

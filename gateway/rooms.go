@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +26,6 @@ import (
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
 	"gatehouse/proxy"
-	"gatehouse/proxy/ca"
 	"gatehouse/proxy/upstream"
 	"gatehouse/scim"
 	"gatehouse/sessions"
@@ -50,15 +48,15 @@ type rooms struct {
 	authn     *authn.Service
 	scim      *scim.Service
 	api       *api.API
-	app       *upstream.Pool
+	egress    *httpkit.Egress
+	apps      apps
 	front     *proxy.Gate
-	routes    routeTable
 }
 
 // openRooms opens every part that serves tenants; after an error nothing is
 // left open.
 func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *rooms, err error) {
-	r := &rooms{}
+	r := &rooms{apps: apps{next: make(chan *upstream.Pool)}}
 	defer func() { //nolint:contextcheck // what is open must be closed however ctx ended
 		if err != nil {
 			err = errors.Join(err, r.close())
@@ -122,7 +120,8 @@ func openKeys(ctx context.Context, cfg *configs.Config) (*keys.Ring, error) {
 
 // signIn joins the protocols to the sign-in flow.
 func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
-	fetch := httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow}).Client()
+	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow})
+	fetch := r.egress.Client()
 	r.authn = authn.New(authn.Config{
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
 		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Log: log,
@@ -143,18 +142,7 @@ func (r *rooms) sessionLimits(tenant identity.TenantID) (idle, absolute time.Dur
 }
 
 // gate joins what serves a request.
-func (r *rooms) gate(cfg *configs.Config, ready func(identity.TenantID) error, log *slog.Logger) (*proxy.Gate, error) {
-	compiled, err := compileRoutes(cfg.App.Routes)
-	if err != nil {
-		return nil, err
-	}
-	r.routes.current.Store(compiled)
-	limits := cfg.Limits
-	r.app, err = upstream.New(upstream.Config{URLs: cfg.App.Upstreams, DialTimeout: limits.ConnectTimeout, HeaderTimeout: limits.AnswerTimeout,
-		WriteTimeout: limits.StallTimeout, HealthPath: cfg.App.Health, Log: log})
-	if err != nil {
-		return nil, err
-	}
+func (r *rooms) gate(cfg *configs.Config, begin proxy.Settings, ready func(identity.TenantID) error, log *slog.Logger) (err error) {
 	r.front, err = proxy.New(proxy.Config{
 		Tenants: r.tenants,
 		Caller: func(req *http.Request) (*identity.Principal, *sessions.Live, error) {
@@ -163,23 +151,9 @@ func (r *rooms) gate(cfg *configs.Config, ready func(identity.TenantID) error, l
 		},
 		SignInURL: r.authn.SignInURL, Decider: r.authz, Journal: r.journal, Refusals: r.refusals,
 		Minter: r.minter, Own: r.own(), Ready: ready,
-		Headers: proxy.HeaderNames(cfg.App.Headers),
-		Settings: proxy.Settings{Routes: &r.routes, App: r.app, TrustedProxies: cfg.Listen.TrustedProxies,
-			Limits: proxy.Limits{HeaderBytes: int(limits.HeaderBytes), BodyBytes: bodyLimit(limits.BodyBytes),
-				Requests: limits.Requests, PerClient: limits.RequestsPerClient, StrangerRate: limits.RatePerClient,
-				BodyIdle: limits.StallTimeout, WriteIdle: limits.StallTimeout}},
-		Log: log,
+		Headers: proxy.HeaderNames(cfg.App.Headers), Settings: begin, Log: log,
 	})
-	return r.front, err
-}
-
-// bodyLimit translates "0: the app decides", which the gate writes as a
-// negative limit.
-func bodyLimit(size configs.Size) int64 {
-	if size == 0 {
-		return -1
-	}
-	return int64(size)
+	return err
 }
 
 // own serves our own addresses on every tenant's host.
@@ -203,46 +177,10 @@ func (r *rooms) own() http.Handler {
 	return httpkit.Routed(mux)
 }
 
-// newServer opens the listeners with the certificates that the config asks for.
-func newServer(ctx context.Context, cfg *configs.Config, gate *proxy.Gate, served *tenants.Service, log *slog.Logger) (*proxy.Server, error) {
-	var certificates proxy.Certificates
-	var err error
-	switch cfg.TLS.Mode {
-	case configs.TLSFiles:
-		certificates, err = openCertificates(cfg.TLS.Certificates, log)
-	default:
-		certificates, err = ca.Open(filepath.Join(cfg.Data, caName), func(host string) bool {
-			_, ok := served.ByHost(host)
-			return ok
-		})
-	}
-	if err != nil {
-		return nil, err
-	}
-	lowest := uint16(tls.VersionTLS12)
-	if cfg.TLS.MinVersion == "1.3" {
-		lowest = tls.VersionTLS13
-	}
-	return proxy.Listen(ctx, proxy.ServerConfig{Gate: gate, HTTPS: cfg.Listen.HTTPS, HTTP: cfg.Listen.HTTP, Log: log, Terms: proxy.Terms{Certificates: certificates,
-		MinTLS: lowest, HeadTimeout: cfg.Limits.HeaderTimeout, IdleTimeout: cfg.Limits.IdleTimeout, Drain: cfg.Limits.DrainTimeout}})
-}
-
-func openCertificates(pairs []configs.Certificate, log *slog.Logger) (*proxy.CertSet, error) {
-	var set proxy.CertSet
-	for _, pair := range pairs {
-		files, err := proxy.OpenCertFiles(pair.Cert, pair.Key, log)
-		if err != nil {
-			return nil, err
-		}
-		set = append(set, files)
-	}
-	return &set, nil
-}
-
 // background is the work that runs beside requests.
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
-		r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run, r.app.Run,
+		r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
 	}
 }
 

@@ -23,15 +23,16 @@ func newServe() *cobra.Command {
 		Short: "Run the gateway",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// From the very beginning: a SIGHUP before would end the process.
+			hangUp := make(chan os.Signal, 1)
+			signal.Notify(hangUp, syscall.SIGHUP)
+			defer signal.Stop(hangUp)
 			cfg, err := loadConfig(cmd, path)
 			if err != nil {
 				return err
 			}
 			log := telemetry.NewLogger(cmd.ErrOrStderr(), telemetry.JSON, slog.LevelInfo)
 			slog.SetDefault(log)
-			hangUp := make(chan os.Signal, 1)
-			signal.Notify(hangUp, syscall.SIGHUP)
-			defer signal.Stop(hangUp)
 			g, err := gateway.New(cmd.Context(), cfg, gateway.Options{Log: log, Version: version, ConfigFile: path, Reload: hangUp})
 			if err != nil {
 				return err
