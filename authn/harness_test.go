@@ -28,6 +28,7 @@ import (
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgrestest"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
@@ -215,7 +216,7 @@ func newWorld(t *testing.T) *world {
 	for _, id := range []identity.TenantID{identity.Platform, acme} {
 		check(t, ring.Create(t.Context(), id))
 	}
-	w.db, err = store.Open(t.Context(), "sqlite://"+filepath.Join(dir, "db"), store.Options{Keys: ring, Environment: "test"})
+	w.db, err = store.Open(t.Context(), postgrestest.Or(t, "sqlite://"+filepath.Join(dir, "db")), store.Options{Keys: ring, Environment: "test"})
 	check(t, err)
 	check(t, w.db.Create(t.Context(), acme))
 	w.connections.db = w.db

@@ -21,6 +21,7 @@ import (
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgrestest"
 	"gatehouse/scim"
 	"gatehouse/sessions"
 )
@@ -58,7 +59,7 @@ func newBench(t testing.TB) *bench {
 	for _, id := range []identity.TenantID{identity.Platform, b.acme.id, b.globex.id} {
 		must(t, ring.Create(t.Context(), id))
 	}
-	db, err := store.Open(t.Context(), "sqlite://"+filepath.Join(dir, "db"), store.Options{Keys: ring, Environment: "test"})
+	db, err := store.Open(t.Context(), postgrestest.Or(t, "sqlite://"+filepath.Join(dir, "db")), store.Options{Keys: ring, Environment: "test"})
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
 	must(t, db.Create(t.Context(), b.acme.id))

@@ -1,0 +1,17 @@
+package authn_test
+
+import (
+	"testing"
+
+	"gatehouse/internal/store/postgrestest"
+)
+
+func TestOnPostgres(t *testing.T) {
+	postgrestest.Again(t, []func(*testing.T){
+		TestAFullTableOfStepsDrivesOutTheNetworksOwn, TestSignInByOIDC, TestSignInReplacesTheBrowsersSession,
+		TestHostileIDTokensAreRefused, TestUserinfoFillsASmallIDToken, TestAStepIsForOneUseOneBrowserOneConnection,
+		TestP1NoSignInWithoutItsRecord, TestAnInterruptedFirstSignInStillGivesTheRole, TestP2_NoSessionByAConnectionThatHasChanged,
+		TestInactivePeopleAreRefused, TestSignInBySAMLAtARealIdentityProvider, TestSAMLKeepsDeviceAndReplacesSession,
+		TestP2_ASAMLAnswerIsGoodForTheConnectionThatVerifiedIt, TestSAMLAcceptsWhatProvidersSend,
+	}, "TestAnUnknownStateWaitsForNoLock")
+}
