@@ -135,7 +135,7 @@ func (g *Gate) answer(v *visit, x *upstream.Exchange, s *stream, a *upstream.Res
 		if !streaming {
 			return nil
 		}
-		return s.flush()
+		return s.pause()
 	}
 	if _, err := x.CopyBody(s, pause); err != nil {
 		return err

@@ -177,6 +177,23 @@ func (s *stream) flush() error {
 	return s.rc.Flush()
 }
 
+// pause sends what there is, because the app has no more for now. Until it has,
+// there is nothing that the client could be slow to take; but net/http resets a
+// stream of HTTP/2 whose deadline passes, whether or not it has something to
+// send.
+func (s *stream) pause() error {
+	if err := s.flush(); err != nil || s.socket != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cut {
+		return errCut
+	}
+	s.extended = time.Time{} // with the next piece
+	return s.rc.SetWriteDeadline(time.Time{})
+}
+
 // interim passes on early hints (RFC 8297); other interim answers say
 // something of the app's connection alone.
 func (s *stream) interim(a *upstream.Response) {

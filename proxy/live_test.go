@@ -306,6 +306,35 @@ func TestEventsArriveAtOnce(t *testing.T) {
 	}
 }
 
+// An app may be silent for longer than a client may take for a piece.
+func TestSilentStreamsStayOpen(t *testing.T) {
+	const patience = time.Second
+	w := newWorld(t, func(c *Config) { c.Limits.WriteIdle = patience })
+	w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "text/event-stream")
+		rc := http.NewResponseController(rw)
+		silence := time.NewTicker(2 * patience)
+		defer silence.Stop()
+		for range 2 {
+			_, _ = io.WriteString(rw, "data: x\n\n")
+			_ = rc.Flush()
+			<-silence.C
+		}
+	})
+	p := w.signIn("mia")
+	var both sync.WaitGroup
+	for _, http2 := range []bool{false, true} {
+		both.Go(func() {
+			answer := w.get(w.client(http2), "/events", &p)
+			got, err := io.ReadAll(answer.Body)
+			if string(got) != "data: x\n\ndata: x\n\n" || err != nil {
+				t.Errorf("HTTP/2 %t: %q, %v", http2, got, err)
+			}
+		})
+	}
+	both.Wait()
+}
+
 // rawTLS is a connection whose bytes the test chooses.
 func (w *world) rawTLS(protocols ...string) *tls.Conn {
 	w.t.Helper()
