@@ -15,8 +15,9 @@ const Audience = "app"
 // configuration says otherwise.
 const Header = "X-Gatehouse-Assertion"
 
-// maxSize bounds an assertion, in bytes, before it is looked at.
-const maxSize = 16 << 10
+// MaxSize bounds an assertion, in bytes, before it is looked at; none that is
+// longer is ever signed.
+const MaxSize = 16 << 10
 
 // Claims are what an assertion says.
 type Claims struct {
@@ -37,6 +38,9 @@ type Claims struct {
 	// Roles hold in the whole account, Teams maps a team to the roles there.
 	Roles []string
 	Teams map[string][]string
+	// LeftOut names the lists ("groups", "roles", "teams") that are too long to
+	// be sent with every request, and therefore missing: no list is ever cut.
+	LeftOut []string
 	// AuthTime is when the person last proved who they are, AMR and ACR how
 	// (RFC 8176, OpenID Connect Core §2).
 	AuthTime time.Time
@@ -63,6 +67,7 @@ type Wire struct {
 	Groups   []string            `json:"groups,omitempty"`
 	Roles    []string            `json:"roles,omitempty"`
 	Teams    map[string][]string `json:"teams,omitempty"`
+	LeftOut  []string            `json:"left_out,omitempty"`
 	AuthTime *jwt.NumericDate    `json:"auth_time,omitempty"`
 	AMR      []string            `json:"amr,omitempty"`
 	ACR      string              `json:"acr,omitempty"`
@@ -85,7 +90,7 @@ func (c Claims) ToWire() *Wire {
 			ExpiresAt: jwt.NewNumericDate(c.Expires),
 		},
 		Kind: c.Kind, Tenant: c.TenantName, TenantID: c.TenantID, Session: c.Session, Email: c.Email, Name: c.Name,
-		Groups: c.Groups, Roles: c.Roles, Teams: c.Teams, AMR: c.AMR, ACR: c.ACR,
+		Groups: c.Groups, Roles: c.Roles, Teams: c.Teams, LeftOut: c.LeftOut, AMR: c.AMR, ACR: c.ACR,
 	}
 	if !c.AuthTime.IsZero() {
 		w.AuthTime = jwt.NewNumericDate(c.AuthTime)
@@ -97,7 +102,7 @@ func (w *Wire) claims() Claims {
 	c := Claims{
 		Issuer: w.Issuer, Subject: w.Subject, Kind: w.Kind, TenantID: w.TenantID, TenantName: w.Tenant,
 		Session: w.Session, Email: w.Email, Name: w.Name, Groups: w.Groups, Roles: w.Roles, Teams: w.Teams,
-		AMR: w.AMR, ACR: w.ACR, ID: w.ID,
+		LeftOut: w.LeftOut, AMR: w.AMR, ACR: w.ACR, ID: w.ID,
 	}
 	if w.IssuedAt != nil {
 		c.IssuedAt = w.IssuedAt.UTC()

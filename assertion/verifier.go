@@ -83,7 +83,7 @@ func (v *Verifier) Verify(ctx context.Context, token string, want Expected) (Cla
 	if want.Issuer == "" {
 		return Claims{}, errors.New("assertion: no issuer to expect")
 	}
-	if token == "" || len(token) > maxSize {
+	if token == "" || len(token) > MaxSize {
 		return Claims{}, fmt.Errorf("%w: it is missing or too large", ErrInvalid)
 	}
 	var fetchErr error

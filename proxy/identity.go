@@ -2,7 +2,10 @@ package proxy
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +23,11 @@ const refreshBefore = time.Minute
 
 // maxTokens bounds the prepared identities of API tokens.
 const maxTokens = 4096
+
+// maxList bounds the groups, the roles and the teams of one caller, each, in
+// bytes as sent: app servers take some 8 KiB of a field, verifiers
+// [assertion.MaxSize] in all.
+const maxList = 3 << 10
 
 // caller is who makes a request; the zero value is nobody.
 type caller struct {
@@ -77,6 +85,7 @@ func (g *Gate) prepare(ctx context.Context, v *visit) (*prepared, error) {
 		return nil, fmt.Errorf("profile for the app: %w", err)
 	}
 	claims := claimsOf(v, profile)
+	leaveOutLong(&claims)
 	token, expires, err := g.config.Minter.Mint(claims)
 	if err != nil {
 		return nil, fmt.Errorf("assertion for the app: %w", err)
@@ -85,7 +94,7 @@ func (g *Gate) prepare(ctx context.Context, v *visit) (*prepared, error) {
 	pairs := []string{n.Assertion, token, n.Tenant, encode(claims.TenantName), n.User, encode(claims.Subject)}
 	for _, field := range [][2]string{
 		{n.Email, encode(claims.Email)}, {n.Name, encode(claims.Name)}, {n.Groups, encodeList(claims.Groups)},
-		{n.Roles, encodeList(claims.Roles)}, {n.Teams, encodeTeams(profile.Teams)}, {n.Session, encode(claims.Session)},
+		{n.Roles, encodeList(claims.Roles)}, {n.Teams, encodeTeams(claims.Teams)}, {n.Session, encode(claims.Session)},
 	} {
 		if field[1] != "" {
 			pairs = append(pairs, field[0], field[1])
@@ -118,6 +127,29 @@ func claimsOf(v *visit, profile *authz.Profile) assertion.Claims {
 		}
 	}
 	return c
+}
+
+// leaveOutLong drops each list that is too long for a field or the assertion,
+// and says so: a list cut short would pass for a whole one.
+func leaveOutLong(c *assertion.Claims) {
+	if long(c.Groups, encodeList(c.Groups)) {
+		c.Groups, c.LeftOut = nil, append(c.LeftOut, "groups")
+	}
+	if long(c.Roles, encodeList(c.Roles)) {
+		c.Roles, c.LeftOut = nil, append(c.LeftOut, "roles")
+	}
+	if long(c.Teams, encodeTeams(c.Teams)) {
+		c.Teams, c.LeftOut = nil, append(c.LeftOut, "teams")
+	}
+}
+
+// long reports whether a list is over maxList in either of its forms.
+func long(list any, field string) bool {
+	if len(field) > maxList {
+		return true
+	}
+	text, err := json.Marshal(list)
+	return err != nil || len(text) > maxList
 }
 
 // encode makes any text a field value: visible ASCII stands for itself, and
@@ -172,11 +204,11 @@ func encodeList(items []string) string {
 }
 
 // encodeTeams lists a pair team:role for every role in every team.
-func encodeTeams(teams []authz.TeamRoles) string {
+func encodeTeams(teams map[string][]string) string {
 	var pairs []string
-	for _, team := range teams {
-		for _, role := range team.Roles {
-			pairs = append(pairs, encode(team.Team)+":"+encode(role))
+	for _, team := range slices.Sorted(maps.Keys(teams)) {
+		for _, role := range teams[team] {
+			pairs = append(pairs, encode(team)+":"+encode(role))
 		}
 	}
 	return strings.Join(pairs, ",")

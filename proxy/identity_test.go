@@ -3,12 +3,13 @@ package proxy
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/net/http/httpguts"
 
-	"gatehouse/authz"
+	"gatehouse/assertion"
 	"gatehouse/identity"
 )
 
@@ -34,8 +35,29 @@ func TestListsOfTheIdentity(t *testing.T) {
 	if got := encodeList([]string{"ops", "a,b", "50%"}); got != "ops,a%2Cb,50%25" {
 		t.Error(got)
 	}
-	if got := encodeTeams([]authz.TeamRoles{{Team: "pay", Roles: []string{"team_admin", "x:y"}}, {Team: "ops"}}); got != "pay:team_admin,pay:x%3Ay" {
+	if got := encodeTeams(map[string][]string{"pay": {"team_admin", "x:y"}, "ops": nil}); got != "pay:team_admin,pay:x%3Ay" {
 		t.Error(got)
+	}
+}
+
+// Somebody in hundreds of groups still gets through, and what is too long is
+// missing as a whole and said to be.
+func TestLongListsAreLeftOutWhole(t *testing.T) {
+	many := func(name string) (list []string) {
+		for i := range 200 {
+			list = append(list, fmt.Sprintf("%s of the department %d", name, i))
+		}
+		return list
+	}
+	c := assertion.Claims{Groups: many("people"), Roles: []string{"member"}, Teams: map[string][]string{"pay": many("role")}}
+	leaveOutLong(&c)
+	if c.Groups != nil || c.Teams != nil || !slices.Equal(c.LeftOut, []string{"groups", "teams"}) || !slices.Equal(c.Roles, []string{"member"}) {
+		t.Errorf("%+v", c)
+	}
+	// Longest of all in JSON, which writes each of these as six bytes.
+	c = assertion.Claims{Groups: []string{strings.Repeat("<", maxList/2)}}
+	if leaveOutLong(&c); c.Groups != nil {
+		t.Error("a list stays that is too long for the assertion")
 	}
 }
 

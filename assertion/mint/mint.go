@@ -83,7 +83,8 @@ func New(ctx context.Context, c Config) (*Minter, error) {
 	return m, nil
 }
 
-// Mint signs claims; ID, IssuedAt and Expires are filled here.
+// Mint signs claims; ID, IssuedAt and Expires are filled here. Claims that make
+// more than [assertion.MaxSize] bytes are an error.
 func (m *Minter) Mint(c assertion.Claims) (token string, expires time.Time, err error) {
 	signer := m.ring.Load().signer
 	c.IssuedAt = time.Now().Truncate(time.Second)
@@ -96,6 +97,9 @@ func (m *Minter) Mint(c assertion.Claims) (token string, expires time.Time, err 
 	token, err = t.SignedString(signer.key)
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("mint: sign: %w", err)
+	}
+	if len(token) > assertion.MaxSize {
+		return "", time.Time{}, fmt.Errorf("mint: %d bytes are more than a verifier takes", len(token))
 	}
 	return token, c.Expires, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"path/filepath"
 	"testing"
 	"time"
@@ -105,6 +106,14 @@ func TestP5_WhatIsMintedVerifiesByThePublishedKeys(t *testing.T) {
 	again, err := verify(t, minter(t, c), token)
 	if err != nil || again.ID != got.ID {
 		t.Errorf("after a restart: %v", err)
+	}
+}
+
+func TestWhatNoVerifierTakesIsNotMinted(t *testing.T) {
+	long := someone
+	long.Groups = []string{strings.Repeat("x", assertion.MaxSize)}
+	if token, _, err := minter(t, config(t)).Mint(long); err == nil {
+		t.Errorf("minted %d bytes", len(token))
 	}
 }
 
