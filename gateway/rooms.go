@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
 	"gatehouse/api"
@@ -94,28 +93,6 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Tokens: tokens{r.tokens},
 	})
 	return r, err
-}
-
-// openKeys opens the key-encryption key, made at the first start and never
-// again: a folder that already holds tenants' keys must not get a new one.
-func openKeys(ctx context.Context, cfg *configs.Config) (*keys.Ring, error) {
-	vault, err := keys.OpenDirVault(filepath.Join(cfg.Data, keysName))
-	if err != nil {
-		return nil, err
-	}
-	known, err := keys.NewRing(nil, vault).Has(ctx, platform)
-	if err != nil {
-		return nil, err
-	}
-	kek, err := keys.OpenFileKEK(cfg.KeyFile(), !known)
-	if err != nil {
-		return nil, err
-	}
-	ring := keys.NewRing(kek, vault)
-	if !known {
-		err = ring.Create(ctx, platform)
-	}
-	return ring, err
 }
 
 // signIn joins the protocols to the sign-in flow.

@@ -59,18 +59,30 @@ func Open(ctx context.Context, rawURL string, o Options) (*DB, error) {
 }
 
 func open(ctx context.Context, rawURL string, o Options) (backend, error) {
-	if strings.HasPrefix(rawURL, "postgres://") || strings.HasPrefix(rawURL, "postgresql://") {
+	if isPostgres(rawURL) {
 		return openPostgres(ctx, rawURL, o)
 	}
+	dir, err := sqliteDir(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	return openSQLite(ctx, dir, o)
+}
+
+func isPostgres(rawURL string) bool {
+	return strings.HasPrefix(rawURL, "postgres://") || strings.HasPrefix(rawURL, "postgresql://")
+}
+
+func sqliteDir(rawURL string) (string, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		// The parser's error quotes the URL, and database URLs hold passwords.
-		return nil, errURL
+		return "", errURL
 	}
 	if u.Scheme != "sqlite" || u.Host != "" || !filepath.IsAbs(u.Path) {
-		return nil, fmt.Errorf("store: %q is not a database URL of the form sqlite:///directory or postgres://role@host/database", u.Redacted())
+		return "", fmt.Errorf("store: %q is not a database URL of the form sqlite:///directory or postgres://role@host/database", u.Redacted())
 	}
-	return openSQLite(ctx, filepath.Clean(u.Path), o)
+	return filepath.Clean(u.Path), nil
 }
 
 var errURL = errors.New("store: the database URL cannot be parsed")

@@ -1,0 +1,77 @@
+package gateway
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A start without keys is the first, or it is refused before anything is made:
+// a new key would bury what is there.
+func TestP8_LostKeysAreNotReplaced(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t, nil)
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	platformKey, away := filepath.Join(keysName, string(platform)+".key"), t.TempDir()
+	start := func() error {
+		t.Helper()
+		g, err := New(t.Context(), h.config, Options{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return err
+		}
+		return g.Close()
+	}
+	for name, lost := range map[string][]string{
+		"keys and KEK":                {keysName, kekName},
+		"keys":                        {keysName},
+		"the platform's key":          {platformKey},
+		"all but the store":           {keysName, kekName, journalName},
+		"all but the journals":        {keysName, kekName, "store"},
+		"all but the tenants' keys":   {platformKey, kekName, journalName, "store"},
+		"all but the system's tables": {keysName, kekName, journalName, "store/tenants"},
+	} {
+		for _, path := range lost {
+			move(t, filepath.Join(h.dir, path), filepath.Join(away, filepath.Base(path)))
+		}
+		err := start()
+		if !errors.Is(err, ErrKeysLost) || !strings.Contains(err.Error(), filepath.Join(h.dir, kekName)) {
+			t.Errorf("without %s: %v", name, err)
+		}
+		for _, path := range lost {
+			if _, err := os.Stat(filepath.Join(h.dir, path)); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("without %s: %s was made: %v", name, path, err)
+			}
+			move(t, filepath.Join(away, filepath.Base(path)), filepath.Join(h.dir, path))
+		}
+	}
+	move(t, filepath.Join(h.dir, kekName), filepath.Join(away, kekName))
+	if err := start(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without the KEK alone: %v", err)
+	}
+	move(t, filepath.Join(away, kekName), filepath.Join(h.dir, kekName))
+	if err := start(); err != nil {
+		t.Errorf("with all of it back: %v", err)
+	}
+
+	for _, path := range []string{keysName, journalName, "store", caName} {
+		if err := os.RemoveAll(filepath.Join(h.dir, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := start(); err != nil {
+		t.Errorf("a first start that was cut short after its KEK: %v", err)
+	}
+}
+
+func move(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
