@@ -300,3 +300,16 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestNetworksAreReadAsTheyAreMatched(t *testing.T) {
+	for written, want := range map[string]string{
+		"10.1.2.3": "10.1.2.3/32", "10.1.2.3/8": "10.0.0.0/8", "::1": "::1/128", "2001:db8::7/32": "2001:db8::/32",
+		"::ffff:10.1.2.3": "10.1.2.3/32", "::ffff:10.1.2.3/104": "10.0.0.0/8", "fe80::1%eth0": "", "everybody": "", "10.0.0.0/33": "",
+	} {
+		var got netip.Prefix
+		err := parsePrefix(written, &got)
+		if (err == nil) != (want != "") || err == nil && got.String() != want {
+			t.Errorf("%s is read as %v, %v; want %s", written, got, err, want)
+		}
+	}
+}

@@ -186,15 +186,21 @@ func (d *decoder) text(value string, into reflect.Value) error {
 	return nil
 }
 
-// parsePrefix accepts a network, or one address as the network of itself.
+// parsePrefix accepts a network, or one address as the network of itself. What
+// is written as IPv4 inside IPv6 (RFC 4291 §2.5.5.2) stands for the IPv4, as it
+// does of a client's address.
 func parsePrefix(value string, into *netip.Prefix) error {
 	if address, err := netip.ParseAddr(value); err == nil && address.Zone() == "" {
+		address = address.Unmap()
 		*into = netip.PrefixFrom(address, address.BitLen())
 		return nil
 	}
 	prefix, err := netip.ParsePrefix(value)
 	if err != nil {
 		return &valueError{value, "an address or network such as 10.0.0.0/8"}
+	}
+	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
 	}
 	*into = prefix.Masked()
 	return nil

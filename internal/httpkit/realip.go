@@ -1,7 +1,6 @@
 package httpkit
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -14,24 +13,6 @@ const maxHops = 32
 // TrustedProxies are the networks of the load balancers in front of the gate.
 // Only what they say of the client is believed; nil trusts nobody.
 type TrustedProxies []netip.Prefix
-
-// ParseTrustedProxies reads addresses and networks: "10.0.0.0/8", "::1".
-func ParseTrustedProxies(list []string) (TrustedProxies, error) {
-	var t TrustedProxies
-	for _, text := range list {
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			addr, aerr := netip.ParseAddr(text)
-			if aerr != nil {
-				return nil, fmt.Errorf("trusted proxy %q is neither an address nor a network", text)
-			}
-			addr = addr.Unmap()
-			prefix = netip.PrefixFrom(addr, addr.BitLen())
-		}
-		t = append(t, prefix.Masked())
-	}
-	return t, nil
-}
 
 func (t TrustedProxies) contains(a netip.Addr) bool {
 	for _, p := range t {
