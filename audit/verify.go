@@ -52,7 +52,7 @@ func Verify(ctx context.Context, dir string, tenant identity.TenantID) (Report, 
 // verify reads of the files in live no more than the given length: they are
 // being written.
 func verify(ctx context.Context, dir string, tenant identity.TenantID, live map[string]int64) (Report, error) {
-	report := Report{Tenant: tenant}
+	report := Report{Tenant: tenant, Problems: []Problem{}}
 	if !isFolderName(string(tenant)) {
 		return report, fmt.Errorf("audit: %q is no tenant's id", tenant)
 	}

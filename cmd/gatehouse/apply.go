@@ -47,7 +47,7 @@ func newApply() *cobra.Command {
 			if err := t.call(cmd.Context(), http.MethodPost, "platform/apply", in, &v); err != nil {
 				return err
 			}
-			err = t.print(cmd, v, func(w io.Writer) {
+			err = t.output.print(cmd, v, func(w io.Writer) {
 				for _, r := range v.Results {
 					name := r.Name
 					if r.Tenant != "" {
@@ -136,7 +136,7 @@ func newExport() *cobra.Command {
 				return err
 			}
 			if t.output == asJSON {
-				return t.print(cmd, v.Documents, nil)
+				return t.output.print(cmd, v.Documents, nil)
 			}
 			return resources.Encode(cmd.OutOrStdout(), v.Documents)
 		},

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,9 +21,6 @@ import (
 
 // errReported ends a command whose finding is already on the screen.
 var errReported = errors.New("reported")
-
-// followEvery is how often tail --follow looks for new records.
-const followEvery = 300 * time.Millisecond
 
 func newAudit() *cobra.Command {
 	return group("audit", "Read, export and verify the journal", auditTail(), auditExport(), auditVerify())
@@ -38,7 +34,8 @@ type files struct {
 }
 
 func (f *files) bindFiles(cmd *cobra.Command) {
-	f.bind(cmd)
+	f.bindGateway(cmd)
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return f.checkServer(cmd.Context()) }
 	cmd.Flags().StringVar(&f.tenant, "tenant", "", "the tenant's name")
 	cmd.Flags().StringVar(&f.kek, "keys", "", "key-encryption key as in the config (default: kek.key in the data folder)")
 }
@@ -66,96 +63,14 @@ func (f *files) journal(ctx context.Context) (*audit.Reader, identity.TenantID, 
 	return nil, "", errors.Join(fmt.Errorf("there is no tenant %q in %s", f.tenant, f.data), err)
 }
 
-func auditTail() *cobra.Command {
-	var (
-		f      files
-		follow bool
-		lines  int
-	)
-	cmd := &cobra.Command{
-		Use:   "tail --tenant T",
-		Short: "Show the newest records of the journal",
-		Args:  usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.server != "" {
-				return fmt.Errorf("%w: tail reads a data folder; from a server, use audit export", errUsage)
-			}
-			ctx := cmd.Context()
-			reader, tenant, err := f.journal(ctx)
-			if err != nil {
-				return err
-			}
-			last, err := newest(reader.Read(ctx, tenant, 0), lines)
-			if err != nil {
-				return err
-			}
-			var seen uint64
-			for _, e := range last {
-				seen = max(seen, e.Seq)
-				if err := f.printEvent(cmd, e); err != nil {
-					return err
-				}
-			}
-			for follow {
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-time.After(followEvery):
-				}
-				for e, err := range reader.Read(ctx, tenant, seen) {
-					if err != nil {
-						return err
-					}
-					seen = e.Seq
-					if err := f.printEvent(cmd, e); err != nil {
-						return err
-					}
-				}
-			}
-			return nil
-		},
-	}
-	f.bindFiles(cmd)
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as records come")
-	cmd.Flags().IntVarP(&lines, "lines", "n", 1000, "how many of the newest records")
-	return cmd
-}
-
-// newest keeps the last n of events.
-func newest(events iter.Seq2[audit.Event, error], n int) ([]audit.Event, error) {
-	n = min(max(n, 1), 1_000_000)
-	var ring []audit.Event
-	for e, err := range events {
-		if err != nil {
-			return nil, err
-		}
-		if ring = append(ring, e); len(ring) >= 2*n {
-			ring = slices.Delete(ring, 0, len(ring)-n)
-		}
-	}
-	return ring[max(0, len(ring)-n):], nil
-}
-
-func (f *files) printEvent(cmd *cobra.Command, e audit.Event) error {
-	return f.print(cmd, e, func(w io.Writer) {
-		what := strings.TrimSpace(e.Method + " " + e.Path)
-		if what == "" {
-			what = cmp.Or(e.Target.Name, e.Target.ID, "-")
-		}
-		if e.Count > 1 {
-			what = fmt.Sprintf("%s (%d times)", what, e.Count)
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%-18s\t%-8s\t%s\t%s\t%s\t%s\n", e.Time.Local().Format("15:04:05.000"), e.Type, e.Outcome,
-			cmp.Or(e.Actor.Name, e.Actor.ID, string(e.Actor.Kind)), what, cmp.Or(e.Reason, "-"), e.ID)
-	})
-}
-
 func auditExport() *cobra.Command {
 	var (
 		f                     files
 		from, to, kind, shape string
 	)
 	cmd := &cobra.Command{
+		Annotations: map[string]string{insteadOfOutput: "choose with --format"},
+
 		Use:   "export --tenant T --format jsonl|csv",
 		Short: "Write a tenant's records to stdout",
 		Args:  usage(cobra.NoArgs),
@@ -194,12 +109,12 @@ func (f *files) exportFromServer(cmd *cobra.Command, shape, kind string, start, 
 		query.Set("type", kind)
 	}
 	if !start.IsZero() {
-		query.Set("from", start.Format(time.RFC3339))
+		query.Set("from", start.Format(time.RFC3339Nano))
 	}
 	if !end.IsZero() {
-		query.Set("to", end.Format(time.RFC3339))
+		query.Set("to", end.Format(time.RFC3339Nano))
 	}
-	resp, err := f.do(cmd.Context(), http.MethodGet, "audit/export?"+query.Encode(), nil)
+	resp, err := f.do(cmd.Context(), http.MethodGet, "audit/export?"+query.Encode(), nil, nil)
 	if err != nil {
 		return err
 	}
@@ -247,9 +162,9 @@ func auditVerify() *cobra.Command {
 				return err
 			}
 			whole := true
-			err = f.print(cmd, reports, func(w io.Writer) {
+			err = f.output.print(cmd, reports, func(w io.Writer) {
 				for _, r := range reports {
-					name := cmp.Or(names[r.Tenant], string(r.Tenant), f.server)
+					name := cmp.Or(names[r.Tenant], string(r.Tenant))
 					for _, p := range r.Problems {
 						_, _ = fmt.Fprintf(w, "%s: BROKEN at %s\n", name, p)
 					}
@@ -268,6 +183,7 @@ func auditVerify() *cobra.Command {
 		},
 	}
 	f.bindFiles(cmd)
+	f.output.bind(cmd)
 	return cmd
 }
 
@@ -276,7 +192,12 @@ func auditVerify() *cobra.Command {
 func (f *files) verify(ctx context.Context) ([]audit.Report, map[identity.TenantID]string, error) {
 	names := map[identity.TenantID]string{}
 	if f.server != "" {
-		var report audit.Report
+		var who served
+		if err := f.call(ctx, http.MethodGet, "me", nil, &who); err != nil {
+			return nil, nil, err
+		}
+		report := audit.Report{Tenant: who.Tenant.ID}
+		names[who.Tenant.ID] = who.Tenant.Name
 		err := f.call(ctx, http.MethodGet, "audit/verify", nil, &report)
 		return []audit.Report{report}, names, err
 	}

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,18 +60,36 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(newServe(), newDemo(), newCheck(), newApply(), newExport(), newTenant(), newSession(), newToken(), newAudit(),
-		&cobra.Command{
-			Use:   "version",
-			Short: "Print the version",
-			Args:  usage(cobra.NoArgs),
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), version)
-				return err
-			},
-		})
+	root.SetFlagErrorFunc(wrongFlag)
+	root.AddCommand(newServe(), newDemo(), newCheck(), newApply(), newExport(), newTenant(), newSession(), newToken(), newAudit(), newVersion())
 	return root
+}
+
+// wrongFlag explains a flag that a command does not have. Every command whose
+// result can have several forms has -o.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	var unknown interface{ GetSpecifiedName() string }
+	if errors.As(err, &unknown) && (unknown.GetSpecifiedName() == "o" || unknown.GetSpecifiedName() == "output") {
+		return fmt.Errorf("%w: %s takes no -o: %s", errUsage, cmd.CommandPath(), cmp.Or(cmd.Annotations[insteadOfOutput], "it has no result to print"))
+	}
+	return fmt.Errorf("%w: %w", errUsage, err)
+}
+
+// insteadOfOutput annotates a command that prints in a way of its own.
+const insteadOfOutput = "instead of -o"
+
+func newVersion() *cobra.Command {
+	var output format
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return output.print(cmd, map[string]string{"version": version}, func(w io.Writer) { _, _ = fmt.Fprintln(w, version) })
+		},
+	}
+	output.bind(cmd)
+	return cmd
 }
 
 // usage makes a check of arguments report wrong usage (exit code 2).

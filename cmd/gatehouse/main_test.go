@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -79,7 +80,8 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s does not come", args[0])
 }
 
-// signIn signs somebody of the demo in, by what the demo has printed: signin
+// signIn signs somebody of the demo in, by what the demo has printed, and lets
+// commands reach the tenant by $SERVER and the operators by $OPERATOR: signin
 // INFO TENANT EMAIL.
 func signIn(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
@@ -90,7 +92,13 @@ func signIn(ts *testscript.TestScript, neg bool, args []string) {
 	client, err := info.Client()
 	ts.Check(err)
 	ts.Check(info.SignIn(context.Background(), client, args[1], args[2]))
-	ts.Setenv("SERVER", info.Tenants[args[1]].URL)
+	ts.Setenv("SSL_CERT_FILE", info.CA)
+	server, err := url.Parse(info.Tenants[args[1]].URL)
+	ts.Check(err)
+	ts.Setenv("SERVER", server.String())
+	ts.Setenv("PORT", server.Port())
+	ts.Setenv("OPERATOR", info.Operator.URL)
+	ts.Setenv("OPERATOR_TOKEN", info.Operator.Token)
 	ts.Setenv("GATEHOUSE_TOKEN", info.Tenants[args[1]].APIToken)
 }
 

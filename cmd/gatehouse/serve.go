@@ -27,8 +27,11 @@ func newServe() *cobra.Command {
 			hangUp := make(chan os.Signal, 1)
 			signal.Notify(hangUp, syscall.SIGHUP)
 			defer signal.Stop(hangUp)
-			cfg, err := loadConfig(cmd, path)
+			cfg, problems, err := configs.Load(path)
 			if err != nil {
+				return err
+			}
+			if err := report(cmd, problems); err != nil {
 				return err
 			}
 			log := telemetry.NewLogger(cmd.ErrOrStderr(), telemetry.JSON, slog.LevelInfo)
@@ -45,21 +48,50 @@ func newServe() *cobra.Command {
 	return cmd
 }
 
+// checkView is what check finds.
+type checkView struct {
+	File     string        `json:"file"`
+	Problems []problemView `json:"problems"`
+}
+
+type problemView struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
+	What   string `json:"what"`
+	Fix    string `json:"fix"`
+}
+
 func newCheck() *cobra.Command {
 	var path string
+	var output format
 	cmd := &cobra.Command{
 		Use:   "check --config FILE",
 		Short: "Check a config file and name every problem with its line",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := loadConfig(cmd, path); err != nil {
+			_, problems, err := configs.Load(path)
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.ErrOrStderr(), "%s: no problems\n", path)
-			return err
+			if output == asJSON {
+				v := checkView{File: path, Problems: []problemView{}}
+				for _, p := range problems {
+					v.Problems = append(v.Problems, problemView(p))
+				}
+				if err := output.print(cmd, v, nil); err != nil {
+					return err
+				}
+			}
+			if err := report(cmd, problems); err != nil {
+				return err
+			}
+			tell(cmd, "%s: no problems", path)
+			return nil
 		},
 	}
 	bindConfig(cmd, &path)
+	output.bind(cmd)
 	return cmd
 }
 
@@ -69,9 +101,10 @@ func newDemo() *cobra.Command {
 		machine bool
 	)
 	cmd := &cobra.Command{
-		Use:   "demo",
-		Short: "Run it all here, offline: two tenants, two identity providers, an app",
-		Args:  usage(cobra.NoArgs),
+		Use:         "demo",
+		Annotations: map[string]string{insteadOfOutput: "--json prints where everything is"},
+		Short:       "Run it all here, offline: two tenants, two identity providers, an app",
+		Args:        usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			options.Log = telemetry.NewLogger(cmd.ErrOrStderr(), telemetry.Text, slog.LevelWarn)
 			slog.SetDefault(options.Log)
@@ -107,17 +140,13 @@ func bindConfig(cmd *cobra.Command, path *string) {
 	}
 }
 
-// loadConfig reads a config file and prints every problem it has.
-func loadConfig(cmd *cobra.Command, path string) (*configs.Config, error) {
-	cfg, problems, err := configs.Load(path)
-	if err != nil {
-		return nil, err
-	}
+// report prints every problem of a config file; with one, the command failed.
+func report(cmd *cobra.Command, problems []configs.Problem) error {
 	for _, p := range problems {
-		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), p)
+		tell(cmd, "%s", p)
 	}
 	if len(problems) > 0 {
-		return nil, errReported
+		return errReported
 	}
-	return cfg, nil
+	return nil
 }

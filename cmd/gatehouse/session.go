@@ -73,7 +73,7 @@ func sessionList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return t.print(cmd, sessions, func(w io.Writer) {
+			return t.output.print(cmd, sessions, func(w io.Writer) {
 				_, _ = fmt.Fprintln(w, "PERSON\tDEVICE\tIP\tSINCE\tLAST SEEN\tOPEN\tSESSION\tDEVICE ID")
 				for _, s := range sessions {
 					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", cmp.Or(s.User.Email, s.User.ID), s.Device.Name, s.IP,
@@ -138,7 +138,7 @@ func (t *target) revoke(cmd *cobra.Command, method, path string, in any) error {
 	if err := t.call(cmd.Context(), method, path, in, &v); err != nil {
 		return err
 	}
-	return t.print(cmd, v, func(w io.Writer) {
+	return t.output.print(cmd, v, func(w io.Writer) {
 		_, _ = fmt.Fprintf(w, "Signed out %d sessions on %d devices, closed %d connections, in %.0f ms (event %s).\n",
 			v.Sessions, v.Devices, v.Connections, v.TookMS, v.Event)
 	})

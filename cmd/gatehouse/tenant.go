@@ -38,7 +38,7 @@ func tenantList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return t.print(cmd, tenants, func(w io.Writer) { tenantTable(w, tenants...) })
+			return t.output.print(cmd, tenants, func(w io.Writer) { tenantTable(w, tenants...) })
 		},
 	}
 	t.bind(cmd)
@@ -62,12 +62,7 @@ func tenantCreate() *cobra.Command {
 			if display == "" {
 				display = args[0]
 			}
-			var made tenantView
-			in := map[string]any{"name": args[0], "display_name": display, "hosts": hosts}
-			if err := t.call(cmd.Context(), http.MethodPost, platformTenants, in, &made); err != nil {
-				return err
-			}
-			return t.print(cmd, made, func(w io.Writer) { tenantTable(w, made) })
+			return t.oneTenant(cmd, http.MethodPost, platformTenants, map[string]any{"name": args[0], "display_name": display, "hosts": hosts})
 		},
 	}
 	t.bind(cmd)
@@ -83,11 +78,7 @@ func tenantShow() *cobra.Command {
 		Short: "Show a tenant",
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var v tenantView
-			if err := t.call(cmd.Context(), http.MethodGet, platformTenants+"/"+url.PathEscape(args[0]), nil, &v); err != nil {
-				return err
-			}
-			return t.print(cmd, v, func(w io.Writer) { tenantTable(w, v) })
+			return t.oneTenant(cmd, http.MethodGet, tenantPath(args[0]), nil)
 		},
 	}
 	t.bind(cmd)
@@ -108,11 +99,7 @@ func tenantSuspend() *cobra.Command {
 			if resume {
 				status = "active"
 			}
-			var v tenantView
-			if err := t.call(cmd.Context(), http.MethodPatch, platformTenants+"/"+url.PathEscape(args[0]), map[string]any{"status": status}, &v); err != nil {
-				return err
-			}
-			return t.print(cmd, v, func(w io.Writer) { tenantTable(w, v) })
+			return t.oneTenant(cmd, http.MethodPatch, tenantPath(args[0]), map[string]any{"status": status})
 		},
 	}
 	t.bind(cmd)
@@ -133,16 +120,26 @@ func tenantDelete() *cobra.Command {
 			if !yes {
 				return fmt.Errorf("%w: this destroys all data of %s and cannot be undone: add --yes", errUsage, args[0])
 			}
-			if err := t.call(cmd.Context(), http.MethodDelete, platformTenants+"/"+url.PathEscape(args[0]), nil, nil); err != nil {
+			if err := t.call(cmd.Context(), http.MethodDelete, tenantPath(args[0]), nil, nil); err != nil {
 				return err
 			}
-			tell(cmd, "Deleted tenant %s.", args[0])
-			return nil
+			return t.output.done(cmd, map[string]any{"name": args[0], "deleted": true}, "Deleted tenant "+args[0]+".")
 		},
 	}
 	t.bind(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "yes, destroy the tenant's data")
 	return cmd
+}
+
+func tenantPath(name string) string { return platformTenants + "/" + url.PathEscape(name) }
+
+// oneTenant makes a call that answers with a tenant, and prints it.
+func (t *target) oneTenant(cmd *cobra.Command, method, path string, in any) error {
+	var v tenantView
+	if err := t.call(cmd.Context(), method, path, in, &v); err != nil {
+		return err
+	}
+	return t.output.print(cmd, v, func(w io.Writer) { tenantTable(w, v) })
 }
 
 func tenantTable(w io.Writer, tenants ...tenantView) {

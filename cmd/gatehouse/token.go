@@ -17,12 +17,12 @@ type tokenView struct {
 	ID        string     `json:"id"`
 	Name      string     `json:"name"`
 	Scope     string     `json:"scope"`
-	Role      string     `json:"role"`
+	Role      string     `json:"role,omitempty"`
 	Secret    string     `json:"secret,omitempty"`
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt time.Time  `json:"expires_at"`
-	LastUsed  *time.Time `json:"last_used_at"`
-	RevokedAt *time.Time `json:"revoked_at"`
+	LastUsed  *time.Time `json:"last_used_at,omitempty"`
+	RevokedAt *time.Time `json:"revoked_at,omitempty"`
 }
 
 func newToken() *cobra.Command {
@@ -55,7 +55,7 @@ func tokenCreate() *cobra.Command {
 				return err
 			}
 			tell(cmd, "Token %s, valid until %s. This is the only time its secret is shown:", v.ID, v.ExpiresAt.Format(time.RFC3339))
-			return t.print(cmd, v, func(w io.Writer) { _, _ = fmt.Fprintln(w, v.Secret) })
+			return t.output.print(cmd, v, func(w io.Writer) { _, _ = fmt.Fprintln(w, v.Secret) })
 		},
 	}
 	t.bindTenant(cmd)
@@ -77,7 +77,7 @@ func tokenList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return t.print(cmd, tokens, func(w io.Writer) {
+			return t.output.print(cmd, tokens, func(w io.Writer) {
 				_, _ = fmt.Fprintln(w, "NAME\tSCOPE\tROLE\tSTATE\tEXPIRES\tID")
 				for _, v := range tokens {
 					state := "valid"
@@ -106,8 +106,7 @@ func tokenRevoke() *cobra.Command {
 			if err := t.call(cmd.Context(), http.MethodDelete, "tokens/"+url.PathEscape(args[0]), nil, nil); err != nil {
 				return err
 			}
-			tell(cmd, "Revoked token %s.", args[0])
-			return nil
+			return t.output.done(cmd, map[string]any{"id": args[0], "revoked": true}, "Revoked token "+args[0]+".")
 		},
 	}
 	t.bindTenant(cmd)
