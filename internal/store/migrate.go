@@ -20,8 +20,14 @@ type schema struct {
 	dialect goose.Dialect
 	// table holds the version; found gives a row if the table is there.
 	table, found string
-	files        func() fs.FS
-	latest       func() (int64, error)
+	steps        func() ([]step, error)
+}
+
+// step is one migration: a file that is run as it stands, in one transaction.
+// goose's own reader of SQL takes 8 MiB for each file, at every new database.
+type step struct {
+	version int64
+	text    string
 }
 
 const (
@@ -37,30 +43,33 @@ var (
 )
 
 func newSchema(dialect goose.Dialect, table, found, dir string) schema {
-	files := sync.OnceValue(func() fs.FS {
-		sub, err := fs.Sub(migrations, dir)
-		if err != nil {
-			panic(err) // only a malformed path in this file can do that
-		}
-		return sub
-	})
-	return schema{dialect: dialect, table: table, found: found, files: files,
-		latest: sync.OnceValues(func() (int64, error) { return latestIn(files()) })}
+	return schema{dialect: dialect, table: table, found: found,
+		steps: sync.OnceValues(func() ([]step, error) { return stepsIn(dir) })}
 }
 
-func latestIn(files fs.FS) (latest int64, err error) {
-	names, err := fs.Glob(files, "*.sql")
+// stepsIn reads a folder's files in the order of their names.
+func stepsIn(dir string) (steps []step, err error) {
+	names, err := fs.Glob(migrations, dir+"/*.sql")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, name := range names {
 		version, err := goose.NumericComponent(name)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		latest = max(latest, version)
+		text, err := migrations.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, step{version, string(text)})
 	}
-	return latest, nil
+	return steps, nil
+}
+
+func (s step) up(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, s.text)
+	return err
 }
 
 // migrate brings a database to the newest form. One that is there already
@@ -70,7 +79,15 @@ func (s schema) migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil || version == latest {
 		return err
 	}
-	provider, err := goose.NewProvider(s.dialect, db, s.files(), goose.WithTableName(s.table),
+	steps, err := s.steps()
+	if err != nil {
+		return err
+	}
+	var ups []*goose.Migration
+	for _, step := range steps {
+		ups = append(ups, goose.NewGoMigration(step.version, &goose.GoFunc{RunTx: step.up}, nil))
+	}
+	provider, err := goose.NewProvider(s.dialect, db, nil, goose.WithTableName(s.table), goose.WithGoMigrations(ups...),
 		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("prepare migrations: %w", err)
@@ -84,8 +101,12 @@ func (s schema) migrate(ctx context.Context, db *sql.DB) error {
 // versions gives the form that a database is in, 0 if it has never been
 // migrated, and the newest. A form newer than that is an error.
 func (s schema) versions(ctx context.Context, db *sql.DB) (version, latest int64, err error) {
-	if latest, err = s.latest(); err != nil {
+	steps, err := s.steps()
+	if err != nil {
 		return 0, 0, fmt.Errorf("read embedded migrations: %w", err)
+	}
+	for _, step := range steps {
+		latest = max(latest, step.version)
 	}
 	var found int
 	err = db.QueryRowContext(ctx, s.found, s.table).Scan(&found)

@@ -1,11 +1,8 @@
--- +goose Up
-
 -- What belongs to no tenant. A transaction that is bound to a tenant sees none of
 -- it, whatever it asks (promise P3). Text compares byte by byte everywhere, as
 -- on SQLite, whatever the locale of the server.
 
 -- apart keeps a table out of every tenant's transactions.
--- +goose StatementBegin
 CREATE PROCEDURE apart(name regclass) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
@@ -13,7 +10,6 @@ BEGIN
         USING (coalesce(current_setting(''gatehouse.tenant'', true), '''') = '''')
         WITH CHECK (coalesce(current_setting(''gatehouse.tenant'', true), '''') = '''')', name);
 END $$;
--- +goose StatementEnd
 
 CREATE TABLE meta (
     name  TEXT COLLATE "C" PRIMARY KEY,
@@ -63,7 +59,6 @@ CALL apart('signing_keys');
 -- until it ends; it can be called once. Writers go one after the other, and
 -- one that falls silent is soon cut off by the server, so that it cannot keep the
 -- others waiting.
--- +goose StatementBegin
 CREATE FUNCTION enter(tenant TEXT, writes BOOLEAN) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('gatehouse.entered', true) = 'yes' THEN
@@ -78,4 +73,3 @@ BEGIN
     END IF;
     PERFORM set_config('gatehouse.tenant', tenant, true), set_config('gatehouse.entered', 'yes', true);
 END $$;
--- +goose StatementEnd

@@ -1,5 +1,3 @@
--- +goose Up
-
 -- What belongs to a tenant. tenant_id comes from the transaction, which enter has
 -- bound to one tenant: no statement names it. It is the first column of every
 -- key, so that no key says anything about other tenants' rows, and the server
@@ -8,7 +6,6 @@
 
 -- own lets a transaction reach the rows of its tenant alone, and none if it is
 -- bound to none.
--- +goose StatementBegin
 CREATE PROCEDURE own(name regclass) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
@@ -16,7 +13,6 @@ BEGIN
         USING (tenant_id = nullif(current_setting(''gatehouse.tenant'', true), ''''))
         WITH CHECK (tenant_id = nullif(current_setting(''gatehouse.tenant'', true), ''''))', name);
 END $$;
--- +goose StatementEnd
 
 -- tenants: how people sign in
 CREATE TABLE connections (

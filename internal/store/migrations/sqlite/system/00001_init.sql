@@ -1,4 +1,3 @@
--- +goose Up
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL

@@ -1,5 +1,3 @@
--- +goose Up
-
 -- tenants: how people sign in
 CREATE TABLE connections (
     id         TEXT PRIMARY KEY,
