@@ -32,7 +32,7 @@ func (c *Config) checkStorage(k *checker) {
 // the password.
 var postgresURL = regexp.MustCompile(`^postgres(ql)?://[^:@/?#]+(:[^@/?#]*)?@[^@/?#]+/[^/?#]+(\?[^#]*)?$`)
 
-const postgresForm = "postgres://role:password@host/database, with %40 for @, %2F for / and the like in a password"
+const postgresForm = "postgres://role:password@host/database, with %40 for @, %2F for / and the like in a password" // #nosec G101 -- the form of one
 
 func isPostgres(url Secret) bool {
 	return strings.HasPrefix(string(url), "postgres://") || strings.HasPrefix(string(url), "postgresql://")

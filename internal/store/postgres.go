@@ -89,7 +89,7 @@ func (p *postgres) inTurn(ctx context.Context, id identity.TenantID, write bool,
 	if err != nil {
 		return late(err)
 	}
-	defer s.end()
+	defer s.end(ctx)
 	err = fn(s)
 	return classifyPostgres(ctx, err, s.pg.IsClosed())
 }

@@ -37,6 +37,7 @@ const (
 // (a writer sooner: see enter in migrations/postgres/system).
 var params = map[string]string{
 	"application_name":                    "gatehouse",
+	"jit":                                 "off", // it costs more than these statements take
 	"search_path":                         postgresSchema + ", pg_temp",
 	"client_encoding":                     "UTF8",
 	"synchronous_commit":                  "on",
@@ -114,7 +115,7 @@ func begin(ctx context.Context, db *sql.DB, statements string) (*session, error)
 			return s, nil
 		}
 		lost := s.pg.IsClosed()
-		s.end()
+		s.end(ctx)
 		if !lost || ctx.Err() != nil {
 			return nil, err
 		}
@@ -155,12 +156,12 @@ func (s *session) commit(ctx context.Context) error {
 
 // end rolls back what was not committed and gives the connection back. It does
 // so also when the caller is gone.
-func (s *session) end() {
+func (s *session) end(ctx context.Context) {
 	if !s.pg.IsClosed() && s.pg.TxStatus() != 'I' {
-		ctx, cancel := context.WithTimeout(context.Background(), endWait)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWait)
 		defer cancel()
 		_, _ = s.ExecContext(ctx, `ROLLBACK`) // a connection that cannot even do that is not used again
 	}
 	s.patience.Stop()
-	_ = s.Conn.Close() // back to the pool
+	_ = s.Close() // back to the pool
 }

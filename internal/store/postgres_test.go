@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -268,8 +269,7 @@ func TestP3_RowsOfOthersAreOutOfReach(t *testing.T) {
 					t.Errorf("globex reaches %d rows by %s: %v", n, statement, err)
 				}
 			}
-			theirs := strings.Replace(strings.Replace(insert, ") VALUES (", ", tenant_id) VALUES (", 1), ")", "", 0)
-			theirs = strings.TrimSuffix(theirs, ")") + `, 'ten_acme')`
+			theirs := strings.TrimSuffix(strings.Replace(insert, ") VALUES (", ", tenant_id) VALUES (", 1), ")") + `, 'ten_acme')`
 			for _, statement := range []string{
 				`UPDATE ` + name + ` SET tenant_id = 'ten_acme'`,
 				theirs, theirs + ` ON CONFLICT DO NOTHING`,
@@ -308,6 +308,62 @@ func setSelf(insert string) string {
 	first, _, _ := strings.Cut(columns, ",")
 	first, _, _ = strings.Cut(first, ")")
 	return first + " = " + first
+}
+
+// Every key of a tenant's table, and every reference, begins with the tenant, and
+// every text compares by its bytes.
+func TestP3_EveryKeyBeginsWithTheTenant(t *testing.T) {
+	conn := connect(t, sharedServer(t).Borrow(t).Admin)
+	for what, query := range map[string]string{
+		"index": `SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_policy p ON p.polrelid = i.indrelid AND p.polname = 'own'
+			JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] WHERE a.attname <> 'tenant_id'`,
+		"key or reference": `SELECT c.conname FROM pg_constraint c JOIN pg_policy p ON p.polrelid = c.conrelid AND p.polname = 'own'
+			JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+			LEFT JOIN pg_attribute f ON f.attrelid = c.confrelid AND f.attnum = c.confkey[1]
+			WHERE c.contype IN ('p', 'u', 'f', 'x') AND (a.attname <> 'tenant_id' OR c.contype = 'f' AND f.attname <> 'tenant_id')`,
+		"table without a primary key": `SELECT p.polrelid::regclass::text FROM pg_policy p
+			WHERE NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conrelid = p.polrelid AND c.contype = 'p')`,
+		"text in the order of a language": `SELECT a.attrelid::regclass || '.' || a.attname FROM pg_policy p JOIN pg_attribute a ON a.attrelid = p.polrelid
+			WHERE a.attcollation NOT IN (0, 'pg_catalog."C"'::regcollation)`,
+	} {
+		rows, err := conn.Query(t.Context(), query)
+		must(t, err)
+		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		must(t, err)
+		if len(found) > 0 {
+			t.Errorf("%s: %q", what, found)
+		}
+	}
+}
+
+// Both systems have the same tables, with the same columns in the same order.
+func TestTheTablesAreTheSameOnBothSystems(t *testing.T) {
+	database := sharedServer(t).Borrow(t)
+	sqlite := open(t, t.TempDir(), store.Options{Keys: fixedKeys("k")})
+	create(t, sqlite, acme)
+	columns := func(read func(context.Context, func(*store.Tx) error) error) (found []string) {
+		must(t, read(t.Context(), func(tx *store.Tx) (err error) {
+			found, err = store.All(t.Context(), tx, store.Scalar[string], `SELECT s.name || '.' || c.name || ' ' || c.type || CASE WHEN c."notnull" OR c.pk > 0 THEN ' required' ELSE '' END
+				FROM sqlite_schema s JOIN pragma_table_info(s.name) c WHERE s.type = 'table' AND s.name NOT LIKE '%\_%' || 'version' ESCAPE '\' AND s.name NOT LIKE 'sqlite%'
+				ORDER BY s.name, c.cid LIMIT 1000`)
+			return err
+		}))
+		return found
+	}
+	conn := connect(t, database.Admin)
+	for policy, want := range map[string][]string{"apart": columns(sqlite.System().Read), "own": columns(sqlite.Tenant(acme).Read)} {
+		rows, err := conn.Query(t.Context(), `SELECT c.relname || '.' || a.attname || ' ' ||
+				CASE a.atttypid::regtype::text WHEN 'bytea' THEN 'BLOB' ELSE upper(a.atttypid::regtype::text) END || CASE WHEN a.attnotnull THEN ' required' ELSE '' END
+			FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+			WHERE p.polname = $1 AND c.relname <> 'stores' AND (a.attname <> 'tenant_id' OR p.polname = 'apart')
+			ORDER BY c.relname, a.attnum`, policy)
+		must(t, err)
+		got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		must(t, err)
+		if len(want) < 10 || !slices.Equal(got, want) {
+			t.Errorf("%s:\nPostgreSQL %q\nSQLite     %q", policy, got, want)
+		}
+	}
 }
 
 // Whoever deletes a tenant deletes every row of it, however many there are, and a

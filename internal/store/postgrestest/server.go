@@ -36,7 +36,7 @@ const (
 	ownerPassword       = "owner-hunter2"
 	adminPassword       = "admin-hunter2"
 
-	startWait = 30 * time.Second
+	startWait = time.Minute
 )
 
 // Server is a running PostgreSQL. Its default collation is not that of bytes,
@@ -99,10 +99,18 @@ func (s *Server) install() (err error) {
 		}
 	}
 	password := filepath.Join(s.dir, "password")
-	if err := os.WriteFile(password, []byte(adminPassword), 0o644); err != nil {
+	if err := os.WriteFile(password, []byte(adminPassword), 0o600); err != nil {
 		return err
 	}
-	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "-D", s.data(), "-U", "postgres", "--pwfile", password, "--auth=scram-sha-256",
+	if s.identity != nil {
+		if err := os.Chown(password, int(s.identity.Uid), int(s.identity.Gid)); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startWait)
+	defer cancel()
+	initdb := exec.CommandContext(ctx, // #nosec G204 -- the installed one, on a folder of ours
+		filepath.Join(s.bin, "initdb"), "-D", s.data(), "-U", "postgres", "--pwfile", password, "--auth=scram-sha-256",
 		"--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en", "--wal-segsize=1", "--no-sync")
 	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: s.identity}
 	initdb.Dir = s.dir
@@ -123,12 +131,13 @@ wait $!
 [ "$3" = remove ] && rm -rf "$1"`
 
 func (s *Server) run(after string) error {
-	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }() // the server has its own
-	s.runner = exec.Command("/bin/sh", "-c", script, s.bin, s.dir, strconv.Itoa(s.port), after)
+	// #nosec G204 -- a script of ours
+	s.runner = exec.CommandContext(context.Background(), "/bin/sh", "-c", script, s.bin, s.dir, strconv.Itoa(s.port), after)
 	s.runner.Dir = s.dir
 	s.runner.Stdout, s.runner.Stderr = log, log
 	s.runner.SysProcAttr = &syscall.SysProcAttr{Credential: s.identity, Setpgid: true}
@@ -292,7 +301,8 @@ func nobody(dir string) (*syscall.Credential, error) {
 }
 
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var config net.ListenConfig
+	l, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
