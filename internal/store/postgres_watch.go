@@ -17,7 +17,8 @@ import (
 
 const (
 	// lookEvery and lookWait bound what [DB.Check] tells to be younger than
-	// lookStale, whatever becomes of the server.
+	// lookStale, whatever becomes of the server. Only connecting may take longer,
+	// and the server counts as gone meanwhile.
 	lookEvery = 200 * time.Millisecond
 	lookWait  = 500 * time.Millisecond
 	lookStale = 900 * time.Millisecond
@@ -75,14 +76,17 @@ func startWatch(ctx context.Context, config pgx.ConnConfig) *watch {
 func (w *watch) look(ctx context.Context) {
 	w.looking.Lock()
 	defer w.looking.Unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookWait)
-	defer cancel()
 	before := w.seen.Load()
 	if errors.Is(before.err, errClosed) {
 		return
 	}
-	now := &sight{at: time.Now(), mark: before.mark, stores: before.stores}
-	now.err = now.read(ctx, w.db)
+	now := &sight{mark: before.mark, stores: before.stores}
+	began := time.Now()
+	now.err = w.read(ctx, now)
+	if now.err != nil && time.Since(began) < lookWait {
+		// The server may have ended the connection and not itself.
+		now.err = w.read(ctx, now)
+	}
 	w.seen.Store(now)
 }
 
@@ -96,9 +100,20 @@ func stir(ctx context.Context, tx *Tx) error {
 	return err
 }
 
-func (s *sight) read(ctx context.Context, db *sql.DB) error {
+// read asks the server for what s is to tell.
+func (w *watch) read(ctx context.Context, s *sight) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dialWait)
+	defer cancel()
+	conn, err := w.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // back to the pool
+	ctx, cancel = context.WithTimeout(ctx, lookWait)
+	defer cancel()
+	s.at = time.Now()
 	var readOnly, mark string
-	err := db.QueryRowContext(ctx, `SELECT current_setting('transaction_read_only'),
+	err = conn.QueryRowContext(ctx, `SELECT current_setting('transaction_read_only'),
 		coalesce((SELECT value FROM meta WHERE name = $1), '')`, markName).Scan(&readOnly, &mark)
 	switch {
 	case err != nil:
@@ -108,7 +123,7 @@ func (s *sight) read(ctx context.Context, db *sql.DB) error {
 	case mark == s.mark && s.stores != nil:
 		return nil
 	}
-	rows, err := db.QueryContext(ctx, `SELECT tenant_id FROM stores WHERE NOT dropping`)
+	rows, err := conn.QueryContext(ctx, `SELECT tenant_id FROM stores WHERE NOT dropping`)
 	if err != nil {
 		return err
 	}
