@@ -138,7 +138,7 @@ func (g *Gate) findTenant(v *visit) error {
 	if !ok {
 		return fault.New(fault.Misdirected, "unknown-host", "Nothing is served under this address. Check its spelling.")
 	}
-	v.tenant, v.Tenant, v.TenantName = t, t.ID, t.Name
+	v.tenant, v.Tenant, v.TenantName, v.TenantTitle = t, t.ID, t.Name, t.DisplayName
 	v.Origin = "https://" + v.r.Host
 	if err := g.config.Ready(t.ID); err != nil {
 		return err

@@ -108,12 +108,7 @@ func (m *Minter) Mint(c assertion.Claims) (token string, expires time.Time, err 
 func (m *Minter) JWKS() []byte { return m.ring.Load().document }
 
 // ServeHTTP answers with the key set: the handler of /.gatehouse/jwks.json.
-func (m *Minter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
-		return
-	}
+func (m *Minter) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	document := m.JWKS()
 	h := w.Header()
 	h.Set("Content-Type", "application/jwk-set+json")

@@ -2,6 +2,7 @@ package httpkit
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"html/template"
 	"log/slog"
@@ -94,7 +95,7 @@ func writeErrorPage(w http.ResponseWriter, r *http.Request, p *Problem) {
 	page := Page{Status: p.Status, Title: pageTitle(p.Status), Lead: p.Detail,
 		Links: []Link{{"Try again", ""}, {"Go to the start page", "/"}}}
 	if passed, ok := r.Context().Value(requestKey{}).(*Request); ok {
-		page.Tenant = passed.TenantName
+		page.Tenant = cmp.Or(passed.TenantTitle, passed.TenantName)
 	}
 	switch p.Status {
 	case http.StatusNotFound, http.StatusMethodNotAllowed:

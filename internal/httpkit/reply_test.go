@@ -19,7 +19,7 @@ func ask(h http.Handler, method, target string, fields ...string) *httptest.Resp
 	for i := 0; i+1 < len(fields); i += 2 {
 		r.Header.Set(fields[i], fields[i+1])
 	}
-	r = r.WithContext(WithRequest(r.Context(), &Request{ID: "req_1", TenantName: "acme"}))
+	r = r.WithContext(WithRequest(r.Context(), &Request{ID: "req_1", TenantName: "acme", TenantTitle: "Acme Ltd"}))
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
@@ -99,7 +99,7 @@ func TestErrorPagesNameTheTenant(t *testing.T) {
 		return fault.New(fault.Denied, "not-allowed", "You may not do this.").WithEvent("evt_1")
 	})
 	page := ask(refuse, "GET", "/", "Accept", "text/html").Body.String()
-	for _, want := range []string{`<p class="tenant">acme</p>`, "You may not do this", "evt_1", "Sign in as somebody else"} {
+	for _, want := range []string{`<p class="tenant">Acme Ltd</p>`, "You may not do this", "evt_1", "Sign in as somebody else"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %s: %s", want, page)
 		}

@@ -14,9 +14,11 @@ type Request struct {
 	ID       identity.RequestID
 	Start    time.Time
 	ClientIP netip.Addr // from trusted hops only
-	// Tenant owns the host that the request came to; TenantName is its name.
-	Tenant     identity.TenantID
-	TenantName string
+	// Tenant owns the host that the request came to; TenantName is its name, and
+	// TenantTitle what its people know it by.
+	Tenant      identity.TenantID
+	TenantName  string
+	TenantTitle string
 	// Origin is the scheme and authority the browser used, such as
 	// "https://acme.example.com": the base of every absolute URL we make.
 	Origin string
