@@ -15,6 +15,6 @@ func TestOnPostgres(t *testing.T) {
 		TestLastSeenIsWrittenBehind, TestSweepClosesStreams, TestPurgeDeletesOnlyWhatIsLongOver, TestP2_ExactlyTheirsClose,
 		TestP8_RevokedStaysRevoked, TestP8_CrashBetweenDeactivationAndEnd,
 		TestP2_CrashBetweenDisablingAndEnd, TestP2_CallerGoesAway, TestP2_StreamThatStaysIsNotConfirmed, TestSelectorsAreChecked, TestRecordsNameWhatWasRevoked,
-		TestP3_RevocationStaysInItsTenant, TestSignOutHasItsOwnEvent,
+		TestP3_RevocationStaysInItsTenant, TestSignOutHasItsOwnEvent, TestRecordsNameWhatWasRevoked,
 	}, "TestP2_NoRequestAfterTheReturn", "TestLocalRegistry", "TestRunStopsWithItsContext")
 }

@@ -9,6 +9,6 @@ import (
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestP5_WhatIsMintedVerifiesByThePublishedKeys, TestKeysRotateWithoutAGap, TestP6_TheStoreHoldsNoPrivateKeyInTheClear,
-		TestASubstitutedKeyIsNotUsed, TestRunEndsWithItsContext,
+		TestASubstitutedKeyIsNotUsed, TestRunEndsWithItsContext, TestWhatNoVerifierTakesIsNotMinted,
 	})
 }
