@@ -14,7 +14,8 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_ClosedConnectionsMakeNoSession, TestP9_DeactivationWinsEveryRace, TestListPagesAndFilters, TestDevicesPages, TestLimits,
 		TestLastSeenIsWrittenBehind, TestSweepClosesStreams, TestPurgeDeletesOnlyWhatIsLongOver, TestP2_ExactlyTheirsClose,
 		TestP8_RevokedStaysRevoked, TestP8_CrashBetweenDeactivationAndEnd,
-		TestP2_CrashBetweenDisablingAndEnd, TestP2_CallerGoesAway, TestP2_StreamThatStaysIsNotConfirmed, TestSelectorsAreChecked, TestRecordsNameWhatWasRevoked,
-		TestP3_RevocationStaysInItsTenant, TestSignOutHasItsOwnEvent, TestRecordsNameWhatWasRevoked,
+		TestP2_CrashBetweenDisablingAndEnd, TestP2_CallerGoesAway, TestP2_StreamThatStaysIsNotConfirmed, TestSelectorsAreChecked,
+		TestRecordsNameWhatWasRevoked,
+		TestP3_RevocationStaysInItsTenant, TestSignOutHasItsOwnEvent,
 	}, "TestP2_NoRequestAfterTheReturn", "TestLocalRegistry", "TestRunStopsWithItsContext")
 }
