@@ -143,6 +143,7 @@ func (r *readiness) Run(ctx context.Context) error {
 func (r *readiness) refresh(ctx context.Context, tenant identity.TenantID, w *watch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	began := r.now() // what was there then may be gone when the look is over
 	err := r.look(ctx, tenant)
 	if ctx.Err() != nil {
 		return // whoever asked is gone, and nothing was found out
@@ -159,7 +160,7 @@ func (r *readiness) refresh(ctx context.Context, tenant identity.TenantID, w *wa
 		w.err.Store(nil)
 		r.log.Info("tenant can be served again", "tenant", tenant)
 	}
-	w.at.Store(max(1, r.now()))
+	w.at.Store(max(1, began))
 }
 
 func (r *readiness) look(ctx context.Context, tenant identity.TenantID) error {

@@ -72,6 +72,21 @@ func TestP7_ReadinessFollowsItsPartsWithinASecond(t *testing.T) {
 	})
 }
 
+// A look that takes long says how things were when it began.
+func TestP7_ASlowLookDoesNotMakeReadinessOlder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(context.Context, identity.TenantID) error { time.Sleep(checkStale - checkEvery); return nil }
+		r := newReadiness(slog.New(slog.DiscardHandler), check{"journal", slow})
+		if err := r.Ready("ten_a"); err != nil {
+			t.Fatalf("a sound tenant is refused: %v", err)
+		}
+		time.Sleep(checkEvery + time.Millisecond)
+		if err := r.Ready("ten_a"); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("what was seen more than %v ago still counts: %v", checkStale, err)
+		}
+	})
+}
+
 func TestReadinessForgetsTenantsNobodyAsksFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReadiness(slog.New(slog.DiscardHandler))
