@@ -195,6 +195,54 @@ func request(t *testing.T, method, url, body string, headers ...string) *http.Re
 	return req
 }
 
+// events is an open stream of server-sent events.
+type events struct {
+	*bufio.Reader
+
+	body io.Closer
+}
+
+// openEvents opens a stream until the test ends.
+func openEvents(t *testing.T, client *http.Client, url string) *events {
+	t.Helper()
+	endless := *client
+	endless.Timeout = 0
+	resp, err := endless.Do(request(t, http.MethodGet, url, "", "Accept", "text/event-stream"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", url, resp.Status)
+	}
+	return &events{bufio.NewReader(resp.Body), resp.Body}
+}
+
+// await reads the stream until a line holds a text.
+func (e *events) await(t *testing.T, text string) {
+	t.Helper()
+	defer time.AfterFunc(patience, func() { _ = e.body.Close() }).Stop()
+	for {
+		line, err := e.ReadString('\n')
+		if err != nil {
+			t.Fatalf("waiting for %q: %v", text, err)
+		}
+		if strings.Contains(line, text) {
+			return
+		}
+	}
+}
+
+// ends reads the stream until the gate ends it.
+func (e *events) ends(t *testing.T) {
+	t.Helper()
+	open := time.AfterFunc(patience, func() { _ = e.body.Close() })
+	_, _ = io.Copy(io.Discard, e) // how a stream ends when it is cut differs
+	if !open.Stop() {
+		t.Error("the event stream is still open")
+	}
+}
+
 // decode reads JSON that must be there.
 func decode[T any](t *testing.T, body []byte) T {
 	t.Helper()

@@ -160,13 +160,19 @@ type probed struct {
 
 func startProbed(t *testing.T) *probed {
 	t.Helper()
+	return startProbedOn(t, t.TempDir())
+}
+
+// startProbedOn is startProbed on a data folder that may have been used before.
+func startProbedOn(t *testing.T, data string) *probed {
+	t.Helper()
 	app := &probe{}
 	base, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	server := httptest.NewUnstartedServer(app)
 	server.Config.BaseContext = func(net.Listener) context.Context { return base }
 	server.Start()
 	t.Cleanup(func() { cancel(); server.Close() })
-	d, err := demo.Start(t.Context(), demo.Options{Data: t.TempDir(), App: server.URL, Log: telemetry.NewLogger(t.Output(), telemetry.Text, slog.LevelWarn)})
+	d, err := demo.Start(t.Context(), demo.Options{Data: data, App: server.URL, Log: telemetry.NewLogger(t.Output(), telemetry.Text, slog.LevelWarn)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,8 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/identity"
+	"gatehouse/internal/keys"
+	"gatehouse/internal/store"
 	"gatehouse/tenants"
 )
 
@@ -349,24 +352,48 @@ func (b *probed) tokenStream(t *testing.T, tenant, token string) *connection {
 	return c
 }
 
-// TestP2_TimeLimitsCloseWhatIsOpen waits for the shortest limit there is.
+// TestP2_TimeLimitsCloseWhatIsOpen sets a limit that a session has reached
+// already: one that was made older than it is, while no gateway ran.
 func TestP2_TimeLimitsCloseWhatIsOpen(t *testing.T) {
 	t.Parallel()
-	b := startProbed(t)
-	id := b.tenantID(t, "acme")
-	limit := tenants.Duration(time.Minute)
-	if _, err := b.rooms.Tenants.Update(t.Context(), audit.SystemCause(), id, 0, func(c *tenants.Tenant) error {
-		c.Settings.Session.Absolute, c.Settings.Session.Idle = limit, limit
+	data := t.TempDir()
+	b := startProbedOn(t, data)
+	acme := b.tenantID(t, "acme")
+	s := b.sit(t, "acme", b.person(t, "acme", "late"))
+	b.Close()
+	age(t, data, acme, s.session)
+	s.probed = startProbedOn(t, data)
+	c := s.webSocket(t)
+	if _, err := s.rooms.Tenants.Update(t.Context(), audit.SystemCause(), acme, 0, func(c *tenants.Tenant) error {
+		c.Settings.Session.Absolute = tenants.Duration(time.Minute)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	s := b.sit(t, "acme", b.person(t, "acme", "late"))
-	c := s.webSocket(t)
 	select {
-	case <-c.ended:
-	case <-time.After(time.Minute + patience):
+	case <-c.ended: // without another request
+	case <-time.After(patience):
 		t.Fatal("the WebSocket outlived its session")
 	}
 	s.over(t, []*connection{c})
+}
+
+// age makes a session an hour older in a demo's database.
+func age(t *testing.T, data string, tenant identity.TenantID, session identity.SessionID) {
+	t.Helper()
+	kek, err := keys.OpenFileKEK(filepath.Join(data, "kek.key"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := openStore(t, "sqlite://"+filepath.Join(data, "store"), keys.NewRing(kek, keys.ReadDirVault(filepath.Join(data, "keys"))))
+	err = db.Tenant(tenant).Write(t.Context(), func(tx *store.Tx) error {
+		n, err := tx.Exec(t.Context(), `UPDATE sessions SET created_at = created_at - 3600000 WHERE id = $1`, session)
+		if err == nil && n != 1 {
+			err = fmt.Errorf("%d sessions are %s", n, session)
+		}
+		return err
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
 }

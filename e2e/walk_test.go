@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -170,29 +168,19 @@ func walkSignOut(t *testing.T, info demo.Info) {
 	if resp, _ := get(t, hers, acme.URL+"api/whoami"); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("after the sign-out the app answered %s", resp.Status)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	var err error
-	for err == nil {
-		_, _, err = socket.Read(ctx)
-	}
-	if websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
-		t.Errorf("the WebSocket ended with %v", err)
-	}
-	if _, err := io.Copy(io.Discard, stream); err != nil && ctx.Err() != nil {
-		t.Error("the event stream is still open")
-	}
+	cutOff(t, socket)
+	stream.ends(t)
 	if resp, page := get(t, hers, acme.URL, asBrowser...); resp.Request.URL.Host == "acme.localhost" || !strings.Contains(string(page), `name="password"`) {
 		t.Errorf("the next click came to %s", resp.Request.URL)
 	}
-	await(t, log, `"id":"`+answer.EventID+`"`)
+	log.await(t, `"id":"`+answer.EventID+`"`)
 	if left := sessionsOf(t, admin, acme, member); len(left) != len(found)-1 {
 		t.Errorf("the owner still sees %+v", left)
 	}
 }
 
 // openBoth opens the app's WebSocket and event stream, and reads from both.
-func openBoth(t *testing.T, client *http.Client, base string) (*websocket.Conn, io.Reader) {
+func openBoth(t *testing.T, client *http.Client, base string) (*websocket.Conn, *events) {
 	t.Helper()
 	// A WebSocket is HTTP/1.1, and neither ends by a client's timeout.
 	patient := *client
@@ -202,44 +190,30 @@ func openBoth(t *testing.T, client *http.Client, base string) (*websocket.Conn, 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = socket.CloseNow() })
-	if err := socket.Write(t.Context(), websocket.MessageText, []byte("hello")); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := socket.Write(ctx, websocket.MessageText, []byte("hello")); err != nil {
 		t.Fatal(err)
 	}
-	if _, text, err := socket.Read(t.Context()); err != nil || string(text) != "hello" {
+	if _, text, err := socket.Read(ctx); err != nil || string(text) != "hello" {
 		t.Fatalf("the echo was %q, %v", text, err)
 	}
 	stream := openEvents(t, client, base+"events")
-	await(t, stream, "event: tick")
+	stream.await(t, "event: tick")
 	return socket, stream
 }
 
-// openEvents opens a stream of server-sent events until the test ends.
-func openEvents(t *testing.T, client *http.Client, url string) *bufio.Reader {
+// cutOff reads a WebSocket to its end, which must be that of a sign-out.
+func cutOff(t *testing.T, socket *websocket.Conn) {
 	t.Helper()
-	patient := *client
-	patient.Timeout = 0
-	resp, err := patient.Do(request(t, http.MethodGet, url, "", "Accept", "text/event-stream"))
-	if err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var err error
+	for err == nil {
+		_, _, err = socket.Read(ctx)
 	}
-	t.Cleanup(func() { _ = resp.Body.Close() })
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s", url, resp.Status)
-	}
-	return bufio.NewReader(resp.Body)
-}
-
-// await reads a stream until a line holds a text.
-func await(t *testing.T, stream *bufio.Reader, text string) {
-	t.Helper()
-	for {
-		line, err := stream.ReadString('\n')
-		if err != nil {
-			t.Fatalf("waiting for %s: %v", text, err)
-		}
-		if strings.Contains(line, text) {
-			return
-		}
+	if websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+		t.Errorf("the WebSocket ended with %v", err)
 	}
 }
 
@@ -297,12 +271,7 @@ func walkDeprovision(t *testing.T, info demo.Info) {
 	if got := whoami(); got != http.StatusUnauthorized {
 		t.Errorf("after the deactivation was answered, the app answered %d", got)
 	}
-	for err == nil {
-		_, _, err = socket.Read(t.Context())
-	}
-	if websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
-		t.Errorf("the WebSocket ended with %v", err)
-	}
+	cutOff(t, socket)
 	admin := signedIn(t, info, "acme", owner)
 	if left := sessionsOf(t, admin, acme, member); len(left) != 0 {
 		t.Errorf("the owner sees sessions of a deactivated person: %+v", left)
