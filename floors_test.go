@@ -22,6 +22,7 @@ var floors = map[string]int{
 	"internal/fault":     0,
 	"configs":            1,
 	"internal/store":     1,
+	"internal/cluster":   1,
 	"internal/keys":      1,
 	"internal/httpkit":   1,
 	"internal/telemetry": 1,
