@@ -124,7 +124,7 @@ func TestP2_RevocationClosesWhatIsOpen(t *testing.T) {
 			mia, noah := w.signIn("mia"), w.signIn("noah")
 			gone := w.openEverything(mia)
 			stays := w.openEverything(noah)
-			w.must(end(w, mia))
+			w.confirmed(func() error { return end(w, mia) })
 			if n := w.sessions.Open(w.acme.ID)[mia.session.ID]; n != 0 {
 				t.Errorf("%d streams are left when the call returns", n)
 			}
@@ -152,7 +152,7 @@ func awaitAll(t *testing.T, streams map[string]chan struct{}) {
 	for what, ended := range streams {
 		select {
 		case <-ended:
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Errorf("%s goes on", what)
 		}
 	}
@@ -226,7 +226,7 @@ func (w *world) openEverything(p person) map[string]chan struct{} {
 			w.t.Errorf("the WebSocket ended with %v", err)
 		}
 	})
-	for deadline := time.Now().Add(10 * time.Second); w.sessions.Open(w.acme.ID)[p.session.ID] < want; {
+	for deadline := time.Now().Add(patience); w.sessions.Open(w.acme.ID)[p.session.ID] < want; {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("only %d of %d streams are open", w.sessions.Open(w.acme.ID)[p.session.ID], want)
 		}
@@ -308,18 +308,15 @@ func TestEventsArriveAtOnce(t *testing.T) {
 
 // An app may be silent for longer than a client may take for a piece.
 func TestSilentStreamsStayOpen(t *testing.T) {
-	const patience = time.Second
-	w := newWorld(t, func(c *Config) { c.Limits.WriteIdle = patience })
+	const piece = time.Second
+	w := newWorld(t, func(c *Config) { c.Limits.WriteIdle = piece })
 	w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "text/event-stream")
 		rc := http.NewResponseController(rw)
-		silence := time.NewTicker(2 * patience)
-		defer silence.Stop()
-		for range 2 {
-			_, _ = io.WriteString(rw, "data: x\n\n")
-			_ = rc.Flush()
-			<-silence.C
-		}
+		_, _ = io.WriteString(rw, "data: x\n\n")
+		_ = rc.Flush()
+		<-time.After(2 * piece)
+		_, _ = io.WriteString(rw, "data: x\n\n")
 	})
 	p := w.signIn("mia")
 	var both sync.WaitGroup
@@ -341,7 +338,7 @@ func (w *world) rawTLS(protocols ...string) *tls.Conn {
 	c, err := tls.Dial("tcp", w.addr, w.tlsConfig(protocols...))
 	w.must(err)
 	w.t.Cleanup(func() { _ = c.Close() })
-	w.must(c.SetDeadline(time.Now().Add(20 * time.Second)))
+	w.must(c.SetDeadline(time.Now().Add(patience)))
 	return c
 }
 
