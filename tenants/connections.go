@@ -173,6 +173,8 @@ func (s *Service) PutConnection(ctx context.Context, cause audit.Cause, tenant i
 	if _, err := s.journal.Commit(ctx, e); err != nil {
 		return Connection{}, err
 	}
+	ctx, cancel := effect(ctx)
+	defer cancel()
 	defer s.connections.forget(tenant) // whatever came of it
 	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return putConnection(ctx, tx, sealed) })
 	if store.IsUnique(err) {
@@ -198,6 +200,8 @@ func (s *Service) DeleteConnection(ctx context.Context, cause audit.Cause, tenan
 	if _, err := s.journal.Commit(ctx, e); err != nil {
 		return err
 	}
+	ctx, cancel := effect(ctx)
+	defer cancel()
 	defer s.connections.forget(tenant) // whatever came of it
 	if err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return deleteConnection(ctx, tx, c.ID) }); err != nil {
 		return fmt.Errorf("delete connection %s: %w", name, err)

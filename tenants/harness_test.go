@@ -23,6 +23,7 @@ type recorder struct {
 	mu     sync.Mutex
 	events []audit.Event
 	err    error
+	leave  context.CancelFunc // the caller goes away with the record; nil: stays
 }
 
 func (r *recorder) Commit(ctx context.Context, e audit.Event) (audit.Receipt, error) {
@@ -34,6 +35,9 @@ func (r *recorder) Commit(ctx context.Context, e audit.Event) (audit.Receipt, er
 	receipt, err := r.journal.Commit(ctx, e)
 	if err == nil {
 		r.events = append(r.events, e)
+	}
+	if r.leave != nil {
+		r.leave()
 	}
 	return receipt, err
 }

@@ -22,6 +22,10 @@ const (
 // it goes on: what the journal says must come true.
 const effectTime = 15 * time.Second
 
+func effect(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+}
+
 // Rooms are the parts of the gateway that serve tenants and remember things of
 // them. They are made after this room: nothing is asked of them before [New]
 // has returned.
@@ -72,6 +76,8 @@ func (s *Service) giveUp(ctx context.Context, cause audit.Cause, id identity.Ten
 	if _, err := s.journal.Commit(ctx, e); err != nil {
 		return nil, err
 	}
+	ctx, cancel := effect(ctx)
+	defer cancel()
 	next := *t
 	next.Status, next.Hosts, next.Version, next.UpdatedAt = Deleting, nil, t.Version+1, time.Now().UTC().Truncate(time.Millisecond)
 	if err := s.store.System().Write(ctx, func(tx *store.Tx) error { return updateTenant(ctx, tx, &next) }); err != nil {
@@ -85,7 +91,7 @@ func (s *Service) giveUp(ctx context.Context, cause audit.Cause, id identity.Ten
 // lock of changes: whoever holds that may call end only for a tenant that is
 // suspended already.
 func (s *Service) end(ctx context.Context, cause audit.Cause, t *Tenant, reason string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	ctx, cancel := effect(ctx)
 	defer cancel()
 	if err := s.rooms.EndTenant(ctx, cause, t.ID, reason); err != nil {
 		return fmt.Errorf("end what tenant %s has open: %w", t.Name, err)
@@ -96,7 +102,7 @@ func (s *Service) end(ctx context.Context, cause audit.Cause, t *Tenant, reason 
 // remove takes away all that there is of a tenant of which nothing is open.
 // The rooms forget it last, when there is nothing left that they could read.
 func (s *Service) remove(ctx context.Context, id identity.TenantID) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	ctx, cancel := effect(ctx)
 	defer cancel()
 	s.changes.Lock()
 	defer s.changes.Unlock()

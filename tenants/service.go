@@ -152,7 +152,9 @@ func (s *Service) create(ctx context.Context, cause audit.Cause, t Tenant) (*Ten
 	}
 	if err := s.settle(ctx, &t); err != nil {
 		if t.ID != identity.Platform {
-			err = errors.Join(err, s.erase(context.WithoutCancel(ctx), t.ID))
+			ctx, cancel := effect(ctx)
+			defer cancel()
+			err = errors.Join(err, s.erase(ctx, t.ID))
 		}
 		return nil, fmt.Errorf("create tenant %s: %w", t.Name, err)
 	}
@@ -163,6 +165,8 @@ func (s *Service) create(ctx context.Context, cause audit.Cause, t Tenant) (*Ten
 // settle makes what a tenant needs; the row comes last, so that a tenant that
 // is listed is whole.
 func (s *Service) settle(ctx context.Context, t *Tenant) error {
+	ctx, cancel := effect(ctx)
+	defer cancel()
 	if err := s.keys.Create(ctx, t.ID); err != nil {
 		return err
 	}
@@ -246,6 +250,8 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 	if _, err := s.journal.Commit(ctx, e); err != nil {
 		return nil, err
 	}
+	ctx, cancel := effect(ctx)
+	defer cancel()
 	err := s.store.System().Write(ctx, func(tx *store.Tx) error { return updateTenant(ctx, tx, &next) })
 	if store.IsUnique(err) {
 		return nil, taken("host")

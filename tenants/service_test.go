@@ -261,6 +261,45 @@ func TestP1_NothingChangesWithoutItsRecord(t *testing.T) {
 	}
 }
 
+// What is journalled comes true, also when the caller goes away with the record.
+func TestP1_WhatIsRecordedHappens(t *testing.T) {
+	h := newHouse(t)
+	acme := h.add(t, "acme", "acme.example.com")
+	leaving := func(try func(context.Context) error) {
+		t.Helper()
+		ctx, leave := context.WithCancel(t.Context())
+		h.journal.leave = leave
+		must(t, try(ctx))
+		h.journal.leave = nil
+		if ctx.Err() == nil {
+			t.Error("nothing was recorded")
+		}
+	}
+	leaving(func(ctx context.Context) error {
+		_, err := h.service.Create(ctx, cause, tenants.Tenant{Name: "globex"})
+		return err
+	})
+	leaving(func(ctx context.Context) error {
+		_, err := h.service.PutConnection(ctx, cause, acme.ID, oidc("okta"))
+		return err
+	})
+	leaving(func(ctx context.Context) error {
+		return h.service.DeleteConnection(ctx, cause, acme.ID, "okta")
+	})
+	if all, err := h.service.Connections(t.Context(), acme.ID); err != nil || len(all) != 0 {
+		t.Errorf("connections %+v, %v", all, err)
+	}
+	leaving(func(ctx context.Context) error {
+		_, err := h.service.Update(ctx, cause, acme.ID, 0, suspend)
+		return err
+	})
+	leaving(func(ctx context.Context) error { return h.service.Delete(ctx, cause, acme.ID) })
+	h.open(t)
+	if list := h.service.List(); len(list) != 2 || list[0].Name != "globex" {
+		t.Errorf("after a restart: %v", list)
+	}
+}
+
 func TestP10_DeletedTenantsAreGone(t *testing.T) {
 	h := newHouse(t)
 	acme, globex := h.add(t, "acme", "acme.example.com"), h.add(t, "globex", "globex.example.com")

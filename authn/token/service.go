@@ -18,6 +18,9 @@ const (
 	maxTokens = 1000
 	// usedEvery is how often the last use is written down.
 	usedEvery = 10 * time.Second
+	// effectTime bounds what follows a record. Its caller may go away, it goes
+	// on: what the journal says must come true.
+	effectTime = 10 * time.Second
 )
 
 // Stores gives the handle on one tenant's data.
@@ -78,6 +81,8 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	if _, err := s.journal.Commit(ctx, e); err != nil {
 		return Token{}, "", unavailable(err)
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	defer cancel()
 	err = s.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO tokens (id, name, scope, role, hash, created_by, created_at, expires_at, last_used_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)`,
@@ -157,6 +162,8 @@ func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity
 			return unavailable(err)
 		}
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	defer cancel()
 	// Forgotten before and after: a verification under way may read the row
 	// before it changes and remember it in between.
 	s.cache.forget(tenant)

@@ -38,6 +38,7 @@ type recorder struct {
 	mu     sync.Mutex
 	events []audit.Event
 	broken error
+	leave  context.CancelFunc // the caller goes away with the record; nil: stays
 }
 
 func (r *recorder) Commit(_ context.Context, e audit.Event) (audit.Receipt, error) {
@@ -45,6 +46,9 @@ func (r *recorder) Commit(_ context.Context, e audit.Event) (audit.Receipt, erro
 	defer r.mu.Unlock()
 	if r.broken == nil {
 		r.events = append(r.events, e)
+	}
+	if r.leave != nil {
+		r.leave()
 	}
 	return audit.Receipt{}, r.broken
 }
@@ -249,5 +253,21 @@ func TestCacheForgetsWhatWasReadBefore(t *testing.T) {
 	}
 	if c.usesN != maxUses || len(c.takeUses()[acme]) != maxUses || c.usesN != 0 {
 		t.Error("uses are not bounded")
+	}
+}
+
+// What is journalled comes true, also when the caller goes away with the record.
+func TestP1_WhatIsRecordedHappens(t *testing.T) {
+	s, journal := newService(t)
+	ctx, leave := context.WithCancel(t.Context())
+	journal.leave = leave
+	tok, secret, err := s.Create(ctx, audit.SystemCause(), acme, Spec{Name: "ci", Scope: ScopeSCIM, Expires: time.Now().Add(time.Hour)})
+	if err != nil || verifies(t, s, acme, secret) == nil {
+		t.Fatalf("the token does not verify: %v", err)
+	}
+	ctx, leave = context.WithCancel(t.Context())
+	journal.leave = leave
+	if err := s.Revoke(ctx, audit.SystemCause(), acme, tok.ID); err != nil || verifies(t, s, acme, secret) != nil {
+		t.Errorf("the token still verifies: %v", err)
 	}
 }
