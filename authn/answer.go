@@ -153,7 +153,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 	}
 	cause.Actor.ID, cause.Actor.Name = string(user.ID), user.Email
 	if err := s.grantDefault(ctx, cause, tenant, user, c.DefaultRole); err != nil {
-		return err
+		return s.refuse(w, r, c, err)
 	}
 	wanted := s.newSession(r, c, user.ID, a)
 	wanted.Details["created"] = strconv.FormatBool(created)
@@ -179,7 +179,11 @@ func (s *Service) grantDefault(ctx context.Context, cause audit.Cause, tenant id
 	if err != nil || len(known) > 0 {
 		return err
 	}
-	return s.roles.GrantDefault(ctx, cause, tenant, user.ID, role)
+	err = s.roles.GrantDefault(ctx, cause, tenant, user.ID, role)
+	if refusal, _, ok := refusalOf(err); ok {
+		return Refuse(defaultRoleUnusable, "The connection's default role cannot be given: %s", refusal.Message).Because(err)
+	}
+	return err
 }
 
 func (s *Service) newSession(r *http.Request, c tenants.Connection, user identity.UserID, a Assertion) sessions.NewSession {

@@ -18,6 +18,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/sessions"
 )
@@ -284,6 +285,17 @@ func TestAnInterruptedFirstSignInStillGivesTheRole(t *testing.T) {
 	b.open("/").has(t, http.StatusOK)
 	if len(w.grants.given) != 1 {
 		t.Errorf("roles given: %v", w.grants.given)
+	}
+}
+
+func TestP1_ADefaultRoleThatIsGoneIsARefusalWithARecord(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	w.grants.err = fault.New(fault.NotFound, "role-not-found", "There is no such role.")
+	b := w.browser()
+	b.open("/").has(t, http.StatusForbidden, "You are not signed in", "not set up correctly")
+	if got := w.journal.lastRefusal(t); got != "default-role-unusable" || b.cookie(httpkit.SessionCookie) != "" {
+		t.Errorf("reason %q, session %t", got, b.cookie(httpkit.SessionCookie) != "")
 	}
 }
 

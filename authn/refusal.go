@@ -55,6 +55,9 @@ const (
 	connectionUnknown Reason = "connection-unknown"
 	connectionChanged Reason = "connection-changed"
 	tenantSuspended   Reason = "tenant-suspended"
+
+	// The connection asks for what there is not.
+	defaultRoleUnusable Reason = "default-role-unusable"
 )
 
 // Refusal is the error of an answer that is not accepted. Message tells the
@@ -96,7 +99,7 @@ func (r Reason) lead() string {
 		return "Your organisation's sign-in service did not let you in. Try again, or ask your administrator for access."
 	case ProviderUnreachable:
 		return "Your organisation's sign-in service cannot be reached right now. Wait a moment and try again."
-	case ProviderUnusable:
+	case ProviderUnusable, defaultRoleUnusable:
 		return "The connection to your organisation's sign-in service is not set up correctly. Tell your administrator the event number below."
 	case unsolicited:
 		return "This sign-in was not begun here. Signing in always starts from this site: use the button below."
