@@ -9,6 +9,6 @@ import (
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestTokensLiveUntilRevokedOrExpired, TestP2_RevokingClosesWhatTheTokenHasOpen, TestP3TokensOfOneTenantAreNothingAtAnother,
-		TestP1NoTokenWithoutItsRecord, TestSpecsAreChecked, TestLastUseIsWrittenBehind,
+		TestP1NoTokenWithoutItsRecord, TestP1_WhatIsRecordedHappens, TestSpecsAreChecked, TestLastUseIsWrittenBehind,
 	}, "TestCacheForgetsWhatWasReadBefore")
 }
