@@ -63,6 +63,7 @@ type visit struct {
 	tenant    *tenants.Tenant
 	route     routes.Route
 	caller    caller
+	counted   bool // among what its network asks as a stranger
 	event     audit.Event
 	idLine    [1]string // the request id as a header value, so that setting it costs no allocation
 }
@@ -112,6 +113,7 @@ func (g *Gate) begin(w http.ResponseWriter, r *http.Request) *visit {
 	v := &visit{w: w, settings: g.settings.Load()}
 	v.ID = identity.NewRequestID()
 	v.Start = time.Now()
+	v.Stranger = v
 	v.ClientIP = v.TrustedProxies.ClientIP(r)
 	v.r = r.WithContext(httpkit.WithRequest(r.Context(), &v.Request))
 	v.idLine[0] = string(v.ID)
@@ -185,7 +187,7 @@ func (g *Gate) who(v *visit) error {
 	case err != nil && !fault.Is(err, fault.Unauthenticated):
 		return err
 	case err != nil || p == nil:
-		if haste := v.haste(); haste != nil {
+		if haste := v.Haste(); haste != nil {
 			return haste
 		}
 		if v.route.Access == authz.Public {

@@ -23,6 +23,11 @@ func (g *Gate) serveOwn(v *visit) error {
 	case !fault.Is(err, fault.Unauthenticated):
 		return err
 	}
+	if c.principal == nil {
+		if err := v.Haste(); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithCancel(v.r.Context())
 	defer cancel()
 	s := newStream(v, nil)

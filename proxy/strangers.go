@@ -9,12 +9,17 @@ import (
 // burstSeconds is how many seconds' worth of requests may come at once.
 const burstSeconds = 5
 
-// haste refuses a caller that nobody knows and whose network asks too often:
-// each of their requests costs disk, since it has its record. People with a
-// session and programs with a token never get here.
-func (v *visit) haste() error {
+// Haste refuses a caller that nobody knows and whose network asks too often:
+// each of their requests costs disk, since it has its record, and a query if
+// they show a token ([httpkit.Haste]). A request is counted once. People with a
+// session and programs with a token that is in use never get here.
+func (v *visit) Haste() error {
+	if v.counted {
+		return nil
+	}
 	ok, wait := v.strangers.Allow(v.ClientIP, v.Start)
 	if ok {
+		v.counted = true
 		return nil
 	}
 	f := fault.New(fault.TooMany, "too-many-requests", "Too many requests came from your network. Wait a moment and try again.")

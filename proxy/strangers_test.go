@@ -7,31 +7,70 @@ import (
 	"testing"
 
 	"gatehouse/audit"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
 )
 
 func TestStrangersInAHurryAreHeldBack(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Limits.StrangerRate = 1 })
-	p := w.signIn("mia")
-	c := w.client(false)
-	for range 50 * burstSeconds { // a slow machine earns some more on the way
-		answer := w.get(c, "/public/x", nil)
-		w.body(answer)
-		if answer.StatusCode == http.StatusOK {
-			continue
-		}
-		if answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
-			t.Fatalf("%d, Retry-After %q", answer.StatusCode, answer.Header.Get("Retry-After"))
-		}
-		for range 3 * burstSeconds { // those who are known do not pay
-			for _, answer := range []*http.Response{w.get(c, "/public/x", &p), w.get(c, "/", nil, "Authorization", "Bearer "+ownerToken)} {
-				if w.body(answer); answer.StatusCode != http.StatusOK {
-					t.Fatalf("a known caller got %d", answer.StatusCode)
+	unknown := []string{"Authorization", "Bearer gh_unknown"}
+	for _, test := range []struct {
+		path   string
+		header []string
+		status int // to those who are in no hurry
+	}{
+		{"/public/x", nil, http.StatusOK},
+		{"/.gatehouse/jwks.json", nil, http.StatusOK},
+		{"/.gatehouse/api/v1/users", unknown, http.StatusOK}, // which the test's own endpoints let in
+		{"/scim/v2/Users", unknown, http.StatusOK},
+		{"/", unknown, http.StatusUnauthorized},
+	} {
+		t.Run(test.path, func(t *testing.T) {
+			w := newWorld(t, func(c *Config) { c.Limits.StrangerRate = 1 })
+			p := w.signIn("mia")
+			c := w.client(false)
+			for range 50 * burstSeconds { // a slow machine earns some more on the way
+				answer := w.get(c, test.path, nil, test.header...)
+				w.body(answer)
+				if answer.StatusCode == test.status {
+					continue
 				}
+				if answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
+					t.Fatalf("%d, Retry-After %q", answer.StatusCode, answer.Header.Get("Retry-After"))
+				}
+				for range 3 * burstSeconds { // those who are known do not pay
+					for _, path := range []string{"/public/x", "/scim/v2/Users"} {
+						for _, answer := range []*http.Response{w.get(c, path, &p), w.get(c, path, nil, bearer...)} {
+							if w.body(answer); answer.StatusCode != http.StatusOK {
+								t.Fatalf("%s: a known caller got %d", path, answer.StatusCode)
+							}
+						}
+					}
+				}
+				return
 			}
-		}
-		return
+			t.Error("nobody was held back")
+		})
 	}
-	t.Error("nobody was held back")
+}
+
+// Finding out who a stranger is counts as well, and once with the request.
+func TestAStrangersRequestIsCountedOnce(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Limits.StrangerRate = 1 })
+	v := w.gate.begin(nobodyWriter{http.Header{}}, w.request(http.MethodGet, "https://acme.test/", nil, nil))
+	for range 2 * burstSeconds {
+		w.must(httpkit.Haste(v.r.Context()))
+		w.must(v.Haste())
+	}
+	for range burstSeconds - 1 {
+		next := w.gate.begin(nobodyWriter{http.Header{}}, v.r)
+		next.Start = v.Start
+		w.must(next.Haste())
+	}
+	late := w.gate.begin(nobodyWriter{http.Header{}}, v.r)
+	late.Start = v.Start
+	if err := httpkit.Haste(late.r.Context()); !fault.Is(err, fault.TooMany) {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestRecordsOfStrangersAreSmall(t *testing.T) {

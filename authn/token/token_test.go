@@ -13,6 +13,7 @@ import (
 	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/postgrestest"
 )
@@ -269,5 +270,38 @@ func TestP1_WhatIsRecordedHappens(t *testing.T) {
 	journal.leave = leave
 	if err := s.Revoke(ctx, audit.SystemCause(), acme, tok.ID); err != nil || verifies(t, s, acme, secret) != nil {
 		t.Errorf("the token still verifies: %v", err)
+	}
+}
+
+// hurried is somebody whose network may ask for so much more.
+type hurried int
+
+func (h *hurried) Haste() error {
+	if *h--; *h < 0 {
+		return fault.New(fault.TooMany, "too-many-requests", "Wait.")
+	}
+	return nil
+}
+
+// A token that nobody knows yet costs a query, so it is counted before; one
+// that is in use is not.
+func TestUnknownTokensAreCountedBeforeTheyAreLookedUp(t *testing.T) {
+	s, _ := newService(t)
+	_, secret := create(t, s, ScopeAPI, "member")
+	left := hurried(2)
+	ctx := httpkit.WithRequest(t.Context(), &httpkit.Request{Stranger: &left})
+	for range 3 {
+		if _, err := s.Verify(ctx, acme, secret); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made, _ := newSecret()
+	for _, kind := range []fault.Kind{fault.Unauthenticated, fault.TooMany} {
+		if _, err := s.Verify(ctx, acme, made); !fault.Is(err, kind) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if _, err := s.Verify(ctx, acme, secret); err != nil {
+		t.Error(err)
 	}
 }

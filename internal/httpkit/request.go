@@ -22,6 +22,8 @@ type Request struct {
 	// Origin is the scheme and authority the browser used, such as
 	// "https://acme.example.com": the base of every absolute URL we make.
 	Origin string
+	// Stranger, if set, is asked by [Haste].
+	Stranger interface{ Haste() error }
 }
 
 type requestKey struct{}
@@ -39,4 +41,14 @@ func RequestFrom(ctx context.Context) *Request {
 		panic("httpkit: request did not pass the gate")
 	}
 	return r
+}
+
+// Haste refuses a request of somebody whose network asks too often. It is for
+// those who are about to pay, with a query, for finding out who calls.
+func Haste(ctx context.Context) error {
+	r, ok := ctx.Value(requestKey{}).(*Request)
+	if !ok || r.Stranger == nil {
+		return nil
+	}
+	return r.Stranger.Haste()
 }
