@@ -201,7 +201,7 @@ func (s *Service) admit(ctx context.Context, live *Live, verifiedBy uint64, hint
 	})
 	this := Selector{Session: live.session.ID}
 	if err != nil || !inserted {
-		if _, endErr := s.registry.End(ctx, live.session.Tenant, this, ReasonUserInactive); endErr != nil {
+		if _, endErr := s.registry.End(ctx, live.session.Tenant, this, []TokenHash{live.hash}, ReasonUserInactive); endErr != nil {
 			err = errors.Join(err, endErr)
 		}
 		if err != nil {

@@ -18,6 +18,15 @@ type Stream interface {
 	Terminate(reason string)
 }
 
+// Proof says whether what a node knows of sessions counts at this instant. Both
+// methods are on the way of every request and must be cheap.
+type Proof interface {
+	// Fresh reports whether all that is in memory counts.
+	Fresh() bool
+	// Now is a monotonic clock that goes on while the process is stopped.
+	Now() time.Duration
+}
+
 // Live is a session that is being served. All its methods may be called at
 // once from many goroutines.
 type Live struct {
@@ -28,6 +37,9 @@ type Live struct {
 	seen  atomic.Int64 // Unix milliseconds of the last request
 	saved atomic.Int64 // what SQL knows of seen
 	memo  atomic.Pointer[any]
+
+	proof  Proof        // of a registry that several nodes share; nil: always good
+	proven atomic.Int64 // until when, by the proof's clock, SQL's last answer counts
 
 	mu    sync.Mutex
 	ended bool
@@ -61,6 +73,39 @@ func NewLive(s Session, hash TokenHash) *Live {
 	return l
 }
 
+// Under has the session served only while the proof holds. It is for registries,
+// before anybody is handed the session.
+func (l *Live) Under(p Proof) *Live {
+	l.proof = p
+	return l
+}
+
+// Prove has the session count until then, by the clock of its proof, even if the
+// proof does not hold. It never takes back what was said before.
+func (l *Live) Prove(until time.Duration) {
+	for {
+		old := l.proven.Load()
+		if old >= int64(until) || l.proven.CompareAndSwap(old, int64(until)) {
+			return
+		}
+	}
+}
+
+// Current reports whether the session may be served at this instant: it has not
+// ended, and what this node knows of it counts.
+func (l *Live) Current() bool {
+	// In this order: whoever is proven to have missed no end has applied it, and
+	// so finds it below.
+	return l.holds() && !l.Ended()
+}
+
+func (l *Live) holds() bool {
+	return l.proof == nil || l.proof.Fresh() || int64(l.proof.Now()) < l.proven.Load()
+}
+
+// Proven is until when SQL's last answer counts, by the clock of the proof.
+func (l *Live) Proven() time.Duration { return time.Duration(l.proven.Load()) }
+
 // Principal is the signed-in person, without email and name: those change, and
 // authz knows them. It is shared and must not be changed.
 func (l *Live) Principal() *identity.Principal { return &l.principal }
@@ -90,8 +135,12 @@ func (l *Live) SetMemo(v any) { l.memo.Store(&v) }
 
 // Enter registers a request or connection under its session; it is served only
 // when ok. leave must be called when it is over; calling it again does
-// nothing. Once the session has ended, nobody enters.
+// nothing. Once the session has ended, and while it is not [Live.Current],
+// nobody enters.
 func (l *Live) Enter(c Stream) (leave func(), ok bool) {
+	if !l.holds() { // before the door is looked at, as in Current
+		return func() {}, false
+	}
 	e := &entry{stream: c, inside: true}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,6 +226,17 @@ func (l *Live) end(spared Stream) ending {
 	}
 	now.left = l.left
 	return now
+}
+
+// retire ends a session on this node that has nothing open; false if it has.
+func (l *Live) retire() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || l.open > 0 {
+		return false
+	}
+	l.ended, l.left = true, nobody
+	return true
 }
 
 // touchStep keeps a busy session from writing the same cache line for every

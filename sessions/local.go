@@ -6,6 +6,7 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -17,7 +18,8 @@ import (
 // stream needs microseconds; one that needs more has a fault of its own.
 const leaveTime = time.Second
 
-// Local is the registry of a single node.
+// Local is the registry of a single node, and what a registry of many nodes
+// keeps in the memory of each.
 type Local struct {
 	node string
 	log  *slog.Logger
@@ -118,6 +120,77 @@ func (r *Local) Add(_ context.Context, live *Live) error {
 	return nil
 }
 
+// Keep makes a session findable unless it is already, and gives the one that is;
+// nil while streams of an earlier one of the same session have not left.
+func (r *Local) Keep(live *Live) (*Live, error) {
+	t := r.roll(live.session.Tenant)
+	if t == nil {
+		return nil, ErrNotLoaded
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch old := t.byID[live.session.ID]; {
+	case t.gone:
+		return nil, ErrNotLoaded
+	case old == nil:
+		t.byID[live.session.ID] = live
+		r.shard(live.hash).put(live)
+		return live, nil
+	case old.Ended():
+		return nil, nil
+	default:
+		return old, nil
+	}
+}
+
+// Len is how many sessions can be found.
+func (r *Local) Len() (n int) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.RLock()
+		n += len(s.byHash)
+		s.mu.RUnlock()
+	}
+	return n
+}
+
+// evictAmong is of how many sessions the one that was used longest ago is
+// evicted.
+const evictAmong = 16
+
+// Evict drops a session that has nothing open and was not used for long; false if
+// there seems to be none. It is not over and may be kept again.
+func (r *Local) Evict() bool {
+	first := rand.IntN(len(r.shards))
+	for i := range r.shards {
+		if live := r.shards[(first+i)%len(r.shards)].idle(); live != nil && live.retire() {
+			r.shard(live.hash).remove(live)
+			if t := r.roll(live.session.Tenant); t != nil {
+				t.remove(live)
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// idle gives of a few sessions with nothing open the one that was used longest
+// ago. A map begins its rounds anywhere.
+func (s *shard) idle() (oldest *Live) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	n := 0
+	for _, live := range s.byHash {
+		if live.Open() == 0 && (oldest == nil || live.seen.Load() < oldest.seen.Load()) {
+			oldest = live
+		}
+		if n++; n == evictAmong {
+			break
+		}
+	}
+	return oldest
+}
+
 func (s *shard) put(live *Live) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +200,9 @@ func (s *shard) put(live *Live) {
 func (s *shard) remove(live *Live) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.byHash, live.hash)
+	if s.byHash[live.hash] == live {
+		delete(s.byHash, live.hash)
+	}
 }
 
 // selected gives the sessions that a selector means.
@@ -152,20 +227,43 @@ func (t *roll) selected(sel Selector) []*Live {
 func (t *roll) remove(live *Live) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.byID, live.session.ID)
+	if t.byID[live.session.ID] == live {
+		delete(t.byID, live.session.ID)
+	}
 }
 
 // End implements [Registry].
-func (r *Local) End(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (Ended, error) {
+func (r *Local) End(ctx context.Context, tenant identity.TenantID, sel Selector, _ []TokenHash, reason string) (Ended, error) {
+	lives, err := r.Select(tenant, sel)
+	if err != nil {
+		return Ended{}, err
+	}
+	return r.Shut(ctx, tenant, lives, reason)(), nil
+}
+
+// Select gives the sessions that a selector means, and those of them that have
+// ended but still have a stream inside.
+func (r *Local) Select(tenant identity.TenantID, sel Selector) ([]*Live, error) {
 	t := r.roll(tenant)
 	if t == nil {
-		return Ended{}, ErrNotLoaded
+		return nil, ErrNotLoaded
+	}
+	return t.selected(sel), nil
+}
+
+// Shut ends sessions of a tenant as [Local.End] does, in two steps: when it
+// returns, nobody finds or enters them any more and their streams have been told
+// to leave; wait, which must be called, waits for that.
+func (r *Local) Shut(ctx context.Context, tenant identity.TenantID, lives []*Live, reason string) (wait func() Ended) {
+	t := r.roll(tenant)
+	if t == nil {
+		t = &roll{gone: true} // forgotten meanwhile
 	}
 	var ended Ended
 	asking := caller(ctx)
 	doors := map[*Live]<-chan struct{}{}
 	// Every door is shut before the first stream is waited for.
-	for _, live := range t.selected(sel) {
+	for _, live := range lives {
 		r.shard(live.hash).remove(live)
 		now := live.end(asking.stream)
 		if now.first {
@@ -175,10 +273,12 @@ func (r *Local) End(ctx context.Context, tenant identity.TenantID, sel Selector,
 		r.terminate(now.untold, reason)
 		doors[live] = now.left
 	}
-	ended.Lingering = r.await(t, doors, asking.gone)
-	ended.Connections -= ended.Lingering
-	ended.Nodes = []NodeConfirmation{{ID: r.node, Confirmed: ended.Lingering == 0}}
-	return ended, nil
+	return func() Ended {
+		ended.Lingering = r.await(t, doors, asking.gone)
+		ended.Connections -= ended.Lingering
+		ended.Nodes = []NodeConfirmation{{ID: r.node, Confirmed: ended.Lingering == 0}}
+		return ended
+	}
 }
 
 func (r *Local) terminate(streams []Stream, reason string) {

@@ -16,6 +16,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP8_RevokedStaysRevoked, TestP8_CrashBetweenDeactivationAndEnd,
 		TestP2_CrashBetweenDisablingAndEnd, TestP2_CallerGoesAway, TestP2_StreamThatStaysIsNotConfirmed, TestSelectorsAreChecked,
 		TestRecordsNameWhatWasRevoked,
-		TestP3_RevocationStaysInItsTenant, TestSignOutHasItsOwnEvent,
-	}, "TestP2_NoRequestAfterTheReturn", "TestLocalRegistry", "TestRunStopsWithItsContext")
+		TestP3_RevocationStaysInItsTenant, TestSignOutHasItsOwnEvent, TestRecord,
+	}, "TestP2_NoRequestAfterTheReturn", "TestLocalRegistry", "TestRunStopsWithItsContext", "TestCurrent", "TestKeepAndEvict")
 }

@@ -13,7 +13,9 @@ import (
 var ErrNotLoaded = errors.New("sessions: the tenant's sessions are not loaded")
 
 // Registry holds the live sessions for the request path. SQL is the record;
-// the registry is filled from it and told of every change after it.
+// the registry is filled from it and told of every change after it. One that
+// several nodes share need not hold all of a tenant's sessions: what it does not
+// hold it looks up.
 // Package sessiontest holds what every registry must do.
 type Registry interface {
 	// Find gives the live session with this token hash; nil if there is none,
@@ -22,7 +24,8 @@ type Registry interface {
 	// Loaded reports whether the tenant's sessions are known.
 	Loaded(tenant identity.TenantID) bool
 	// Load gives the registry all of a tenant's live sessions. Only when it
-	// returns nil is the tenant loaded.
+	// returns nil is the tenant loaded. A registry that looks up what it does not
+	// hold may stop early.
 	Load(ctx context.Context, tenant identity.TenantID, all iter.Seq2[*Live, error]) error
 	// Add makes a session findable. It is called before the session's row is
 	// committed, and so before anybody knows the token: a revocation that sees
@@ -32,8 +35,9 @@ type Registry interface {
 	// open there, and returns when that is so, or says of which node it is not
 	// known. Sessions of an earlier End whose streams have not all left are
 	// selected, closed and waited for again. The stream of ctx ([Calling]) stays
-	// open and is not waited for.
-	End(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (Ended, error)
+	// open and is not waited for. The hashes are those of the sessions that SQL has
+	// ended just before.
+	End(ctx context.Context, tenant identity.TenantID, sel Selector, hashes []TokenHash, reason string) (Ended, error)
 	// All gives the tenant's live sessions that this node knows, in no order.
 	All(tenant identity.TenantID) iter.Seq[*Live]
 	// Tenants gives the tenants that are loaded.
@@ -46,7 +50,7 @@ type Registry interface {
 
 // Ended is what a registry did to end sessions.
 type Ended struct {
-	Sessions    []identity.SessionID // that were live until now
+	Sessions    []identity.SessionID // that were live on this node until now
 	Connections int                  // requests and streams that were open and have left
 	Lingering   int                  // that were told to close and have not left in time
 	Nodes       []NodeConfirmation

@@ -64,7 +64,7 @@ func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity
 func (s *Service) end(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) ([]endedRow, Ended, error) {
 	rows, sqlErr := s.endInSQL(ctx, tenant, sel, reason)
 	// Also without SQL: they must not be served here while the caller retries.
-	ended, err := s.registry.End(ctx, tenant, sel, reason)
+	ended, err := s.registry.End(ctx, tenant, sel, hashesOf(rows), reason)
 	if err := errors.Join(sqlErr, err); err != nil {
 		return rows, ended, err
 	}
@@ -89,6 +89,14 @@ func (s *Service) endInSQL(ctx context.Context, tenant identity.TenantID, sel Se
 		return err
 	})
 	return rows, err
+}
+
+func hashesOf(rows []endedRow) []TokenHash {
+	hashes := make([]TokenHash, len(rows))
+	for i := range rows {
+		hashes[i] = rows[i].hash
+	}
+	return hashes
 }
 
 func countDevices(rows []endedRow) int {

@@ -109,7 +109,11 @@ func (s *Service) sweep(ctx context.Context) {
 			if !live.expired(now, idle, absolute) {
 				continue
 			}
-			if err := s.expire(ctx, live); err != nil {
+			over, err := s.over(ctx, live, now, idle, absolute)
+			if err == nil && over {
+				err = s.expire(ctx, live)
+			}
+			if err != nil {
 				s.log.Warn("an expired session was not ended", "tenant", tenant, "session", live.session.ID, "error", err)
 				break
 			}

@@ -96,7 +96,13 @@ func (s *Service) Find(ctx context.Context, tenant identity.TenantID, token stri
 	now := time.Now().UnixMilli()
 	idle, absolute := s.limits(tenant)
 	if live.expired(now, idle, absolute) {
-		return nil, errExpired
+		over, err := s.over(ctx, live, now, idle, absolute)
+		switch {
+		case err != nil:
+			return nil, unavailable(err)
+		case over:
+			return nil, errExpired
+		}
 	}
 	live.touch(now)
 	return live, nil
@@ -121,6 +127,24 @@ func (s *Service) lookup(ctx context.Context, tenant identity.TenantID, token st
 		return nil, errUnknown
 	}
 	return live, nil
+}
+
+// over makes sure that a session ran out. Where several nodes serve it, another
+// may have seen it since, and written that to SQL within flushEvery.
+func (s *Service) over(ctx context.Context, live *Live, now int64, idle, absolute time.Duration) (bool, error) {
+	if live.proof == nil || live.expired(now, 0, absolute) {
+		return true, nil
+	}
+	var seen int64
+	err := s.store.Tenant(live.session.Tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		seen, err = store.One(ctx, tx, store.Scalar[int64], `SELECT seen_at FROM sessions WHERE id = $1`, live.session.ID)
+		return err
+	})
+	if errors.Is(err, store.ErrNoRows) {
+		return true, nil
+	}
+	live.touch(seen)
+	return live.expired(now, idle+flushEvery, absolute), err
 }
 
 func unavailable(err error) error {

@@ -62,6 +62,7 @@ func addrText(ip netip.Addr) string {
 type endedRow struct {
 	session identity.SessionID
 	device  identity.DeviceID
+	hash    TokenHash
 }
 
 // endRows marks the selected sessions as ended.
@@ -92,16 +93,20 @@ const orphaned = `(user_id NOT IN (SELECT id FROM users WHERE active)
 func endWhere(ctx context.Context, tx *store.Tx, at time.Time, reason, condition string, args ...any) ([]endedRow, error) {
 	return store.All(ctx, tx, func(row store.Row) (endedRow, error) {
 		var e endedRow
-		err := row.Scan(&e.session, &e.device)
+		var hash []byte
+		err := row.Scan(&e.session, &e.device, &hash)
+		copy(e.hash[:], hash)
 		return e, err
-	}, `UPDATE sessions SET ended_at = $1, end_reason = $2 WHERE ended_at IS NULL AND `+condition+` RETURNING id, device_id`,
+	}, `UPDATE sessions SET ended_at = $1, end_reason = $2 WHERE ended_at IS NULL AND `+condition+` RETURNING id, device_id, token_hash`,
 		append([]any{store.Millis(at), reason}, args...)...)
 }
 
-// liveAfter reads one batch of a tenant's live sessions in the order of their
-// creation.
-func liveAfter(ctx context.Context, tx *store.Tx, tenant identity.TenantID, createdAt int64, id identity.SessionID, limit int) ([]*Live, error) {
-	return store.All(ctx, tx, func(row store.Row) (*Live, error) {
+// fromLive is where the sessions are that may be served.
+const fromLive = ` FROM sessions s JOIN users u ON u.id = s.user_id AND u.active JOIN devices d ON d.id = s.device_id AND NOT d.blocked
+	JOIN connections c ON c.id = s.connection_id AND c.enabled WHERE s.ended_at IS NULL AND `
+
+func scanLive(tenant identity.TenantID) func(store.Row) (*Live, error) {
+	return func(row store.Row) (*Live, error) {
 		var hash []byte
 		s, err := scanSession(tenant, row, &hash)
 		if err != nil {
@@ -110,11 +115,14 @@ func liveAfter(ctx context.Context, tx *store.Tx, tenant identity.TenantID, crea
 		var h TokenHash
 		copy(h[:], hash)
 		return NewLive(s, h), nil
-	}, `SELECT `+sessionColumns+`, s.token_hash
-		FROM sessions s JOIN users u ON u.id = s.user_id AND u.active JOIN devices d ON d.id = s.device_id AND NOT d.blocked
-		JOIN connections c ON c.id = s.connection_id AND c.enabled
-		WHERE s.ended_at IS NULL AND (s.created_at, s.id) > ($1, $2)
-		ORDER BY s.created_at, s.id LIMIT $3`, createdAt, id, limit)
+	}
+}
+
+// liveAfter reads one batch of a tenant's live sessions in the order of their
+// creation.
+func liveAfter(ctx context.Context, tx *store.Tx, tenant identity.TenantID, createdAt int64, id identity.SessionID, limit int) ([]*Live, error) {
+	return store.All(ctx, tx, scanLive(tenant), `SELECT `+sessionColumns+`, s.token_hash`+fromLive+
+		`(s.created_at, s.id) > ($1, $2) ORDER BY s.created_at, s.id LIMIT $3`, createdAt, id, limit)
 }
 
 const deviceColumns = `id, user_id, name, kind, os, browser, blocked, first_seen, last_seen, last_ip`

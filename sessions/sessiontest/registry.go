@@ -111,7 +111,7 @@ func served(t *testing.T, r sessions.Registry, l *sessions.Live) *sessions.Live 
 
 func end(t *testing.T, r sessions.Registry, sel sessions.Selector) sessions.Ended {
 	t.Helper()
-	ended, err := r.End(t.Context(), acme, sel, "test")
+	ended, err := r.End(t.Context(), acme, sel, nil, "test")
 	if err != nil {
 		t.Fatalf("end %+v: %v", sel, err)
 	}
@@ -129,7 +129,7 @@ func notLoaded(t *testing.T, r sessions.Registry) {
 	if err := r.Add(t.Context(), l); !errors.Is(err, sessions.ErrNotLoaded) {
 		t.Errorf("add: %v, want ErrNotLoaded", err)
 	}
-	if _, err := r.End(t.Context(), acme, sessions.Selector{All: true}, "test"); !errors.Is(err, sessions.ErrNotLoaded) {
+	if _, err := r.End(t.Context(), acme, sessions.Selector{All: true}, nil, "test"); !errors.Is(err, sessions.ErrNotLoaded) {
 		t.Errorf("end: %v, want ErrNotLoaded", err)
 	}
 	if r.Loaded(acme) || len(r.Tenants()) != 0 {
@@ -342,7 +342,7 @@ func spared(t *testing.T, r sessions.Registry) {
 	load(t, r, acme, l)
 	asks, other := enter(t, served(t, r, l), true), enter(t, served(t, r, l), false)
 	this := sessions.Selector{Session: l.Session().ID}
-	ended, err := r.End(sessions.Calling(t.Context(), asks), acme, this, "test")
+	ended, err := r.End(sessions.Calling(t.Context(), asks), acme, this, nil, "test")
 	if err != nil || len(ended.Sessions) != 1 || ended.Connections != 1 || ended.Lingering != 0 || !ended.Nodes[0].Confirmed {
 		t.Errorf("ended %+v, %v; want one session, one connection, confirmed", ended, err)
 	}
@@ -374,7 +374,7 @@ func mutual(t *testing.T, r sessions.Registry) {
 			<-begin
 			// What follows a record in the journal is not stopped by its caller's leaving.
 			ctx := context.WithoutCancel(sessions.Calling(ctx, s))
-			if _, err := r.End(ctx, acme, sessions.Selector{Session: theirs.Session().ID}, "test"); err != nil {
+			if _, err := r.End(ctx, acme, sessions.Selector{Session: theirs.Session().ID}, nil, "test"); err != nil {
 				t.Error(err)
 			}
 		})
