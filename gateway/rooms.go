@@ -64,7 +64,11 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	if r.keys, err = openKeys(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if r.store, err = store.Open(ctx, string(cfg.Store), store.Options{Keys: r.keys, Owner: string(cfg.StoreOwner), Environment: cfg.Environment}); err != nil {
+	r.store, err = store.Open(ctx, string(cfg.Store), store.Options{
+		Keys: r.keys, Owner: string(cfg.StoreOwner), Environment: cfg.Environment,
+		Alone: cfg.Registry == "local" || cfg.Registry == "",
+	})
+	if err != nil {
 		return nil, err
 	}
 	node, err := os.Hostname()
@@ -83,7 +87,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 		return nil, err
 	}
 	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Log: log})
-	r.directory = directory.New(directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions})
+	r.directory = directory.New(directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw})
 	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory})
 	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}})
 	r.signIn(cfg, log)

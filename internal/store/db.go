@@ -30,6 +30,9 @@ type Options struct {
 	// Owner is the URL of PostgreSQL for the role that owns the tables, which
 	// brings them to the newest form. Without it they must be in that form.
 	Owner string
+	// Alone says that no other gateway may work with PostgreSQL meanwhile, because
+	// this one keeps to itself what it knows of sessions. A second one is refused.
+	Alone bool
 	// Environment is stamped into a new database; the data of another
 	// environment is refused.
 	Environment string

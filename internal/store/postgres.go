@@ -34,7 +34,10 @@ func openPostgres(ctx context.Context, rawURL string, o Options) (_ *postgres, e
 	if err := checkPostgres(ctx, p.db); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", classifyPostgres(ctx, err, isDialing(err))), p.db.Close())
 	}
-	p.watch = startWatch(ctx, *config)
+	p.watch = startWatch(ctx, *config, o.Alone)
+	if err := p.watch.seen.Load().err; errors.Is(err, errNotAlone) || err != nil && o.Alone {
+		return nil, errors.Join(fmt.Errorf("open store: %w", classifyPostgres(ctx, err, isDialing(err))), p.close())
+	}
 	return p, nil
 }
 
@@ -72,6 +75,9 @@ var errTurn = errors.New("store: the transactions before this one took too long"
 // inTurn waits for the tenant's turn and runs fn in a transaction, which is
 // rolled back unless fn commits it.
 func (p *postgres) inTurn(ctx context.Context, id identity.TenantID, write bool, first string, fn func(*session) error) error {
+	if err := p.watch.allowed(); err != nil {
+		return err
+	}
 	wait, cancel := context.WithTimeout(ctx, connWait)
 	defer cancel()
 	late := func(err error) error {

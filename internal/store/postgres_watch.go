@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,9 +35,10 @@ var (
 // need not wait for the answer. It has a connection of its own: that all others
 // are busy does not mean that the server is gone.
 type watch struct {
-	db   *sql.DB
-	stop context.CancelFunc
-	done sync.WaitGroup
+	db    *sql.DB
+	claim claim // of its connection
+	stop  context.CancelFunc
+	done  sync.WaitGroup
 
 	looking sync.Mutex // one look at a time
 	seen    atomic.Pointer[sight]
@@ -50,9 +52,12 @@ type sight struct {
 	stores map[identity.TenantID]struct{}
 }
 
-func startWatch(ctx context.Context, config pgx.ConnConfig) *watch {
-	config.RuntimeParams = params
-	w := &watch{db: stdlib.OpenDB(config)}
+func startWatch(ctx context.Context, config pgx.ConnConfig, alone bool) *watch {
+	config.RuntimeParams = maps.Clone(params)
+	// The claim of a machine that fell silent ends in seconds, not in hours.
+	maps.Copy(config.RuntimeParams, map[string]string{"tcp_keepalives_idle": "1", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "2"})
+	w := &watch{claim: claim{alone: alone}}
+	w.db = stdlib.OpenDB(config, stdlib.OptionAfterConnect(w.claim.take))
 	w.db.SetMaxOpenConns(1)
 	w.seen.Store(&sight{})
 	w.look(ctx)
@@ -143,14 +148,30 @@ func (w *watch) read(ctx context.Context, s *sight) error {
 	return nil
 }
 
-// check tells what was seen of the server and of a tenant.
-func (w *watch) check(id identity.TenantID) error {
-	s := w.seen.Load()
+// sound tells what was seen of the server.
+func (s *sight) sound() error {
 	if s.err != nil {
 		return unavailable(s.err)
 	}
 	if time.Since(s.at) > lookStale {
 		return unavailable(errStale)
+	}
+	return nil
+}
+
+// allowed tells a gateway that must be alone whether it still is.
+func (w *watch) allowed() error {
+	if !w.claim.alone {
+		return nil
+	}
+	return w.seen.Load().sound()
+}
+
+// check tells what was seen of the server and of a tenant.
+func (w *watch) check(id identity.TenantID) error {
+	s := w.seen.Load()
+	if err := s.sound(); err != nil {
+		return err
 	}
 	if _, ok := s.stores[id]; !ok {
 		return unavailable(errNoTenant)
