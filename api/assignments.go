@@ -46,16 +46,28 @@ func (a *API) registerAssignments() {
 }
 
 func (a *API) listAssignments(ctx context.Context, c *call, in *Paging) (*pageOutput[assignment], error) {
-	found, err := a.cfg.Policy.Assignments(ctx, c.tenant())
-	if err != nil {
-		return nil, err
-	}
-	teams, err := a.teamNames(ctx, c.tenant())
+	found, teams, err := a.assignments(ctx, c.tenant())
 	if err != nil {
 		return nil, err
 	}
 	refs := a.references(c.tenant())
 	return pageWithin(*in, found, func(x authz.Assignment) string { return x.ID }, func(x authz.Assignment) assignment { return assignmentOf(ctx, refs, teams, x) }), nil
+}
+
+// assignments gives who has which role, and the names of the teams. One for a
+// team that was deleted in between is left out: without a team's name it would
+// read as account-wide.
+func (a *API) assignments(ctx context.Context, tenant identity.TenantID) ([]authz.Assignment, map[identity.TeamID]string, error) {
+	all, err := a.cfg.Policy.Assignments(ctx, tenant)
+	if err != nil {
+		return nil, nil, err
+	}
+	teams, err := a.teamNames(ctx, tenant)
+	if err != nil {
+		return nil, nil, err
+	}
+	all = slices.DeleteFunc(all, func(x authz.Assignment) bool { return x.Team != "" && teams[x.Team] == "" })
+	return all, teams, nil
 }
 
 func assignmentOf(ctx context.Context, refs *references, teams map[identity.TeamID]string, x authz.Assignment) assignment {

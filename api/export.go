@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"gatehouse/api/resources"
+	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/tenants"
 )
 
@@ -79,24 +81,26 @@ func (a *API) documentsOf(ctx context.Context, t *tenants.Tenant) ([]resources.D
 			return nil, err
 		}
 	}
-	assignments, err := a.cfg.Policy.Assignments(ctx, t.ID)
+	assignments, names, err := a.assignments(ctx, t.ID)
 	if err != nil {
 		return nil, err
 	}
-	names, err := a.teamNames(ctx, t.ID)
-	if err != nil {
-		return nil, err
-	}
-	refs := a.references(t.ID)
 	for _, x := range assignments {
 		spec := resources.AssignmentSpec{Role: x.Role, Team: names[x.Team]}
 		if x.User != "" {
-			spec.User = string(x.User)
-			if u, err := a.cfg.People.User(ctx, t.ID, x.User); err == nil {
-				spec.User = u.UserName
-			}
-		} else if spec.Group = refs.group(ctx, x.Group); spec.Group == "" {
-			spec.Group = string(x.Group)
+			var u directory.User
+			u, err = a.cfg.People.User(ctx, t.ID, x.User)
+			spec.User = u.UserName
+		} else {
+			var g directory.Group
+			g, err = a.cfg.People.Group(ctx, t.ID, x.Group, false)
+			spec.Group = g.DisplayName
+		}
+		if fault.Is(err, fault.NotFound) {
+			continue // deleted since the assignments were read
+		}
+		if err != nil {
+			return nil, err
 		}
 		if err := add(resources.KindAssignment, t.Name, x.Name, spec); err != nil {
 			return nil, err

@@ -27,11 +27,7 @@ func (a *API) mayMakeOwners(ctx context.Context, c *call, why string) error {
 // mayMove refuses to let a caller take away, or hand on, assignments of roles
 // that they may not give.
 func (a *API) mayMove(ctx context.Context, c *call, which func(authz.Assignment) bool) error {
-	all, err := a.cfg.Policy.Assignments(ctx, c.tenant())
-	if err != nil {
-		return err
-	}
-	teams, err := a.teamNames(ctx, c.tenant())
+	all, teams, err := a.assignments(ctx, c.tenant())
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"context"
 	"net/http"
+	"strings"
+	"sync"
 	"testing"
 
 	"gatehouse/audit"
@@ -135,5 +138,90 @@ func TestPlatformDocumentsGiveNoMoreThanTheirAuthorHas(t *testing.T) {
 	// Other tenants are the platform's to set up, their owners too.
 	if _, result := clerk.apply(parse(t, "{kind: Role, tenant: acme, name: all, spec: {permissions: ['*:*']}}"), false); result.Failed {
 		t.Errorf("%+v", result)
+	}
+}
+
+func TestATeamGoesByWhoeverMayTakeItsRoles(t *testing.T) {
+	h := newHouse(t)
+	owner := h.signIn(h.acme, "owner", "owner")
+	owner.do("PUT", "roles/steward", map[string]any{"permissions": []string{"gatehouse.teams:*"}}).want(http.StatusOK)
+	steward, lead := h.signIn(h.acme, "steward", "steward"), h.signIn(h.acme, "lead", "")
+	paths := map[string]string{}
+	for _, name := range []string{"payments", "empty"} {
+		paths[name] = "teams/" + string(into[team](owner.do("POST", "teams", map[string]any{"name": name}).want(http.StatusCreated)).ID)
+	}
+	owner.do("POST", "assignments", map[string]any{"role": "team_admin", "team": "payments", "user": string(lead.user.ID)}).want(http.StatusCreated)
+	steward.do("DELETE", paths["payments"], nil).problem(http.StatusForbidden, "more-than-you-have")
+	owner.do("GET", paths["payments"], nil).want(http.StatusOK)
+	steward.do("DELETE", paths["empty"], nil).want(http.StatusNoContent)
+	owner.do("DELETE", paths["payments"], nil).want(http.StatusNoContent)
+}
+
+func TestADeletedTeamsRolesAreGone(t *testing.T) {
+	h := newHouse(t)
+	owner, guest := h.signIn(h.acme, "owner", "owner"), h.signIn(h.acme, "guest", "")
+	owner.do("PUT", "roles/auditor", map[string]any{"permissions": []string{"billing:read"}}).want(http.StatusOK)
+	path := "teams/" + string(into[team](owner.do("POST", "teams", map[string]any{"name": "payments"}).want(http.StatusCreated)).ID)
+	owner.do("POST", "assignments", map[string]any{"name": "guests", "role": "auditor", "team": "payments", "user": string(guest.user.ID)}).want(http.StatusCreated)
+	owner.do("DELETE", path, nil).want(http.StatusNoContent)
+	if r := owner.do("GET", "assignments", nil).want(http.StatusOK); strings.Contains(string(r.body), "guests") {
+		t.Errorf("listed: %s", r.body)
+	}
+	operator := h.operator("platform")
+	exported := into[exportResult](operator.do("GET", "platform/export?tenant=acme", nil).want(http.StatusOK))
+	if actions, result := operator.apply(exported.Documents, false); result.Failed || strings.Contains(actions, "created") || strings.Contains(actions, " changed") {
+		t.Errorf("the export is not what stands: %s", actions)
+	}
+	for _, at := range []string{"", "payments"} {
+		ask := map[string]any{"user": guest.user.ID, "permission": "billing:read", "team": at}
+		if d := into[decision](owner.do("POST", "authorize/explain", ask).want(http.StatusOK)); d.Allowed {
+			t.Errorf("in %q: %+v", at, d)
+		}
+	}
+}
+
+// meanwhile does something between the reading of the assignments and of what
+// they name.
+type meanwhile struct {
+	Policy
+	do func()
+}
+
+func (m meanwhile) Assignments(ctx context.Context, tenant identity.TenantID) ([]authz.Assignment, error) {
+	all, err := m.Policy.Assignments(ctx, tenant)
+	m.do()
+	return all, err
+}
+
+func TestListAndExportLeaveOutWhatGoesMeanwhile(t *testing.T) {
+	h := newHouse(t)
+	owner := h.signIn(h.acme, "owner", "owner")
+	owner.do("PUT", "roles/auditor", map[string]any{"permissions": []string{"billing:read"}}).want(http.StatusOK)
+	for _, path := range []string{"assignments", "platform/export?tenant=acme"} {
+		guest, leaver := h.signIn(h.acme, "guest", ""), h.signIn(h.acme, "leaver", "")
+		made := into[team](owner.do("POST", "teams", map[string]any{"name": "payments"}).want(http.StatusCreated))
+		owner.do("POST", "assignments", map[string]any{"name": "for-team", "role": "auditor", "team": "payments", "user": string(guest.user.ID)}).want(http.StatusCreated)
+		owner.do("POST", "assignments", map[string]any{"name": "for-leaver", "role": "auditor", "user": string(leaver.user.ID)}).want(http.StatusCreated)
+		var once sync.Once
+		h.api.cfg.Policy = meanwhile{h.authz, func() {
+			once.Do(func() {
+				if err := h.people.DeleteTeam(t.Context(), audit.SystemCause(), h.acme.ID, made.ID); err != nil {
+					t.Error(err)
+				}
+				for _, gone := range []*visitor{guest, leaver} {
+					if err := h.people.DeleteUser(t.Context(), audit.SystemCause(), h.acme.ID, gone.user.ID); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}}
+		by := owner
+		if strings.HasPrefix(path, "platform/") {
+			by = h.operator("platform")
+		}
+		if r := by.do("GET", path, nil).want(http.StatusOK); strings.Contains(string(r.body), "for-team") || by != owner && strings.Contains(string(r.body), "for-leaver") {
+			t.Errorf("%s: %s", path, r.body)
+		}
+		h.api.cfg.Policy = h.authz
 	}
 }

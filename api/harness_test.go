@@ -85,7 +85,7 @@ func newHouse(t *testing.T) *house {
 	limits := func(identity.TenantID) (time.Duration, time.Duration) { return time.Hour, 24 * time.Hour }
 	h.sessions = sessions.New(sessions.Config{Store: db, Keys: ring, Journal: h.journal, Limits: limits, Node: "n1"})
 	t.Cleanup(func() { _ = h.sessions.Close() })
-	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: h.sessions})
+	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: h.sessions, Withdraw: authz.Withdraw})
 	h.authz = authz.New(authz.Config{Store: db, Journal: h.journal, People: h.people})
 	h.tokens = token.New(token.Config{Store: db, Journal: h.journal})
 

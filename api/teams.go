@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"gatehouse/authz"
 	"gatehouse/directory"
 	"gatehouse/identity"
 )
@@ -102,6 +103,9 @@ func (a *API) deleteTeam(ctx context.Context, c *call, in *struct {
 		err = in.check(found.Version)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := a.mayMove(ctx, c, func(x authz.Assignment) bool { return x.Team == in.ID }); err != nil {
 		return nil, err
 	}
 	return nil, a.cfg.People.DeleteTeam(ctx, c.cause, c.tenant(), in.ID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -136,15 +137,44 @@ func (e *Engine) Unassign(ctx context.Context, cause audit.Cause, tenant identit
 		if err := keepsOwner(ctx, tx, before, Assignment{}); err != nil {
 			return nil, err
 		}
-		return &step{
-			change: Change{Op: "assignment.deleted", AssignmentBefore: &before},
-			target: audit.Target{Kind: "assignment", ID: before.ID, Name: before.Name},
-			apply: func(ctx context.Context, tx *store.Tx, _ uint64) error {
-				_, err := tx.Exec(ctx, `DELETE FROM assignments WHERE id = $1`, id)
-				return err
-			},
-		}, nil
+		return unassignment(before), nil
 	})
+}
+
+func unassignment(a Assignment) *step {
+	return &step{
+		change: Change{Op: "assignment.deleted", AssignmentBefore: &a},
+		target: audit.Target{Kind: "assignment", ID: a.ID, Name: a.Name},
+		apply: func(ctx context.Context, tx *store.Tx, _ uint64) error {
+			_, err := tx.Exec(ctx, `DELETE FROM assignments WHERE id = $1`, a.ID)
+			return err
+		},
+	}
+}
+
+// Withdraw takes away every role that a person or a group has, or that was
+// given for a team, in the transaction that deletes them: no assignment
+// outlives what it names. The record of the deletion covers it (P1); an
+// [Engine] goes by the new policy as soon as the directory's version moves.
+func Withdraw(ctx context.Context, tx *store.Tx, cause audit.Cause, gone audit.Target) error {
+	of := map[string]string{
+		kindUser:  `subject_kind = 'user' AND subject_id = $1`,
+		kindGroup: `subject_kind = 'group' AND subject_id = $1`,
+		kindTeam:  `team_id = $1`,
+	}[gone.Kind]
+	if of == "" {
+		return fmt.Errorf("authz: withdraw the roles of a %q", gone.Kind)
+	}
+	all, err := store.All(ctx, tx, scanAssignment, `SELECT `+assignmentColumns+` FROM assignments WHERE `+of+` ORDER BY name`, gone.ID)
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		if err := unassignment(a).write(ctx, tx, cause); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keepsOwner refuses to replace the assignment by which the last active person

@@ -76,7 +76,7 @@ func (e *Engine) change(ctx context.Context, cause audit.Cause, tenant identity.
 		if err != nil || s == nil {
 			return err
 		}
-		return e.write(ctx, tx, cause, s)
+		return s.write(ctx, tx, cause)
 	})
 	if err != nil {
 		return unavailable(fmt.Errorf("write the policy: %w", err))
@@ -89,7 +89,8 @@ func (e *Engine) change(ctx context.Context, cause audit.Cause, tenant identity.
 	return nil
 }
 
-func (e *Engine) write(ctx context.Context, tx *store.Tx, cause audit.Cause, s *step) error {
+// write makes the change and the version that tells of it.
+func (s *step) write(ctx context.Context, tx *store.Tx, cause audit.Cause) error {
 	last, err := lastVersion(ctx, tx)
 	if err != nil {
 		return err

@@ -260,6 +260,53 @@ func TestPolicyChangesAreVersionedAndJournalled(t *testing.T) {
 	}
 }
 
+// TestWhoGoesTakesTheirRolesAlong: no role outlives whom it was given to or what
+// it was given for, and the policy's versions tell whose deletion took it.
+func TestWhoGoesTakesTheirRolesAlong(t *testing.T) {
+	w := newWorld(t)
+	cause := audit.Cause{Actor: audit.Actor{Kind: identity.KindUser, ID: "usr_boss", Name: "boss"}}
+	must[authz.Role](t)(w.PutRole(t.Context(), cause, acme, authz.Role{Name: "auditor", Permissions: []string{"billing:read"}}))
+	ann, bob := w.user(acme, "ann"), w.user(acme, "bob")
+	ops, payments := w.group(acme, "ops", ann), w.team(acme, "payments")
+	for _, a := range []authz.Assignment{
+		{Name: "of-bob", Role: "auditor", User: bob.User},
+		{Name: "of-ops", Role: "auditor", Group: ops},
+		{Name: "in-payments", Role: "auditor", Team: payments, User: ann.User},
+		{Name: "stays", Role: authz.Viewer, User: ann.User},
+	} {
+		w.assign(acme, a)
+	}
+	for _, gone := range []struct {
+		assignment string
+		remove     func() error
+	}{
+		{"in-payments", func() error { return w.people.DeleteTeam(t.Context(), cause, acme, payments) }},
+		{"of-bob", func() error { return w.people.DeleteUser(t.Context(), cause, acme, bob.User) }},
+		{"of-ops", func() error { return w.people.DeleteGroup(t.Context(), cause, acme, ops) }},
+	} {
+		named := func(a authz.Assignment) bool { return a.Name == gone.assignment }
+		if !slices.ContainsFunc(must[[]authz.Assignment](t)(w.Assignments(t.Context(), acme)), named) {
+			t.Fatalf("%s is not there", gone.assignment)
+		}
+		if err := gone.remove(); err != nil {
+			t.Fatal(err)
+		}
+		if all := must[[]authz.Assignment](t)(w.Assignments(t.Context(), acme)); slices.ContainsFunc(all, named) {
+			t.Errorf("%s outlives what it names: %+v", gone.assignment, all)
+		}
+		last := must[[]authz.PolicyVersion](t)(w.PolicyVersions(t.Context(), acme, 0, 1))[0]
+		if before := last.Change.AssignmentBefore; last.Change.Op != "assignment.deleted" || before == nil || before.Name != gone.assignment || last.Actor.Name != "boss" {
+			t.Errorf("%s: the newest version tells %+v by %+v", gone.assignment, last.Change, last.Actor)
+		}
+	}
+	if all := must[[]authz.Assignment](t)(w.Assignments(t.Context(), acme)); len(all) != 1 || all[0].Name != "stays" {
+		t.Errorf("left: %+v", all)
+	}
+	if err := w.DeleteRole(t.Context(), cause, acme, "auditor"); err != nil {
+		t.Errorf("nobody has it any more: %v", err)
+	}
+}
+
 // TestP1_NoPolicyChangeWithoutRecord: with a journal that refuses, nothing
 // changes.
 func TestP1_NoPolicyChangeWithoutRecord(t *testing.T) {

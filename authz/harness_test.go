@@ -85,7 +85,7 @@ func newWorld(t testing.TB) *world {
 		}
 	}
 	w := &world{t: t, db: db, journal: &journal{}}
-	w.people = directory.New(directory.Config{Store: db, Journal: &journal{}, Sessions: nobody{}})
+	w.people = directory.New(directory.Config{Store: db, Journal: &journal{}, Sessions: nobody{}, Withdraw: authz.Withdraw})
 	w.Engine = authz.New(authz.Config{Store: db, Journal: w.journal, People: w.people})
 	return w
 }

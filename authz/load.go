@@ -46,11 +46,12 @@ func (e *Engine) current(ctx context.Context, tenant identity.TenantID) (*view, 
 	return e.renew(ctx, tenant, keep)
 }
 
-// renew reads what a view is made of and puts it in place; the policy is read
-// too, unless there is one to keep. Callers hold the tenant's lock.
+// renew reads what a view is made of and puts it in place. The policy is read
+// only if keep is not its present version: who goes takes their roles along,
+// see [Withdraw]. Callers hold the tenant's lock.
 func (e *Engine) renew(ctx context.Context, tenant identity.TenantID, keep *policy) (*view, error) {
 	// The version comes first: what is read after it may be newer, never older.
-	v := &view{policy: keep, directory: e.people.Version(tenant), decisions: newDecisions(),
+	v := &view{directory: e.people.Version(tenant), decisions: newDecisions(),
 		places: map[string]string{}, teamNames: map[identity.TeamID]string{}}
 	err := e.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
 		teams, err := store.All(ctx, tx, scanTeam, `SELECT id, name FROM teams`)
@@ -60,12 +61,13 @@ func (e *Engine) renew(ctx context.Context, tenant identity.TenantID, keep *poli
 		for _, t := range teams {
 			v.places[t.name], v.teamNames[t.id] = atTeam+string(t.id), t.name
 		}
-		if keep != nil {
-			return nil
-		}
 		version, err := lastVersion(ctx, tx)
 		if err != nil {
 			return err
+		}
+		if keep != nil && keep.version == version {
+			v.policy = keep
+			return nil
 		}
 		roles, err := store.All(ctx, tx, scanRole, `SELECT name, description, permissions, version, updated_at FROM roles ORDER BY name`)
 		if err != nil {
@@ -81,7 +83,7 @@ func (e *Engine) renew(ctx context.Context, tenant identity.TenantID, keep *poli
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("read the policy of %s: %w", tenant, err))
 	}
-	if keep == nil {
+	if v.policy != keep {
 		v.stamp = e.clock.Add(1)
 	}
 	v.used.Store(e.clock.Load())
@@ -164,4 +166,5 @@ func scanAssignment(row store.Row) (Assignment, error) {
 const (
 	kindUser  = "user"
 	kindGroup = "group"
+	kindTeam  = "team"
 )

@@ -269,16 +269,13 @@ func (s *Service) RemoveMembers(ctx context.Context, cause audit.Cause, tenant i
 	return err
 }
 
-// DeleteGroup removes a group; its members stay in the directory.
+// DeleteGroup removes a group and its roles; its members stay in the directory.
 func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID) error {
 	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
 		g, err := loadGroup(ctx, tx, id, false)
 		if err != nil {
 			return nil, err
 		}
-		return &step{events: []audit.Event{groupEvent(cause, tenant, audit.GroupDeleted, &g)}, write: func(tx *store.Tx) error {
-			_, err := tx.Exec(ctx, `DELETE FROM groups WHERE id = $1`, id)
-			return err
-		}}, nil
+		return s.deletion(ctx, cause, groupEvent(cause, tenant, audit.GroupDeleted, &g), "groups"), nil
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"gatehouse/audit"
+	"gatehouse/authz"
 	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -51,7 +52,7 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(func() { must(t, b.db.Close()) })
 	must(t, b.db.Create(t.Context(), b.tenant))
 	must(t, b.db.Create(t.Context(), b.other))
-	b.Service = directory.New(directory.Config{Store: b.db, Journal: b, Sessions: b})
+	b.Service = directory.New(directory.Config{Store: b.db, Journal: b, Sessions: b, Withdraw: authz.Withdraw})
 	return b
 }
 

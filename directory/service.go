@@ -27,7 +27,13 @@ type Config struct {
 	Store    Stores
 	Journal  audit.Recorder
 	Sessions SessionEnder
+	// Withdraw takes away the roles of a person, group or team in the transaction
+	// that deletes it.
+	Withdraw Withdrawal
 }
+
+// Withdrawal is what [Config.Withdraw] does.
+type Withdrawal func(ctx context.Context, tx *store.Tx, cause audit.Cause, gone audit.Target) error
 
 // Service is the directory of every tenant. It is safe for concurrent use and
 // has nothing to close.
@@ -35,6 +41,7 @@ type Service struct {
 	store    Stores
 	journal  audit.Recorder
 	sessions SessionEnder
+	withdraw Withdrawal
 
 	versions versions
 	people   personCache
@@ -43,7 +50,7 @@ type Service struct {
 
 // New makes the directory.
 func New(c Config) *Service {
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, changes: newStripedLock()}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, changes: newStripedLock()}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory
@@ -129,6 +136,17 @@ func (s *Service) endSessions(ctx context.Context, cause audit.Cause, tenant ide
 		return fmt.Errorf("directory: end sessions of %s: %w", user, err)
 	}
 	return nil
+}
+
+// deletion removes from a table what the event is about, with its roles.
+func (s *Service) deletion(ctx context.Context, cause audit.Cause, e audit.Event, table string) *step {
+	return &step{events: []audit.Event{e}, write: func(tx *store.Tx) error {
+		if err := s.withdraw(ctx, tx, cause, e.Target); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE id = $1`, e.Target.ID)
+		return err
+	}}
 }
 
 // checkFree refuses, with taken, a key that another record of the table has.

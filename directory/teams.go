@@ -145,16 +145,13 @@ func (s *Service) UpdateTeam(ctx context.Context, cause audit.Cause, tenant iden
 	return after, nil
 }
 
-// DeleteTeam removes a team, and with it every role that was given for it.
+// DeleteTeam removes a team and the roles given for it.
 func (s *Service) DeleteTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TeamID) error {
 	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
 		t, err := loadTeam(ctx, tx, `id = $1`, string(id))
 		if err != nil {
 			return nil, err
 		}
-		return &step{events: []audit.Event{teamEvent(cause, tenant, audit.TeamDeleted, &t)}, write: func(tx *store.Tx) error {
-			_, err := tx.Exec(ctx, `DELETE FROM teams WHERE id = $1`, id)
-			return err
-		}}, nil
+		return s.deletion(ctx, cause, teamEvent(cause, tenant, audit.TeamDeleted, &t), "teams"), nil
 	})
 }

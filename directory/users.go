@@ -293,7 +293,7 @@ func changedAttributes(a, b json.RawMessage) []string {
 	return names[:min(len(names), 32)]
 }
 
-// DeleteUser removes a person and ends their sessions before it returns, also
+// DeleteUser removes a person and their roles, and ends their sessions before it returns, also
 // when the person is gone already (fault NotFound): see [Service.UpdateUser].
 func (s *Service) DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID) error {
 	err := s.deleteUser(ctx, cause, tenant, id)
@@ -309,9 +309,6 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 		if err != nil {
 			return nil, err
 		}
-		return &step{events: []audit.Event{userEvent(cause, tenant, audit.UserDeleted, &u)}, write: func(tx *store.Tx) error {
-			_, err := tx.Exec(ctx, `DELETE FROM users WHERE id = $1`, id)
-			return err
-		}}, nil
+		return s.deletion(ctx, cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users"), nil
 	})
 }

@@ -76,7 +76,7 @@ func newBench(t testing.TB) *bench {
 	b.sessions = sessions.New(sessions.Config{Store: db, Keys: ring, Journal: b.journal, Node: "n1",
 		Limits: func(identity.TenantID) (idle, absolute time.Duration) { return time.Hour, 24 * time.Hour }})
 	t.Cleanup(func() { must(t, b.sessions.Close()) })
-	b.directory = directory.New(directory.Config{Store: db, Journal: b.journal, Sessions: b.sessions})
+	b.directory = directory.New(directory.Config{Store: db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw})
 	b.tokens = token.New(token.Config{Store: db, Journal: b.journal})
 	b.acme.token, b.globex.token = b.newToken(t, b.acme.id, token.ScopeSCIM, ""), b.newToken(t, b.globex.id, token.ScopeSCIM, "")
 	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
