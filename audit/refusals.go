@@ -190,6 +190,27 @@ func (r *Refusals) close(ctx context.Context, over func(*refusal) bool) {
 	}
 }
 
+// Forget drops what is counted of a tenant that is deleted, whose journal nobody
+// can write any more.
+func (r *Refusals) Forget(tenant identity.TenantID) {
+	r.mu.Lock()
+	var forgotten []*refusal
+	for key, w := range r.kept {
+		if key.tenant == tenant {
+			forgotten = append(forgotten, w)
+			delete(r.kept, key)
+		}
+	}
+	r.mu.Unlock()
+	for _, w := range forgotten {
+		w.mu.Lock() // waits for one that is just being written
+		w.counted = 0
+		w.closed.Store(true)
+		w.mu.Unlock()
+	}
+	r.j.forget(tenant) // writing one may have opened it again
+}
+
 // total closes one window.
 func (r *Refusals) total(ctx context.Context, w *refusal) error {
 	w.mu.Lock()

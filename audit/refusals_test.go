@@ -195,3 +195,27 @@ func TestP7RefusalsFailWithTheJournal(t *testing.T) {
 		}
 	}
 }
+
+// A tenant that is deleted in a flood leaves nothing that asks its journal for
+// one record more.
+func TestRefusalsOfADeletedTenantAreForgotten(t *testing.T) {
+	j := open(t, Options{})
+	r := NewRefusals(j)
+	globex := anonymous("192.0.2.1")
+	globex.Tenant = "ten_globex"
+	for range 20 {
+		must[Receipt](t)(r.Record(t.Context(), anonymous("192.0.2.1")))
+		must[Receipt](t)(r.Record(t.Context(), globex))
+	}
+	if err := j.Drop(acme); err != nil {
+		t.Fatal(err)
+	}
+	r.Forget(acme)
+	r.close(t.Context(), func(*refusal) bool { return true })
+	if all := read(t, j, acme); len(all) != 0 || j.logs[acme] != nil {
+		t.Errorf("the journal is back with %d records", len(all))
+	}
+	if all := read(t, j, globex.Tenant); stood(all) != 20 || len(r.kept) != 0 {
+		t.Errorf("the other tenant's records stand for %d; %d windows", stood(all), len(r.kept))
+	}
+}

@@ -86,6 +86,7 @@ func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err e
 	r := g.rooms
 	g.readiness = newReadiness(g.log,
 		check{"key", r.keys.Check}, check{"store", r.store.Check}, check{"journal", r.journal.Check})
+	r.readiness = g.readiness
 	if g.live, err = r.prepare(cfg, nil, g.log); err != nil {
 		return nil, err
 	}

@@ -36,6 +36,8 @@ func (i inhabited) EndTenant(ctx context.Context, cause audit.Cause, tenant iden
 
 func (i inhabited) Forget(tenant identity.TenantID) {
 	r := i.rooms
+	r.readiness.forget(tenant)
+	r.refusals.Forget(tenant)
 	r.sessions.Forget(tenant)
 	r.tokens.Forget(tenant)
 	r.directory.Forget(tenant)

@@ -126,17 +126,25 @@ func (r *readiness) Run(ctx context.Context) error {
 			tenant, w := key.(identity.TenantID), value.(*watch) //nolint:errcheck,forcetypeassert // the map holds nothing else
 			switch {
 			case now-w.wanted.Load() > int64(forgetAfter):
-				r.watched.Delete(tenant)
-				r.count.Add(-1)
+				r.forget(tenant)
 			case w.looking.CompareAndSwap(false, true):
 				work.Go(func() error {
 					defer w.looking.Store(false)
-					r.refresh(ctx, tenant, w)
+					if still, _ := r.watched.Load(tenant); still == value {
+						r.refresh(ctx, tenant, w)
+					}
 					return nil
 				})
 			}
 			return ctx.Err() == nil
 		})
+	}
+}
+
+// forget watches a tenant no more until somebody asks for it.
+func (r *readiness) forget(tenant identity.TenantID) {
+	if _, watched := r.watched.LoadAndDelete(tenant); watched {
+		r.count.Add(-1)
 	}
 }
 

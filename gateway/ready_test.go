@@ -9,8 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
+	"gatehouse/tenants"
 )
 
 // flaky is a part whose state the test sets.
@@ -105,4 +107,36 @@ func TestReadinessForgetsTenantsNobodyAsksFor(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A tenant that is deleted is neither looked at nor counted any more, and leaves
+// nothing that writes to its journal.
+func TestADeletedTenantIsForgotten(t *testing.T) {
+	g := open(t)
+	r := g.rooms
+	acme, err := r.tenants.Create(t.Context(), audit.SystemCause(), tenants.Tenant{Name: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // a flood, taken together
+		_, err := r.refusals.Record(t.Context(), audit.Event{Tenant: acme.ID, Type: audit.SignInRefused, Outcome: audit.Refused,
+			Actor: audit.Actor{Kind: identity.KindAnonymous}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := g.readiness.Ready(acme.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.tenants.Delete(t.Context(), audit.SystemCause(), acme.ID); err != nil {
+		t.Fatal(err)
+	}
+	ended, stop := context.WithCancel(t.Context())
+	stop()
+	if err := r.refusals.Run(ended); err != nil { // ends every window
+		t.Fatal(err)
+	}
+	if n := r.journal.Stats().Failures; n != 0 || g.readiness.count.Load() != 0 {
+		t.Errorf("%d failures of the journal, %d tenants watched", n, g.readiness.count.Load())
+	}
 }
