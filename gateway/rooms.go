@@ -3,8 +3,10 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 
 	"gatehouse/api"
@@ -70,9 +72,9 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	if err != nil {
 		return nil, err
 	}
-	node, err := nodeName(cfg.Data)
+	node, err := os.Hostname()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("gateway: name of this node: %w", err)
 	}
 	if r.journal, err = audit.Open(audit.Options{Dir: JournalDir(cfg.Data), Node: node, Keys: r.keys, Log: log}); err != nil {
 		return nil, err
