@@ -238,6 +238,7 @@ func newWorld(t *testing.T) *world {
 	w.url = server.URL
 	t.Cleanup(func() {
 		server.Close()
+		w.Close()
 		w.egress.CloseIdleConnections()
 		check(t, w.sessions.Close())
 		check(t, w.db.Close())

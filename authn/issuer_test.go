@@ -37,6 +37,7 @@ type issuer struct {
 	answer    func(url.Values)                    // changes the authorisation response
 	token     func(w http.ResponseWriter) bool    // answers the token request, if true
 	userinfo  map[string]any
+	before    func() // is waited for by those who discover
 	signedOut url.Values
 }
 
@@ -72,6 +73,12 @@ func (i *issuer) connection() tenants.Connection {
 }
 
 func (i *issuer) discovery(w http.ResponseWriter, _ *http.Request) {
+	i.mu.Lock()
+	before := i.before
+	i.mu.Unlock()
+	if before != nil {
+		before()
+	}
 	reply(w, map[string]any{
 		"issuer": i.URL, "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token",
 		"jwks_uri": i.URL + "/jwks", "userinfo_endpoint": i.URL + "/userinfo", "end_session_endpoint": i.URL + "/signout",

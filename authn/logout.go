@@ -38,9 +38,10 @@ func (s *Service) askToSignOut(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// signOut ends the session here, and then at the identity provider where it
-// can. It also succeeds for a session that is over, so that the button always
-// does what it says.
+// signOut ends the session here, and only then asks where the identity provider
+// ends its own: one that is silent must not keep the session alive. It also
+// succeeds for a session that is over, so that the button always does what it
+// says.
 func (s *Service) signOut(w http.ResponseWriter, r *http.Request) error {
 	caller, err := s.callerAfresh(w, r)
 	if err != nil {
@@ -48,12 +49,12 @@ func (s *Service) signOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	target := pathLogout
 	if caller.Live != nil {
-		if provider := s.providerSignOut(r, caller.Live); provider != "" {
-			target = provider
-		}
 		p := caller.Principal
 		if _, err := s.sessions.Revoke(r.Context(), s.causeOf(r, p), p.Tenant, sessions.Selector{Session: p.Session}, sessions.ReasonSignedOut); err != nil {
 			return err
+		}
+		if provider := s.providerSignOut(r, caller.Live); provider != "" {
+			target = provider
 		}
 	}
 	httpkit.ClearCookie(w, httpkit.SessionCookie)

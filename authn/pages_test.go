@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/audit"
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/tenants"
 )
@@ -201,6 +203,32 @@ func TestSignOutOfASessionThatIsGone(t *testing.T) {
 	b.post("/.gatehouse/logout", nil).has(t, http.StatusOK, "You are signed out")
 	if b.cookie(httpkit.SessionCookie) != "" {
 		t.Error("the cookie is still there")
+	}
+}
+
+func TestP2_ASilentProviderKeepsNobodySignedIn(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	b := w.browser()
+	b.open("/").has(t, http.StatusOK)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	idp.mu.Lock()
+	idp.before = func() { close(asked); <-answer }
+	idp.mu.Unlock()
+	w.advance(25 * time.Hour) // nothing is known of the provider any more
+	token, signedOut := b.cookie(httpkit.SessionCookie), make(chan page)
+	go func() { signedOut <- b.post("/.gatehouse/logout", nil) }()
+	<-asked
+	if _, err := w.sessions.Find(t.Context(), acme, token); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("while the provider is waited for, the session is there: %v", err)
+	}
+	close(answer)
+	p := <-signedOut
+	p.has(t, http.StatusOK, "You are signed out")
+	idp.mu.Lock()
+	defer idp.mu.Unlock()
+	if idp.signedOut.Get("id_token_hint") == "" {
+		t.Error("the provider was not told whose session ends")
 	}
 }
 

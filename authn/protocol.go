@@ -25,6 +25,10 @@ type Protocol interface {
 	// session, "" if it has none. hint is the sign-in's LogoutHint, back where the
 	// browser is sent afterwards.
 	SignOut(ctx context.Context, tenant identity.TenantID, c tenants.Connection, hint, back string) (string, error)
+	// Forget drops what is known of a deleted tenant's identity providers.
+	Forget(tenant identity.TenantID)
+	// Close ends what is asked of identity providers, and waits for its end.
+	Close()
 }
 
 // MetadataPublisher is a [Protocol] that describes this side of a connection

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"gatehouse/identity"
 	"gatehouse/tenants"
 )
@@ -21,79 +19,203 @@ const (
 	providerStale = 24 * time.Hour
 	// providerWait bounds a fetch, which others may wait for.
 	providerWait = 15 * time.Second
-	// maxProviders bounds what is kept.
-	maxProviders = 512
+	// providerPatience is how long a fetch is waited for by those who can go on
+	// with what is known already.
+	providerPatience = time.Second
+	// providerRest is how long a provider that failed is not asked again.
+	providerRest = 10 * time.Second
+	// maxProviders bounds what is kept, and maxTenantProviders what of one tenant:
+	// its admins choose how much there is to keep.
+	maxProviders       = 512
+	maxTenantProviders = 16
 )
 
 // Providers keeps what is known of the identity providers behind connections,
 // as their protocol reads it, so that not every sign-in fetches it. It is safe
-// for concurrent use.
+// for concurrent use, and must be closed.
 type Providers[P any] struct {
 	fetch func(context.Context, tenants.Connection) (P, error)
 	now   func() time.Time
 
-	fetches singleflight.Group
+	fetches sync.WaitGroup
 	mu      sync.Mutex
-	known   map[providerKey]knownProvider[P]
+	closed  bool
+	known   map[identity.TenantID]map[identity.ConnectionID]*knownProvider[P]
 }
 
-// providerKey keeps tenants apart, and an old version of a connection from a new.
-type providerKey struct {
-	tenant     identity.TenantID
-	connection identity.ConnectionID
-	version    uint64
-}
-
+// knownProvider is what is known by one version of a connection.
 type knownProvider[P any] struct {
+	version  uint64
 	provider P
-	fetched  time.Time
+	fetched  time.Time // zero: never
+	err      error     // of the last fetch
+	failed   time.Time
+
+	done   chan struct{} // closed at the end of the fetch under way; nil if there is none
+	cancel context.CancelFunc
 }
 
 // NewProviders makes an empty store of what fetch gives.
 func NewProviders[P any](now func() time.Time, fetch func(context.Context, tenants.Connection) (P, error)) *Providers[P] {
-	return &Providers[P]{fetch: fetch, now: now, known: map[providerKey]knownProvider[P]{}}
+	return &Providers[P]{fetch: fetch, now: now, known: map[identity.TenantID]map[identity.ConnectionID]*knownProvider[P]{}}
 }
 
 // Of gives the provider of a connection, fetched anew where what is known is
-// not fresh. While that fails, what is known stands in.
+// not fresh. While that fails or takes long, what is known stands in.
 func (p *Providers[P]) Of(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (P, error) {
-	key := providerKey{tenant, c.ID, c.Version}
-	known, ok := p.lookup(key)
-	if ok && p.now().Sub(known.fetched) < providerFresh {
-		return known.provider, nil
-	}
-	fresh, err, _ := p.fetches.Do(fmt.Sprint(key), func() (any, error) {
-		// Others wait for it too: it must not end with the browser that came first.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), providerWait)
-		defer cancel()
-		provider, err := p.fetch(ctx, c)
-		if err == nil {
-			p.keep(key, knownProvider[P]{provider, p.now()})
-		}
-		return provider, err
-	})
-	if err != nil && ok && p.now().Sub(known.fetched) < providerStale {
-		return known.provider, nil
-	}
-	provider, _ := fresh.(P) // the zero value, beside an error
-	return provider, err
-}
-
-func (p *Providers[P]) lookup(key providerKey) (knownProvider[P], bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	known, ok := p.known[key]
-	return known, ok
+	k, err := p.find(tenant, c)
+	if err != nil {
+		return *new(P), err
+	}
+	now := p.now()
+	if now.Sub(k.fetched) < providerFresh || k.err != nil && now.Sub(k.failed) < providerRest {
+		return k.best(now)
+	}
+	if k.done == nil {
+		p.begin(ctx, k, c)
+	}
+	var enough <-chan time.Time
+	if now.Sub(k.fetched) < providerStale {
+		patience := time.NewTimer(providerPatience)
+		defer patience.Stop()
+		enough = patience.C
+	}
+	done := k.done
+	p.mu.Unlock()
+	select {
+	case <-done:
+	case <-enough:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	p.mu.Lock()
+	if err != nil {
+		return *new(P), err
+	}
+	return k.best(now)
 }
 
-func (p *Providers[P]) keep(key providerKey, known knownProvider[P]) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// best is what can be said of a provider now.
+func (k *knownProvider[P]) best(now time.Time) (P, error) {
+	if now.Sub(k.fetched) < providerStale {
+		return k.provider, nil
+	}
+	return *new(P), k.err
+}
+
+// find gives the place of a connection. Another version of it is another
+// connection: what its provider was is nothing to go by.
+func (p *Providers[P]) find(tenant identity.TenantID, c tenants.Connection) (*knownProvider[P], error) {
+	of := p.known[tenant]
+	if k := of[c.ID]; k != nil && k.version == c.Version {
+		return k, nil
+	}
+	p.drop(tenant, c.ID)
+	if p.closed || !p.makeRoom(tenant) {
+		return nil, Refuse(ProviderUnreachable, "Too many identity providers are waited for already.")
+	}
+	if of = p.known[tenant]; of == nil {
+		of = map[identity.ConnectionID]*knownProvider[P]{}
+		p.known[tenant] = of
+	}
+	k := &knownProvider[P]{version: c.Version}
+	of[c.ID] = k
+	return k, nil
+}
+
+// makeRoom forgets a provider that nobody waits for where there is one too
+// many; it reports whether there is room.
+func (p *Providers[P]) makeRoom(tenant identity.TenantID) bool {
+	if len(p.known[tenant]) >= maxTenantProviders {
+		return p.dropIdle(tenant)
+	}
+	n := 0
+	for _, of := range p.known {
+		n += len(of)
+	}
+	if n < maxProviders {
+		return true
+	}
 	for other := range p.known {
-		if len(p.known) < maxProviders {
-			break
+		if p.dropIdle(other) {
+			return true
 		}
-		delete(p.known, other)
 	}
-	p.known[key] = known
+	return false
+}
+
+func (p *Providers[P]) dropIdle(tenant identity.TenantID) bool {
+	for id, k := range p.known[tenant] {
+		if k.done == nil {
+			p.drop(tenant, id)
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Providers[P]) drop(tenant identity.TenantID, id identity.ConnectionID) {
+	of := p.known[tenant]
+	if k := of[id]; k != nil && k.done != nil {
+		k.cancel()
+	}
+	if delete(of, id); len(of) == 0 {
+		delete(p.known, tenant)
+	}
+}
+
+// begin fetches. Many may wait for it: it must not end with the browser that
+// came first.
+func (p *Providers[P]) begin(ctx context.Context, k *knownProvider[P], c tenants.Connection) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), providerWait)
+	done := make(chan struct{})
+	k.done, k.cancel = done, cancel
+	p.fetches.Go(func() {
+		defer close(done)
+		defer cancel()
+		provider, err := p.ask(ctx, c)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		k.done, k.err = nil, err
+		if err != nil {
+			k.failed = p.now()
+			return
+		}
+		k.provider, k.fetched = provider, p.now()
+	})
+}
+
+// ask fetches what strangers wrote; reading it must not be the end of more than
+// one sign-in.
+func (p *Providers[P]) ask(ctx context.Context, c tenants.Connection) (provider P, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("authn: read the provider of %s: panic: %v", c.Name, cause)
+		}
+	}()
+	return p.fetch(ctx, c)
+}
+
+// Forget drops what is known of a tenant that is deleted.
+func (p *Providers[P]) Forget(tenant identity.TenantID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id := range p.known[tenant] {
+		p.drop(tenant, id)
+	}
+}
+
+// Close breaks off what is under way and waits for its end.
+func (p *Providers[P]) Close() {
+	p.mu.Lock()
+	p.closed = true
+	for tenant, of := range p.known {
+		for id := range of {
+			p.drop(tenant, id)
+		}
+	}
+	p.mu.Unlock()
+	p.fetches.Wait()
 }

@@ -114,7 +114,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Service is signing in and out, for every tenant. It has no background work.
+// Service is signing in and out, for every tenant. It must be closed.
 type Service struct {
 	flows     *flows
 	starts    *httpkit.ClientRate
@@ -160,6 +160,20 @@ func New(c Config) *Service {
 	}
 	s.handler = s.routes()
 	return s
+}
+
+// Forget drops what is known of a tenant that is deleted.
+func (s *Service) Forget(tenant identity.TenantID) {
+	for _, p := range s.protocols {
+		p.Forget(tenant)
+	}
+}
+
+// Close ends what is asked of identity providers.
+func (s *Service) Close() {
+	for _, p := range s.protocols {
+		p.Close()
+	}
 }
 
 // Handler serves our addresses. Requests must have passed the gate

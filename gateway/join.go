@@ -43,6 +43,7 @@ func (i inhabited) Forget(tenant identity.TenantID) {
 	r.directory.Forget(tenant)
 	r.authz.Forget(tenant)
 	r.index.Forget(tenant)
+	r.authn.Forget(tenant)
 }
 
 // openStreams lets authn/token close what a token has open in the gate, which

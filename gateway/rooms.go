@@ -170,6 +170,9 @@ func (r *rooms) background() []func(context.Context) error {
 // store last.
 func (r *rooms) close() error {
 	var errs []error
+	if r.authn != nil {
+		r.authn.Close()
+	}
 	if r.sessions != nil {
 		errs = append(errs, r.sessions.Close())
 	}

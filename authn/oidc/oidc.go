@@ -27,7 +27,7 @@ type Protocol struct {
 }
 
 // New makes the protocol. client talks to providers and must be the guarded
-// one; a nil now means [time.Now].
+// one; a nil now means [time.Now]. The protocol must be closed.
 func New(client *http.Client, now func() time.Time) *Protocol {
 	if now == nil {
 		now = time.Now
@@ -154,3 +154,9 @@ func (p *Protocol) SignOut(ctx context.Context, tenant identity.TenantID, c tena
 	}
 	return idp.signOut(c, hint, back)
 }
+
+// Forget drops what is known of a deleted tenant's providers.
+func (p *Protocol) Forget(tenant identity.TenantID) { p.providers.Forget(tenant) }
+
+// Close ends what is asked of providers.
+func (p *Protocol) Close() { p.providers.Close() }

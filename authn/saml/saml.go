@@ -32,7 +32,7 @@ type Protocol struct {
 }
 
 // New makes the protocol. client fetches metadata and must be the guarded one;
-// a nil now means [time.Now].
+// a nil now means [time.Now]. The protocol must be closed.
 func New(client *http.Client, now func() time.Time) *Protocol {
 	if now == nil {
 		now = time.Now
@@ -156,3 +156,9 @@ func serviceProvider(e authn.Endpoints, idp *provider) (*crewjam.ServiceProvider
 	}
 	return &crewjam.ServiceProvider{EntityID: e.Metadata, MetadataURL: *metadata, AcsURL: *acs, IDPMetadata: idp.metadata}, nil
 }
+
+// Forget drops what is known of a deleted tenant's providers.
+func (p *Protocol) Forget(tenant identity.TenantID) { p.providers.Forget(tenant) }
+
+// Close ends what is asked of providers.
+func (p *Protocol) Close() { p.providers.Close() }
