@@ -121,7 +121,7 @@ func (a *API) exportEvents(ctx context.Context, c *call, in *exportInput) (*huma
 		}
 		hc.SetHeader("Content-Type", mediaType)
 		hc.SetHeader("Content-Disposition", `attachment; filename="`+name+`"`)
-		events := a.whileAllowed(ctx, c, only(a.cfg.Journal.Read(ctx, c.tenant(), 0), wanted))
+		events := a.whileAllowed(ctx, c, only(a.cfg.Journal.All(ctx, c.tenant()), wanted))
 		if _, err := audit.Export(ctx, hc.BodyWriter(), in.Format, events); err != nil {
 			abort(ctx, err)
 		}

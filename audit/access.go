@@ -32,29 +32,36 @@ func (r record) refused() bool {
 	return bytes.Contains(head, []byte(`,"type":"`+string(AccessRefused)+`",`))
 }
 
-// Access finds access decisions of this node, allowed and refused, newest
-// first. They are read from the journal's files backwards; a page ends early,
+// Access finds access decisions, allowed and refused, newest first: this node's
+// and then those of nodes that wrote in its folder before. They are read from the journal's files backwards; a page ends early,
 // with a cursor to go on from, when it has cost enough. Damaged places are
 // passed over.
 func (x *Index) Access(ctx context.Context, tenant identity.TenantID, f Filter) (Page, error) {
 	if err := f.check(); err != nil {
 		return Page{}, err
 	}
+	nodes, err := x.j.files.nodes(tenant)
+	if err != nil {
+		return Page{}, err
+	}
+	slices.Reverse(nodes)
 	var before place
 	if f.Cursor != "" {
-		if _, err := fmt.Sscanf(decodeCursor(f.Cursor), accessCursor, &before.segment, &before.Offset); err != nil ||
-			before.segment == 0 || before.Offset <= 0 {
+		var node string
+		if _, err := fmt.Sscanf(decodeCursor(f.Cursor), accessCursor, &before.segment, &before.Offset, &node); err != nil ||
+			before.segment == 0 || before.Offset <= 0 || !slices.Contains(nodes, node) {
 			return Page{}, errCursor
 		}
+		nodes = nodes[slices.Index(nodes, node):]
 	}
 	var page Page
 	work := 0
-	for rec, err := range x.j.files.backwards(ctx, tenant, x.j.o.Node, before, f.From, f.To) {
+	for rec, err := range x.j.files.through(ctx, tenant, nodes, before, f.From, f.To) {
 		if ctx.Err() != nil {
 			return Page{}, ctx.Err()
 		}
 		if work++; err == nil && (work > accessWork || len(page.Items) == f.Limit) {
-			page.Next = encodeCursor(fmt.Sprintf(accessCursor, rec.at.segment, rec.at.Offset))
+			page.Next = encodeCursor(fmt.Sprintf(accessCursor, rec.at.segment, rec.at.Offset, rec.node))
 			break
 		}
 		var e Event
@@ -70,8 +77,9 @@ func (x *Index) Access(ctx context.Context, tenant identity.TenantID, f Filter) 
 	return page, nil
 }
 
-// accessCursor is the segment and offset behind the next record to look at.
-const accessCursor = "%d.%d"
+// accessCursor is the segment and offset behind the next record to look at, and
+// its node.
+const accessCursor = "%d.%d.%s"
 
 // matches is for events what searchQuery is for SQL.
 func (f *Filter) matches(e *Event) bool {
@@ -124,6 +132,21 @@ func (r record) id() identity.EventID {
 		return ""
 	}
 	return identity.EventID(r.plain[start : start+len(idPrefix)+idChars])
+}
+
+// through is [Reader.backwards] over the logs of nodes, one after the other; before
+// is a place of the first.
+func (r *Reader) through(ctx context.Context, tenant identity.TenantID, nodes []string, before place, from, to time.Time) iter.Seq2[record, error] {
+	return func(yield func(record, error) bool) {
+		for _, node := range nodes {
+			for rec, err := range r.backwards(ctx, tenant, node, before, from, to) {
+				if !yield(rec, err) {
+					return
+				}
+			}
+			before = place{}
+		}
+	}
 }
 
 // backwards opens a log's records before a place, newest first, of the segments

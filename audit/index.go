@@ -22,7 +22,7 @@ const (
 
 // Index is the searchable copy of the journals: it follows this node's journal
 // of every tenant into that tenant's SQL tables, where searching and the live
-// stream are. It keeps everything but allowed accesses, whose number is that
+// stream are, after what nodes that wrote in the folder before it left. It keeps everything but allowed accesses, whose number is that
 // of the requests; those are searched in the files themselves.
 //
 // It reads from the files with a cursor that is stored with the rows, so that
@@ -199,25 +199,54 @@ func (x *Index) put(tenant identity.TenantID, f *following, err error) (news boo
 // follow brings the index up to the journal's end.
 func (x *Index) follow(ctx context.Context, tenant identity.TenantID, f *following) error {
 	if !f.known {
+		if err := x.inherit(ctx, tenant); err != nil {
+			return err
+		}
 		if err := x.resume(ctx, tenant, f); err != nil {
 			return err
 		}
 	}
+	return x.copy(ctx, tenant, x.j.o.Node, &f.place)
+}
+
+// inherit indexes what is left of nodes that write in the folder no more.
+func (x *Index) inherit(ctx context.Context, tenant identity.TenantID) error {
+	nodes, err := x.j.files.nodes(tenant)
+	if err != nil {
+		return err
+	}
+	for _, node := range nodes {
+		if node == x.j.o.Node {
+			continue
+		}
+		var from place
+		if from.Seq, err = x.cursor(ctx, tenant, node); err != nil {
+			return err
+		}
+		if err := x.copy(ctx, tenant, node, &from); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copy indexes a node's records behind a place, and moves the place as they are kept.
+func (x *Index) copy(ctx context.Context, tenant identity.TenantID, node string, from *place) error {
 	batch := make([]Event, 0, indexBatch)
-	at := f.place
+	at := *from
 	flush := func() error {
 		if len(batch) > 0 {
-			if err := x.keep(ctx, tenant, batch, at.Seq); err != nil {
+			if err := x.keep(ctx, tenant, node, batch, at.Seq); err != nil {
 				return err
 			}
 			// Published only now: whoever sees an event can find it.
 			x.live.publish(tenant, batch)
 			batch = batch[:0]
 		}
-		f.place = at
+		*from = at
 		return nil
 	}
-	for rec, err := range x.j.files.records(ctx, tenant, x.j.o.Node, f.place) {
+	for rec, err := range x.j.files.records(ctx, tenant, node, at) {
 		var e Event
 		switch {
 		case ctx.Err() != nil:
@@ -257,7 +286,7 @@ func (x *Index) resume(ctx context.Context, tenant identity.TenantID, f *followi
 	if err != nil {
 		return err
 	}
-	indexed, err := x.cursor(ctx, tenant)
+	indexed, err := x.cursor(ctx, tenant, x.j.o.Node)
 	if err != nil {
 		return err
 	}
@@ -281,13 +310,13 @@ func (x *Index) resume(ctx context.Context, tenant identity.TenantID, f *followi
 	return nil
 }
 
-// cursor is the number of the last record of this node that is in the index.
-func (x *Index) cursor(ctx context.Context, tenant identity.TenantID) (uint64, error) {
+// cursor is the number of the last record of a node that is in the index.
+func (x *Index) cursor(ctx context.Context, tenant identity.TenantID, node string) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
 	defer cancel()
 	var seq int64
 	err := x.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
-		seq, err = store.One(ctx, tx, store.Scalar[int64], `SELECT seq FROM journal_cursors WHERE node = $1`, x.j.o.Node)
+		seq, err = store.One(ctx, tx, store.Scalar[int64], `SELECT seq FROM journal_cursors WHERE node = $1`, node)
 		return err
 	})
 	if err != nil && !errors.Is(err, store.ErrNoRows) {
@@ -301,7 +330,7 @@ const moveCursor = `INSERT INTO journal_cursors (node, seq) VALUES ($1, $2)
 
 // keep stores events and cursor in one transaction. A batch that was kept
 // before the cursor's owner crashed is kept once.
-func (x *Index) keep(ctx context.Context, tenant identity.TenantID, batch []Event, upTo uint64) error {
+func (x *Index) keep(ctx context.Context, tenant identity.TenantID, node string, batch []Event, upTo uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
 	defer cancel()
 	var body []byte
@@ -323,7 +352,7 @@ func (x *Index) keep(ctx context.Context, tenant identity.TenantID, batch []Even
 				return err
 			}
 		}
-		_, err := tx.Exec(ctx, moveCursor, x.j.o.Node, int64(upTo)) // #nosec G115 -- a count
+		_, err := tx.Exec(ctx, moveCursor, node, int64(upTo)) // #nosec G115 -- a count
 		return err
 	})
 	if err != nil {

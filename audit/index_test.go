@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -174,6 +175,64 @@ func TestP7DeadStoreHoldsUpNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	indexed(t, x, 200)
+}
+
+// What was recorded under another name in the same folder is found as if it
+// were under ours.
+func TestRecordsOfAnEarlierNameAreFound(t *testing.T) {
+	dir, db := t.TempDir(), openStore(t, acme)
+	var ids []identity.EventID
+	record := func(j *Journal) {
+		for i := range 5 {
+			ids = append(ids, commit(t, j, Event{Type: UserChanged}).Event())
+			e := access(fmt.Sprint("/", i))
+			ids = append(ids, must[Receipt](t)(j.Write(t.Context(), &e)).Event())
+		}
+	}
+	for _, name := range []string{"z-first", "a-second"} {
+		earlier := must[*Journal](t)(Open(Options{Dir: dir, Node: name, Keys: fixedKeys{}, SegmentBytes: 1000}))
+		record(earlier)
+		if err := earlier.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j := open(t, Options{Dir: dir, Node: "m-now"})
+	record(j)
+	for range 2 { // also when all is indexed already
+		x := NewIndex(j, db)
+		stop := running(t, x)
+		indexed(t, x, 15)
+		if found := must[Event](t)(x.ByID(t.Context(), acme, ids[1])); found.Node != "z-first" {
+			t.Errorf("found %+v", found)
+		}
+		var decisions []identity.EventID
+		for f := (Filter{Limit: 2}); ; {
+			page := must[Page](t)(x.Access(t.Context(), acme, f))
+			for _, e := range page.Items {
+				decisions = append(decisions, e.ID)
+			}
+			if f.Cursor = page.Next; f.Cursor == "" {
+				break
+			}
+		}
+		if len(decisions) != 15 || !slices.IsSortedFunc(decisions, func(a, b identity.EventID) int { return strings.Compare(string(b), string(a)) }) {
+			t.Errorf("access decisions: %v", decisions)
+		}
+		stop()
+	}
+	var all []identity.EventID
+	for e, err := range j.All(t.Context(), acme) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e.ID)
+	}
+	if !slices.Equal(all, ids) {
+		t.Errorf("all: %v, want %v", all, ids)
+	}
+	if own := read(t, j, acme); len(own) != 10 || own[0].Node != "m-now" {
+		t.Errorf("%d records of this node", len(own))
+	}
 }
 
 func TestIndexNoticesAShortenedJournal(t *testing.T) {

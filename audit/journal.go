@@ -73,7 +73,7 @@ const (
 // concurrent use.
 type Journal struct {
 	o     Options
-	files *Reader
+	files *Reader  // of every node that wrote in the folder
 	lock  *os.File // held for the life of the journal: one writer per node name
 
 	// watcher is told of tenants that have new records for the index.
@@ -91,7 +91,7 @@ type Journal struct {
 // while another process has it.
 func Open(o Options) (*Journal, error) {
 	o = o.withDefaults()
-	files, err := OpenReader(o)
+	files, err := OpenReader(Options{Dir: o.Dir, Keys: o.Keys})
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +173,15 @@ func (j *Journal) Check(ctx context.Context, tenant identity.TenantID) error {
 // in order, as far as they are written now. A place that cannot be read yields
 // an error, and reading goes on behind it.
 func (j *Journal) Read(ctx context.Context, tenant identity.TenantID, afterSeq uint64) iter.Seq2[Event, error] {
-	return j.files.Read(ctx, tenant, afterSeq)
+	own := *j.files
+	own.node = j.o.Node
+	return own.Read(ctx, tenant, afterSeq)
+}
+
+// All gives every record of a tenant that is in the folder, also of nodes that
+// wrote there before: each node's in order, one node after the other.
+func (j *Journal) All(ctx context.Context, tenant identity.TenantID) iter.Seq2[Event, error] {
+	return j.files.Read(ctx, tenant, 0)
 }
 
 // Verify checks the tenant's files as the function [Verify] does, while the

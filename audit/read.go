@@ -9,6 +9,8 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"gatehouse/audit/segment"
 	"gatehouse/identity"
@@ -62,7 +64,8 @@ func (r *Reader) Read(ctx context.Context, tenant identity.TenantID, afterSeq ui
 	}
 }
 
-// nodes lists whose records of the tenant there are, or the one asked for.
+// nodes lists whose records of the tenant there are, those that began first
+// before others, or the one asked for.
 func (r *Reader) nodes(tenant identity.TenantID) ([]string, error) {
 	if !isFolderName(string(tenant)) {
 		return nil, fmt.Errorf("audit: %q is no tenant's id", tenant)
@@ -70,7 +73,34 @@ func (r *Reader) nodes(tenant identity.TenantID) ([]string, error) {
 	if r.node != "" {
 		return []string{r.node}, nil
 	}
-	return folders(filepath.Join(r.dir, string(tenant)))
+	dir := filepath.Join(r.dir, string(tenant))
+	names, err := folders(dir)
+	if err != nil {
+		return nil, err
+	}
+	begun := make(map[string]time.Time, len(names))
+	for _, name := range names {
+		begun[name] = firstBegun(filepath.Join(dir, name))
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return begun[a].Compare(begun[b]) })
+	return names, nil
+}
+
+// firstBegun is when a node's first segment was begun, as it says itself; what
+// cannot be read counts as old, and says so when its records are read.
+func firstBegun(dir string) time.Time {
+	files, err := segment.List(dir)
+	if err != nil || len(files) == 0 {
+		return time.Time{}
+	}
+	r, err := segment.Open(files[0])
+	if r != nil {
+		defer func() { _ = r.Close() }() // read only
+	}
+	if err != nil {
+		return time.Time{}
+	}
+	return r.Header().Created
 }
 
 func (r *Reader) tenants() ([]identity.TenantID, error) { return Tenants(r.dir) }

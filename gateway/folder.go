@@ -19,6 +19,7 @@ const (
 	keysName    = "keys"
 	caName      = "ca"
 	kekName     = "kek.key"
+	nodeFile    = "node"
 )
 
 // ErrInUse says that another gateway runs on the data folder.

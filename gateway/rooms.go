@@ -3,10 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"time"
 
 	"gatehouse/api"
@@ -72,9 +70,9 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	if err != nil {
 		return nil, err
 	}
-	node, err := os.Hostname()
+	node, err := nodeName(cfg.Data)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: name of this node: %w", err)
+		return nil, err
 	}
 	if r.journal, err = audit.Open(audit.Options{Dir: JournalDir(cfg.Data), Node: node, Keys: r.keys, Log: log}); err != nil {
 		return nil, err
