@@ -63,7 +63,7 @@ func (r *application) role(ctx context.Context, tenant identity.TenantID, d reso
 		}
 	}
 	if !r.dry {
-		if _, err := r.api.cfg.Policy.PutRole(ctx, r.call.cause, tenant, wanted); err != nil {
+		if _, err := r.api.cfg.Policy.PutRole(ctx, r.call.cause, tenant, wanted, 0); err != nil {
 			return "", err
 		}
 	}

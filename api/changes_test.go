@@ -31,6 +31,18 @@ func TestConditionalChanges(t *testing.T) {
 	owner.do("PATCH", path, map[string]any{"display_name": "y"}, "If-Match", "*").want(http.StatusOK)
 	owner.do("DELETE", path, nil, "If-Match", owner.do("GET", path, nil).header.Get("ETag")).want(http.StatusNoContent)
 	owner.do("GET", path, nil).want(http.StatusNotFound)
+
+	put := func(description string) string {
+		role := map[string]any{"description": description, "permissions": []string{"billing:read"}}
+		return owner.do("PUT", "roles/auditor", role).want(http.StatusOK).header.Get("ETag")
+	}
+	first, second := put("Looks"), put("Looks closely")
+	owner.do("PUT", "roles/auditor", map[string]any{"permissions": []string{"billing:read"}}, "If-Match", first).want(http.StatusPreconditionFailed)
+	owner.do("DELETE", "roles/auditor", nil, "If-Match", first).want(http.StatusPreconditionFailed)
+	owner.do("DELETE", "roles/auditor", nil, "If-Match", second).want(http.StatusNoContent)
+	guest := "users/" + string(h.signIn(h.acme, "guest", "").user.ID)
+	owner.do("DELETE", guest, nil, "If-Match", `"99"`).want(http.StatusPreconditionFailed)
+	owner.do("DELETE", guest, nil, "If-Match", owner.do("GET", guest, nil).header.Get("ETag")).want(http.StatusNoContent)
 }
 
 func TestIdempotentPosts(t *testing.T) {

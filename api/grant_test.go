@@ -205,11 +205,11 @@ func TestListAndExportLeaveOutWhatGoesMeanwhile(t *testing.T) {
 		var once sync.Once
 		h.api.cfg.Policy = meanwhile{h.authz, func() {
 			once.Do(func() {
-				if err := h.people.DeleteTeam(t.Context(), audit.SystemCause(), h.acme.ID, made.ID); err != nil {
+				if err := h.people.DeleteTeam(t.Context(), audit.SystemCause(), h.acme.ID, made.ID, 0); err != nil {
 					t.Error(err)
 				}
 				for _, gone := range []*visitor{guest, leaver} {
-					if err := h.people.DeleteUser(t.Context(), audit.SystemCause(), h.acme.ID, gone.user.ID); err != nil {
+					if err := h.people.DeleteUser(t.Context(), audit.SystemCause(), h.acme.ID, gone.user.ID, 0); err != nil {
 						t.Error(err)
 					}
 				}

@@ -64,18 +64,19 @@ func (a *API) role(ctx context.Context, tenant identity.TenantID, name string) (
 }
 
 func (a *API) putRole(ctx context.Context, c *call, in *putRoleInput) (*versioned[role], error) {
-	current, err := a.role(ctx, c.tenant(), in.Name)
-	if err != nil && !fault.Is(err, fault.NotFound) {
+	version, err := in.version()
+	if err != nil {
 		return nil, err
 	}
-	if err := in.check(current.Version); err != nil {
+	current, err := a.role(ctx, c.tenant(), in.Name)
+	if err != nil && !fault.Is(err, fault.NotFound) {
 		return nil, err
 	}
 	wanted := authz.Role{Name: in.Name, Description: in.Body.Description, Permissions: in.Body.Permissions}
 	if err := a.mayDefine(ctx, c, wanted, current); err != nil {
 		return nil, err
 	}
-	kept, err := a.cfg.Policy.PutRole(ctx, c.cause, c.tenant(), wanted)
+	kept, err := a.cfg.Policy.PutRole(ctx, c.cause, c.tenant(), wanted, version)
 	if err != nil {
 		return nil, err
 	}
@@ -86,14 +87,11 @@ func (a *API) deleteRole(ctx context.Context, c *call, in *struct {
 	ByName
 	Condition
 }) (*struct{}, error) {
-	found, err := a.role(ctx, c.tenant(), in.Name)
-	if err == nil {
-		err = in.check(found.Version)
-	}
+	version, err := in.version()
 	if err != nil {
 		return nil, err
 	}
-	return nil, a.cfg.Policy.DeleteRole(ctx, c.cause, c.tenant(), in.Name)
+	return nil, a.cfg.Policy.DeleteRole(ctx, c.cause, c.tenant(), in.Name, version)
 }
 
 type explainInput struct {

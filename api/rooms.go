@@ -44,8 +44,8 @@ type Policy interface {
 	MayGrant(ctx context.Context, p *identity.Principal, tenant identity.TenantID, role, team string) error
 	MayDefine(ctx context.Context, p *identity.Principal, tenant identity.TenantID, role authz.Role) error
 	Roles(ctx context.Context, tenant identity.TenantID) ([]authz.Role, error)
-	PutRole(ctx context.Context, cause audit.Cause, tenant identity.TenantID, role authz.Role) (authz.Role, error)
-	DeleteRole(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string) error
+	PutRole(ctx context.Context, cause audit.Cause, tenant identity.TenantID, role authz.Role, ifVersion uint64) (authz.Role, error)
+	DeleteRole(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string, ifVersion uint64) error
 	Assignments(ctx context.Context, tenant identity.TenantID) ([]authz.Assignment, error)
 	Assign(ctx context.Context, cause audit.Cause, tenant identity.TenantID, assignment authz.Assignment) (authz.Assignment, error)
 	Unassign(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id string) error
@@ -88,14 +88,14 @@ type People interface {
 	User(ctx context.Context, tenant identity.TenantID, id identity.UserID) (directory.User, error)
 	Users(ctx context.Context, tenant identity.TenantID, query directory.UserQuery) (directory.UserPage, error)
 	UpdateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, change func(*directory.User) error) (directory.User, error)
-	DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID) error
+	DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64) error
 	Groups(ctx context.Context, tenant identity.TenantID, query directory.GroupQuery) (directory.GroupPage, error)
 	Group(ctx context.Context, tenant identity.TenantID, id identity.GroupID, withMembers bool) (directory.Group, error)
 	Teams(ctx context.Context, tenant identity.TenantID) ([]directory.Team, error)
 	Team(ctx context.Context, tenant identity.TenantID, id identity.TeamID) (directory.Team, error)
 	CreateTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, team directory.Team) (directory.Team, error)
 	UpdateTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TeamID, ifVersion uint64, change func(*directory.Team) error) (directory.Team, error)
-	DeleteTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TeamID) error
+	DeleteTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TeamID, ifVersion uint64) error
 }
 
 // Tenants keeps the tenants themselves.

@@ -98,15 +98,12 @@ func (a *API) deleteTeam(ctx context.Context, c *call, in *struct {
 	ByID[identity.TeamID]
 	Condition
 }) (*struct{}, error) {
-	found, err := a.cfg.People.Team(ctx, c.tenant(), in.ID)
-	if err == nil {
-		err = in.check(found.Version)
-	}
+	version, err := in.version()
 	if err != nil {
 		return nil, err
 	}
 	if err := a.mayMove(ctx, c, func(x authz.Assignment) bool { return x.Team == in.ID }); err != nil {
 		return nil, err
 	}
-	return nil, a.cfg.People.DeleteTeam(ctx, c.cause, c.tenant(), in.ID)
+	return nil, a.cfg.People.DeleteTeam(ctx, c.cause, c.tenant(), in.ID, version)
 }

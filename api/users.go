@@ -122,15 +122,16 @@ func (a *API) deleteUser(ctx context.Context, c *call, in *struct {
 	ByID[identity.UserID]
 	Condition
 }) (*struct{}, error) {
-	found, err := a.cfg.People.User(ctx, c.tenant(), in.ID)
-	if err == nil {
-		err = in.check(found.Version)
+	version, err := in.version()
+	if err != nil {
+		return nil, err
 	}
+	found, err := a.cfg.People.User(ctx, c.tenant(), in.ID)
 	if err != nil {
 		return nil, err
 	}
 	if err := a.mayMove(ctx, c, heldBy(in.ID, found.Groups)); err != nil {
 		return nil, err
 	}
-	return nil, a.cfg.People.DeleteUser(ctx, c.cause, c.tenant(), in.ID)
+	return nil, a.cfg.People.DeleteUser(ctx, c.cause, c.tenant(), in.ID, version)
 }

@@ -149,6 +149,7 @@ func scanVersion(row store.Row) (PolicyVersion, error) {
 }
 
 var (
+	errVersion      = fault.New(fault.Precondition, "version-changed", "Somebody else changed this in the meantime. Read it again and repeat the change.")
 	errNoRole       = fault.New(fault.NotFound, "role-not-found", "There is no such role.")
 	errNoAssignment = fault.New(fault.NotFound, "assignment-not-found", "There is no such assignment.")
 )

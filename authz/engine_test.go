@@ -180,7 +180,7 @@ func TestTeamsNameComesBack(t *testing.T) {
 	if !w.decide(ann, acme, "alerts:read", "payments").Allowed {
 		t.Fatal("not allowed")
 	}
-	if err := w.people.DeleteTeam(t.Context(), audit.SystemCause(), acme, old); err != nil {
+	if err := w.people.DeleteTeam(t.Context(), audit.SystemCause(), acme, old, 0); err != nil {
 		t.Fatal(err)
 	}
 	w.team(acme, "payments")
@@ -217,7 +217,7 @@ func TestPolicyChangesAreVersionedAndJournalled(t *testing.T) {
 	w := newWorld(t)
 	ann := w.user(acme, "ann")
 	cause := audit.Cause{Actor: audit.Actor{Kind: identity.KindUser, ID: "usr_boss", Name: "boss"}}
-	role := must[authz.Role](t)(w.PutRole(t.Context(), cause, acme, authz.Role{Name: "auditor", Permissions: []string{"gatehouse.audit:read", "account/billing:read"}}))
+	role := must[authz.Role](t)(w.PutRole(t.Context(), cause, acme, authz.Role{Name: "auditor", Permissions: []string{"gatehouse.audit:read", "account/billing:read"}}, 0))
 	first := must[authz.Assignment](t)(w.Assign(t.Context(), cause, acme, authz.Assignment{Role: "auditor", User: ann.User}))
 	again := must[authz.Assignment](t)(w.Assign(t.Context(), cause, acme, authz.Assignment{Name: first.Name, Role: "auditor", User: ann.User}))
 	if role.Version != 1 || first.Version != 2 || again.ID != first.ID || again.Version != 2 {
@@ -226,7 +226,7 @@ func TestPolicyChangesAreVersionedAndJournalled(t *testing.T) {
 	if !w.decide(ann, acme, "billing:read", "").Allowed || !w.decide(ann, acme, "gatehouse.audit:read", "").Allowed || w.decide(ann, acme, "billing:read", "x").Allowed {
 		t.Error("the role does not do what it says")
 	}
-	if err := w.DeleteRole(t.Context(), cause, acme, "auditor"); !fault.Is(err, fault.Conflict) {
+	if err := w.DeleteRole(t.Context(), cause, acme, "auditor", 0); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a role in use: %v, want Conflict", err)
 	}
 	if err := w.Unassign(t.Context(), cause, acme, first.ID); err != nil {
@@ -235,7 +235,7 @@ func TestPolicyChangesAreVersionedAndJournalled(t *testing.T) {
 	if w.decide(ann, acme, "billing:read", "").Allowed {
 		t.Error("allowed after the role was taken away")
 	}
-	if err := w.DeleteRole(t.Context(), cause, acme, "auditor"); err != nil {
+	if err := w.DeleteRole(t.Context(), cause, acme, "auditor", 0); err != nil {
 		t.Fatal(err)
 	}
 	versions, err := w.PolicyVersions(t.Context(), acme, 0, 0)
@@ -265,7 +265,7 @@ func TestPolicyChangesAreVersionedAndJournalled(t *testing.T) {
 func TestWhoGoesTakesTheirRolesAlong(t *testing.T) {
 	w := newWorld(t)
 	cause := audit.Cause{Actor: audit.Actor{Kind: identity.KindUser, ID: "usr_boss", Name: "boss"}}
-	must[authz.Role](t)(w.PutRole(t.Context(), cause, acme, authz.Role{Name: "auditor", Permissions: []string{"billing:read"}}))
+	must[authz.Role](t)(w.PutRole(t.Context(), cause, acme, authz.Role{Name: "auditor", Permissions: []string{"billing:read"}}, 0))
 	ann, bob := w.user(acme, "ann"), w.user(acme, "bob")
 	ops, payments := w.group(acme, "ops", ann), w.team(acme, "payments")
 	for _, a := range []authz.Assignment{
@@ -280,9 +280,9 @@ func TestWhoGoesTakesTheirRolesAlong(t *testing.T) {
 		assignment string
 		remove     func() error
 	}{
-		{"in-payments", func() error { return w.people.DeleteTeam(t.Context(), cause, acme, payments) }},
-		{"of-bob", func() error { return w.people.DeleteUser(t.Context(), cause, acme, bob.User) }},
-		{"of-ops", func() error { return w.people.DeleteGroup(t.Context(), cause, acme, ops) }},
+		{"in-payments", func() error { return w.people.DeleteTeam(t.Context(), cause, acme, payments, 0) }},
+		{"of-bob", func() error { return w.people.DeleteUser(t.Context(), cause, acme, bob.User, 0) }},
+		{"of-ops", func() error { return w.people.DeleteGroup(t.Context(), cause, acme, ops, 0) }},
 	} {
 		named := func(a authz.Assignment) bool { return a.Name == gone.assignment }
 		if !slices.ContainsFunc(must[[]authz.Assignment](t)(w.Assignments(t.Context(), acme)), named) {
@@ -302,8 +302,28 @@ func TestWhoGoesTakesTheirRolesAlong(t *testing.T) {
 	if all := must[[]authz.Assignment](t)(w.Assignments(t.Context(), acme)); len(all) != 1 || all[0].Name != "stays" {
 		t.Errorf("left: %+v", all)
 	}
-	if err := w.DeleteRole(t.Context(), cause, acme, "auditor"); err != nil {
+	if err := w.DeleteRole(t.Context(), cause, acme, "auditor", 0); err != nil {
 		t.Errorf("nobody has it any more: %v", err)
+	}
+}
+
+func TestARoleIsChangedAndDeletedAtItsVersionAlone(t *testing.T) {
+	w := newWorld(t)
+	cause, role := audit.SystemCause(), authz.Role{Name: "auditor", Permissions: []string{"billing:read"}}
+	if _, err := w.PutRole(t.Context(), cause, acme, role, 1); !fault.Is(err, fault.Precondition) {
+		t.Errorf("a role that is not there: %v", err)
+	}
+	first := must[authz.Role](t)(w.PutRole(t.Context(), cause, acme, role, 0))
+	role.Description = "Looks"
+	second := must[authz.Role](t)(w.PutRole(t.Context(), cause, acme, role, first.Version))
+	if _, err := w.PutRole(t.Context(), cause, acme, role, first.Version); !fault.Is(err, fault.Precondition) {
+		t.Errorf("put again at the old version: %v", err)
+	}
+	if err := w.DeleteRole(t.Context(), cause, acme, role.Name, first.Version); !fault.Is(err, fault.Precondition) {
+		t.Errorf("deleted at the old version: %v", err)
+	}
+	if err := w.DeleteRole(t.Context(), cause, acme, role.Name, second.Version); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -316,7 +336,7 @@ func TestP1_NoPolicyChangeWithoutRecord(t *testing.T) {
 	if _, err := w.Assign(t.Context(), audit.SystemCause(), acme, authz.Assignment{Role: authz.Owner, User: ann.User}); err == nil {
 		t.Error("assigned")
 	}
-	if _, err := w.PutRole(t.Context(), audit.SystemCause(), acme, authz.Role{Name: "x", Permissions: []string{"*:*"}}); err == nil {
+	if _, err := w.PutRole(t.Context(), audit.SystemCause(), acme, authz.Role{Name: "x", Permissions: []string{"*:*"}}, 0); err == nil {
 		t.Error("put")
 	}
 	versions, err := w.PolicyVersions(t.Context(), acme, 0, 0)
@@ -357,12 +377,12 @@ func TestWhatIsRefused(t *testing.T) {
 		{Name: "x", Permissions: make([]string, 201)},
 		{Name: "x", Permissions: []string{"a:b"}, Description: strings.Repeat("x", 501)},
 	} {
-		if _, err := w.PutRole(t.Context(), audit.SystemCause(), acme, r); !fault.Is(err, fault.Invalid) && !fault.Is(err, fault.Conflict) {
+		if _, err := w.PutRole(t.Context(), audit.SystemCause(), acme, r, 0); !fault.Is(err, fault.Invalid) && !fault.Is(err, fault.Conflict) {
 			t.Errorf("%+v: %v", r, err)
 		}
 	}
 	for name, kind := range map[string]fault.Kind{authz.Viewer: fault.Conflict, "none": fault.NotFound} {
-		if err := w.DeleteRole(t.Context(), audit.SystemCause(), acme, name); !fault.Is(err, kind) {
+		if err := w.DeleteRole(t.Context(), audit.SystemCause(), acme, name, 0); !fault.Is(err, kind) {
 			t.Errorf("delete %s: %v", name, err)
 		}
 	}
@@ -420,7 +440,7 @@ func TestNobodyGivesWhatTheyLack(t *testing.T) {
 		}
 		w.assign(acme, a)
 	}
-	must[authz.Role](t)(w.PutRole(t.Context(), audit.SystemCause(), acme, authz.Role{Name: "billing", Permissions: []string{"account/billing:read"}}))
+	must[authz.Role](t)(w.PutRole(t.Context(), audit.SystemCause(), acme, authz.Role{Name: "billing", Permissions: []string{"account/billing:read"}}, 0))
 	for _, c := range []struct {
 		who, role, team string
 		want            bool

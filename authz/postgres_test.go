@@ -9,7 +9,7 @@ import (
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestBuiltInRoles, TestWhoDecisionsAreAbout, TestRolesComeByGroups, TestDecisionsNameThePerson, TestTeamsNameComesBack,
-		TestUnknownTeams, TestPolicyChangesAreVersionedAndJournalled, TestP1_NoPolicyChangeWithoutRecord, TestWhatIsRefused,
+		TestUnknownTeams, TestPolicyChangesAreVersionedAndJournalled, TestWhoGoesTakesTheirRolesAlong, TestARoleIsChangedAndDeletedAtItsVersionAlone, TestP1_NoPolicyChangeWithoutRecord, TestWhatIsRefused,
 		TestLastOwnerStays, TestNobodyGivesWhatTheyLack, TestDefaultRoleIsGivenOnce, TestTenantsInMemoryAreBounded,
 		TestP7_NoPolicyNoPermit,
 	})

@@ -39,7 +39,7 @@ func newCast(t testing.TB) *cast {
 		}
 		c.groups[tenant] = []identity.GroupID{c.group(tenant, "g0", c.people[tenant][:2]...), c.group(tenant, "g1", c.people[tenant][2])}
 		for name, text := range map[string]string{"billing": "billing:*", "everything-in-account": "account/*:*"} {
-			must[authz.Role](t)(c.PutRole(context.Background(), audit.SystemCause(), tenant, authz.Role{Name: name, Permissions: []string{text}}))
+			must[authz.Role](t)(c.PutRole(context.Background(), audit.SystemCause(), tenant, authz.Role{Name: name, Permissions: []string{text}}, 0))
 		}
 		// Somebody else owns each, so that any other owner may come and go.
 		c.assign(tenant, authz.Assignment{Name: "founder", Role: authz.Owner, User: c.user(tenant, "founder").User})

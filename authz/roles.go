@@ -50,9 +50,10 @@ func readRole(ctx context.Context, tx *store.Tx, name string) (Role, error) {
 	return r, err
 }
 
-// PutRole makes or replaces a role of the tenant's own. Whether its author may
-// is for the caller to ask first, see [Engine.MayDefine].
-func (e *Engine) PutRole(ctx context.Context, cause audit.Cause, tenant identity.TenantID, r Role) (Role, error) {
+// PutRole makes or replaces a role of the tenant's own; ifVersion, unless 0,
+// must be the present one's version (fault Precondition). Whether its author
+// may is for the caller to ask first, see [Engine.MayDefine].
+func (e *Engine) PutRole(ctx context.Context, cause audit.Cause, tenant identity.TenantID, r Role, ifVersion uint64) (Role, error) {
 	r.Permissions = slices.Compact(slices.Sorted(slices.Values(r.Permissions)))
 	r.BuiltIn, r.assignable, r.UpdatedAt = false, reachAny, time.Now().UTC().Truncate(time.Millisecond)
 	if err := r.check(); err != nil {
@@ -62,6 +63,8 @@ func (e *Engine) PutRole(ctx context.Context, cause audit.Cause, tenant identity
 	err := e.change(ctx, cause, tenant, func(ctx context.Context, tx *store.Tx) (*step, error) {
 		before, err := readRole(ctx, tx, r.Name)
 		switch {
+		case (err == nil || errors.Is(err, errNoRole)) && ifVersion != 0 && ifVersion != before.Version:
+			return nil, errVersion
 		case err == nil && before.Description == r.Description && slices.Equal(before.Permissions, r.Permissions):
 			kept = before
 			return nil, nil
@@ -101,12 +104,16 @@ func below(ctx context.Context, tx *store.Tx, bound int, count, what string) err
 	return err
 }
 
-// DeleteRole takes away a role of the tenant's own that nobody has.
-func (e *Engine) DeleteRole(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string) error {
+// DeleteRole takes away a role of the tenant's own that nobody has; for
+// ifVersion see [Engine.PutRole].
+func (e *Engine) DeleteRole(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string, ifVersion uint64) error {
 	return e.change(ctx, cause, tenant, func(ctx context.Context, tx *store.Tx) (*step, error) {
 		before, err := readRole(ctx, tx, name)
 		if err != nil {
 			return nil, err
+		}
+		if ifVersion != 0 && ifVersion != before.Version {
+			return nil, errVersion
 		}
 		if before.BuiltIn {
 			return nil, fault.New(fault.Conflict, "role-built-in", "The role "+name+" is built in and cannot be deleted.")

@@ -270,11 +270,15 @@ func (s *Service) RemoveMembers(ctx context.Context, cause audit.Cause, tenant i
 }
 
 // DeleteGroup removes a group and its roles; its members stay in the directory.
-func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID) error {
+// For ifVersion see [Service.UpdateGroup].
+func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64) error {
 	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
 		g, err := loadGroup(ctx, tx, id, false)
 		if err != nil {
 			return nil, err
+		}
+		if ifVersion != 0 && ifVersion != g.Version {
+			return nil, errVersion()
 		}
 		return s.deletion(ctx, cause, groupEvent(cause, tenant, audit.GroupDeleted, &g), "groups"), nil
 	})

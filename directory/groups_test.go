@@ -50,7 +50,7 @@ func TestGroupLifeCycle(t *testing.T) {
 	}
 
 	must(t, b.RemoveMembers(t.Context(), cause, b.tenant, g.ID, []identity.UserID{bob.ID, ada.ID}))
-	must(t, b.DeleteGroup(t.Context(), cause, b.tenant, g.ID))
+	must(t, b.DeleteGroup(t.Context(), cause, b.tenant, g.ID, 0))
 	_, err = b.Group(t.Context(), b.tenant, g.ID, false)
 	wantFault(t, err, fault.NotFound, "group-unknown")
 }

@@ -13,7 +13,7 @@ func TestOnPostgres(t *testing.T) {
 		TestSignInUpdatesWhatItMay, TestSignInWithoutAnAddress, TestAnUnverifiedAddressNamesNobody,
 		TestSignInGroupsBelongToTheirConnection, TestSignInSyncsItsOwnGroupsAlone, TestLink, TestUserRoundTrip,
 		TestUserNamesAreUniqueWhateverTheirCase, TestHostileNamesAreRefused, TestUpdateSaysWhatChangedButNotTheValues,
-		TestUpdateHonoursTheVersion, TestP1_NothingChangesWithoutTheJournal, TestP9_DeactivationEndsSessionsAfterItIsStored,
+		TestUpdateHonoursTheVersion, TestDeletionsAtAnOldVersionChangeNothing, TestP1_NothingChangesWithoutTheJournal, TestP9_DeactivationEndsSessionsAfterItIsStored,
 		TestP9_DeletionEndsSessionsEvenOnRetry, TestP9_AFailureToEndSessionsIsNotAnsweredWithSuccess,
 		TestP3_IdsOfAnotherTenantAreUnknown, TestVersionMovesWithEveryChangeAndPersonFollows,
 	})

@@ -145,12 +145,16 @@ func (s *Service) UpdateTeam(ctx context.Context, cause audit.Cause, tenant iden
 	return after, nil
 }
 
-// DeleteTeam removes a team and the roles given for it.
-func (s *Service) DeleteTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TeamID) error {
+// DeleteTeam removes a team and the roles given for it; for ifVersion see
+// [Service.UpdateGroup].
+func (s *Service) DeleteTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TeamID, ifVersion uint64) error {
 	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
 		t, err := loadTeam(ctx, tx, `id = $1`, string(id))
 		if err != nil {
 			return nil, err
+		}
+		if ifVersion != 0 && ifVersion != t.Version {
+			return nil, errVersion()
 		}
 		return s.deletion(ctx, cause, teamEvent(cause, tenant, audit.TeamDeleted, &t), "teams"), nil
 	})

@@ -293,21 +293,25 @@ func changedAttributes(a, b json.RawMessage) []string {
 	return names[:min(len(names), 32)]
 }
 
-// DeleteUser removes a person and their roles, and ends their sessions before it returns, also
-// when the person is gone already (fault NotFound): see [Service.UpdateUser].
-func (s *Service) DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID) error {
-	err := s.deleteUser(ctx, cause, tenant, id)
+// DeleteUser removes a person and their roles, and ends their sessions before
+// it returns, also when the person is gone already (fault NotFound): see
+// [Service.UpdateUser], for ifVersion too.
+func (s *Service) DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64) error {
+	err := s.deleteUser(ctx, cause, tenant, id, ifVersion)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return err
 	}
 	return errors.Join(err, s.endSessions(ctx, cause, tenant, id, "person-deleted"))
 }
 
-func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID) error {
+func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64) error {
 	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
 		u, err := loadUser(ctx, tx, id)
 		if err != nil {
 			return nil, err
+		}
+		if ifVersion != 0 && ifVersion != u.Version {
+			return nil, errVersion()
 		}
 		return s.deletion(ctx, cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users"), nil
 	})

@@ -125,9 +125,9 @@ func TestP1_NothingChangesWithoutTheJournal(t *testing.T) {
 	wantError(t, err, b.journal)
 	_, err = b.UpdateUser(t.Context(), cause, b.tenant, u.ID, 0, func(u *directory.User) error { u.Active = false; return nil })
 	wantError(t, err, b.journal)
-	wantError(t, b.DeleteUser(t.Context(), cause, b.tenant, u.ID), b.journal)
+	wantError(t, b.DeleteUser(t.Context(), cause, b.tenant, u.ID, 0), b.journal)
 	wantError(t, b.AddMembers(t.Context(), cause, b.tenant, g.ID, []identity.UserID{u.ID}), b.journal)
-	wantError(t, b.DeleteGroup(t.Context(), cause, b.tenant, g.ID), b.journal)
+	wantError(t, b.DeleteGroup(t.Context(), cause, b.tenant, g.ID, 0), b.journal)
 	_, err = b.CreateTeam(t.Context(), cause, b.tenant, directory.Team{Name: "payments"})
 	wantError(t, err, b.journal)
 	_, _, err = b.SignIn(t.Context(), cause, b.tenant, directory.SignIn{Connection: "con_1", Subject: "s", Email: "eve@x.example", CreateMissing: true})
@@ -183,10 +183,10 @@ func TestP9_DeletionEndsSessionsEvenOnRetry(t *testing.T) {
 	u := b.create(t, directory.User{UserName: "ada", Active: true})
 	b.took()
 	b.sessions = errors.New("registry away")
-	wantError(t, b.DeleteUser(t.Context(), cause, b.tenant, u.ID), b.sessions)
+	wantError(t, b.DeleteUser(t.Context(), cause, b.tenant, u.ID, 0), b.sessions)
 	wantSteps(t, b, "journal user.deleted", "end "+string(u.ID))
 	b.sessions = nil
-	wantFault(t, b.DeleteUser(t.Context(), cause, b.tenant, u.ID), fault.NotFound, "user-unknown")
+	wantFault(t, b.DeleteUser(t.Context(), cause, b.tenant, u.ID, 0), fault.NotFound, "user-unknown")
 	wantSteps(t, b, "end "+string(u.ID))
 }
 
@@ -238,9 +238,9 @@ func TestVersionMovesWithEveryChangeAndPersonFollows(t *testing.T) {
 	team, err := b.CreateTeam(t.Context(), cause, b.tenant, directory.Team{Name: "payments"})
 	must(t, err)
 	moved("creating a team")
-	must(t, b.DeleteTeam(t.Context(), cause, b.tenant, team.ID))
+	must(t, b.DeleteTeam(t.Context(), cause, b.tenant, team.ID, 0))
 	moved("deleting a team")
-	must(t, b.DeleteUser(t.Context(), cause, b.tenant, u.ID))
+	must(t, b.DeleteUser(t.Context(), cause, b.tenant, u.ID, 0))
 	moved("deleting a person")
 	if _, err := b.Person(t.Context(), b.tenant, u.ID); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a deleted person is still there: %v", err)
@@ -249,5 +249,28 @@ func TestVersionMovesWithEveryChangeAndPersonFollows(t *testing.T) {
 	moved("forgetting the tenant")
 	if b.Version(b.other) != other {
 		t.Error("another tenant's version moved")
+	}
+}
+
+func TestDeletionsAtAnOldVersionChangeNothing(t *testing.T) {
+	b := newBench(t)
+	u := b.create(t, directory.User{UserName: "ada", Active: true})
+	g, err := b.CreateGroup(t.Context(), cause, b.tenant, directory.Group{DisplayName: "ops"})
+	must(t, err)
+	team, err := b.CreateTeam(t.Context(), cause, b.tenant, directory.Team{Name: "payments"})
+	must(t, err)
+	b.took()
+	for _, c := range []struct {
+		version uint64
+		remove  func(version uint64) error
+	}{
+		{u.Version, func(v uint64) error { return b.DeleteUser(t.Context(), cause, b.tenant, u.ID, v) }},
+		{g.Version, func(v uint64) error { return b.DeleteGroup(t.Context(), cause, b.tenant, g.ID, v) }},
+		{team.Version, func(v uint64) error { return b.DeleteTeam(t.Context(), cause, b.tenant, team.ID, v) }},
+	} {
+		wantFault(t, c.remove(c.version+1), fault.Precondition, "version-changed")
+		wantSteps(t, b)
+		must(t, c.remove(c.version))
+		b.took()
 	}
 }

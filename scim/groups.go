@@ -125,10 +125,11 @@ func (c *call) updateGroup(ctx context.Context, edit func(resource.Object) (reso
 }
 
 func (c *call) deleteGroup(ctx context.Context) (*reply, error) {
-	if _, err := c.ifMatch(ctx); err != nil {
+	version, err := c.ifMatch(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if err := c.service.directory.DeleteGroup(ctx, c.cause, c.tenant, identity.GroupID(c.id)); err != nil {
+	if err := c.service.directory.DeleteGroup(ctx, c.cause, c.tenant, identity.GroupID(c.id), version); err != nil {
 		return nil, err
 	}
 	return &reply{status: http.StatusNoContent}, nil

@@ -211,10 +211,11 @@ func (c *call) updateUser(ctx context.Context, edit func(resource.Object) (resou
 }
 
 func (c *call) deleteUser(ctx context.Context) (*reply, error) {
-	if _, err := c.ifMatch(ctx); err != nil {
+	version, err := c.ifMatch(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if err := c.service.directory.DeleteUser(ctx, c.cause, c.tenant, identity.UserID(c.id)); err != nil {
+	if err := c.service.directory.DeleteUser(ctx, c.cause, c.tenant, identity.UserID(c.id), version); err != nil {
 		return nil, err
 	}
 	return &reply{status: http.StatusNoContent}, nil
