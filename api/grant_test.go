@@ -225,3 +225,16 @@ func TestListAndExportLeaveOutWhatGoesMeanwhile(t *testing.T) {
 		h.api.cfg.Policy = h.authz
 	}
 }
+
+func TestARoleThatIsNamedStays(t *testing.T) {
+	h := newHouse(t)
+	owner := h.signIn(h.acme, "owner", "owner")
+	owner.do("PUT", "roles/auditor", map[string]any{"permissions": []string{"billing:read"}}).want(http.StatusOK)
+	owner.do("PUT", "connections/idp", with(oidcBody, "default_role", "auditor")).want(http.StatusOK)
+	owner.do("DELETE", "roles/auditor", nil).problem(http.StatusConflict, "role-in-use")
+	owner.do("PUT", "connections/idp", oidcBody).want(http.StatusOK)
+	made := into[createdToken](owner.do("POST", "tokens", map[string]any{"name": "ci", "scope": "api", "role": "auditor"}).want(http.StatusCreated))
+	owner.do("DELETE", "roles/auditor", nil).problem(http.StatusConflict, "role-in-use")
+	owner.do("DELETE", "tokens/"+string(made.ID), nil).want(http.StatusNoContent)
+	owner.do("DELETE", "roles/auditor", nil).want(http.StatusNoContent)
+}

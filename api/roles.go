@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"gatehouse/authz"
 	"gatehouse/identity"
@@ -91,7 +92,36 @@ func (a *API) deleteRole(ctx context.Context, c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.unnamed(ctx, c.tenant(), in.Name); err != nil {
+		return nil, err
+	}
 	return nil, a.cfg.Policy.DeleteRole(ctx, c.cause, c.tenant(), in.Name, version)
+}
+
+// unnamed refuses to delete a role that a connection gives to newcomers, who
+// could not sign in without it, or that a token is good for: both would have
+// whatever the next role of that name allows.
+func (a *API) unnamed(ctx context.Context, tenant identity.TenantID, role string) error {
+	connections, err := a.cfg.Connections.Connections(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	for _, x := range connections {
+		if x.DefaultRole == role {
+			return fault.New(fault.Conflict, "role-in-use", "The connection "+x.Name+" gives the role "+role+" to newcomers. Change that first.")
+		}
+	}
+	tokens, err := a.cfg.Tokens.List(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for _, x := range tokens {
+		if x.Role == role && x.RevokedAt == nil && (x.ExpiresAt == nil || now.Before(*x.ExpiresAt)) {
+			return fault.New(fault.Conflict, "role-in-use", "The token "+x.Name+" has the role "+role+". Revoke it first.")
+		}
+	}
+	return nil
 }
 
 type explainInput struct {
