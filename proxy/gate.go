@@ -183,6 +183,10 @@ func (g *Gate) findRoute(v *visit) error {
 // a public route its bearer is nobody, elsewhere the request is refused.
 func (g *Gate) who(v *visit) error {
 	p, live, err := g.config.Caller(v.r)
+	if p != nil && p.Kind == identity.KindSCIMToken {
+		// A token for one purpose is worthless for another, whatever its role.
+		p, err = nil, fault.New(fault.Unauthenticated, "scim-only", "A SCIM token is good for /scim/v2 alone. Send an API token.")
+	}
 	switch {
 	case err != nil && !fault.Is(err, fault.Unauthenticated):
 		return err

@@ -39,6 +39,9 @@ import (
 // ownerToken stands for an API token in the tests' own way of knowing callers.
 const ownerToken = "gh_owner"
 
+// scimToken stands for one that provisions people.
+const scimToken = "gh_scim"
+
 var routeTable = []routes.Spec{
 	{Path: "/public/**", Access: "public"},
 	{Path: "/admin/**", Permission: "billing"},
@@ -179,11 +182,14 @@ func (w *world) serve(dir string) {
 	w.t.Cleanup(w.stop)
 }
 
-// caller knows sessions by their cookie, and one API token.
+// caller knows sessions by their cookie, one API token and one SCIM token.
 func (w *world) caller(r *http.Request) (*identity.Principal, *sessions.Live, error) {
 	w.callers.Add(1)
 	q := httpkit.RequestFrom(r.Context())
 	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && strings.HasPrefix(bearer, "gh_") {
+		if bearer == scimToken {
+			return &identity.Principal{Kind: identity.KindSCIMToken, Tenant: w.acme.ID, ID: "tok_2", Name: "hr"}, nil, nil
+		}
 		if bearer != ownerToken || w.noToken.Load() {
 			return nil, nil, fault.New(fault.Unauthenticated, "token-unknown", "This token is not known.")
 		}

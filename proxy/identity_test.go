@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"gatehouse/assertion"
+	"gatehouse/audit"
 	"gatehouse/identity"
 )
 
@@ -71,5 +73,37 @@ func TestTheIdentitiesOfTokensAreBounded(t *testing.T) {
 	}
 	if kept.get(&identity.Principal{Tenant: "ten_2", ID: fmt.Sprint(maxTokens + 99)}) != nil {
 		t.Error("another tenant's token finds it")
+	}
+}
+
+func TestP5_ASCIMTokenIsNobodyToTheApp(t *testing.T) {
+	w := newWorld(t, nil)
+	c := w.client(false)
+	scim := []string{"Authorization", "Bearer " + scimToken}
+	for path, want := range map[string]int{"/": http.StatusUnauthorized, "/admin/x": http.StatusUnauthorized, "/public/x": http.StatusOK,
+		"/scim/v2/Users": http.StatusOK, "/.gatehouse/api/v1/me": http.StatusOK} {
+		answer := w.get(c, path, nil, scim...)
+		if body := w.body(answer); answer.StatusCode != want {
+			t.Errorf("%s: %d %s", path, answer.StatusCode, body)
+		}
+		seen := w.app.take()
+		if got := len(seen) > 0; got != (path == "/public/x") {
+			t.Errorf("%s: the app saw it: %t", path, got)
+		}
+		for _, s := range seen {
+			for _, name := range []string{"X-Gatehouse-User", "X-Gatehouse-Name", "X-Gatehouse-Assertion", "X-Gatehouse-Roles", "Authorization"} {
+				if values := s.values(name); values != nil {
+					t.Errorf("%s: the app got %s %q", path, name, values)
+				}
+			}
+			if e := w.lastRecord(w.acme.ID); e.Type != audit.AccessAllowed || e.Actor.ID != "" {
+				t.Errorf("recorded as %+v", e)
+			}
+		}
+		if want == http.StatusUnauthorized {
+			if e := w.lastRecord(w.acme.ID); e.Type != audit.AccessRefused || e.Reason != "scim-only" {
+				t.Errorf("%s: recorded as %+v", path, e)
+			}
+		}
 	}
 }
