@@ -48,13 +48,13 @@ func TestARequestIsRefusedWhenAnyPartSaysNo(t *testing.T) {
 	for name, c := range map[string]struct {
 		parts  parts
 		status int
-		event  audit.Type
+		event  audit.Type // "": none, since nobody was refused
 	}{
 		"no permission":            {parts{decision: authz.Decision{Reason: "no-role"}}, 403, audit.AccessRefused},
 		"allowed without a permit": {parts{decision: authz.Decision{Allowed: true}}, 403, audit.AccessRefused},
 		"no policy":                {parts{decide: away}, 503, ""},
-		"no token store":           {parts{verify: away}, 503, audit.AccessRefused},
-		"a failure of ours":        {parts{verify: errors.New("secret cause")}, 500, audit.AccessRefused},
+		"no token store":           {parts{verify: away}, 503, ""},
+		"a failure of ours":        {parts{verify: errors.New("secret cause")}, 500, ""},
 		"no journal":               {parts{journal: away}, 503, audit.AccessRefused},
 		"an unknown token":         {parts{verify: fault.New(fault.Unauthenticated, "token-unknown", "x")}, 401, audit.AccessRefused},
 	} {
@@ -68,6 +68,9 @@ func TestARequestIsRefusedWhenAnyPartSaysNo(t *testing.T) {
 			handler.ServeHTTP(w, r)
 			if w.Code != c.status || strings.Contains(w.Body.String(), "secret cause") {
 				t.Errorf("answered %d %s", w.Code, w.Body)
+			}
+			if c.event == "" && len(p.events) != 0 {
+				t.Errorf("the journal has %+v", p.events)
 			}
 			if c.event != "" && (len(p.events) != 1 || p.events[0].Type != c.event || p.events[0].Outcome != audit.Refused) {
 				t.Errorf("the journal has %+v", p.events)

@@ -74,8 +74,11 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 	}
 	caller, err := s.who(ctx, req.Tenant, r)
 	event.Describe(r, caller)
-	if err != nil {
+	if fault.Is(err, fault.Unauthenticated) || fault.Is(err, fault.Denied) {
 		return nil, s.guard.Refuse(ctx, event, fault.As(err))
+	}
+	if err != nil {
+		return nil, err // a failure of ours refuses nobody
 	}
 	need := authz.Permission{Object: "gatehouse.scim", Action: action(r.Method)}
 	event.Permission = need.String()
