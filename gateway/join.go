@@ -12,6 +12,7 @@ import (
 	"gatehouse/authn/token"
 	"gatehouse/identity"
 	"gatehouse/sessions"
+	"gatehouse/tenants"
 )
 
 // callers lets the admin API ask authn who calls.
@@ -31,6 +32,11 @@ type inhabited struct{ rooms *rooms }
 func (i inhabited) EndTenant(ctx context.Context, cause audit.Cause, tenant identity.TenantID, reason string) error {
 	err := i.rooms.front.EndTenant(ctx, tenant)
 	_, revoked := i.rooms.sessions.Revoke(ctx, cause, tenant, sessions.Selector{All: true}, reason)
+	if t, ok := i.rooms.tenants.ByID(tenant); revoked != nil && ok && t.Status == tenants.Deleting {
+		// Without its database or key nothing can be recorded or kept for it, and
+		// nothing needs to be: both are about to be destroyed (P10).
+		revoked = i.rooms.sessions.Cut(ctx, tenant, reason)
+	}
 	return errors.Join(err, revoked)
 }
 

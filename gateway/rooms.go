@@ -82,7 +82,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	if r.minter, err = mint.New(ctx, mint.Config{System: r.store.System(), Keys: r.keys, Log: log}); err != nil {
 		return nil, err
 	}
-	if r.tenants, err = tenants.New(ctx, tenants.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Rooms: inhabited{r}, PlatformHost: cfg.Operator.Host}); err != nil {
+	if r.tenants, err = tenants.New(ctx, tenants.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Rooms: inhabited{r}, PlatformHost: cfg.Operator.Host, Log: log}); err != nil {
 		return nil, err
 	}
 	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Log: log})

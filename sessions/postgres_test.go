@@ -17,5 +17,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_CrashBetweenDisablingAndEnd, TestP2_CallerGoesAway, TestP2_StreamThatStaysIsNotConfirmed, TestSelectorsAreChecked,
 		TestRecordsNameWhatWasRevoked,
 		TestP3_RevocationStaysInItsTenant, TestSignOutHasItsOwnEvent, TestRecord,
-	}, "TestP2_NoRequestAfterTheReturn", "TestLocalRegistry", "TestRunStopsWithItsContext", "TestCurrent", "TestKeepAndEvict")
+	}, "TestP2_NoRequestAfterTheReturn", "TestLocalRegistry", "TestRunStopsWithItsContext", "TestCurrent", "TestKeepAndEvict",
+		"TestP2_CutEndsWhatCannotBeRead", "TestP2_CutWaitsForStreams")
 }

@@ -332,3 +332,45 @@ func TestSignOutHasItsOwnEvent(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// TestP2_CutEndsWhatCannotBeRead: without database and journal, what is served
+// of a tenant ends all the same, and of no other.
+func TestP2_CutEndsWhatCannotBeRead(t *testing.T) {
+	w := newWorld(t)
+	if err := w.Cut(t.Context(), "ten_nobody", "tenant-deleted"); err != nil {
+		t.Errorf("of a tenant whom nobody has asked for: %v", err)
+	}
+	ann := w.signIn(acme, signIn(w.user(acme, "ann")))
+	bob := w.signIn(globex, signIn(w.user(globex, "bob")))
+	hers, his := open(t, w.find(acme, ann.Token)), open(t, w.find(globex, bob.Token))
+	if err := w.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.journal.broken = errBroken
+	if err := w.Cut(t.Context(), acme, "tenant-deleted"); err != nil {
+		t.Fatal(err)
+	}
+	if live, err := w.Find(t.Context(), acme, ann.Token); live != nil || !hers.left.Load() {
+		t.Errorf("still signed in: %v", err)
+	}
+	if live, err := w.Find(t.Context(), globex, bob.Token); live == nil || his.left.Load() {
+		t.Errorf("the other tenant: %v", err)
+	}
+	his.leave()
+}
+
+func TestP2_CutWaitsForStreams(t *testing.T) {
+	w := newWorld(t)
+	d := deaf{told: make(chan string, 2)}
+	leave, ok := w.find(acme, w.signIn(acme, signIn(w.user(acme, "ann"))).Token).Enter(d)
+	if !ok {
+		t.Fatal("a live session was not entered")
+	}
+	if err := w.Cut(t.Context(), acme, "tenant-deleted"); !errors.Is(err, sessions.ErrUnconfirmed) || !fault.Is(err, fault.Unavailable) {
+		t.Errorf("got %v", err)
+	}
+	leave()
+	if err := w.Cut(t.Context(), acme, "tenant-deleted"); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -49,6 +50,7 @@ type Config struct {
 	// PlatformHost is the operators' host; it becomes the one host of
 	// [identity.Platform]. Empty leaves that tenant's hosts as they are.
 	PlatformHost string
+	Log          *slog.Logger // nil discards
 }
 
 // Service keeps the tenants. Reading costs no lock and no query; changes are
@@ -72,8 +74,11 @@ var (
 )
 
 // New loads the tenants, makes the platform's if it is missing, and finishes
-// deletions that were cut short.
+// deletions that were cut short. One that fails again stays to be repeated.
 func New(ctx context.Context, c Config) (*Service, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal, rooms: c.Rooms}
 	byID, err := loadTenants(ctx, c.Store.System())
 	if err != nil {
@@ -83,10 +88,13 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		if t.Status != Deleting {
 			continue
 		}
-		delete(byID, id)
 		if err := s.erase(ctx, id); err != nil {
-			return nil, fmt.Errorf("finish the deletion of tenant %s: %w", id, err)
+			// Nobody else waits for it: it can be repeated while others are served.
+			c.Log.ErrorContext(ctx, "the deletion of a tenant could not be finished; delete it again", "tenant", id, "error", err)
+			t.quiet = true
+			continue
 		}
+		delete(byID, id)
 	}
 	s.snapshot.Store(newSnapshot(byID))
 	if err := s.ensurePlatform(ctx, c.PlatformHost); err != nil {

@@ -344,6 +344,18 @@ func TestP10_ABrokenDeletionConverges(t *testing.T) {
 			must(t, h.service.Delete(t.Context(), cause, id))
 		},
 		"by the next start": func(t *testing.T, h *house, _ *brokenStore, _ identity.TenantID) { h.open(t) },
+		"after a start that could not": func(t *testing.T, h *house, broken *brokenStore, id identity.TenantID) {
+			config := h.config()
+			config.Store = broken
+			var err error
+			h.service, err = tenants.New(t.Context(), config)
+			must(t, err)
+			if left, ok := h.service.ByID(id); !ok || left.Status != tenants.Deleting {
+				t.Errorf("left as %+v", left)
+			}
+			broken.err = nil
+			must(t, h.service.Delete(t.Context(), cause, id))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
