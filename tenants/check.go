@@ -21,8 +21,8 @@ const (
 	maxClientID    = 512
 	maxSecret      = 4096
 	maxScopes      = 32
-	maxToken       = 256     // a scope, a claim's name, a role's name
-	maxMetadata    = 1 << 20 // SAML metadata, bytes
+	maxToken       = 256       // a scope, a claim's name, a role's name
+	maxMetadata    = 256 << 10 // SAML metadata, bytes: what authn/saml reads
 )
 
 // reserved names would be mistaken for parts of the gateway.

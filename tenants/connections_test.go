@@ -194,8 +194,8 @@ func TestConnectionsAreChecked(t *testing.T) {
 			*c = saml("x")
 			c.SAML.IDPMetadata.URL = "http://idp.example.com/metadata"
 		},
-		"metadata over a megabyte": func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.XML = strings.Repeat("x", 1<<20+1) },
-		"metadata in Latin-1":      func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.XML = "\xe4" },
+		"metadata too large":  func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.XML = strings.Repeat("x", 256<<10+1) },
+		"metadata in Latin-1": func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.XML = "\xe4" },
 	} {
 		c := oidc("okta")
 		spoil(&c)

@@ -59,5 +59,5 @@ type NamesMap struct {
 type Metadata struct {
 	URL  string `json:"url,omitempty" yaml:"url,omitempty" maxLength:"2048"`
 	File string `json:"-" yaml:"file,omitempty"` // read when the document is parsed, sent as XML
-	XML  string `json:"xml,omitempty" yaml:"xml,omitempty" maxLength:"524288"`
+	XML  string `json:"xml,omitempty" yaml:"xml,omitempty" maxLength:"262144"`
 }
