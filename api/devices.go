@@ -77,12 +77,6 @@ func (a *API) changeDevice(ctx context.Context, c *call, in *changeDeviceInput) 
 	if err != nil {
 		return nil, err
 	}
-	// Blocked first, then signed out: no sign-in can slip in between.
-	if in.Body.Blocked != nil && *in.Body.Blocked {
-		if _, err := a.cfg.Sessions.Revoke(ctx, c.cause, c.tenant(), sessions.Selector{Device: in.ID}, sessions.ReasonDeviceBlocked); err != nil {
-			return nil, err
-		}
-	}
 	return &bodyOutput[device]{deviceOf(ctx, c, a.references(c.tenant()), changed)}, nil
 }
 

@@ -153,6 +153,10 @@ func TestBlockingADeviceSignsItOut(t *testing.T) {
 		t.Errorf("device %+v", d)
 	}
 	member.do("GET", "me", nil).want(http.StatusUnauthorized)
+	owner.do("PATCH", path, map[string]any{"name": "lost"}).want(http.StatusOK)
+	if ended := h.recorded(h.acme, audit.SessionsRevoked); len(ended) != 1 {
+		t.Errorf("%d revocations are recorded", len(ended))
+	}
 }
 
 // follow opens the stream of events, after the one of an id if there is one.

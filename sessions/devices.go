@@ -82,7 +82,7 @@ func (s *Service) UpdateDevice(ctx context.Context, cause audit.Cause, tenant id
 			return Device{}, err
 		}
 	}
-	if after.Blocked {
+	if after.Blocked && (!before.Blocked || after == before) {
 		if _, err := s.Revoke(ctx, cause, tenant, Selector{Device: id}, ReasonDeviceBlocked); err != nil {
 			return Device{}, err
 		}
