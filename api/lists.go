@@ -45,12 +45,17 @@ func pageOf[S, T any](items []S, next string, translate func(S) T) *pageOutput[T
 	return out
 }
 
-// pageWithin is one page of a list that a room hands out whole; the cursor is
-// the id of the last item before it.
+// pageWithin is one page, in the order of a key that no two items share, of a
+// list that a room hands out whole. The cursor is the key of the last item
+// before the page, and stands for its place also when the item is gone.
 func pageWithin[S, T any](in Paging, items []S, id func(S) string, translate func(S) T) *pageOutput[T] {
+	items = slices.SortedFunc(slices.Values(items), func(a, b S) int { return strings.Compare(id(a), id(b)) })
 	if in.Cursor != "" {
-		at := slices.IndexFunc(items, func(item S) bool { return id(item) == in.Cursor })
-		items = items[at+1:] // an item that is gone meanwhile: from the start
+		at, found := slices.BinarySearchFunc(items, in.Cursor, func(item S, cursor string) int { return strings.Compare(id(item), cursor) })
+		if found {
+			at++
+		}
+		items = items[at:]
 	}
 	next := ""
 	if len(items) > in.Limit {
