@@ -2,11 +2,15 @@ package api
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
 	"gatehouse/audit"
 	"gatehouse/authz"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
 )
 
 func TestConditionalChanges(t *testing.T) {
@@ -62,7 +66,11 @@ func TestIdempotentPosts(t *testing.T) {
 	if theirs := into[team](post(other, "c", "k1").want(http.StatusCreated)); theirs.ID == into[team](first).ID {
 		t.Error("one caller was given another's answer")
 	}
-	// What was refused is an answer too; what is not done may be tried again.
+	if first.header.Get("X-Gatehouse-Request-Id") == "" || first.header.Get("X-Gatehouse-Request-Id") == again.header.Get("X-Gatehouse-Request-Id") {
+		t.Errorf("the retry bears the first request's id %q", again.header.Get("X-Gatehouse-Request-Id"))
+	}
+	// What was refused may be tried again when its cause is gone.
+	owner.do("POST", "assignments", map[string]any{"role": "nobody", "user": owner.user.ID}, "Idempotency-Key", "k2").want(http.StatusNotFound)
 	owner.do("POST", "teams", map[string]any{"name": "x"}, "Idempotency-Key", strings.Repeat("k", 200)).problem(http.StatusBadRequest, "idempotency-key-too-long")
 	// A caller who lost the right to ask is not given the old answer.
 	owner.do("POST", "sessions/revoke", map[string]any{"user": other.user.ID}).want(http.StatusOK)
@@ -86,34 +94,68 @@ func TestP6_SecretsAreNotKeptForRetries(t *testing.T) {
 			t.Error("the secret is still in memory")
 		}
 	}
-	// What made nothing holds no secret, and is answered again as it was.
-	if first, again := post("nobody"), post("nobody"); first.status < 400 || string(first.body) != string(again.body) {
+	// What made nothing holds no secret, and is tried again.
+	if first, again := post("nobody"), post("nobody"); first.status < 400 || first.status != again.status {
 		t.Errorf("%s, then %s", first.body, again.body)
 	}
 }
 
-func TestIdempotencyMemoryIsBounded(t *testing.T) {
-	s := newAnswers()
-	for i := range 3 * answersKept {
-		key := answerKey{caller: string(rune('a' + i%40)), key: strings.Repeat("k", i%7) + string(rune(i))}
-		if _, err := s.claim(key, [32]byte{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if s.order.Len() > answersKept || len(s.byKey) != s.order.Len() {
-		t.Errorf("%d answers are kept", s.order.Len())
-	}
-	flood := newAnswers()
-	if _, err := flood.claim(answerKey{caller: "quiet", key: "1"}, [32]byte{}); err != nil {
+// keep puts a finished answer into the memory.
+func keep(t *testing.T, s *answers, key answerKey, status int) {
+	t.Helper()
+	kept, err := s.claim(key, [32]byte{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 2 * answersKept {
-		if _, err := flood.claim(answerKey{caller: "loud", key: string(rune(i))}, [32]byte{}); err != nil {
+	s.finish(kept, &recorder{ResponseWriter: httptest.NewRecorder(), status: status, wrote: true}, false)
+}
+
+func TestIdempotencyMemoryIsBounded(t *testing.T) {
+	s := newAnswers()
+	keep(t, s, answerKey{tenant: "quiet", caller: "a", key: "1"}, http.StatusCreated)
+	keep(t, s, answerKey{tenant: "loud", caller: "quiet", key: "1"}, http.StatusCreated)
+	for i := range 2 * answersPerUser {
+		keep(t, s, answerKey{tenant: "loud", caller: "loud", key: strconv.Itoa(i)}, http.StatusCreated)
+	}
+	if s.byKey[answerKey{tenant: "loud", caller: "quiet", key: "1"}] == nil || s.order.Len() != answersPerUser+2 {
+		t.Errorf("a loud caller pushed a quiet one out: %d kept", s.order.Len())
+	}
+	for i := range 3 * answersKept {
+		keep(t, s, answerKey{tenant: "loud", caller: strconv.Itoa(i), key: "1"}, http.StatusCreated)
+	}
+	if s.order.Len() != answersPerTenant+1 {
+		t.Errorf("%d answers are kept of one tenant", s.order.Len()-1)
+	}
+	for i := range 3 * answersKept {
+		keep(t, s, answerKey{tenant: identity.TenantID("loud" + strconv.Itoa(i%8)), caller: strconv.Itoa(i), key: "1"}, http.StatusCreated)
+	}
+	if s.order.Len() != answersKept || len(s.byKey) != answersKept || s.byKey[answerKey{tenant: "quiet", caller: "a", key: "1"}] == nil {
+		t.Errorf("loud tenants pushed a quiet one out: %d answers are kept", s.order.Len())
+	}
+}
+
+// A request under way keeps its key, or it would be done twice, and one that was
+// refused gives it back.
+func TestIdempotencyKeysOfUnfinishedRequestsStay(t *testing.T) {
+	s := newAnswers()
+	key := func(i int) answerKey { return answerKey{tenant: "acme", caller: "a", key: strconv.Itoa(i)} }
+	for i := range answersPerUser {
+		if _, err := s.claim(key(i), [32]byte{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if flood.byKey[answerKey{caller: "quiet", key: "1"}] == nil || flood.order.Len() != answersPerUser+1 {
-		t.Errorf("a loud caller pushed a quiet one out: %d kept", flood.order.Len())
+	if _, err := s.claim(key(-1), [32]byte{}); fault.As(err).Code != "idempotency-too-many" {
+		t.Errorf("one more: %v", err)
+	}
+	if _, err := s.claim(key(0), [32]byte{}); fault.As(err).Code != "idempotency-in-progress" {
+		t.Errorf("the first again: %v", err)
+	}
+	for _, status := range []int{http.StatusBadRequest, http.StatusForbidden, http.StatusConflict} {
+		other := answerKey{tenant: "acme", caller: "b", key: "1"}
+		keep(t, s, other, status)
+		if s.byKey[other] != nil {
+			t.Errorf("an answer with status %d is kept", status)
+		}
 	}
 }
 

@@ -117,6 +117,7 @@ func (h *house) gate(next http.Handler) http.Handler {
 		ctx, cancel := context.WithCancel(httpkit.WithRequest(r.Context(), &httpkit.Request{ID: identity.NewRequestID(), Start: time.Now(),
 			ClientIP: netip.MustParseAddr("203.0.113.7"), Tenant: t.ID, TenantName: t.Name, Origin: "https://" + r.Host}))
 		defer cancel()
+		w.Header().Set("X-Gatehouse-Request-Id", string(httpkit.RequestFrom(ctx).ID))
 		if cookie, err := r.Cookie("session"); err == nil && strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
 			if live, err := h.sessions.Find(ctx, t.ID, cookie.Value); err == nil {
 				leave, ok := live.Enter(canceller(cancel))

@@ -19,11 +19,12 @@ import (
 // Bounds of what is remembered for Idempotency-Key: enough for a program that
 // retries, too little for one that wants to fill the memory.
 const (
-	answersKept    = 1024
-	answersPerUser = 64
-	answerBytes    = 64 << 10
-	answerLifetime = time.Hour
-	maxKeyLength   = 128
+	answersKept      = 1024
+	answersPerTenant = 256
+	answersPerUser   = 64
+	answerBytes      = 64 << 10
+	answerLifetime   = time.Hour
+	maxKeyLength     = 128
 )
 
 // answerKey names one POST of one caller; another caller's key is another one.
@@ -49,16 +50,18 @@ type answer struct {
 // answers remembers what POSTs with an Idempotency-Key were answered, so that
 // a retry after a lost answer does nothing twice. It is the memory of one node:
 // after a restart a retry is a new request. Oldest go first, the caller's own
-// before others'.
+// before others', and those of the tenant with the most before other tenants';
+// a request that is under way never goes.
 type answers struct {
 	mu      sync.Mutex
 	byKey   map[answerKey]*list.Element
 	order   *list.List // of *answer, oldest first
 	callers map[answerKey]int
+	tenants map[identity.TenantID]int
 }
 
 func newAnswers() *answers {
-	return &answers{byKey: map[answerKey]*list.Element{}, order: list.New(), callers: map[answerKey]int{}}
+	return &answers{byKey: map[answerKey]*list.Element{}, order: list.New(), callers: map[answerKey]int{}, tenants: map[identity.TenantID]int{}}
 }
 
 // once makes a POST with an Idempotency-Key happen once
@@ -82,7 +85,9 @@ func (a *API) once(hc huma.Context, next func(huma.Context)) {
 	}
 	if kept.finished {
 		for name, values := range kept.header {
-			w.Header()[name] = values
+			if _, ours := w.Header()[name]; !ours { // such as the id of this request
+				w.Header()[name] = values
+			}
 		}
 		w.Header().Set("Idempotency-Replayed", "true")
 		w.WriteHeader(kept.status)
@@ -128,12 +133,17 @@ func (s *answers) claim(key answerKey, input [sha256.Size]byte) (*answer, error)
 			return known, nil
 		}
 	}
-	s.makeRoom(key)
+	if !s.makeRoom(key) {
+		return nil, errTooManyUnderWay
+	}
 	fresh := &answer{key: key, input: input, made: time.Now()}
 	s.byKey[key] = s.order.PushBack(fresh)
 	s.callers[key.owner()]++
+	s.tenants[key.tenant]++
 	return fresh, nil
 }
+
+var errTooManyUnderWay = fault.New(fault.Conflict, "idempotency-too-many", "Too many requests with an Idempotency-Key are being worked on. Try again when they are done.")
 
 var errAnswerWithheld = fault.New(fault.Conflict, "idempotency-answer-withheld",
 	"The request with this Idempotency-Key was done already. Its answer held a secret, which is given once: if it did not arrive, delete what was made and make another with a new key.")
@@ -147,13 +157,13 @@ func (s *answers) finish(kept *answer, got *recorder, secret bool) {
 	if !ok || element.Value != kept {
 		return // pushed out by newer ones meanwhile
 	}
-	if got.status >= http.StatusInternalServerError || got.overflow || !got.wrote {
+	if got.status >= http.StatusBadRequest || got.overflow || !got.wrote {
 		s.drop(element)
 		return
 	}
 	// A finished answer is shared between readers, so it is a value of its own.
 	done := *kept
-	if secret && got.status < http.StatusBadRequest {
+	if secret {
 		done.finished, done.withheld = true, true
 		element.Value = &done
 		return
@@ -162,19 +172,37 @@ func (s *answers) finish(kept *answer, got *recorder, secret bool) {
 	element.Value = &done
 }
 
-func (s *answers) makeRoom(key answerKey) {
+// makeRoom forgets old answers where a bound is reached; false if all there are
+// requests under way.
+func (s *answers) makeRoom(key answerKey) bool {
 	owner := key.owner()
-	if s.callers[owner] >= answersPerUser {
-		for element := s.order.Front(); element != nil; element = element.Next() {
-			if held, ok := element.Value.(*answer); ok && held.key.owner() == owner {
-				s.drop(element)
-				break
-			}
+	if s.callers[owner] >= answersPerUser && !s.forget(func(k answerKey) bool { return k.owner() == owner }) {
+		return false
+	}
+	if s.tenants[key.tenant] >= answersPerTenant && !s.forget(func(k answerKey) bool { return k.tenant == key.tenant }) {
+		return false
+	}
+	if s.order.Len() < answersKept {
+		return true
+	}
+	largest := key.tenant
+	for tenant, n := range s.tenants {
+		if n > s.tenants[largest] {
+			largest = tenant
 		}
 	}
-	for s.order.Len() >= answersKept {
-		s.drop(s.order.Front())
+	return s.forget(func(k answerKey) bool { return k.tenant == largest })
+}
+
+// forget drops the oldest finished answer of those that are meant.
+func (s *answers) forget(meant func(answerKey) bool) bool {
+	for element := s.order.Front(); element != nil; element = element.Next() {
+		if held, ok := element.Value.(*answer); ok && held.finished && meant(held.key) {
+			s.drop(element)
+			return true
+		}
 	}
+	return false
 }
 
 func (s *answers) drop(element *list.Element) {
@@ -186,6 +214,9 @@ func (s *answers) drop(element *list.Element) {
 	owner := held.key.owner()
 	if s.callers[owner]--; s.callers[owner] <= 0 {
 		delete(s.callers, owner)
+	}
+	if s.tenants[owner.tenant]--; s.tenants[owner.tenant] <= 0 {
+		delete(s.tenants, owner.tenant)
 	}
 }
 
