@@ -164,10 +164,20 @@ func (s *Service) ready(ctx context.Context, tenant identity.TenantID) error {
 		// Others wait for this load too: it must not end with its first caller.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
 		defer cancel()
-		if err := s.endOrphans(ctx, tenant); err != nil {
+		orphans, err := s.endOrphans(ctx, tenant)
+		if err != nil {
 			return nil, err
 		}
-		return nil, s.registry.Load(ctx, tenant, s.stored(ctx, tenant))
+		if err := s.registry.Load(ctx, tenant, s.stored(ctx, tenant)); err != nil {
+			return nil, err
+		}
+		// Another node may serve them still.
+		for _, row := range orphans {
+			if _, err := s.registry.End(ctx, tenant, Selector{Session: row.session}, []TokenHash{row.hash}, ReasonUserInactive); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
 	})
 	if err != nil {
 		return unavailable(fmt.Errorf("load the sessions of %s: %w", tenant, err))
@@ -209,25 +219,26 @@ func (s *Service) stored(ctx context.Context, tenant identity.TenantID) iter.Seq
 // that a crash prevented after their person was deactivated, their device
 // blocked or their connection disabled: a later re-activation must not bring
 // them back.
-func (s *Service) endOrphans(ctx context.Context, tenant identity.TenantID) error {
+func (s *Service) endOrphans(ctx context.Context, tenant identity.TenantID) (rows []endedRow, err error) {
 	var orphans int
-	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		orphans, err = store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM sessions WHERE ended_at IS NULL AND `+orphaned)
 		return err
 	})
 	if err != nil || orphans == 0 {
-		return err
+		return nil, err
 	}
 	event := audit.SystemCause().Event(tenant, audit.SessionsRevoked, audit.Success)
 	event.Reason, event.Message = ReasonUserInactive, "Sessions of inactive people, blocked devices or closed connections, left open by a crash, were ended."
 	event.Count = int64(orphans)
 	if _, err := s.journal.Commit(ctx, event); err != nil {
-		return err
+		return nil, err
 	}
-	return s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
-		_, err := endWhere(ctx, tx, time.Now(), ReasonUserInactive, orphaned)
+	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		rows, err = endWhere(ctx, tx, time.Now(), ReasonUserInactive, orphaned)
 		return err
 	})
+	return rows, err
 }
 
 // Open gives the number of requests and connections that each of the tenant's
