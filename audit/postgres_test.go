@@ -10,5 +10,6 @@ func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestIndexFollowsAndPublishes, TestIndexingTwiceKeepsEachEventOnce, TestP7DeadStoreHoldsUpNothing,
 		TestIndexNoticesAShortenedJournal, TestSearchFilters, TestPagesCoverEverythingOnce, TestForgottenTenantsAreNotFollowed,
+		TestRecordsOfAnEarlierNameAreFound,
 	}, "TestSlowSubscribersAreCutOff")
 }

@@ -13,5 +13,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP1NoSignInWithoutItsRecord, TestAnInterruptedFirstSignInStillGivesTheRole, TestP2_NoSessionByAConnectionThatHasChanged,
 		TestInactivePeopleAreRefused, TestSignInBySAMLAtARealIdentityProvider, TestSAMLKeepsDeviceAndReplacesSession,
 		TestP2_ASAMLAnswerIsGoodForTheConnectionThatVerifiedIt, TestSAMLAcceptsWhatProvidersSend,
+		TestP1_ADefaultRoleThatIsGoneIsARefusalWithARecord,
 	}, "TestAnUnknownStateWaitsForNoLock")
 }

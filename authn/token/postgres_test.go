@@ -10,5 +10,6 @@ func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestTokensLiveUntilRevokedOrExpired, TestP2_RevokingClosesWhatTheTokenHasOpen, TestP3TokensOfOneTenantAreNothingAtAnother,
 		TestP1NoTokenWithoutItsRecord, TestP1_WhatIsRecordedHappens, TestSpecsAreChecked, TestLastUseIsWrittenBehind,
+		TestUnknownTokensAreCountedBeforeTheyAreLookedUp,
 	}, "TestCacheForgetsWhatWasReadBefore")
 }
