@@ -29,7 +29,7 @@ func TestAnEventSaysWhatIsKnownOfItsRequest(t *testing.T) {
 	if CauseOf(r, p) != cause || e.Cause() != cause {
 		t.Errorf("causes %+v, %+v", CauseOf(r, p), e.Cause())
 	}
-	if e.Tenant != acme || e.Method != "GET" || e.Host != "acme.test" || e.Path != "/a%20b" {
+	if e.Tenant != acme || e.Method != http.MethodGet || e.Host != "acme.test" || e.Path != "/a%20b" {
 		t.Errorf("event %+v", e)
 	}
 	if next := cause.Event(acme, SignedOut, Success); next.Cause() != cause || next.Tenant != acme || next.Type != SignedOut || next.Outcome != Success {

@@ -42,18 +42,18 @@ func TestProvidersAreFollowedAndOutlived(t *testing.T) {
 		known(1, nil)
 		time.Sleep(15*time.Minute - 1)
 		known(1, nil)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		known(2, nil)
 		at.away = errors.New("away")
 		time.Sleep(24*time.Hour - 1)
 		known(2, nil)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		known(0, at.away)
 		away := at.away
 		at.away = nil
 		time.Sleep(10*time.Second - 2)
 		known(0, away) // not asked again so soon
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		known(3, nil)
 	})
 }

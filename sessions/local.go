@@ -161,7 +161,7 @@ const evictAmong = 16
 // Evict drops a session that has nothing open and was not used for long; false if
 // there seems to be none. It is not over and may be kept again.
 func (r *Local) Evict() bool {
-	first := rand.IntN(len(r.shards))
+	first := rand.IntN(len(r.shards)) // #nosec G404 -- where to begin looking, no secret
 	for i := range r.shards {
 		if live := r.shards[(first+i)%len(r.shards)].idle(); live != nil && live.retire() {
 			r.shard(live.hash).remove(live)

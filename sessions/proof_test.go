@@ -1,6 +1,7 @@
 package sessions_test
 
 import (
+	"errors"
 	"context"
 	"log/slog"
 	"sync/atomic"
@@ -81,7 +82,7 @@ func each(lives ...*sessions.Live) func(func(*sessions.Live, error) bool) {
 func TestKeepAndEvict(t *testing.T) {
 	ctx := context.Background()
 	r := sessions.NewLocal("n1", quiet())
-	if _, err := r.Keep(a("x")); err != sessions.ErrNotLoaded {
+	if _, err := r.Keep(a("x")); !errors.Is(err, sessions.ErrNotLoaded) {
 		t.Errorf("keep: %v", err)
 	}
 	if err := r.Load(ctx, acme, each()); err != nil {

@@ -115,8 +115,8 @@ func (p *Proxy) keep(conns ...net.Conn) bool {
 }
 
 func (p *Proxy) copy(to, from net.Conn) {
-	defer to.Close()
-	defer from.Close()
+	defer func() { _ = to.Close() }()
+	defer func() { _ = from.Close() }()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)

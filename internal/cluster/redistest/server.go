@@ -93,7 +93,7 @@ func start(t testing.TB, sentinel bool, args func(*Server) []string) *Server {
 
 func freePort(t testing.TB) int {
 	l := listen(t)
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func (s *Server) leash(pid int) (release func()) {
 
 func (s *Server) answers() bool {
 	client := s.client()
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	deadline := time.After(patience)
 	for {
 		if client.Ping(context.Background()).Err() == nil {
@@ -198,7 +198,7 @@ func (s *Server) client() *redis.Client {
 func (s *Server) until(what string, ok func(context.Context, *redis.Client) bool) {
 	s.t.Helper()
 	client := s.client()
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	for deadline := time.Now().Add(patience); !ok(context.Background(), client); {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("not so in time: %s", what)
@@ -222,7 +222,7 @@ func (s *Server) URL() string {
 func (s *Server) Do(args ...any) any {
 	s.t.Helper()
 	client := s.client()
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	answer, err := client.Do(context.Background(), args...).Result()
 	if err != nil {
 		s.t.Fatalf("%v: %v", args, err)
