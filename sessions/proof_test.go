@@ -1,8 +1,8 @@
 package sessions_test
 
 import (
-	"errors"
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"testing"
