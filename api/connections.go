@@ -119,8 +119,9 @@ func (a *API) deleteConnection(ctx context.Context, c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.closeConnection(ctx, c, c.tenant(), found); err != nil {
+	closed, err := a.closeConnection(ctx, c, c.tenant(), found)
+	if err != nil {
 		return nil, err
 	}
-	return nil, a.cfg.Connections.DeleteConnection(ctx, c.cause, c.tenant(), in.Name)
+	return nil, a.cfg.Connections.DeleteConnection(ctx, c.cause, c.tenant(), in.Name, closed.Version)
 }

@@ -63,7 +63,7 @@ func TestP2_SessionsOfADeletedConnectionCanBeRevoked(t *testing.T) {
 	h := newHouse(t)
 	owner := h.signIn(h.acme, "owner", "owner")
 	id := h.door(h.acme).ID
-	if err := h.tenants.DeleteConnection(t.Context(), audit.SystemCause(), h.acme.ID, "door"); err != nil {
+	if err := h.tenants.DeleteConnection(t.Context(), audit.SystemCause(), h.acme.ID, "door", 0); err != nil {
 		t.Fatal(err)
 	}
 	done := into[revocationSeen](owner.do("POST", "sessions/revoke", map[string]any{"connection": id}).want(http.StatusOK))

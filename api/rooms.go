@@ -105,7 +105,7 @@ type Tenants interface {
 	List() []*tenants.Tenant
 	Create(ctx context.Context, cause audit.Cause, t tenants.Tenant) (*tenants.Tenant, error)
 	Update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*tenants.Tenant) error) (*tenants.Tenant, error)
-	Delete(ctx context.Context, cause audit.Cause, id identity.TenantID) error
+	Delete(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64) error
 }
 
 // Connections keeps how a tenant's people sign in.
@@ -113,7 +113,7 @@ type Connections interface {
 	Connections(ctx context.Context, tenant identity.TenantID) ([]tenants.Connection, error)
 	Connection(ctx context.Context, tenant identity.TenantID, name string) (tenants.Connection, error)
 	PutConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, connection tenants.Connection) (tenants.Connection, error)
-	DeleteConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string) error
+	DeleteConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string, ifVersion uint64) error
 }
 
 // Tokens makes and revokes API and SCIM tokens.

@@ -117,12 +117,13 @@ func (a *API) deleteTenant(ctx context.Context, c *call, in *struct {
 	ByName
 	Condition
 }) (*struct{}, error) {
-	found, err := a.named(in.Name)
-	if err == nil {
-		err = in.check(found.Version)
-	}
+	version, err := in.version()
 	if err != nil {
 		return nil, err
 	}
-	return nil, a.cfg.Tenants.Delete(ctx, c.cause, found.ID)
+	found, err := a.named(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.cfg.Tenants.Delete(ctx, c.cause, found.ID, version)
 }

@@ -485,7 +485,7 @@ func TestP2_TenantsEndWhoeverAsks(t *testing.T) {
 			return err
 		},
 		"globex": func(id identity.TenantID) error {
-			return b.rooms.Tenants.Delete(t.Context(), audit.SystemCause(), id)
+			return b.rooms.Tenants.Delete(t.Context(), audit.SystemCause(), id, 0)
 		},
 	} {
 		t.Run(tenant, func(t *testing.T) {

@@ -22,7 +22,7 @@ func TestP10_AnUnreadableTenantIsDeleted(t *testing.T) {
 			if err := os.RemoveAll(filepath.Join(g.config.Data, fmt.Sprintf(lost, acme.ID))); err != nil {
 				t.Fatal(err)
 			}
-			if err := g.rooms.tenants.Delete(t.Context(), audit.SystemCause(), acme.ID); err != nil {
+			if err := g.rooms.tenants.Delete(t.Context(), audit.SystemCause(), acme.ID, 0); err != nil {
 				t.Error(err)
 			}
 			if _, there := g.rooms.tenants.ByID(acme.ID); there {

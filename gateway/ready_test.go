@@ -128,7 +128,7 @@ func TestADeletedTenantIsForgotten(t *testing.T) {
 	if err := g.readiness.Ready(acme.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.tenants.Delete(t.Context(), audit.SystemCause(), acme.ID); err != nil {
+	if err := r.tenants.Delete(t.Context(), audit.SystemCause(), acme.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	ended, stop := context.WithCancel(t.Context())

@@ -201,7 +201,7 @@ func (s *Service) admit(ctx context.Context, live *Live, verifiedBy uint64, hint
 	})
 	this := Selector{Session: live.session.ID}
 	if err != nil || !inserted {
-		if _, endErr := s.registry.End(ctx, live.session.Tenant, this, []TokenHash{live.hash}, ReasonUserInactive); endErr != nil {
+		if _, endErr := s.registry.End(ctx, live.session.Tenant, this, []TokenHash{live.hash}, ReasonUnfinished); endErr != nil {
 			err = errors.Join(err, endErr)
 		}
 		if err != nil {
@@ -211,7 +211,7 @@ func (s *Service) admit(ctx context.Context, live *Live, verifiedBy uint64, hint
 	}
 	if live.Ended() {
 		// Revoked before its row was there: the row must not outlive it.
-		if _, err := s.endInSQL(ctx, live.session.Tenant, this, ReasonUserInactive); err != nil {
+		if _, err := s.endInSQL(ctx, live.session.Tenant, this, ReasonUnfinished); err != nil {
 			return unavailable(err)
 		}
 		return errRevoked

@@ -64,6 +64,7 @@ const (
 	ReasonDeviceBlocked = "device-blocked"
 	ReasonUserInactive  = "user-inactive"
 	ReasonExpired       = "expired"
+	ReasonUnfinished    = "sign-in-unfinished" // it was refused, or ended by somebody, while it was being made
 	ReasonTenantDeleted = "tenant-deleted"
 	// ReasonConnectionClosed: the way by which the person signed in was disabled
 	// or deleted, or trusts another provider from now on.

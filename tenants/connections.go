@@ -186,14 +186,18 @@ func (s *Service) PutConnection(ctx context.Context, cause audit.Cause, tenant i
 	return c, nil
 }
 
-// DeleteConnection removes a connection. People who signed in by it stay; the
-// caller has disabled the connection and ended its sessions before.
-func (s *Service) DeleteConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string) error {
+// DeleteConnection removes a connection of this version, or of any if it is 0.
+// People who signed in by it stay; the caller has disabled the connection and
+// ended its sessions before, and gives the version that was so.
+func (s *Service) DeleteConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string, ifVersion uint64) error {
 	s.changes.Lock()
 	defer s.changes.Unlock()
 	c, err := s.Connection(ctx, tenant, name)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case ifVersion != 0 && ifVersion != c.Version:
+		return errVersion
 	}
 	e := c.event(cause, tenant, audit.ConnectionDeleted)
 	e.Details = map[string]string{"type": string(c.Type)}

@@ -101,10 +101,11 @@ func TestPutConnectionReplacesWhatTheCallerHasSeen(t *testing.T) {
 	if got, err := h.service.Connection(t.Context(), acme.ID, "okta"); err != nil || got.OIDC.ClientSecret != "" || got.Version != third.Version {
 		t.Errorf("found %+v, %v", got, err)
 	}
-	must(t, h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta"))
+	wantFault(t, "delete an old version", h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta", second.Version), fault.Precondition)
+	must(t, h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta", third.Version))
 	_, err = h.service.Connection(t.Context(), acme.ID, "okta")
 	wantFault(t, "deleted", err, fault.NotFound)
-	wantFault(t, "deleted twice", h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta"), fault.NotFound)
+	wantFault(t, "deleted twice", h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta", 0), fault.NotFound)
 }
 
 func TestP3_ConnectionsBelongToOneTenant(t *testing.T) {
@@ -116,7 +117,7 @@ func TestP3_ConnectionsBelongToOneTenant(t *testing.T) {
 	wantFault(t, "by name", err, fault.NotFound)
 	_, err = h.service.ConnectionByID(t.Context(), globex.ID, made.ID)
 	wantFault(t, "by id", err, fault.NotFound)
-	wantFault(t, "delete", h.service.DeleteConnection(t.Context(), cause, globex.ID, "okta"), fault.NotFound)
+	wantFault(t, "delete", h.service.DeleteConnection(t.Context(), cause, globex.ID, "okta", 0), fault.NotFound)
 	if _, err := h.service.PutConnection(t.Context(), cause, globex.ID, oidc("okta")); err != nil {
 		t.Errorf("the same name is free there: %v", err)
 	}

@@ -42,9 +42,10 @@ type Rooms interface {
 // it has open ends (P2), its database and journal are removed and its key is
 // destroyed, so that copies are unreadable (P10), and the rooms forget it. A
 // deletion that failed half-way is finished by calling it again, and at the
-// next start.
-func (s *Service) Delete(ctx context.Context, cause audit.Cause, id identity.TenantID) error {
-	t, err := s.giveUp(ctx, cause, id)
+// next start. ifVersion other than 0 must be the tenant's version, else nothing
+// happens and the fault is of kind Precondition.
+func (s *Service) Delete(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64) error {
+	t, err := s.giveUp(ctx, cause, id, ifVersion)
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func (s *Service) Delete(ctx context.Context, cause audit.Cause, id identity.Ten
 }
 
 // giveUp is the point of no return of a deletion; it frees the hosts.
-func (s *Service) giveUp(ctx context.Context, cause audit.Cause, id identity.TenantID) (*Tenant, error) {
+func (s *Service) giveUp(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64) (*Tenant, error) {
 	if id == identity.Platform {
 		return nil, errPlatform
 	}
@@ -67,6 +68,8 @@ func (s *Service) giveUp(ctx context.Context, cause audit.Cause, id identity.Ten
 	switch {
 	case !ok:
 		return nil, errNoTenant
+	case ifVersion != 0 && ifVersion != t.Version:
+		return nil, errVersion
 	case t.Status == Deleting:
 		return t, nil
 	}

@@ -58,8 +58,9 @@ func TestP10_DeletionGoesInOrder(t *testing.T) {
 	h := newHouse(t)
 	acme := h.add(t, "acme", "acme.example.com")
 	h.rooms.err = errors.New("a stream stays")
+	wantFault(t, "an old version", h.service.Delete(t.Context(), cause, acme.ID, acme.Version+1), fault.Precondition)
 	for range 2 {
-		if err := h.service.Delete(t.Context(), cause, acme.ID); !errors.Is(err, h.rooms.err) {
+		if err := h.service.Delete(t.Context(), cause, acme.ID, 0); !errors.Is(err, h.rooms.err) {
 			t.Fatalf("got %v", err)
 		}
 		if _, ok := h.service.ByHost("acme.example.com"); ok {
@@ -81,9 +82,9 @@ func TestP10_DeletionGoesInOrder(t *testing.T) {
 		return n
 	}
 	h.rooms.err = nil
-	must(t, h.service.Delete(t.Context(), cause, acme.ID))
+	must(t, h.service.Delete(t.Context(), cause, acme.ID, 0))
 	if n := len(h.rooms.ended); n != 3 || records() != 1 || !slices.Contains(h.rooms.forgotten, acme.ID) || h.kept(t, acme.ID) != "" {
 		t.Errorf("ended %d times, %d records, forgotten %v, kept as %q", n, records(), h.rooms.forgotten, h.kept(t, acme.ID))
 	}
-	wantFault(t, "again", h.service.Delete(t.Context(), cause, acme.ID), fault.NotFound)
+	wantFault(t, "again", h.service.Delete(t.Context(), cause, acme.ID, 0), fault.NotFound)
 }

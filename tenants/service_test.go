@@ -36,7 +36,7 @@ func TestThePlatformIsATenantFromTheStart(t *testing.T) {
 	wantFault(t, "other hosts", err, fault.Invalid)
 	_, err = h.service.Update(t.Context(), cause, identity.Platform, 0, func(p *tenants.Tenant) error { p.Status = tenants.Suspended; return nil })
 	wantFault(t, "suspend", err, fault.Conflict)
-	wantFault(t, "delete", h.service.Delete(t.Context(), cause, identity.Platform), fault.Conflict)
+	wantFault(t, "delete", h.service.Delete(t.Context(), cause, identity.Platform, 0), fault.Conflict)
 
 	moved := h.config()
 	moved.PlatformHost = "Operators.Example.com:8443"
@@ -232,13 +232,13 @@ func TestP1_NothingChangesWithoutItsRecord(t *testing.T) {
 			_, err := h.service.Update(t.Context(), cause, acme.ID, 0, func(c *tenants.Tenant) error { c.Status = tenants.Suspended; return nil })
 			return err
 		},
-		"delete": func() error { return h.service.Delete(t.Context(), cause, acme.ID) },
+		"delete": func() error { return h.service.Delete(t.Context(), cause, acme.ID, 0) },
 		"new connection": func() error {
 			_, err := h.service.PutConnection(t.Context(), cause, acme.ID, oidc("other"))
 			return err
 		},
 		"change connection": func() error { _, err := h.service.PutConnection(t.Context(), cause, acme.ID, change); return err },
-		"delete connection": func() error { return h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta") },
+		"delete connection": func() error { return h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta", 0) },
 	} {
 		if err := try(); !errors.Is(err, errJournal) {
 			t.Errorf("%s: %v", what, err)
@@ -284,7 +284,7 @@ func TestP1_WhatIsRecordedHappens(t *testing.T) {
 		return err
 	})
 	leaving(func(ctx context.Context) error {
-		return h.service.DeleteConnection(ctx, cause, acme.ID, "okta")
+		return h.service.DeleteConnection(ctx, cause, acme.ID, "okta", 0)
 	})
 	if all, err := h.service.Connections(t.Context(), acme.ID); err != nil || len(all) != 0 {
 		t.Errorf("connections %+v, %v", all, err)
@@ -293,7 +293,7 @@ func TestP1_WhatIsRecordedHappens(t *testing.T) {
 		_, err := h.service.Update(ctx, cause, acme.ID, 0, suspend)
 		return err
 	})
-	leaving(func(ctx context.Context) error { return h.service.Delete(ctx, cause, acme.ID) })
+	leaving(func(ctx context.Context) error { return h.service.Delete(ctx, cause, acme.ID, 0) })
 	h.open(t)
 	if list := h.service.List(); len(list) != 2 || list[0].Name != "globex" {
 		t.Errorf("after a restart: %v", list)
@@ -305,7 +305,7 @@ func TestP10_DeletedTenantsAreGone(t *testing.T) {
 	acme, globex := h.add(t, "acme", "acme.example.com"), h.add(t, "globex", "globex.example.com")
 	_, err := h.service.PutConnection(t.Context(), cause, acme.ID, oidc("okta"))
 	must(t, err)
-	must(t, h.service.Delete(t.Context(), cause, acme.ID))
+	must(t, h.service.Delete(t.Context(), cause, acme.ID, 0))
 	e, _ := h.journal.last()
 	if e.Tenant != identity.Platform || e.Type != audit.TenantDeleted || e.Target.ID != string(acme.ID) {
 		t.Errorf("journalled %+v", e)
@@ -327,7 +327,7 @@ func TestP10_DeletedTenantsAreGone(t *testing.T) {
 		if got, ok := h.service.ByHost("globex.example.com"); !ok || got.ID != globex.ID {
 			t.Errorf("%s: the other tenant: %+v", when, got)
 		}
-		wantFault(t, when+": again", h.service.Delete(t.Context(), cause, acme.ID), fault.NotFound)
+		wantFault(t, when+": again", h.service.Delete(t.Context(), cause, acme.ID, 0), fault.NotFound)
 		h.open(t)
 	}
 	if again := h.add(t, "acme", "acme.example.com"); again.ID == acme.ID {
@@ -341,7 +341,7 @@ func TestP10_ABrokenDeletionConverges(t *testing.T) {
 	for name, finish := range map[string]func(t *testing.T, h *house, broken *brokenStore, id identity.TenantID){
 		"by repeating it": func(t *testing.T, h *house, broken *brokenStore, id identity.TenantID) {
 			broken.err = nil
-			must(t, h.service.Delete(t.Context(), cause, id))
+			must(t, h.service.Delete(t.Context(), cause, id, 0))
 		},
 		"by the next start": func(t *testing.T, h *house, _ *brokenStore, _ identity.TenantID) { h.open(t) },
 		"after a start that could not": func(t *testing.T, h *house, broken *brokenStore, id identity.TenantID) {
@@ -354,7 +354,7 @@ func TestP10_ABrokenDeletionConverges(t *testing.T) {
 				t.Errorf("left as %+v", left)
 			}
 			broken.err = nil
-			must(t, h.service.Delete(t.Context(), cause, id))
+			must(t, h.service.Delete(t.Context(), cause, id, 0))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -366,7 +366,7 @@ func TestP10_ABrokenDeletionConverges(t *testing.T) {
 			var err error
 			h.service, err = tenants.New(t.Context(), config)
 			must(t, err)
-			if err := h.service.Delete(t.Context(), cause, acme.ID); !errors.Is(err, broken.err) {
+			if err := h.service.Delete(t.Context(), cause, acme.ID, 0); !errors.Is(err, broken.err) {
 				t.Fatalf("got %v", err)
 			}
 			if _, ok := h.service.ByHost("acme.example.com"); ok {
