@@ -115,8 +115,10 @@ func (p *Proxy) keep(conns ...net.Conn) bool {
 }
 
 func (p *Proxy) copy(to, from net.Conn) {
-	defer func() { _ = to.Close() }()
-	defer func() { _ = from.Close() }()
+	defer func() {
+		_ = to.Close()
+		_ = from.Close()
+	}()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)

@@ -1,0 +1,90 @@
+package shared
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"gatehouse/internal/cluster/redistest"
+	"gatehouse/sessions"
+)
+
+// crowd is a registry that holds n sessions.
+func crowd(tb testing.TB, n int) *Registry {
+	tb.Helper()
+	r := alone(tb, nowhere, &table{}, 0)
+	for i := range n {
+		if _, err := r.hold(r.ledger.mark(), live(i)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return r
+}
+
+// TestHitDoesNotAllocate: it is on the way of every request.
+func TestHitDoesNotAllocate(t *testing.T) {
+	r := crowd(t, 10)
+	ctx, hash := t.Context(), hashOf(3)
+	if n := testing.AllocsPerRun(100, func() {
+		if l, err := r.Find(ctx, acme, hash); l == nil || err != nil {
+			t.Error(l, err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations, want none", n)
+	}
+}
+
+// BenchmarkHit has a million as its last, of which a thousand are in use:
+// bytes/session is what one costs in a node's memory.
+func BenchmarkHit(b *testing.B) {
+	for _, n := range []int{1_000, 100_000, 1_000_000} {
+		b.Run(fmt.Sprintf("sessions=%d", n), func(b *testing.B) {
+			before := heap()
+			r := crowd(b, n)
+			size := float64(heap()-before) / float64(n)
+			var used [1_000]sessions.TokenHash
+			for i := range used {
+				used[i] = hashOf(i * (n / len(used)))
+			}
+			ctx, i := b.Context(), 0
+			b.ReportAllocs()
+			for b.Loop() {
+				i = (i + 7) % 1_000
+				if l, err := r.Find(ctx, acme, used[i]); l == nil || err != nil {
+					b.Fatal(l, err)
+				}
+			}
+			b.ReportMetric(size, "bytes/session")
+		})
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkMiss looks up what this node does not hold, with Redis.
+func BenchmarkMiss(b *testing.B) {
+	server := redistest.Start(b)
+	record := &table{all: map[sessions.TokenHash]int{}}
+	for i := range 10_000 {
+		record.all[hashOf(i)] = i
+	}
+	r := alone(b, server.URL(), record, 1_000)
+	i := 0
+	for b.Loop() {
+		i = (i + 7919) % 10_000
+		if l, err := r.Find(context.Background(), acme, hashOf(i)); l == nil || err != nil {
+			b.Fatal(l, err)
+		}
+	}
+	size, ok := server.Do("MEMORY", "USAGE", r.copies.key(acme), "SAMPLES", "0").(int64)
+	n, counted := server.Do("HLEN", r.copies.key(acme)).(int64)
+	if ok && counted {
+		b.ReportMetric(float64(size)/float64(n), "redis-bytes/session")
+	}
+}

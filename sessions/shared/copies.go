@@ -1,0 +1,153 @@
+package shared
+
+import (
+	"context"
+	crand "crypto/rand"
+	"embed"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"gatehouse/identity"
+	"gatehouse/internal/cluster"
+	"gatehouse/sessions"
+)
+
+//go:embed *.lua
+var sources embed.FS
+
+var (
+	getScript    = script("get.lua")
+	fillScript   = script("fill.lua")
+	removeScript = script("remove.lua")
+)
+
+func script(name string) *redis.Script {
+	var text []byte
+	for _, name := range []string{"part.lua", name} {
+		part, err := sources.ReadFile(name)
+		if err != nil {
+			panic(err) // the name of a file that is not embedded
+		}
+		text = append(text, part...)
+	}
+	return redis.NewScript(string(text))
+}
+
+const (
+	// reach bounds one step in Redis.
+	reach = 500 * time.Millisecond
+	// removeBatch is how many sessions one step takes out; Lua's unpack takes a few
+	// thousand.
+	removeBatch = 1000
+	// maxCopy bounds what is read as a session.
+	maxCopy = 64 << 10
+)
+
+// copies are the live sessions in Redis: one part per tenant, in a slot of its
+// own.
+type copies struct {
+	client      redis.UniversalClient
+	bus         cluster.Bus
+	environment string
+
+	mu sync.Mutex
+	// stale counts, per tenant, the ends that could not be made true in Redis. Such
+	// a part is not relied on before it has been dropped.
+	stale map[identity.TenantID]int
+}
+
+// part is what Redis says of one session.
+type part struct {
+	rev  string         // of the tenant's part; empty if Redis has not answered
+	live *sessions.Live // nil if it is not there
+}
+
+func (c *copies) distrust(tenant identity.TenantID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stale[tenant]++
+}
+
+// run runs a step, which also drops a part that is known to be stale.
+func (c *copies) run(ctx context.Context, s *redis.Script, tenant identity.TenantID, args ...any) *redis.Cmd {
+	ctx, cancel := context.WithTimeout(ctx, reach)
+	defer cancel()
+	c.mu.Lock()
+	stale := c.stale[tenant]
+	c.mu.Unlock()
+	drop := "0"
+	if stale > 0 {
+		drop = "1"
+	}
+	args = append([]any{strconv.FormatUint(c.bus.State().Epoch, 10), crand.Text(), drop}, args...)
+	answer := s.Run(ctx, c.client, []string{c.key(tenant)}, args...)
+	if stale > 0 && answer.Err() == nil {
+		c.mu.Lock()
+		if c.stale[tenant] == stale { // no other has come meanwhile
+			delete(c.stale, tenant)
+		}
+		c.mu.Unlock()
+	}
+	return answer
+}
+
+func (c *copies) key(tenant identity.TenantID) string {
+	return c.environment + ":{" + string(tenant) + "}:sessions"
+}
+
+var errAnswer = errors.New("shared: redis: an answer that makes no sense")
+
+func (c *copies) get(ctx context.Context, tenant identity.TenantID, hash sessions.TokenHash) (part, error) {
+	answer, err := c.run(ctx, getScript, tenant, hash[:]).StringSlice()
+	switch {
+	case err != nil:
+		return part{}, err
+	case len(answer) != 2 || len(answer[1]) > maxCopy:
+		return part{}, errAnswer
+	case answer[1] == "":
+		return part{rev: answer[0]}, nil
+	}
+	var s sessions.Session
+	if err := json.Unmarshal([]byte(answer[1]), &s); err != nil {
+		return part{}, err
+	}
+	if s.Tenant != tenant || s.ID == "" {
+		return part{}, errAnswer
+	}
+	return part{rev: answer[0], live: sessions.NewLive(s, hash)}, nil
+}
+
+// fill puts a session into the part as it was at rev.
+func (c *copies) fill(ctx context.Context, rev string, live *sessions.Live) error {
+	s, hash := live.Session(), live.Hash()
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return c.run(ctx, fillScript, s.Tenant, rev, hash[:], text).Err()
+}
+
+func (c *copies) remove(ctx context.Context, tenant identity.TenantID, hashes []sessions.TokenHash) error {
+	for batch := range slices.Chunk(hashes, removeBatch) {
+		args := make([]any, len(batch))
+		for i := range batch {
+			args[i] = batch[i][:]
+		}
+		if err := c.run(ctx, removeScript, tenant, args...).Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *copies) forget(ctx context.Context, tenant identity.TenantID) error {
+	ctx, cancel := context.WithTimeout(ctx, reach)
+	defer cancel()
+	return c.client.Unlink(ctx, c.key(tenant)).Err()
+}

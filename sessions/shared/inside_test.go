@@ -1,0 +1,298 @@
+package shared
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/identity"
+	"gatehouse/internal/cluster"
+	"gatehouse/internal/cluster/redistest"
+	"gatehouse/sessions"
+)
+
+const acme identity.TenantID = "ten_acme"
+
+func hashOf(n int) (hash sessions.TokenHash) {
+	// Spread as the hashes of random tokens are.
+	binary.LittleEndian.PutUint64(hash[:], uint64(n)*0x9e3779b97f4a7c15) // #nosec G115 -- a number of a test
+	binary.LittleEndian.PutUint64(hash[8:], uint64(n))                   // #nosec G115
+	return hash
+}
+
+func live(n int) *sessions.Live {
+	now := time.Now()
+	return sessions.NewLive(sessions.Session{ID: identity.SessionID(fmt.Sprintf("ses_%022d", n)), Tenant: acme, User: "usr_a",
+		Device: identity.DeviceID(fmt.Sprintf("dev_%022d", n)), Connection: "con_oidc", IDPSubject: "00u1a2b3c4d5e6f7g8h9",
+		AMR: []string{"pwd", "otp"}, UserAgent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36",
+		AuthAt: now, CreatedAt: now, SeenAt: now}, hashOf(n))
+}
+
+// table is a record of sessions by number, with something to happen while it is
+// being asked.
+type table struct {
+	all   map[sessions.TokenHash]int
+	while func()
+}
+
+func (r *table) Live(_ context.Context, _ identity.TenantID, hash sessions.TokenHash) (*sessions.Live, error) {
+	n, ok := r.all[hash]
+	if r.while != nil {
+		r.while()
+	}
+	if !ok {
+		return nil, nil
+	}
+	return live(n), nil
+}
+
+func (r *table) Which(_ context.Context, _ identity.TenantID, hashes []sessions.TokenHash) (map[sessions.TokenHash]bool, error) {
+	found := map[sessions.TokenHash]bool{}
+	for _, hash := range hashes {
+		_, found[hash] = r.all[hash]
+	}
+	return found, nil
+}
+
+// alone is a registry of one node, which knows acme and no session.
+func alone(t testing.TB, url string, r Record, capacity int) *Registry {
+	t.Helper()
+	client, err := cluster.Connect(url, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bus := cluster.NewAlone("n1")
+	reg := New(Options{Node: "n1", Environment: "test", Bus: bus, Redis: client, Record: r, Capacity: capacity, Log: slog.New(slog.DiscardHandler)})
+	t.Cleanup(func() {
+		if err := errors.Join(reg.Close(), bus.Close(), client.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := reg.Load(context.Background(), acme, func(func(*sessions.Live, error) bool) {}); err != nil {
+		t.Fatal(err)
+	}
+	return reg
+}
+
+// nowhere is the URL of a Redis that is not there.
+const nowhere = "redis://127.0.0.1:1"
+
+// TestP2_OvertakenAnswers: what SQL said before an end is not held after it.
+func TestP2_OvertakenAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens func(*Registry) error
+		served  bool
+	}{
+		"nothing": {func(*Registry) error { return nil }, true},
+		"its end here": {func(r *Registry) error {
+			_, err := r.End(t.Context(), acme, sessions.Selector{User: "usr_a"}, nil, "test")
+			return err
+		}, false},
+		"its end elsewhere": {func(r *Registry) error {
+			r.apply(t.Context(), cluster.Message{Tenant: acme, Body: []byte(`{"from":"n2","selector":{"All":true}}`)})
+			return nil
+		}, false},
+		"another's end": {func(r *Registry) error {
+			_, err := r.End(t.Context(), acme, sessions.Selector{User: "usr_b"}, nil, "test")
+			return err
+		}, true},
+		"more ends than are known": {func(r *Registry) error {
+			for range remembered + 1 {
+				r.ledger.ended("ten_globex", sessions.Selector{All: true})
+			}
+			return nil
+		}, false},
+		"a gap": {func(r *Registry) error { return r.verify(t.Context()) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			record := &table{all: map[sessions.TokenHash]int{hashOf(1): 1}}
+			r := alone(t, nowhere, record, 0)
+			record.while = func() {
+				if err := c.happens(r); err != nil {
+					t.Error(err)
+				}
+			}
+			got, err := r.Find(t.Context(), acme, hashOf(1))
+			if (got != nil) != c.served || (err == nil) != c.served {
+				t.Errorf("found %v, %v", got, err)
+			}
+			if !c.served && !errors.Is(err, errOvertaken) {
+				t.Errorf("%v, want %v", err, errOvertaken)
+			}
+			if held := r.cache.Len() == 1; held != c.served {
+				t.Errorf("held %t", held)
+			}
+			// Then SQL is asked anew.
+			record.while = nil
+			if got, err := r.Find(t.Context(), acme, hashOf(1)); got == nil || err != nil {
+				t.Errorf("later: %v, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestP2_GapIsVerified: what SQL does not call live any more is over after a gap.
+func TestP2_GapIsVerified(t *testing.T) {
+	record := &table{all: map[sessions.TokenHash]int{}}
+	r := alone(t, nowhere, record, 0)
+	const n = 2*sessions.MaxAsked + 10
+	for i := range n {
+		record.all[hashOf(i)] = i
+		if got, err := r.Find(t.Context(), acme, hashOf(i)); got == nil || err != nil {
+			t.Fatalf("%v, %v", got, err)
+		}
+	}
+	gone, err := r.Find(t.Context(), acme, hashOf(n-1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(record.all, hashOf(n-1))
+	if err := r.verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if gone.Current() || r.cache.Len() != n-1 {
+		t.Errorf("current %t, %d are held", gone.Current(), r.cache.Len())
+	}
+}
+
+// TestUnreadableMessage is not confirmed.
+func TestUnreadableMessage(t *testing.T) {
+	r := alone(t, nowhere, &table{}, 0)
+	wait := r.apply(t.Context(), cluster.Message{Tenant: acme, Body: []byte("{")})
+	if _, err := wait(t.Context()); err == nil {
+		t.Error("confirmed")
+	}
+}
+
+// TestCapacity: sessions with nothing open make room, and nobody loses a stream.
+func TestCapacity(t *testing.T) {
+	record := &table{all: map[sessions.TokenHash]int{}}
+	r := alone(t, nowhere, record, 10)
+	for i := range 50 {
+		record.all[hashOf(i)] = i
+	}
+	var open []*sessions.Live
+	for i := range 10 {
+		l, err := r.Find(t.Context(), acme, hashOf(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 {
+			if _, ok := l.Enter(&staying{}); !ok {
+				t.Fatal("not entered")
+			}
+			open = append(open, l)
+		}
+	}
+	for i := range 50 {
+		if l, err := r.Find(t.Context(), acme, hashOf(i)); l == nil || err != nil || r.cache.Len() > 10 {
+			t.Fatalf("session %d: %v, %v, with %d held", i, l, err, r.cache.Len())
+		}
+	}
+	for _, l := range open {
+		if !l.Current() {
+			t.Error("a session with something open was dropped")
+		}
+	}
+}
+
+type staying struct{ _ byte }
+
+func (*staying) Terminate(string) {}
+
+// TestP8_Copies: a copy in Redis stays out, or goes, whenever it may be wrong.
+func TestP8_Copies(t *testing.T) {
+	server := redistest.Start(t)
+	for name, c := range map[string]struct {
+		happens func(*copies) error
+		kept    bool // what was there before
+		filled  bool // what is put in after
+	}{
+		"nothing":           {func(*copies) error { return nil }, true, true},
+		"an end":            {func(c *copies) error { return c.remove(t.Context(), acme, []sessions.TokenHash{hashOf(3)}) }, true, false},
+		"its end":           {func(c *copies) error { return c.remove(t.Context(), acme, []sessions.TokenHash{hashOf(1)}) }, false, false},
+		"an end that fails": {func(c *copies) error { c.distrust(acme); return nil }, false, false},
+		"a flush":           {func(*copies) error { server.Do("FLUSHALL"); return nil }, false, false},
+		"another process":   {func(c *copies) error { server.Do("HSET", c.key(acme), "run", "0123"); return nil }, false, false},
+		"another epoch":     {func(c *copies) error { c.bus = later{c.bus}; return nil }, false, false},
+		"its tenant goes":   {func(c *copies) error { return c.forget(t.Context(), acme) }, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server.Do("FLUSHALL")
+			r := alone(t, server.URL(), &table{}, 0)
+			put := func(n int, rev string) {
+				t.Helper()
+				if err := r.copies.fill(t.Context(), rev, live(n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			get := func(n int) part {
+				t.Helper()
+				got, err := r.copies.get(t.Context(), acme, hashOf(n))
+				if err != nil || got.rev == "" || got.live != nil && got.live.Session().ID != live(n).Session().ID {
+					t.Fatalf("%+v, %v", got, err)
+				}
+				return got
+			}
+			rev := get(1).rev
+			put(1, rev)
+			if get(1).live == nil {
+				t.Fatal("not kept")
+			}
+			if err := c.happens(r.copies); err != nil {
+				t.Fatal(err)
+			}
+			put(2, rev)
+			if kept, filled := get(1).live != nil, get(2).live != nil; kept != c.kept || filled != c.filled {
+				t.Errorf("kept %t, filled %t; want %t, %t", kept, filled, c.kept, c.filled)
+			}
+			rev = get(1).rev
+			if put(2, rev); get(2).live == nil {
+				t.Error("not kept any more")
+			}
+		})
+	}
+}
+
+// later is a bus in the next epoch.
+type later struct{ cluster.Bus }
+
+func (b later) State() cluster.State {
+	s := b.Bus.State()
+	s.Epoch++
+	return s
+}
+
+// TestCopiesOfALaterEpoch are not for who lags behind.
+func TestCopiesOfALaterEpoch(t *testing.T) {
+	server := redistest.Start(t)
+	r := alone(t, server.URL(), &table{}, 0)
+	server.Do("HSET", r.copies.key(acme), "epoch", "7", "run", "x", "rev", "y")
+	if _, err := r.copies.get(t.Context(), acme, hashOf(1)); err == nil || !strings.Contains(err.Error(), "EPOCH") {
+		t.Errorf("%v", err)
+	}
+	if server.Do("HGET", r.copies.key(acme), "rev") != "y" {
+		t.Error("the part was dropped")
+	}
+}
+
+// TestHostileCopies: what stands in Redis is read with care.
+func TestHostileCopies(t *testing.T) {
+	server := redistest.Start(t)
+	r := alone(t, server.URL(), &table{}, 0)
+	if _, err := r.copies.get(t.Context(), acme, hashOf(1)); err != nil {
+		t.Fatal(err)
+	}
+	hash := hashOf(1)
+	for _, text := range []string{"{", `{}`, `{"ID":"ses_1","Tenant":"ten_globex"}`, `{"Tenant":"ten_acme"}`, strings.Repeat(" ", maxCopy) + "{}"} {
+		server.Do("HSET", r.copies.key(acme), hash[:], text)
+		if got, err := r.copies.get(t.Context(), acme, hash); err == nil || got.live != nil {
+			t.Errorf("%.40q: %+v", text, got)
+		}
+	}
+}

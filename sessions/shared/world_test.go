@@ -1,0 +1,253 @@
+package shared_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/cluster"
+	"gatehouse/internal/cluster/clustertest"
+	"gatehouse/internal/cluster/redistest"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgrestest"
+	"gatehouse/sessions"
+	"gatehouse/sessions/shared"
+)
+
+const acme identity.TenantID = "ten_acme"
+
+// testKeys derives keys from names, and seals nothing: no test looks at a seal.
+type testKeys struct{}
+
+func (testKeys) Derive(_ context.Context, tenant identity.TenantID, purpose string, size int) ([]byte, error) {
+	var key []byte
+	for i := 0; len(key) < size; i++ {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", tenant, purpose, i))
+		key = append(key, sum[:]...)
+	}
+	return key[:size], nil
+}
+
+func (testKeys) Seal(_ context.Context, _ identity.TenantID, _ string, plain []byte) ([]byte, error) {
+	return plain, nil
+}
+
+func (testKeys) Open(_ context.Context, _ identity.TenantID, _ string, sealed []byte) ([]byte, error) {
+	return sealed, nil
+}
+
+type journal struct{}
+
+func (journal) Commit(context.Context, audit.Event) (audit.Receipt, error) {
+	return audit.Receipt{}, nil
+}
+
+// world is a cluster over one Redis and one database.
+type world struct {
+	t      *testing.T
+	server *redistest.Server
+	memory *clustertest.Memory
+	db     *store.DB
+	user   identity.UserID
+	idle   atomic.Int64
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	ctx := context.Background()
+	w := &world{t: t, server: redistest.Start(t), memory: clustertest.NewMemory()}
+	db, err := store.Open(ctx, postgrestest.Or(t, "sqlite://"+t.TempDir()), store.Options{Keys: testKeys{}, Environment: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	w.db = db
+	if err := db.Create(ctx, acme); err != nil {
+		t.Fatal(err)
+	}
+	w.exec(`INSERT INTO connections (id, name, type, spec, enabled, version, created_at, updated_at)
+		VALUES ('con_oidc', 'oidc', 'oidc', '{}', TRUE, 1, 0, 0)`)
+	people := directory.New(directory.Config{Store: db, Journal: journal{}, Sessions: nil})
+	user, err := people.CreateUser(ctx, audit.SystemCause(), acme,
+		directory.User{UserName: "ann", DisplayName: "Ann", Active: true, Source: directory.SourceAdmin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.user = user.ID
+	return w
+}
+
+func (w *world) exec(query string, args ...any) {
+	w.t.Helper()
+	err := w.db.Tenant(acme).Write(context.Background(), func(tx *store.Tx) error {
+		_, err := tx.Exec(context.Background(), query, args...)
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// record is SQL that can be lost.
+type record struct {
+	*sessions.Record
+	lost atomic.Bool
+}
+
+var errLost = errors.New("SQL is lost")
+
+func (r *record) Live(ctx context.Context, tenant identity.TenantID, hash sessions.TokenHash) (*sessions.Live, error) {
+	if r.lost.Load() {
+		return nil, errLost
+	}
+	return r.Record.Live(ctx, tenant, hash)
+}
+
+func (r *record) Which(ctx context.Context, tenant identity.TenantID, hashes []sessions.TokenHash) (map[sessions.TokenHash]bool, error) {
+	if r.lost.Load() {
+		return nil, errLost
+	}
+	return r.Record.Which(ctx, tenant, hashes)
+}
+
+// node is one gateway's sessions.
+type node struct {
+	*sessions.Service
+	t      *testing.T
+	bus    *cluster.Redis
+	proxy  *redistest.Proxy // to Redis
+	way    *clustertest.Way // to SQL, for the bus
+	record *record          // to SQL, for sessions
+}
+
+// nodes makes nodes and starts them.
+func (w *world) nodes(n int) []*node {
+	w.t.Helper()
+	nodes := make([]*node, n)
+	for i := range nodes {
+		nodes[i] = w.node(fmt.Sprint("n", i+1))
+	}
+	for _, n := range nodes {
+		clustertest.Start(w.t, n.bus)
+		n.t.Cleanup(func() {
+			if err := n.Close(); err != nil {
+				n.t.Error(err)
+			}
+		})
+		if _, _, err := n.List(w.t.Context(), acme, sessions.Filter{}); err != nil { // loads
+			w.t.Fatal(err)
+		}
+	}
+	return nodes
+}
+
+func (w *world) node(name string) *node {
+	w.t.Helper()
+	log := slog.New(slog.NewTextHandler(w.t.Output(), nil))
+	n := &node{t: w.t, proxy: redistest.Through(w.t, w.server.Addr()), way: w.memory.Way(), record: &record{Record: sessions.NewRecord(w.db)}}
+	var err error
+	if n.bus, err = cluster.NewRedis(cluster.Options{URL: n.proxy.URL(), Node: name, Environment: "test", Arbiter: n.way, Log: log}); err != nil {
+		w.t.Fatal(err)
+	}
+	client, err := cluster.Connect(n.proxy.URL(), 16)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = client.Close() })
+	n.Service = sessions.New(sessions.Config{Store: w.db, Keys: testKeys{}, Journal: journal{}, Node: name, Log: log,
+		Limits:   func(identity.TenantID) (time.Duration, time.Duration) { return time.Duration(w.idle.Load()), 0 },
+		Registry: shared.New(shared.Options{Node: name, Environment: "test", Bus: n.bus, Redis: client, Record: n.record, Log: log})})
+	return n
+}
+
+func (w *world) signIn(n *node) sessions.Created {
+	w.t.Helper()
+	made, err := n.Create(context.Background(), audit.SystemCause(), acme, sessions.NewSession{User: w.user, Connection: "con_oidc",
+		ConnectionVersion: 1, IDPSubject: "sub", UserAgent: "test", IP: netip.MustParseAddr("192.0.2.7")})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return made
+}
+
+func (n *node) revoke(sel sessions.Selector) sessions.Revocation {
+	n.t.Helper()
+	done, err := n.Revoke(context.Background(), audit.SystemCause(), acme, sel, "admin")
+	if err != nil {
+		n.t.Fatalf("revoke: %v (%+v)", err, done)
+	}
+	return done
+}
+
+// serves reports whether a request with this token would be forwarded now; a
+// refusal must be one that says so.
+func (n *node) serves(token string) bool {
+	n.t.Helper()
+	live, err := n.Find(context.Background(), acme, token)
+	if err != nil {
+		if !fault.Is(err, fault.Unauthenticated) && !fault.Is(err, fault.Unavailable) {
+			n.t.Errorf("find: %v", err)
+		}
+		return false
+	}
+	leave, ok := live.Enter(&stream{leave: func() {}})
+	leave()
+	return ok
+}
+
+// refuses reports whether the node answers, and that the session is over.
+func (n *node) refuses(token string) bool {
+	n.t.Helper()
+	_, err := n.Find(context.Background(), acme, token)
+	return fault.Is(err, fault.Unauthenticated)
+}
+
+// stream is what a request is to its session.
+type stream struct {
+	mu    sync.Mutex
+	leave func()
+	live  *sessions.Live
+	gone  bool
+}
+
+// Terminate implements [sessions.Stream].
+func (s *stream) Terminate(string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+	s.leave()
+}
+
+func (s *stream) closed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone
+}
+
+func (n *node) open(token string) *stream {
+	n.t.Helper()
+	live, err := n.Find(context.Background(), acme, token)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	s := &stream{live: live}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ok bool
+	if s.leave, ok = live.Enter(s); !ok {
+		n.t.Fatal("a live session was not entered")
+	}
+	n.t.Cleanup(s.leave)
+	return s
+}
