@@ -42,6 +42,8 @@ var floors = map[string]int{
 	"cmd/gatehouse":      7,
 	"e2e":                7,
 	"bench":              7,
+
+	"internal/cluster/record": 2, // over both internal/cluster and internal/store
 }
 
 // joins are the imports between a room's own packages that the rule above does
