@@ -33,7 +33,7 @@ type Ring struct {
 
 	mu        sync.Mutex
 	cached    map[identity.TenantID]*[keySize]byte
-	destroyed uint64 // counts calls of Destroy, so that a load under way does not bring a key back
+	forgotten uint64 // counts calls of Forget, so that a load under way does not bring a key back
 }
 
 // NewRing joins a key-encryption key and the vault of what it has wrapped.
@@ -80,17 +80,23 @@ func (r *Ring) Has(ctx context.Context, tenant identity.TenantID) (bool, error) 
 // stays unreadable for ever. Destroying a key that is gone is no error.
 func (r *Ring) Destroy(ctx context.Context, tenant identity.TenantID) error {
 	err := r.vault.Delete(ctx, tenant)
-	r.mu.Lock()
-	r.destroyed++
-	if key := r.cached[tenant]; key != nil {
-		clear(key[:])
-		delete(r.cached, tenant)
-	}
-	r.mu.Unlock()
+	r.Forget(tenant)
 	if err != nil {
 		return unavailable(fmt.Errorf("destroy data key of %s: %w", tenant, err))
 	}
 	return nil
+}
+
+// Forget drops what is in memory of a tenant's data key, which another process
+// has destroyed. A key that is still in the vault is unwrapped again on use.
+func (r *Ring) Forget(tenant identity.TenantID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgotten++
+	if key := r.cached[tenant]; key != nil {
+		clear(key[:])
+		delete(r.cached, tenant)
+	}
 }
 
 // Derive gives a key of size bytes for one purpose of one tenant, always the
@@ -161,7 +167,7 @@ func (r *Ring) dataKey(ctx context.Context, tenant identity.TenantID) ([keySize]
 		defer r.mu.Unlock()
 		return *key, nil
 	}
-	destroyed := r.destroyed
+	forgotten := r.forgotten
 	r.mu.Unlock()
 
 	key, err := r.load(ctx, tenant)
@@ -170,7 +176,7 @@ func (r *Ring) dataKey(ctx context.Context, tenant identity.TenantID) ([keySize]
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.destroyed == destroyed {
+	if r.forgotten == forgotten {
 		r.keep(tenant, key)
 	}
 	return key, nil

@@ -3,6 +3,7 @@ package keys
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -146,13 +148,97 @@ func TestP10_DestroyedKeysStayGone(t *testing.T) {
 
 func TestP10_LeftoversOfACrashAreSwept(t *testing.T) {
 	f := newRing(t, acme)
-	left := filepath.Join(f.dir, ".new-123")
-	if err := os.WriteFile(left, []byte("half a record"), 0o600); err != nil {
+	old, young := filepath.Join(f.dir, ".new-123"), filepath.Join(f.dir, ".new-456")
+	for _, left := range []string{old, young} {
+		if err := os.WriteFile(left, []byte("half a record"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := time.Now().Add(-2 * unfinishedFor)
+	if err := os.Chtimes(old, before, before); err != nil {
 		t.Fatal(err)
 	}
 	derive(t, f.reopened(t), acme, "sqlite")
-	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("still there: %v", err)
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Errorf("what another process writes was taken from it: %v", err)
+	}
+}
+
+// A crash right after a record got its name leaves it a second one.
+func TestP10_ALeftoverDoesNotOutliveItsRecord(t *testing.T) {
+	f := newRing(t, acme)
+	left := filepath.Join(f.dir, ".new-123")
+	if err := os.Link(filepath.Join(f.dir, "ten_acme.key"), left); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.reopened(t).Destroy(t.Context(), acme); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(left)
+	if err != nil || json.Valid(text) || bytes.Contains(text, []byte(f.kek.ID())) {
+		t.Errorf("left: %q, %v", text, err)
+	}
+}
+
+// Several gateways share one folder of keys.
+func TestRingsShareAFolder(t *testing.T) {
+	f := newRing(t)
+	rings := []*Ring{f.reopened(t), f.reopened(t), f.reopened(t)}
+	const tenants = 50
+	name := func(i int) identity.TenantID { return identity.TenantID(fmt.Sprintf("ten_%d", i)) }
+	var group sync.WaitGroup
+	for _, ring := range rings {
+		group.Go(func() {
+			for i := range tenants {
+				if err := ring.Create(t.Context(), name(i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Go(func() {
+		for range tenants {
+			if _, err := OpenDirVault(f.dir); err != nil { // another one starts
+				t.Error(err)
+			}
+		}
+	})
+	group.Wait()
+	for i := range tenants {
+		key := derive(t, rings[0], name(i), "journal")
+		for _, ring := range rings[1:] {
+			if !bytes.Equal(key, derive(t, ring, name(i), "journal")) {
+				t.Errorf("two rings have two keys for %s", name(i))
+			}
+		}
+	}
+	files, err := os.ReadDir(f.dir)
+	if err != nil || len(files) != tenants {
+		t.Errorf("%d files for %d keys: %v", len(files), tenants, err)
+	}
+}
+
+func TestP10_AKeyThatAnotherProcessDestroyedIsForgotten(t *testing.T) {
+	f := newRing(t, acme, globex)
+	other := f.reopened(t)
+	key := derive(t, other, globex, "sqlite")
+	derive(t, other, acme, "sqlite")
+	if err := f.ring.Destroy(t.Context(), acme); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Check(t.Context(), acme); !errors.Is(err, ErrNoKey) || !fault.Is(err, fault.Unavailable) {
+		t.Errorf("the other process passes the tenant: %v", err)
+	}
+	other.Forget(acme)
+	if _, err := other.Derive(t.Context(), acme, "sqlite", 32); !errors.Is(err, ErrNoKey) {
+		t.Errorf("the other process has the key still: %v", err)
+	}
+	other.Forget(globex)
+	if !bytes.Equal(key, derive(t, other, globex, "sqlite")) {
+		t.Error("forgetting a key that is there has changed it")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"gatehouse/identity"
 )
@@ -28,10 +29,16 @@ type Vault interface {
 // recordLimit is generous for a wrapped key of any KMS.
 const recordLimit = 16 << 10
 
+// unfinishedFor is how long a file may stay unfinished: more than any write
+// takes, also where another process's clock is ahead.
+const unfinishedFor = time.Hour
+
+// dirVault works beside others on the same folder: a record appears whole or not
+// at all, the first one stays, and none is kept in memory.
 type dirVault struct{ dir string }
 
 // OpenDirVault keeps the records as files of mode 0600 in dir, which is made if
-// it is missing.
+// it is missing and which several processes may share.
 func OpenDirVault(dir string) (Vault, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open key vault: %w", err)
@@ -46,16 +53,22 @@ func OpenDirVault(dir string) (Vault, error) {
 // working on: opening it makes and removes nothing.
 func ReadDirVault(dir string) Vault { return dirVault{dir: dir} }
 
-// sweep removes what writes cut short by a crash have left: such a file may
-// hold a copy of a record that must not outlive the record (promise P10).
+// sweep removes what writes cut short by a crash have left. One that another
+// process is in the midst of stays; so may what was left just now, which takes
+// nothing from promise P10: it is a second name of the record, and Delete
+// scrambles what both name, or its key was never used.
 func sweep(dir string) error {
 	left, err := filepath.Glob(filepath.Join(dir, unfinished))
 	if err != nil {
 		return err
 	}
 	for _, path := range left {
-		if err := os.Remove(path); err != nil {
-			return ignoreMissing(err)
+		info, err := os.Stat(path)
+		if err == nil && time.Since(info.ModTime()) > unfinishedFor {
+			err = os.Remove(path)
+		}
+		if err := ignoreMissing(err); err != nil {
+			return err
 		}
 	}
 	return nil
