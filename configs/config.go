@@ -12,6 +12,7 @@ type Config struct {
 	StoreOwner  Secret   `yaml:"store_owner" doc:"URL of the postgres role that owns the tables, which brings them to the newest form at the start. Without it they must be in that form."`
 	Registry    Secret   `yaml:"registry" default:"local" doc:"Where live sessions are shared between nodes: local for one node."`
 	Keys        string   `yaml:"keys" required:"true" doc:"The key-encryption key: file:///absolute/path, created at the first start with mode 0600, and never where there is data already."`
+	DataKeys    string   `yaml:"data_keys" doc:"Folder of the tenants' data keys, each wrapped by the key of keys. Gateways on one postgres store share it. Default: the folder keys in data."`
 	Operator    Operator `yaml:"operator" required:"true" doc:"The operators' own host."`
 	App         App      `yaml:"app" required:"true" doc:"The app behind the gate."`
 	Limits      Limits   `yaml:"limits" live:"true" doc:"Sizes and times that bound every request."`

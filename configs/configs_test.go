@@ -161,6 +161,9 @@ func TestReferencesAreFollowedOnce(t *testing.T) {
 	if config.Data != "/etc/gatehouse/here" {
 		t.Errorf("data %q", config.Data)
 	}
+	if config.DataKeys != "/etc/gatehouse/here/keys" {
+		t.Errorf("data keys %q", config.DataKeys)
+	}
 	proxies := config.Listen.TrustedProxies
 	if proxies[0].String() != "10.1.2.3/32" || proxies[1].String() != "10.0.0.0/8" {
 		t.Errorf("proxies %v", proxies)

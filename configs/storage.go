@@ -8,7 +8,7 @@ import (
 )
 
 // checkStorage checks where the state lives: environment, store and its owner,
-// registry, keys and the data folder.
+// registry, keys and the folders.
 func (c *Config) checkStorage(k *checker) {
 	if c.Environment != "" && !isName(c.Environment) {
 		k.add("environment", "the environment's name may hold a-z, 0-9 and hyphens, at most 63 characters", "write a name such as production")
@@ -24,6 +24,11 @@ func (c *Config) checkStorage(k *checker) {
 		k.add("data", "a postgres store has no folder for the journal", "write data: and a folder, such as /var/lib/gatehouse")
 	default:
 		c.Data = folder
+	}
+	if c.DataKeys == "" {
+		c.DataKeys = filepath.Join(c.Data, "keys")
+	} else {
+		c.DataKeys = k.resolve(c.DataKeys)
 	}
 }
 
@@ -89,11 +94,11 @@ func (c *Config) checkRegistry(k *checker) {
 		return
 	}
 	scheme, _, _ := strings.Cut(string(c.Registry), "://")
-	switch scheme {
-	case "redis", "rediss", "redis+sentinel", "redis+cluster":
-		k.add("registry", scheme+" is not available yet", "use registry: local, on one node")
-	default:
-		k.add("registry", "unknown kind of registry "+quote(scheme), "write registry: local")
+	switch kind := strings.Replace(scheme, "rediss", "redis", 1); {
+	case kind != "redis" && kind != "redis+sentinel" && kind != "redis+cluster":
+		k.add("registry", "unknown kind of registry "+quote(scheme), "write local, or redis://, redis+sentinel:// or redis+cluster:// (rediss for TLS)")
+	case c.Store != "" && !isPostgres(c.Store):
+		k.add("registry", "nodes that share sessions must share a store, and files are of one node", "write store: postgres://…, or registry: local")
 	}
 }
 

@@ -22,6 +22,15 @@ func TestStoresAreFoldersOrDatabases(t *testing.T) {
 	}
 }
 
+func TestDataKeysAreAFolder(t *testing.T) {
+	for written, want := range map[string]string{"/mnt/shared/keys": "/mnt/shared/keys", "shared": "/etc/gatehouse/shared"} {
+		config, problems := Parse("/etc/gatehouse/gate.yaml", []byte(referring+"data_keys: "+written+"\n"), surroundings)
+		if len(problems) > 0 || config.DataKeys != want {
+			t.Errorf("%s: %q, %v", written, config.DataKeys, problems)
+		}
+	}
+}
+
 func TestAPostgresStoreHasAnOwnerAndNoFolder(t *testing.T) {
 	for c, want := range map[string]string{
 		"store: postgres://app:hunter2@db/x":                                             "",

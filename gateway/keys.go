@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"gatehouse/configs"
@@ -21,7 +20,7 @@ var ErrKeysLost = errors.New("gateway: the keys are lost")
 // at the first start and never again: with new keys, what is there would stay
 // unreadable for good, also once somebody brings the old ones.
 func openKeys(ctx context.Context, cfg *configs.Config) (*keys.Ring, error) {
-	dir := filepath.Join(cfg.Data, keysName)
+	dir := cfg.DataKeys
 	known, err := keys.NewRing(nil, keys.ReadDirVault(dir)).Has(ctx, platform)
 	if err != nil {
 		return nil, err
@@ -71,6 +70,6 @@ func nothingKept(ctx context.Context, cfg *configs.Config, dir string) error {
 	if len(kept) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: there are %s, but %s does not hold the platform's key, without which nothing of it can be read. Put the folder %s and the file %s back from the same backup; to begin anew instead, name an empty data folder and an empty store",
+	return fmt.Errorf("%w: there are %s, but %s does not hold the platform's key, without which nothing of it can be read. Put the folder %s (the one that all gateways on the store share) and the file %s back in their places; to begin anew instead, name an empty data folder and an empty store",
 		ErrKeysLost, strings.Join(kept, " and "), dir, dir, cfg.KeyFile())
 }

@@ -69,6 +69,45 @@ func TestP8_LostKeysAreNotReplaced(t *testing.T) {
 	}
 }
 
+// Gateways on one store have one folder of data keys and one KEK, and each has
+// a data folder of its own.
+func TestGatewaysShareTheirDataKeys(t *testing.T) {
+	t.Parallel()
+	shared := filepath.Join(t.TempDir(), "shared")
+	one := openHouse(t, map[string]string{"data_keys": shared})
+	kek := "file://" + filepath.Join(one.dir, kekName)
+	if _, err := os.Stat(filepath.Join(one.dir, keysName)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there are keys in the data folder: %v", err)
+	}
+	other := openHouse(t, map[string]string{"data_keys": shared, "keys": kek})
+	if has, err := other.rooms.keys.Has(t.Context(), one.acme.ID); !has || err != nil {
+		t.Errorf("the other gateway has no key of the tenant: %v", err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := *other.config
+	cfg.Keys = "file://" + filepath.Join(other.dir, "own.key")
+	g, err := New(t.Context(), &cfg, Options{Log: slog.New(slog.DiscardHandler)})
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a gateway without the KEK of the others: %v", err)
+	}
+	if err == nil {
+		t.Error(g.Close())
+	}
+	if _, err := os.Stat(cfg.KeyFile()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it has made a KEK: %v", err)
+	}
+
+	journal, err := OpenJournal(other.dir, kek, shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := StoredTenants(t.Context(), journal); ids["acme"] != other.acme.ID || err != nil {
+		t.Errorf("offline, the tenants are %v: %v", ids, err)
+	}
+}
+
 func move(t *testing.T, from, to string) {
 	t.Helper()
 	if err := os.Rename(from, to); err != nil {

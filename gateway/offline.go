@@ -16,20 +16,21 @@ import (
 func JournalDir(data string) string { return filepath.Join(data, journalName) }
 
 // openRing opens the keys of a data folder without making any; kek is a
-// file:// URL or a path, empty for the default place in the data folder.
-func openRing(data, kek string) (*keys.Ring, error) {
+// file:// URL or a path, and dataKeys a folder, both empty for the default place
+// in the data folder.
+func openRing(data, kek, dataKeys string) (*keys.Ring, error) {
 	path := cmp.Or(strings.TrimPrefix(kek, "file://"), filepath.Join(data, kekName))
 	k, err := keys.OpenFileKEK(path, false)
 	if err != nil {
 		return nil, err
 	}
-	return keys.NewRing(k, keys.ReadDirVault(filepath.Join(data, keysName))), nil
+	return keys.NewRing(k, keys.ReadDirVault(cmp.Or(dataKeys, filepath.Join(data, keysName)))), nil
 }
 
 // OpenJournal opens the journals of a data folder for reading, beside a running
 // gateway or without one.
-func OpenJournal(data, kek string) (*audit.Reader, error) {
-	ring, err := openRing(data, kek)
+func OpenJournal(data, kek, dataKeys string) (*audit.Reader, error) {
+	ring, err := openRing(data, kek, dataKeys)
 	if err != nil {
 		return nil, err
 	}

@@ -320,7 +320,7 @@ func TestOtherKeysWaitForARestart(t *testing.T) {
 	h := newHouse(t, nil)
 	warnings := func() int { return strings.Count(h.out.String(), "wait for a restart") }
 	elsewhere := t.TempDir()
-	waiting := written{"environment": "other", "data": elsewhere, "store": "sqlite://" + elsewhere, "keys": "file://" + elsewhere + "/kek.key",
+	waiting := written{"environment": "other", "data": elsewhere, "data_keys": elsewhere + "/keys", "store": "sqlite://" + elsewhere, "keys": "file://" + elsewhere + "/kek.key",
 		"listen.https": `"127.0.0.1:1"`, "listen.http": `"127.0.0.1:0"`, "listen.ops": `"127.0.0.1:2"`, "operator.host": "other.test",
 		"app.headers": "{ assertion: A, tenant: B, user: C, email: D, name: E, groups: F, roles: G, teams: H, session: I, request_id: J }"}
 	h.write(waiting)
@@ -332,7 +332,7 @@ func TestOtherKeysWaitForARestart(t *testing.T) {
 		t.Fatal(problems, err)
 	}
 	live, names := h.config.Changes(file)
-	if len(live) != 0 || len(names) != 18 {
+	if len(live) != 0 || len(names) != 19 {
 		t.Errorf("live are %v, waiting %v", live, names)
 	}
 	for _, name := range names {
@@ -340,7 +340,7 @@ func TestOtherKeysWaitForARestart(t *testing.T) {
 			t.Errorf("%s is not in %s", name, text)
 		}
 	}
-	if _, text := h.ops("/metrics"); !strings.Contains(text, "gatehouse_config_keys_waiting 18") {
+	if _, text := h.ops("/metrics"); !strings.Contains(text, "gatehouse_config_keys_waiting 19") {
 		t.Error("the metrics do not count them")
 	}
 	if strings.Contains(h.out.String(), elsewhere) {

@@ -30,7 +30,7 @@ func newAudit() *cobra.Command {
 // reading it beside a running gateway is safe.
 type files struct {
 	target
-	kek string
+	kek, dataKeys string
 }
 
 func (f *files) bindFiles(cmd *cobra.Command) {
@@ -38,12 +38,13 @@ func (f *files) bindFiles(cmd *cobra.Command) {
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return f.checkServer(cmd.Context()) }
 	cmd.Flags().StringVar(&f.tenant, "tenant", "", "the tenant's name")
 	cmd.Flags().StringVar(&f.kek, "keys", "", "key-encryption key as in the config (default: kek.key in the data folder)")
+	cmd.Flags().StringVar(&f.dataKeys, "data-keys", "", "folder of the tenants' data keys as in the config (default: keys in the data folder)")
 }
 
 // open opens the journals and gives the tenants' ids by name: as many as can be
 // read, also beside an error.
 func (f *files) open(ctx context.Context) (*audit.Reader, map[string]identity.TenantID, error) {
-	reader, err := gateway.OpenJournal(f.data, f.kek)
+	reader, err := gateway.OpenJournal(f.data, f.kek, f.dataKeys)
 	if err != nil {
 		return nil, nil, err
 	}
