@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"gatehouse/internal/store/postgrestest"
 )
 
 // A start without keys is the first, or it is refused before anything is made:
@@ -105,6 +107,34 @@ func TestGatewaysShareTheirDataKeys(t *testing.T) {
 	}
 	if ids, err := StoredTenants(t.Context(), journal); ids["acme"] != other.acme.ID || err != nil {
 		t.Errorf("offline, the tenants are %v: %v", ids, err)
+	}
+}
+
+// A folder that is not mounted is an empty one.
+func TestP8_ASharedFolderThatIsNotThereIsNotBegunAnew(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("needs PostgreSQL")
+	}
+	database := postgrestest.Shared(t).Database(t)
+	h := openHouse(t, map[string]string{"store": database.Application, "data_keys": filepath.Join(t.TempDir(), "shared")})
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := *h.config
+	cfg.Data, cfg.DataKeys, cfg.Keys = t.TempDir(), t.TempDir(), "file://"+filepath.Join(t.TempDir(), kekName)
+	g, err := New(t.Context(), &cfg, Options{Log: slog.New(slog.DiscardHandler)})
+	if !errors.Is(err, ErrKeysLost) || !strings.Contains(err.Error(), cfg.DataKeys) {
+		t.Errorf("a new gateway without the folder of the others: %v", err)
+	}
+	if err == nil {
+		t.Error(g.Close())
+	}
+	if made, err := os.ReadDir(cfg.DataKeys); len(made) != 0 || err != nil {
+		t.Errorf("it has made %v, %v", made, err)
+	}
+	if _, err := os.Stat(cfg.KeyFile()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it has made a KEK: %v", err)
 	}
 }
 
