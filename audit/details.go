@@ -14,16 +14,17 @@ package audit
 //   - secret: what grants access or could be used to guess it (tokens, codes,
 //     cookies, assertions, keys, hashes of them, query strings, bodies). Never.
 //
-// Values are cut to 512 bytes.
+// What [Refusals] says of a flood is kept for every type: aggregation is not
+// listed again. Values are cut to 512 bytes.
 var classified = map[Type][]string{
 	AccessAllowed: {"via", "matched"},
-	AccessRefused: {"via", "matched", "aggregated", "since", "until"},
+	AccessRefused: {"via", "matched"},
 
-	RequestRefused: {"part", "limit", "status", "aggregated", "since", "until"},
+	RequestRefused: {"part", "limit", "status"},
 
 	SignInStarted:   {"protocol", "connection", "return_to"},
 	SignInSucceeded: {"protocol", "connection", "subject", "amr", "acr", "created", "device", "new_device", "replaced"},
-	SignInRefused:   {"protocol", "connection", "subject", "step", "provider_error", "aggregated", "since", "until"},
+	SignInRefused:   {"protocol", "connection", "subject", "step", "provider_error"},
 	SignedOut:       {"protocol", "connection", "user", "device", "at_provider"},
 
 	SessionsRevoked: {"selector", "sessions", "streams", "user", "device", "connection"},
@@ -59,3 +60,7 @@ var classified = map[Type][]string{
 	JournalRecovered: {"segment", "bytes", "lost"},
 	JournalShortened: {"indexed", "found"},
 }
+
+// aggregation are the details by which a record says that it stands for others;
+// they come from [Refusals] alone.
+var aggregation = []string{"aggregated", "since", "until"}

@@ -139,15 +139,17 @@ func appendDetails(b []byte, e *Event) []byte {
 		return b
 	}
 	start, next := len(b), `,"details":{`
-	for _, key := range classified[e.Type] {
-		value, ok := e.Details[key]
-		if !ok || len(b)-start > limitDetails-limitDetail-2*limitID {
-			continue
+	for _, keys := range [...][]string{aggregation, classified[e.Type]} {
+		for _, key := range keys {
+			value, ok := e.Details[key]
+			if !ok || len(b)-start > limitDetails-limitDetail-2*limitID {
+				continue
+			}
+			b = append(b, next...)
+			b = append(appendString(b, key, limitID), ':')
+			b = appendString(b, value, limitDetail)
+			next = ","
 		}
-		b = append(b, next...)
-		b = append(appendString(b, key, limitID), ':')
-		b = appendString(b, value, limitDetail)
-		next = ","
 	}
 	if next == "," {
 		b = append(b, '}')

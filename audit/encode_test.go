@@ -115,7 +115,7 @@ func TestRecordsAreBounded(t *testing.T) {
 			Permission: long, Team: long, Role: long, Details: map[string]string{}}
 		for kind, keys := range classified {
 			e.Type, e.Details = kind, map[string]string{}
-			for _, key := range keys {
+			for _, key := range slices.Concat(aggregation, keys) {
 				e.Details[key] = long
 			}
 			b := appendEvent(nil, &e)

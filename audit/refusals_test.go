@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -76,6 +79,32 @@ func TestFloodsOfAnonymousRefusalsAreTakenTogether(t *testing.T) {
 			t.Errorf("%d, want 1020", stood(all))
 		}
 	})
+}
+
+// A flood shows in its records, whatever it is a flood of.
+func TestFloodsOfEveryTypeSayHowManyTheyAre(t *testing.T) {
+	j := open(t, Options{})
+	r := NewRefusals(j)
+	r.budget.SetLimit(rate.Inf)
+	for kind := range classified {
+		e := anonymous("192.0.2.1")
+		e.Type, e.Tenant = kind, identity.TenantID("ten_"+strings.ReplaceAll(string(kind), ".", "-"))
+		for range refusalsEach + 3 {
+			must[Receipt](t)(r.Record(t.Context(), e))
+		}
+		r.close(t.Context(), func(*refusal) bool { return true })
+		all := read(t, j, e.Tenant)
+		if len(all) != refusalsEach+2 {
+			t.Fatalf("%s: %d records", kind, len(all))
+		}
+		first, total := all[refusalsEach], all[refusalsEach+1]
+		if first.Details["aggregated"] != "first" || first.Details["until"] == "" {
+			t.Errorf("%s: the record that stands for the rest does not say so: %v", kind, first.Details)
+		}
+		if total.Details["aggregated"] != "total" || total.Details["since"] != string(first.ID) || total.Count != 2 {
+			t.Errorf("%s: the total does not say what it counts: %v", kind, total.Details)
+		}
+	}
 }
 
 func TestRefusalsAreToldApart(t *testing.T) {
