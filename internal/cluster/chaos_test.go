@@ -12,7 +12,7 @@ import (
 )
 
 // chaos is for longer runs by hand: go test -run Chaos -chaos 10m.
-var chaos = flag.Duration("chaos", 20*time.Second, "how long TestP2_Chaos goes on")
+var chaos = flag.Duration("chaos", 10*time.Second, "how long TestP2_Chaos goes on")
 
 // TestP2_Chaos does one thing after the other to Redis and to the nodes' ways to
 // it, in no order and with no pause, or takes SQL away from all while Redis is
@@ -20,6 +20,7 @@ var chaos = flag.Duration("chaos", 20*time.Second, "how long TestP2_Chaos goes o
 // for all nodes are the protocol's known limit (docs/sessions.md), so they do not
 // happen here.
 func TestP2_Chaos(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	w := newWorld(t)
 	a, b, c := w.nodeThrough("a", server), w.nodeThrough("b", server), w.node("c", server.URL())

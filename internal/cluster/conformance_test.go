@@ -18,10 +18,12 @@ func TestArbiterInMemory(t *testing.T) {
 }
 
 func TestAlone(t *testing.T) {
+	t.Parallel()
 	clustertest.Bus(t, func(*testing.T) []cluster.Bus { return []cluster.Bus{cluster.NewAlone("one")} })
 }
 
 func TestRedis(t *testing.T) {
+	t.Parallel()
 	server, memory := redistest.Start(t), clustertest.NewMemory()
 	t.Run("the first node settles the epoch", func(t *testing.T) {
 		b, way := open(t, "first", "test", server.URL(), memory.Way()), memory.Way()

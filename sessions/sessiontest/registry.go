@@ -41,6 +41,7 @@ func Registry(t *testing.T, open func(t *testing.T) sessions.Registry) {
 		"a tenant that was forgotten is unknown and over": forgotten,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := open(t)
 			t.Cleanup(func() {
 				if err := r.Close(); err != nil {

@@ -86,10 +86,11 @@ func (r *recorded) Which(_ context.Context, tenant identity.TenantID, hashes []s
 }
 
 func TestRegistry(t *testing.T) {
-	server, memory := redistest.Start(t), clustertest.NewMemory()
+	t.Parallel()
+	server := redistest.Start(t)
 	sessiontest.Registry(t, func(t *testing.T) sessions.Registry {
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
-		bus, err := cluster.NewRedis(cluster.Options{URL: server.URL(), Node: "n1", Environment: "test", Arbiter: memory.Way(), Log: log})
+		bus, err := cluster.NewRedis(cluster.Options{URL: server.URL(), Node: "n1", Environment: t.Name(), Arbiter: clustertest.NewMemory().Way(), Log: log})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,8 +100,10 @@ func TestRegistry(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = client.Close() })
 		r := &recorded{all: map[sessions.TokenHash]sessions.Session{}}
-		r.Registry = shared.New(shared.Options{Node: "n1", Environment: "test", Bus: bus, Redis: client, Record: r, Log: log})
+		r.Registry = shared.New(shared.Options{Node: "n1", Environment: t.Name(), Bus: bus, Redis: client, Record: r, Log: log})
 		clustertest.Start(t, bus)
+		// What SQL calls over may end before End does it.
+		clustertest.Until(t, "SQL is not asked", func() bool { return bus.Fresh() && !bus.Apart() })
 		return r
 	})
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +19,17 @@ import (
 
 // Patience is how long a test waits for what must happen, on a busy machine.
 const Patience = 30 * time.Second
+
+// Together lets up to n tests run at a time unless -parallel says how many: they
+// wait for leases to run out, and need little of the machine. TestMain calls it.
+func Together(n int) {
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if f := flag.Lookup("test.parallel"); f != nil && !said {
+		_ = f.Value.Set(strconv.Itoa(n))
+	}
+}
 
 // Until waits until it is so.
 func Until(t testing.TB, what string, so func() bool) {
