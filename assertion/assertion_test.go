@@ -168,7 +168,8 @@ func TestP5_RequestsNeedOneAssertionForTheirHost(t *testing.T) {
 		lines []string
 		ok    bool
 	}{
-		{"acme.test", []string{token}, true}, {"ACME.test", []string{token}, true}, {"globex.test", []string{token}, false},
+		{"acme.test", []string{token}, true}, {"ACME.test", []string{token}, true}, {"acme.test:443", []string{token}, true},
+		{"globex.test", []string{token}, false}, {"acme.test:8443", []string{token}, false},
 		{"acme.test", nil, false}, {"acme.test", []string{token, token}, false},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "http://"+test.host+"/", http.NoBody)

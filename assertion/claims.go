@@ -2,6 +2,7 @@ package assertion
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -19,9 +20,15 @@ const Header = "X-Gatehouse-Assertion"
 // longer is ever signed.
 const MaxSize = 16 << 10
 
+// Origin is the issuer for a host, however a request spells it: in lower case
+// and without the port that https has anyway (RFC 6454 §6.2, RFC 9110 §4.2.3).
+func Origin(host string) string {
+	return "https://" + strings.TrimSuffix(strings.ToLower(host), ":443")
+}
+
 // Claims are what an assertion says.
 type Claims struct {
-	// Issuer is the origin of the tenant's host: "https://acme.example.com".
+	// Issuer is the [Origin] of the tenant's host: "https://acme.example.com".
 	Issuer string
 	// Subject is the stable id of the person, or of the API token.
 	Subject string

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -70,7 +69,7 @@ func NewVerifier(o Options) (*Verifier, error) {
 
 // Expected is what an assertion must say beyond being genuine and in time.
 type Expected struct {
-	// Issuer is the origin of the host that the request came to:
+	// Issuer is the [Origin] of the host that the request came to:
 	// "https://acme.example.com". Required, so that one tenant's assertion is never
 	// taken for another's.
 	Issuer string
@@ -115,7 +114,7 @@ func (v *Verifier) Request(r *http.Request) (Claims, error) {
 	if len(lines) != 1 {
 		return Claims{}, fmt.Errorf("%w: the request holds %d of them", ErrInvalid, len(lines))
 	}
-	return v.Verify(r.Context(), lines[0], Expected{Issuer: "https://" + strings.ToLower(r.Host)})
+	return v.Verify(r.Context(), lines[0], Expected{Issuer: Origin(r.Host)})
 }
 
 func (v *Verifier) key(ctx context.Context, kid string) (any, error) {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatehouse/assertion"
 	"gatehouse/audit"
 	"gatehouse/authz"
 	"gatehouse/authz/routes"
@@ -141,7 +142,7 @@ func (g *Gate) findTenant(v *visit) error {
 		return fault.New(fault.Misdirected, "unknown-host", "Nothing is served under this address. Check its spelling.")
 	}
 	v.tenant, v.Tenant, v.TenantName, v.TenantTitle = t, t.ID, t.Name, t.DisplayName
-	v.Origin = "https://" + v.r.Host
+	v.Origin = assertion.Origin(v.r.Host)
 	if err := g.config.Ready(t.ID); err != nil {
 		return err
 	}

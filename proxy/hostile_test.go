@@ -70,6 +70,7 @@ func http1Table() []hostile {
 		"", "Host:\r\n", "Host: acme.test\r\nHost: acme.test\r\n", "Host: acme.test\r\nHost: globex.test\r\n", "Host: globex.test, acme.test\r\n", "Host: acme.test/x\r\n",
 		"Host: u@acme.test\r\n", "Host: acme.test@globex.test\r\n", "Host: acme%2etest\r\n", "Host: acme.test#x\r\n", "Host: acme test\r\n", "Host: acme.test\x00\r\n",
 		"Host: unknown.test\r\n", "Host: acme.test.\r\n", "Host: .acme.test\r\n", "Host : acme.test\r\n", " Host: acme.test\r\n", "host\r\n", "Host: acme.test\\\r\n", "Host: ac\xffme.test\r\n",
+		"Host: acme.test:\r\n", "Host: acme.test:0443\r\n", "Host: acme.test:0\r\n", "Host: acme.test:65536\r\n", "Host: acme.test:https\r\n", "Host: acme.test:443:443\r\n",
 	} {
 		refuse("host "+host, "GET /a HTTP/1.1\r\n"+host+"COOKIE\r\n\r\n")
 	}
@@ -264,6 +265,7 @@ func (w *world) http2Table() []hostileFrames {
 	refuse("no authority", [][2]string{{":method", "GET"}, {":scheme", "https"}, {":path", "/a"}})
 	refuse("authority with a user", [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "u@acme.test"}, {":path", "/a"}})
 	refuse("authority with a path", [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "acme.test/x"}, {":path", "/a"}})
+	refuse("authority with an empty port", [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "acme.test:"}, {":path", "/a"}})
 	refuse("two paths", [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "acme.test"}, {":path", "/a"}, {":path", "/b"}})
 	refuse("tunnel", [][2]string{{":method", "CONNECT"}, {":authority", "acme.test"}})
 

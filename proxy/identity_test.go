@@ -76,6 +76,40 @@ func TestTheIdentitiesOfTokensAreBounded(t *testing.T) {
 	}
 }
 
+// However a client spells the host, it is forwarded as it was authorised, and
+// the assertion names the one origin by which a verifier knows that host.
+func TestP4P5_TheIssuerIsTheHostInOneSpelling(t *testing.T) {
+	w := newWorld(t, nil)
+	p := w.signIn("mia")
+	set, err := assertion.ParseKeySet(w.minter.JWKS())
+	w.must(err)
+	verifier, err := assertion.NewVerifier(assertion.Options{Keys: set})
+	w.must(err)
+	for _, http2 := range []bool{false, true} {
+		c := w.client(http2)
+		for host, issuer := range map[string]string{
+			"acme.test": "https://acme.test", "ACME.Test": "https://acme.test", "acme.test:443": "https://acme.test", "AcmE.test:443": "https://acme.test",
+			"acme.test:8443": "https://acme.test:8443", "ACME.test:8443": "https://acme.test:8443",
+		} {
+			r := w.request(http.MethodGet, "https://acme.test/a", nil, &p)
+			r.Host = host
+			answer, err := c.Do(r)
+			w.must(err)
+			if body := w.body(answer); answer.StatusCode != http.StatusOK {
+				t.Fatalf("%s: %d %s", host, answer.StatusCode, body)
+			}
+			s := w.app.take()[0]
+			if got := s.values("Host"); !slices.Equal(got, []string{host}) {
+				t.Errorf("%s arrived as %q", host, got)
+			}
+			at := &http.Request{Host: s.values("Host")[0], Header: http.Header{assertion.Header: s.values(assertion.Header)}}
+			if claims, err := verifier.Request(at.WithContext(t.Context())); err != nil || claims.Issuer != issuer {
+				t.Errorf("%s: issued by %q: %v", host, claims.Issuer, err)
+			}
+		}
+	}
+}
+
 func TestP5_ASCIMTokenIsNobodyToTheApp(t *testing.T) {
 	w := newWorld(t, nil)
 	c := w.client(false)

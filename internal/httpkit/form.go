@@ -180,14 +180,21 @@ func nibble(c byte) (byte, bool) {
 	return 0, false
 }
 
-// checkHost lets a name or address with an optional port through (RFC 9110
+// checkHost lets a name or address, or one with a port, through (RFC 9110
 // §4.2.3: no user information), in the bytes that certificates know.
 func checkHost(host string) error {
 	if host == "" || len(host) > 255+len(":65535") {
 		return refused("the request names no host")
 	}
-	if name := host[:len(host)-len(portOf(host))]; name == "" || name[len(name)-1] == '.' {
+	port := portOf(host)
+	name := host[:len(host)-len(port)]
+	switch {
+	case name == "" || name[len(name)-1] == '.':
 		return refused("the host ends with a dot") // the same host to DNS, another to cookies and apps
+	case name[0] != '[' && strings.Contains(name, ":"):
+		return refused("the host is not a name")
+	case port != "" && !isPort(port[1:]):
+		return refused("the host's port is not a number")
 	}
 	for i := range len(host) {
 		switch c := host[i]; {
@@ -207,6 +214,14 @@ func portOf(host string) string {
 		return ""
 	}
 	return host[i:]
+}
+
+// isPort reports whether a port is written in the one way that every reader
+// takes for the same: the grammar allows none at all and leading zeros
+// (RFC 3986 §3.2.3), which others drop or keep.
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0 && s[0] != '0'
 }
 
 func checkFields(r *http.Request, limits FormLimits) error {

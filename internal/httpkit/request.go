@@ -19,8 +19,9 @@ type Request struct {
 	Tenant      identity.TenantID
 	TenantName  string
 	TenantTitle string
-	// Origin is the scheme and authority the browser used, such as
-	// "https://acme.example.com": the base of every absolute URL we make.
+	// Origin is the scheme and authority the browser used, in the one spelling
+	// that browsers know: "https://acme.example.com", with a port only if it is
+	// not 443. It is the base of every absolute URL we make.
 	Origin string
 	// Stranger, if set, is asked by [Haste].
 	Stranger interface{ Haste() error }
