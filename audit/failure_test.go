@@ -138,9 +138,9 @@ func TestP7FailedFsyncIsNotForgotten(t *testing.T) {
 	if err := closed.writer.Handle().Close(); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, l.sync(t.Context(), closed, e.Seq))
+	refused(t, l.sync(closed, e.Seq))
 	healed(t, j)
-	refused(t, l.sync(t.Context(), closed, e.Seq)) // also after others succeeded
+	refused(t, l.sync(closed, e.Seq)) // also after others succeeded
 	must[Receipt](t)(j.Commit(t.Context(), Event{Tenant: acme, Type: SignedOut}))
 	if all := read(t, j, acme); all[2].Type != JournalRecovered {
 		t.Errorf("%+v", all)

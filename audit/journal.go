@@ -64,6 +64,8 @@ const (
 	syncEvery = 250 * time.Millisecond
 	// syncers is how many files are fsynced at once by the timer.
 	syncers = 8
+	// durableWithin is how long a record may take to reach the disk.
+	durableWithin = 5 * time.Second
 	// retryEvery is how often writing is tried again after it failed; between
 	// two attempts every call fails at once.
 	retryEvery = 100 * time.Millisecond
@@ -135,8 +137,12 @@ func (j *Journal) Write(ctx context.Context, e *Event) (Receipt, error) {
 }
 
 // Commit records an event and returns once it is durable (fsync, shared with
-// whoever commits at the same time). An error is a fault of kind Unavailable,
-// or ctx's; the event's effect must not happen, though the record may be there.
+// whoever commits at the same time). ctx counts until the record is written:
+// from there on a caller that leaves does not stop it, so that a record of
+// success is followed by its effect. An error is a fault of kind Unavailable,
+// also if the disk takes longer than a few seconds, or ctx's while the tenant's
+// key is fetched; the event's effect must not happen, though the record may be
+// there.
 func (j *Journal) Commit(ctx context.Context, e Event) (Receipt, error) {
 	l, err := j.logOf(e.Tenant)
 	if err != nil {
@@ -146,7 +152,7 @@ func (j *Journal) Commit(ctx context.Context, e Event) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	if err := l.sync(ctx, t, e.Seq); err != nil {
+	if err := l.sync(t, e.Seq); err != nil {
 		return Receipt{}, err
 	}
 	return receipt(&e), nil
@@ -307,6 +313,7 @@ func (j *Journal) logOf(tenant identity.TenantID) (*log, error) {
 	}
 	if l = j.logs[tenant]; l == nil {
 		l = &log{j: j, tenant: tenant, dir: filepath.Join(j.o.Dir, string(tenant), j.o.Node)}
+		l.ended.L = &l.mu
 		j.logs[tenant] = l
 	}
 	return l, nil
@@ -347,7 +354,10 @@ func (j *Journal) parked(l *log) {
 	j.mu.Unlock()
 }
 
-var errClosed = errors.New("audit: the journal is closed")
+var (
+	errClosed = errors.New("audit: the journal is closed")
+	errSlow   = errors.New("audit: the disk does not answer")
+)
 
 // unavailable is what every caller of a journal that cannot be written sees.
 func unavailable(cause error) error {

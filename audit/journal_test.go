@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatehouse/audit/segment"
@@ -242,31 +243,97 @@ func TestManyWritersShareFsyncs(t *testing.T) {
 	verified(t, dir, "ten_globex")
 }
 
-// Whoever stops waiting gets an error; the record stays, and others are not
-// held up.
-func TestWaitingForTheDiskHonoursTheContext(t *testing.T) {
-	j := open(t, Options{})
-	must[Receipt](t)(j.Commit(t.Context(), Event{Tenant: acme, Type: GatewayStarted}))
+// stall lets the next commits of a tenant wait for an fsync that does not end
+// before resume is called.
+func stall(t *testing.T, j *Journal) (resume func()) {
 	l := must[*log](t)(j.logOf(acme))
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	stuck := make(chan struct{})
-	l.tail.syncing = stuck // an fsync that does not end
-	l.mu.Unlock()
+	l.tail.syncing = stuck
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.tail.syncing = nil
+		close(stuck)
+	}
+}
+
+// A record of success that stands is followed by its effect: whoever leaves
+// while it goes to the disk does not take it back.
+func TestP1WaitingForTheDiskOutlivesTheCaller(t *testing.T) {
+	j := open(t, Options{})
+	must[Receipt](t)(j.Commit(t.Context(), Event{Tenant: acme, Type: GatewayStarted}))
+	synctest.Test(t, func(t *testing.T) {
+		resume := stall(t, j)
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		go func() {
+			receipt, err := j.Commit(ctx, Event{Tenant: acme, Type: SignInSucceeded})
+			if err == nil && !receipt.Valid() {
+				err = errors.New("no receipt")
+			}
+			result <- err
+		}()
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		select {
+		case err := <-result:
+			t.Fatal("the record stands, and its caller was told before it was durable:", err)
+		default:
+		}
+		resume()
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+	})
+	if all := read(t, j, acme); len(all) != 2 || all[1].Type != SignInSucceeded {
+		t.Errorf("%+v", all)
+	}
+}
+
+// Before the record is written, the caller's context counts.
+func TestCallersWhoLeaveBeforeTheirRecordHaveNone(t *testing.T) {
+	j := open(t, Options{})
+	j.files.keys = slowKeys{}
 	ctx, cancel := context.WithCancel(t.Context())
-	result := make(chan error)
-	go func() {
-		_, err := j.Commit(ctx, Event{Tenant: acme, Type: SignInSucceeded})
-		result <- err
-	}()
 	cancel()
-	if err := <-result; !errors.Is(err, context.Canceled) {
+	if _, err := j.Commit(ctx, Event{Tenant: acme, Type: SignInSucceeded}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	l.mu.Lock()
-	l.tail.syncing = nil
-	close(stuck)
-	l.mu.Unlock()
+	j.files.keys = fixedKeys{}
 	must[Receipt](t)(j.Commit(t.Context(), Event{Tenant: acme, Type: SignedOut}))
+	if all := read(t, j, acme); len(all) != 1 || all[0].Type != SignedOut {
+		t.Errorf("%+v", all)
+	}
+}
+
+// slowKeys gives no key before its caller leaves.
+type slowKeys struct{}
+
+func (slowKeys) Derive(ctx context.Context, _ identity.TenantID, _ string, _ int) ([]byte, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestP7ADiskThatDoesNotAnswerIsNotWaitedForForever(t *testing.T) {
+	j := open(t, Options{})
+	must[Receipt](t)(j.Commit(t.Context(), Event{Tenant: acme, Type: GatewayStarted}))
+	synctest.Test(t, func(t *testing.T) {
+		resume, failed := stall(t, j), j.Stats().Failures
+		begun := time.Now()
+		_, err := j.Commit(t.Context(), Event{Tenant: acme, Type: SignInSucceeded})
+		refused(t, err)
+		if waited := time.Since(begun); waited != durableWithin { // by the bubble's clock
+			t.Errorf("waited %v", waited)
+		}
+		if j.Stats().Failures == failed {
+			t.Error("no failure is counted")
+		}
+		resume()
+		must[Receipt](t)(j.Commit(t.Context(), Event{Tenant: acme, Type: SignedOut}))
+	})
 }
 
 func TestRunFsyncsWithinASecondAndClosesIdleFiles(t *testing.T) {

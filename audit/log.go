@@ -33,6 +33,9 @@ type log struct {
 	broken   error
 	retryAt  time.Time
 	recovery *recovery
+
+	fsyncs int       // that are under way; none begins once the log is gone
+	ended  sync.Cond // of one of them
 }
 
 // tail is the segment being written. It keeps what its own records' durability
@@ -199,56 +202,68 @@ func (l *log) fail(err error, now time.Time) error {
 }
 
 // sync returns once the record numbered seq of segment t is durable. Whoever
-// comes first fsyncs for all that were written before, without the lock, and
-// the others wait for it: one fsync for as many records as arrive during the
-// one before.
-func (l *log) sync(ctx context.Context, t *tail, seq uint64) error {
+// comes first begins an fsync for all that were written before, and the others
+// wait for it: one fsync for as many records as arrive during the one before.
+//
+// The record stands already, so that its caller may leave but not take it back:
+// only a disk that does not answer ends the wait before the disk does.
+func (l *log) sync(t *tail, seq uint64) error {
+	late := time.NewTimer(durableWithin)
+	defer late.Stop()
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for t.synced < seq {
-		switch {
-		case t.err != nil:
-			err := t.err
-			l.mu.Unlock()
-			return unavailable(err)
-		case t.syncing != nil:
-			done := t.syncing
-			l.mu.Unlock()
-			select {
-			case <-done:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+		if t.err != nil {
+			return unavailable(t.err)
+		}
+		done := l.lead(t)
+		l.mu.Unlock()
+		select {
+		case <-done:
 			l.mu.Lock()
-		default:
-			l.lead(t)
+		case <-late.C:
+			l.mu.Lock()
+			if t.synced < seq {
+				l.j.failures.Add(1)
+				return unavailable(errSlow)
+			}
 		}
 	}
-	l.mu.Unlock()
 	return nil
 }
 
-// lead fsyncs on behalf of everybody. It is called, and returns, with the lock.
-func (l *log) lead(t *tail) {
+// lead begins an fsync on behalf of everybody, unless one is under way. It is
+// called with the lock, and closes the channel when it is over.
+func (l *log) lead(t *tail) <-chan struct{} {
+	if t.syncing != nil {
+		return t.syncing
+	}
 	done := make(chan struct{})
 	t.syncing = done
 	handle, upTo := t.writer.Handle(), t.writer.Seq()
-	l.mu.Unlock()
-	err := handle.Sync()
-	l.j.syncs.Add(1)
-	l.mu.Lock()
-	t.syncing = nil
-	close(done)
-	switch {
-	case err == nil:
-		t.synced = max(t.synced, upTo)
-	case t.synced >= upTo || t.err != nil:
-		// The segment was finished or given up meanwhile, and its file closed.
-	default:
-		// After a failed fsync the kernel may have dropped the pages, and a second
-		// one would succeed over the hole: the segment is not trusted again.
-		l.abandon(err)
-		_ = l.fail(err, time.Now()) // the waiters read t.err
-	}
+	l.fsyncs++
+	go func() {
+		err := handle.Sync()
+		l.j.syncs.Add(1)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.fsyncs--
+		l.ended.Broadcast()
+		t.syncing = nil
+		close(done)
+		switch {
+		case err == nil:
+			t.synced = max(t.synced, upTo)
+		case t.synced >= upTo || t.err != nil:
+			// The segment was finished or given up meanwhile, and its file closed.
+		default:
+			// After a failed fsync the kernel may have dropped the pages, and a second
+			// one would succeed over the hole: the segment is not trusted again.
+			l.abandon(err)
+			_ = l.fail(err, time.Now()) // the waiters read t.err
+		}
+	}()
+	return done
 }
 
 // tend does what the timer is for: it looks at the files, fsyncs what nobody
@@ -266,8 +281,11 @@ func (l *log) tend() {
 		l.mu.Unlock()
 		return
 	}
-	if seq := t.writer.Seq(); t.synced < seq && t.syncing == nil {
-		l.lead(t)
+	if t.synced < t.writer.Seq() && t.syncing == nil {
+		done := l.lead(t)
+		l.mu.Unlock()
+		<-done
+		l.mu.Lock()
 	}
 	if now.Sub(time.Unix(0, l.used.Load())) > l.j.o.IdleAfter && l.park() {
 		l.j.parked(l)
@@ -316,6 +334,7 @@ func (l *log) park() bool {
 func (l *log) shut() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.settle()
 	l.gone = true
 	if l.tail == nil || l.tail.writer.Handle() == nil {
 		return nil
@@ -329,10 +348,18 @@ func (l *log) shut() error {
 	return nil
 }
 
+// settle waits for the fsyncs under way, with the lock.
+func (l *log) settle() {
+	for l.fsyncs > 0 {
+		l.ended.Wait()
+	}
+}
+
 // drop ends the log without caring for its records.
 func (l *log) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.settle()
 	l.gone = true
 	l.abandon(errClosed)
 }
