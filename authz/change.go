@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -84,9 +85,9 @@ func (e *Engine) change(ctx context.Context, cause audit.Cause, tenant identity.
 	if _, err := e.renew(ctx, tenant, nil); err != nil {
 		// Written, so the old policy must not go on: the next question reads anew.
 		e.drop(tenant)
-		return err
+		return errors.Join(err, e.announce(ctx, tenant))
 	}
-	return nil
+	return e.announce(ctx, tenant)
 }
 
 // write makes the change and the version that tells of it.

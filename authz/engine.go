@@ -38,6 +38,9 @@ type Config struct {
 	// MaxTenants bounds how many tenants' policies are kept in memory; default
 	// 512. The one not used for longest is dropped, and read again when needed.
 	MaxTenants int
+	// Announce tells the other nodes that a tenant's policy has changed, and
+	// returns once they have a new Version of its People. Nil: there are none.
+	Announce func(context.Context, identity.TenantID) error
 }
 
 const defaultMaxTenants = 512
@@ -48,6 +51,8 @@ type Engine struct {
 	store   Stores
 	journal audit.Recorder
 	people  People
+
+	announce func(context.Context, identity.TenantID) error
 
 	mu         sync.RWMutex
 	views      map[identity.TenantID]*view
@@ -74,7 +79,10 @@ func New(c Config) *Engine {
 	if c.MaxTenants <= 0 {
 		c.MaxTenants = defaultMaxTenants
 	}
-	return &Engine{store: c.Store, journal: c.Journal, people: c.People, maxTenants: c.MaxTenants,
+	if c.Announce == nil {
+		c.Announce = func(context.Context, identity.TenantID) error { return nil }
+	}
+	return &Engine{store: c.Store, journal: c.Journal, people: c.People, announce: c.Announce, maxTenants: c.MaxTenants,
 		views: map[identity.TenantID]*view{}, seed: maphash.MakeSeed()}
 }
 

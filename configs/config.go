@@ -10,7 +10,7 @@ type Config struct {
 	TLS         TLS      `yaml:"tls" live:"true" required:"true" doc:"Certificates and protocol versions."`
 	Store       Secret   `yaml:"store" required:"true" doc:"Where people, sessions and policy are kept: sqlite:///absolute/folder, or postgres://role:password@host/database."`
 	StoreOwner  Secret   `yaml:"store_owner" doc:"URL of the postgres role that owns the tables, which brings them to the newest form at the start. Without it they must be in that form."`
-	Registry    Secret   `yaml:"registry" default:"local" doc:"Where live sessions are shared between nodes: local for one node."`
+	Registry    Secret   `yaml:"registry" default:"local" doc:"Where the nodes agree on what has changed and share live sessions: local for one node; for several, on one postgres store, redis://[user:password@]host:port[/db], redis+sentinel://host:port,host:port/master or redis+cluster://host:port,host:port (rediss for TLS)."`
 	Keys        string   `yaml:"keys" required:"true" doc:"The key-encryption key: file:///absolute/path, created at the first start with mode 0600, and never where there is data already."`
 	DataKeys    string   `yaml:"data_keys" doc:"Folder of the tenants' data keys, each wrapped by the key of keys. Gateways on one postgres store share it. Default: the folder keys in data."`
 	Operator    Operator `yaml:"operator" required:"true" doc:"The operators' own host."`

@@ -94,11 +94,11 @@ func (c *Config) checkRegistry(k *checker) {
 		return
 	}
 	scheme, _, _ := strings.Cut(string(c.Registry), "://")
-	switch scheme {
-	case "redis", "rediss", "redis+sentinel", "redis+cluster":
-		k.add("registry", scheme+" is not available yet", "use registry: local, on one node")
-	default:
-		k.add("registry", "unknown kind of registry "+quote(scheme), "write registry: local")
+	switch kind := strings.Replace(scheme, "rediss", "redis", 1); {
+	case kind != "redis" && kind != "redis+sentinel" && kind != "redis+cluster":
+		k.add("registry", "unknown kind of registry "+quote(scheme), "write local, or redis://, redis+sentinel:// or redis+cluster:// (rediss for TLS)")
+	case c.Store != "" && !isPostgres(c.Store):
+		k.add("registry", "nodes that share sessions must share a store, and files are of one node", "write store: postgres://…, or registry: local")
 	}
 }
 

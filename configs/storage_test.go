@@ -31,13 +31,16 @@ func TestDataKeysAreAFolder(t *testing.T) {
 	}
 }
 
-func TestAPostgresStoreHasAnOwnerAndNoFolder(t *testing.T) {
+func TestWhatGoesWithWhichStore(t *testing.T) {
 	for c, want := range map[string]string{
 		"store: postgres://app:hunter2@db/x":                                             "",
 		"store: postgres://app:hunter2@db/x\nstore_owner: postgres://owner:hunter2@db/x": "",
 		"store: postgres://app:hunter2@db/x\nstore_owner: postgres://app:other@db/x":     "same role",
 		"store: postgres://app:hunter2@db/x\nstore_owner: hunter2":                       "not a postgres URL",
 		"store: sqlite:///srv\nstore_owner: postgres://owner:hunter2@db/x":               "has an owner",
+		"store: sqlite:///srv\nregistry: redis://:hunter2@cache":                         "share a store",
+		"store: postgres://app:hunter2@db/x\nregistry: rediss+cluster://a,b":             "",
+		"store: postgres://app:hunter2@db/x\nregistry: memcached://a":                    "unknown kind",
 	} {
 		written := strings.Replace(referring, "store: file:url", c, 1)
 		_, problems := Parse("/etc/gatehouse/gate.yaml", []byte(written), surroundings)

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,7 +23,7 @@ type SessionEnder interface {
 	EndUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, reason string) (int, error)
 }
 
-// Config is what the directory works with; all of it is required.
+// Config is what the directory works with.
 type Config struct {
 	Store    Stores
 	Journal  audit.Recorder
@@ -30,6 +31,9 @@ type Config struct {
 	// Withdraw takes away the roles of a person, group or team in the transaction
 	// that deletes it.
 	Withdraw Withdrawal
+	// Announce tells the other nodes that a tenant's directory has changed, and
+	// returns once they have taken it in ([Service.Refresh]). Nil: there are none.
+	Announce func(context.Context, identity.TenantID) error
 }
 
 // Withdrawal is what [Config.Withdraw] does.
@@ -42,6 +46,7 @@ type Service struct {
 	journal  audit.Recorder
 	sessions SessionEnder
 	withdraw Withdrawal
+	announce func(context.Context, identity.TenantID) error
 
 	versions versions
 	people   personCache
@@ -50,12 +55,21 @@ type Service struct {
 
 // New makes the directory.
 func New(c Config) *Service {
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, changes: newStripedLock()}
+	if c.Announce == nil {
+		c.Announce = func(context.Context, identity.TenantID) error { return nil }
+	}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, announce: c.Announce, changes: newStripedLock()}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory
 // does. What was read after asking for it holds as long as it stays the same.
 func (s *Service) Version(tenant identity.TenantID) uint64 { return s.versions.of(tenant) }
+
+// Refresh has everything of a tenant read anew: another node has changed it.
+func (s *Service) Refresh(tenant identity.TenantID) { s.versions.bump(tenant) }
+
+// RefreshAll is [Service.Refresh] for every tenant.
+func (s *Service) RefreshAll() { s.versions.bumpAll() }
 
 // Forget drops what is remembered of a tenant that was deleted.
 func (s *Service) Forget(tenant identity.TenantID) {
@@ -108,11 +122,11 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, events [
 	// A commit whose outcome is unknown may have taken effect, so the version
 	// moves on either way.
 	s.versions.bump(tenant)
-	if err == nil {
-		return nil
+	if err != nil {
+		s.recordFailure(ctx, events)
+		return errors.Join(fmt.Errorf("directory: write: %w", err), s.announce(ctx, tenant))
 	}
-	s.recordFailure(ctx, events)
-	return fmt.Errorf("directory: write: %w", err)
+	return s.announce(ctx, tenant)
 }
 
 func (s *Service) recordFailure(ctx context.Context, events []audit.Event) {

@@ -22,6 +22,14 @@ func (v *versions) of(tenant identity.TenantID) uint64 { return v.entry(tenant).
 
 func (v *versions) bump(tenant identity.TenantID) { v.entry(tenant).Store(v.clock.Add(1)) }
 
+func (v *versions) bumpAll() {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for _, n := range v.tenants {
+		n.Store(v.clock.Add(1))
+	}
+}
+
 func (v *versions) entry(tenant identity.TenantID) *atomic.Uint64 {
 	v.mu.RLock()
 	n := v.tenants[tenant]

@@ -84,8 +84,11 @@ func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err e
 		return nil, err
 	}
 	r := g.rooms
-	g.readiness = newReadiness(g.log,
-		check{"key", r.keys.Check}, check{"store", r.store.Check}, check{"journal", r.journal.Check})
+	checks := []check{{"key", r.keys.Check}, {"journal", r.journal.Check}}
+	if local(cfg) {
+		checks = append(checks, check{"store", r.store.Check}) // else sessions live on without it, see nodes
+	}
+	g.readiness = newReadiness(g.log, checks...)
 	r.readiness = g.readiness
 	if g.live, err = r.prepare(cfg, nil, g.log); err != nil {
 		return nil, err

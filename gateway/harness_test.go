@@ -56,6 +56,14 @@ type house struct {
 func newHouse(t *testing.T, keys map[string]string) *house {
 	t.Helper()
 	h := openHouse(t, keys)
+	h.serve()
+	return h
+}
+
+// serve runs it.
+func (h *house) serve() {
+	t := h.t
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- h.Run(ctx) }()
@@ -65,11 +73,23 @@ func newHouse(t *testing.T, keys map[string]string) *house {
 			t.Errorf("the gateway ended with %v\n%s", err, h.out)
 		}
 	})
-	return h
 }
 
 // openHouse makes one that does not serve yet.
 func openHouse(t *testing.T, keys map[string]string) *house {
+	t.Helper()
+	h := emptyHouse(t, keys)
+	var err error
+	h.acme, err = h.Services().Tenants.Create(t.Context(), audit.SystemCause(),
+		tenants.Tenant{Name: "acme", DisplayName: "Acme", Hosts: []string{"acme.test"}, Status: tenants.Active})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// emptyHouse makes one without a tenant.
+func emptyHouse(t *testing.T, keys map[string]string) *house {
 	t.Helper()
 	dir := t.TempDir()
 	h := &house{t: t, dir: dir, file: filepath.Join(dir, "gatehouse.yaml"), told: make(chan os.Signal, 1), out: &lockedBuffer{}, app: newSomeApp(t, "first")}
@@ -95,11 +115,6 @@ func openHouse(t *testing.T, keys map[string]string) *house {
 			t.Error(err)
 		}
 	})
-	h.acme, err = h.Services().Tenants.Create(t.Context(), audit.SystemCause(),
-		tenants.Tenant{Name: "acme", DisplayName: "Acme", Hosts: []string{"acme.test"}, Status: tenants.Active})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return h
 }
 
@@ -212,11 +227,15 @@ func ended(c net.Conn) bool {
 
 // hold opens a connection whose request the app holds; nil if it does not come
 // there.
-func (h *house) hold() *tls.Conn {
+func (h *house) hold(header ...string) *tls.Conn {
 	h.t.Helper()
 	c, err := h.dial(nil)
 	if err == nil {
-		_, err = io.WriteString(c, "GET /hold HTTP/1.1\r\nHost: acme.test\r\nConnection: close\r\n\r\n")
+		var fields strings.Builder
+		for i := 0; i < len(header); i += 2 {
+			fmt.Fprintf(&fields, "%s: %s\r\n", header[i], header[i+1])
+		}
+		_, err = io.WriteString(c, "GET /hold HTTP/1.1\r\nHost: acme.test\r\nConnection: close\r\n"+fields.String()+"\r\n")
 	}
 	if err != nil {
 		return nil

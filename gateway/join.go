@@ -30,7 +30,7 @@ type inhabited struct{ rooms *rooms }
 // EndTenant ends first what has no session: a sign-in under way is among it, and
 // what it has made by then ends with the sessions.
 func (i inhabited) EndTenant(ctx context.Context, cause audit.Cause, tenant identity.TenantID, reason string) error {
-	err := i.rooms.front.EndTenant(ctx, tenant)
+	err := i.rooms.nodes.endStreams(ctx, tenant, "")
 	_, revoked := i.rooms.sessions.Revoke(ctx, cause, tenant, sessions.Selector{All: true}, reason)
 	if t, ok := i.rooms.tenants.ByID(tenant); revoked != nil && ok && t.Status == tenants.Deleting {
 		// Without its database or key nothing can be recorded or kept for it, and
@@ -52,12 +52,12 @@ func (i inhabited) Forget(tenant identity.TenantID) {
 	r.authn.Forget(tenant)
 }
 
-// openStreams lets authn/token close what a token has open in the gate, which
-// is made after it.
+// openStreams lets authn/token close what a token has open in the gates of all
+// nodes.
 type openStreams struct{ rooms *rooms }
 
 func (s openStreams) End(ctx context.Context, tenant identity.TenantID, principal string) error {
-	return s.rooms.front.End(ctx, tenant, principal)
+	return s.rooms.nodes.endStreams(ctx, tenant, principal)
 }
 
 // tokens speaks the admin API's form of tokens over authn/token, which stands

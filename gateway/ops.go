@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"net/http"
 	"net/http/pprof"
 
@@ -19,12 +20,12 @@ func (g *Gateway) opsHandler() http.Handler {
 		status, text := http.StatusOK, "ready"
 		if g.draining.Load() {
 			status, text = http.StatusServiceUnavailable, "draining"
-		} else if err := g.readiness.look(r.Context(), platform); err != nil {
+		} else if err := errors.Join(g.rooms.nodes.Current(), g.readiness.look(r.Context(), platform)); err != nil {
 			status, text = http.StatusServiceUnavailable, err.Error()
 		}
 		config := g.standing.Load()
 		httpkit.WriteJSON(w, status, map[string]any{"status": text, "tenants_unready": g.readiness.Unready(),
-			"config_refused": config.refused, "config_waiting": append([]string{}, config.waiting...)})
+			"nodes": g.rooms.nodes.standing(), "config_refused": config.refused, "config_waiting": append([]string{}, config.waiting...)})
 	})
 	mux.Handle("GET /metrics", g.metrics.Handler())
 	for address, profile := range map[string]http.HandlerFunc{"": pprof.Index, "profile": pprof.Profile, "trace": pprof.Trace} {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"gatehouse/api"
 	"gatehouse/assertion/mint"
 	"gatehouse/audit"
@@ -19,6 +21,8 @@ import (
 	"gatehouse/console"
 	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/internal/cluster"
+	"gatehouse/internal/cluster/record"
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
@@ -26,8 +30,12 @@ import (
 	"gatehouse/proxy/upstream"
 	"gatehouse/scim"
 	"gatehouse/sessions"
+	"gatehouse/sessions/shared"
 	"gatehouse/tenants"
 )
+
+// sessionConnections bounds the connections to Redis that look up sessions.
+const sessionConnections = 32
 
 // rooms are the parts of one gateway, opened in the order of their floors.
 type rooms struct {
@@ -38,6 +46,8 @@ type rooms struct {
 	index     *audit.Index
 	minter    *mint.Minter
 	tenants   *tenants.Service
+	nodes     *nodes
+	shared    redis.UniversalClient // of the registry that several nodes share; or nil
 	sessions  *sessions.Service
 	directory *directory.Service
 	authz     *authz.Engine
@@ -65,7 +75,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	}
 	r.store, err = store.Open(ctx, string(cfg.Store), store.Options{
 		Keys: r.keys, Owner: string(cfg.StoreOwner), Environment: cfg.Environment,
-		Alone: cfg.Registry == "local" || cfg.Registry == "",
+		Alone: local(cfg),
 	})
 	if err != nil {
 		return nil, err
@@ -82,12 +92,18 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	if r.minter, err = mint.New(ctx, mint.Config{System: r.store.System(), Keys: r.keys, Log: log}); err != nil {
 		return nil, err
 	}
-	if r.tenants, err = tenants.New(ctx, tenants.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Rooms: inhabited{r}, PlatformHost: cfg.Operator.Host, Log: log}); err != nil {
+	registry, err := r.meet(ctx, cfg, node, log)
+	if err != nil {
 		return nil, err
 	}
-	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Log: log})
-	r.directory = directory.New(directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw})
-	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory})
+	r.tenants, err = tenants.New(ctx, tenants.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Rooms: inhabited{r},
+		PlatformHost: cfg.Operator.Host, Announce: r.nodes.Announce, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Registry: registry, Log: log})
+	r.directory = directory.New(directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Announce: r.nodes.Announce})
+	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory, Announce: r.nodes.Announce})
 	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}})
 	r.signIn(cfg, log)
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
@@ -96,6 +112,33 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Tokens: tokens{r.tokens},
 	})
 	return r, err
+}
+
+// local reports whether this gateway is the only node of its environment.
+func local(cfg *configs.Config) bool { return cfg.Registry == "local" || cfg.Registry == "" }
+
+// meet joins this gateway to the other nodes, if there are any to be, and makes
+// the registry of sessions that goes with them.
+func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log *slog.Logger) (sessions.Registry, error) {
+	if local(cfg) {
+		r.nodes = newNodes(cluster.NewAlone(node), r, log)
+		return sessions.NewLocal(node, log), nil
+	}
+	arbiter, err := record.New(ctx, r.store.System())
+	if err != nil {
+		return nil, err
+	}
+	bus, err := cluster.NewRedis(cluster.Options{URL: string(cfg.Registry), Node: node, Environment: cfg.Environment,
+		Arbiter: arbiter, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	r.nodes = newNodes(bus, r, log)
+	if r.shared, err = cluster.Connect(string(cfg.Registry), sessionConnections); err != nil {
+		return nil, err
+	}
+	return shared.New(shared.Options{Node: node, Environment: cfg.Environment, Bus: bus, Redis: r.shared,
+		Record: sessions.NewRecord(r.store), Log: log}), nil
 }
 
 // signIn joins the protocols to the sign-in flow.
@@ -130,7 +173,7 @@ func (r *rooms) gate(cfg *configs.Config, begin proxy.Settings, ready func(ident
 			return c.Principal, c.Live, err
 		},
 		SignInURL: r.authn.SignInURL, Decider: r.authz, Journal: r.journal, Refusals: r.refusals,
-		Minter: r.minter, Own: r.own(), Ready: ready,
+		Minter: r.minter, Own: r.own(), Ready: ready, Memory: r.nodes,
 		Headers: proxy.HeaderNames(cfg.App.Headers), Settings: begin, Log: log,
 	})
 	return err
@@ -160,7 +203,7 @@ func (r *rooms) own() http.Handler {
 // background is the work that runs beside requests.
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
-		r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
+		r.nodes.bus.Run, r.nodes.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
 	}
 }
 
@@ -173,6 +216,12 @@ func (r *rooms) close() error {
 	}
 	if r.sessions != nil {
 		errs = append(errs, r.sessions.Close())
+	}
+	if r.nodes != nil {
+		errs = append(errs, r.nodes.bus.Close())
+	}
+	if r.shared != nil {
+		errs = append(errs, r.shared.Close())
 	}
 	if r.journal != nil {
 		errs = append(errs, r.journal.Close())

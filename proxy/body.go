@@ -59,6 +59,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.waited += time.Since(begun)
 	b.received += int64(n)
+	if !b.s.stands() {
+		return 0, errCut
+	}
 	if errors.Is(err, io.EOF) {
 		// The app may take its time to answer; net/http watches the connection
 		// meanwhile, and must not mistake the silence for a slow body.

@@ -43,6 +43,23 @@ type Minter interface {
 	Mint(c assertion.Claims) (token string, expires time.Time, err error)
 }
 
+// Memory is what one of several nodes remembers of tenants, people, roles and
+// tokens. It counts while the node knows to have missed no change.
+type Memory interface {
+	// Current makes sure that it counts, or reports why it does not: a fault of kind
+	// Unavailable. It is asked for every request.
+	Current() error
+	// Holds reports whether it counts at this instant. It is asked for every piece
+	// of what is forwarded, and must be cheap.
+	Holds() bool
+}
+
+// alone is the memory of a node that is the only one.
+type alone struct{}
+
+func (alone) Current() error { return nil }
+func (alone) Holds() bool    { return true }
+
 // Config is what a [Gate] is made of. All of it is required but where a default
 // is named.
 type Config struct {
@@ -63,6 +80,9 @@ type Config struct {
 	// Ready reports why a tenant cannot be served right now (promise P7): a fault
 	// of kind Unavailable, or nil. It is asked for every request and must not wait.
 	Ready func(identity.TenantID) error
+	// Memory tells whether what this node remembers counts; nil: always, because
+	// there is no other node.
+	Memory Memory
 
 	Headers HeaderNames  // zero: DefaultHeaderNames
 	Log     *slog.Logger // nil: slog.Default()

@@ -39,6 +39,9 @@ type Gate struct {
 func New(c Config) (*Gate, error) {
 	c.Headers = c.Headers.withDefaults()
 	c.Log = cmp.Or(c.Log, slog.Default())
+	if c.Memory == nil {
+		c.Memory = alone{}
+	}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -137,6 +140,9 @@ func (g *Gate) admit(v *visit) (release func(), err error) {
 
 // findTenant is stage 2.
 func (g *Gate) findTenant(v *visit) error {
+	if err := g.config.Memory.Current(); err != nil {
+		return err
+	}
 	t, ok := g.config.Tenants.ByHost(canonicalHost(v.r.Host))
 	if !ok {
 		return fault.New(fault.Misdirected, "unknown-host", "Nothing is served under this address. Check its spelling.")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gatehouse/proxy/upstream"
+	"gatehouse/sessions"
 )
 
 // past is a deadline that has passed: whatever waits fails at once.
@@ -39,6 +40,8 @@ type stream struct {
 	socket    *net.TCPConn       // of HTTP/1.1, where the request has the connection to itself; or nil
 	onCut     func()             // called once when cut, if set
 	leave     func()             // takes the stream out of its session, if it is in one
+	live      *sessions.Live     // the session that lets it through to the app; or nil
+	memory    Memory             // what does otherwise
 	writeIdle time.Duration
 
 	mu          sync.Mutex
@@ -130,6 +133,28 @@ func (s *stream) cutOff() bool {
 	return s.cut
 }
 
+// stands reports whether another piece may pass: it is not cut, and what let the
+// request in still counts on this node at this instant (P2). Where only that is
+// not known any more, the client is asked to connect again.
+func (s *stream) stands() bool {
+	code := closeRestart
+	switch {
+	case s.exchange == nil: // our own endpoint: it may have to tell that the session is over
+		return !s.cutOff()
+	case s.live != nil:
+		if s.live.Current() {
+			return !s.cutOff()
+		}
+		if s.live.Ended() {
+			code = closePolicy
+		}
+	case s.memory.Holds():
+		return !s.cutOff()
+	}
+	s.terminate(code)
+	return false
+}
+
 // closeCode is why the stream was cut; 0 if it was not.
 func (s *stream) closeCode() int {
 	s.mu.Lock()
@@ -140,12 +165,12 @@ func (s *stream) closeCode() int {
 // extend gives the client time for the next piece. Deadlines are costly, so
 // they move only when a good part of the last has been used up.
 func (s *stream) extend() error {
+	if !s.stands() {
+		return errCut
+	}
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cut {
-		return errCut
-	}
 	if now.Sub(s.extended) < s.writeIdle/4 {
 		return nil
 	}

@@ -93,6 +93,24 @@ func (l *sessionless) end(ctx context.Context, meant func(place) bool) error {
 	return nil
 }
 
+// Sessionless gives, per tenant, whose streams are open that no session ends;
+// nobody's is "".
+func (g *Gate) Sessionless() map[identity.TenantID]map[string]bool {
+	open := map[identity.TenantID]map[string]bool{}
+	for i := range g.sessionless.shards {
+		shard := &g.sessionless.shards[i]
+		shard.mu.Lock()
+		for _, here := range shard.streams {
+			if open[here.tenant] == nil {
+				open[here.tenant] = map[string]bool{}
+			}
+			open[here.tenant][here.principal] = true
+		}
+		shard.mu.Unlock()
+	}
+	return open
+}
+
 // EndTenant closes what a tenant has open without a session, and returns once
 // it is closed. The tenant must be suspended or deleted before, and its
 // sessions are ended elsewhere. It may be repeated after an error.
@@ -115,9 +133,10 @@ func (g *Gate) attend(v *visit, s *stream, c caller) error {
 		if !ok {
 			return errSignedOut
 		}
-		s.leave = leave
+		s.leave, s.live = leave, c.live
 		return nil
 	}
+	s.memory = g.config.Memory
 	principal := ""
 	if c.principal != nil {
 		principal = c.principal.ID
@@ -139,6 +158,9 @@ func (g *Gate) attend(v *visit, s *stream, c caller) error {
 // recheck asks again whether tenant and token are good, now that the stream can
 // be found: if they are not from now on, end finds it.
 func (g *Gate) recheck(v *visit, c caller) error {
+	if err := g.config.Memory.Current(); err != nil {
+		return err
+	}
 	if t, ok := g.config.Tenants.ByHost(canonicalHost(v.r.Host)); !ok || t.ID != v.tenant.ID || t.Status != tenants.Active {
 		return errSuspended
 	}

@@ -90,7 +90,7 @@ func (t *tunnelEnds) join(early []byte, s *stream, x *upstream.Exchange) {
 	up.Go(func() {
 		defer x.Abort()
 		if _, err := t.app.Write(early); err == nil {
-			_, _ = io.CopyBuffer(writerOnly{t.app}, readerOnly{t.client}, make([]byte, tunnelBuffer)) // whatever ended it ends the tunnel
+			_, _ = io.CopyBuffer(whileStanding{t.app, s}, readerOnly{t.client}, make([]byte, tunnelBuffer)) // whatever ended it ends the tunnel
 		}
 	})
 	t.down(s)
@@ -104,7 +104,7 @@ func (t *tunnelEnds) down(s *stream) {
 	buf := make([]byte, tunnelBuffer)
 	for {
 		n, err := t.app.Read(buf)
-		if s.cutOff() {
+		if !s.stands() {
 			return
 		}
 		if n > 0 {
@@ -167,9 +167,19 @@ func (t *tunnelEnds) part(s *stream) {
 	_, _ = io.CopyN(io.Discard, socket, lingerBytes) // until the client closes too, or never mind
 }
 
-// readerOnly and writerOnly hide the shortcuts that io.Copy would take past
+// readerOnly and whileStanding hide the shortcuts that io.Copy would take past
 // the buffer of the size we chose.
 type (
-	readerOnly struct{ io.Reader }
-	writerOnly struct{ io.Writer }
+	readerOnly    struct{ io.Reader }
+	whileStanding struct {
+		to io.Writer
+		s  *stream
+	}
 )
+
+func (w whileStanding) Write(p []byte) (int, error) {
+	if !w.s.stands() {
+		return 0, errCut
+	}
+	return w.to.Write(p)
+}

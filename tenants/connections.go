@@ -60,6 +60,14 @@ func (c *connectionCache) keep(tenant identity.TenantID, loaded []Connection, ch
 	c.byTenant[tenant] = loaded
 }
 
+// forgetAll drops everything; what was loaded before does not come in after it.
+func (c *connectionCache) forgetAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changed++
+	clear(c.byTenant)
+}
+
 func (c *connectionCache) forget(tenant identity.TenantID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,7 +191,8 @@ func (s *Service) PutConnection(ctx context.Context, cause audit.Cause, tenant i
 	if err != nil {
 		return Connection{}, fmt.Errorf("keep connection %s: %w", c.Name, err)
 	}
-	return c, nil
+	s.connections.forget(tenant)
+	return c, s.announce(ctx, tenant)
 }
 
 // DeleteConnection removes a connection of this version, or of any if it is 0.
@@ -210,7 +219,8 @@ func (s *Service) DeleteConnection(ctx context.Context, cause audit.Cause, tenan
 	if err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return deleteConnection(ctx, tx, c.ID) }); err != nil {
 		return fmt.Errorf("delete connection %s: %w", name, err)
 	}
-	return nil
+	s.connections.forget(tenant)
+	return s.announce(ctx, tenant)
 }
 
 // TrustsAnew reports whether this connection believes something that the one

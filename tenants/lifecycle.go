@@ -86,8 +86,8 @@ func (s *Service) giveUp(ctx context.Context, cause audit.Cause, id identity.Ten
 	if err := s.store.System().Write(ctx, func(tx *store.Tx) error { return updateTenant(ctx, tx, &next) }); err != nil {
 		return nil, fmt.Errorf("delete tenant %s: %w", t.Name, err)
 	}
-	s.snapshot.Store(s.snapshot.Load().with(&next))
-	return &next, nil
+	s.tenants.put(&next)
+	return &next, s.announce(ctx, id)
 }
 
 // end ends what a tenant has open. One of its requests may be waiting for the
@@ -115,14 +115,14 @@ func (s *Service) remove(ctx context.Context, id identity.TenantID) error {
 	}
 	quiet := *t
 	quiet.quiet = true // ending needs what is erased now, and must not be asked for again
-	s.snapshot.Store(s.snapshot.Load().with(&quiet))
+	s.tenants.put(&quiet)
 	if err := s.erase(ctx, id); err != nil {
 		return fmt.Errorf("delete tenant %s: %w", t.Name, err)
 	}
-	s.snapshot.Store(s.snapshot.Load().without(id))
+	s.tenants.change(func(now *snapshot) *snapshot { return now.without(id) })
 	s.connections.forget(id)
 	s.rooms.Forget(id)
-	return nil
+	return s.announce(ctx, id)
 }
 
 // erase removes data, key and journal, and then the row: while that is there, a

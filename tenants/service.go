@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"gatehouse/audit"
@@ -32,6 +31,8 @@ type Keys interface {
 	Seal(ctx context.Context, tenant identity.TenantID, purpose string, plaintext []byte) ([]byte, error)
 	Open(ctx context.Context, tenant identity.TenantID, purpose string, sealed []byte) ([]byte, error)
 	Destroy(ctx context.Context, tenant identity.TenantID) error
+	// Forget lets go of the key of a tenant that another node has deleted.
+	Forget(tenant identity.TenantID)
 }
 
 // Journal records changes, and drops what it holds of a deleted tenant, whose
@@ -50,7 +51,11 @@ type Config struct {
 	// PlatformHost is the operators' host; it becomes the one host of
 	// [identity.Platform]. Empty leaves that tenant's hosts as they are.
 	PlatformHost string
-	Log          *slog.Logger // nil discards
+	// Announce tells the other nodes that a tenant, or its connections, have
+	// changed, and returns once they have taken it in ([Service.Refresh]). Nil:
+	// there are none.
+	Announce func(context.Context, identity.TenantID) error
+	Log      *slog.Logger // nil discards
 }
 
 // Service keeps the tenants. Reading costs no lock and no query; changes are
@@ -60,9 +65,11 @@ type Service struct {
 	keys     Keys
 	journal  Journal
 	rooms    Rooms
-	snapshot atomic.Pointer[snapshot]
+	announce func(context.Context, identity.TenantID) error
+	log      *slog.Logger
 
-	changes     sync.Mutex // held while a tenant or connection is changed
+	changes     sync.Mutex // held while a tenant or connection is changed here
+	tenants     snapshots
 	connections connectionCache
 }
 
@@ -79,7 +86,10 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal, rooms: c.Rooms}
+	if c.Announce == nil {
+		c.Announce = func(context.Context, identity.TenantID) error { return nil }
+	}
+	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal, rooms: c.Rooms, announce: c.Announce, log: c.Log}
 	byID, err := loadTenants(ctx, c.Store.System())
 	if err != nil {
 		return nil, err
@@ -96,7 +106,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		}
 		delete(byID, id)
 	}
-	s.snapshot.Store(newSnapshot(byID))
+	s.tenants.change(func(*snapshot) *snapshot { return newSnapshot(byID) })
 	if err := s.ensurePlatform(ctx, c.PlatformHost); err != nil {
 		return nil, fmt.Errorf("platform tenant: %w", err)
 	}
@@ -143,7 +153,7 @@ func (s *Service) create(ctx context.Context, cause audit.Cause, t Tenant) (*Ten
 
 	s.changes.Lock()
 	defer s.changes.Unlock()
-	if what, found := s.snapshot.Load().collision(&t); found {
+	if what, found := s.tenants.now().collision(&t); found {
 		return nil, taken(what)
 	}
 	if t.ID == identity.Platform {
@@ -166,8 +176,8 @@ func (s *Service) create(ctx context.Context, cause audit.Cause, t Tenant) (*Ten
 		}
 		return nil, fmt.Errorf("create tenant %s: %w", t.Name, err)
 	}
-	s.snapshot.Store(s.snapshot.Load().with(&t))
-	return &t, nil
+	s.tenants.put(&t)
+	return &t, s.announce(ctx, t.ID)
 }
 
 // settle makes what a tenant needs; the row comes last, so that a tenant that
@@ -242,7 +252,7 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 	if len(changed) == 0 {
 		return current, nil
 	}
-	if what, found := s.snapshot.Load().collision(&next); found {
+	if what, found := s.tenants.now().collision(&next); found {
 		return nil, taken(what)
 	}
 	if current.Status == Suspended && next.Status == Active {
@@ -267,8 +277,8 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 	if err != nil {
 		return nil, fmt.Errorf("update tenant %s: %w", current.Name, err)
 	}
-	s.snapshot.Store(s.snapshot.Load().with(&next))
-	return &next, nil
+	s.tenants.put(&next)
+	return &next, s.announce(ctx, id)
 }
 
 func (t *Tenant) target() audit.Target {

@@ -2,8 +2,11 @@ package tenants
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"gatehouse/identity"
 )
@@ -15,6 +18,43 @@ type snapshot struct {
 	byName map[string]*Tenant
 	byHost map[string]*Tenant
 	list   []*Tenant // by name
+}
+
+// snapshots holds the snapshot of this moment.
+type snapshots struct {
+	current atomic.Pointer[snapshot]
+	mu      sync.Mutex
+	changes uint64 // so that what was read from SQL before one does not undo it
+}
+
+func (s *snapshots) now() *snapshot { return s.current.Load() }
+
+func (s *snapshots) change(next func(*snapshot) *snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes++
+	s.current.Store(next(s.current.Load()))
+}
+
+func (s *snapshots) put(t *Tenant) {
+	s.change(func(now *snapshot) *snapshot { return now.with(t) })
+}
+
+// turn is to be asked before SQL is, and given to reset with what it said.
+func (s *snapshots) turn() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changes
+}
+
+// reset puts in place what was read from SQL; not if there was a change since.
+func (s *snapshots) reset(turn uint64, next *snapshot) (before *snapshot, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changes != turn {
+		return nil, false
+	}
+	return s.current.Swap(next), true
 }
 
 func newSnapshot(byID map[identity.TenantID]*Tenant) *snapshot {
@@ -56,7 +96,7 @@ func (s *snapshot) collision(t *Tenant) (what string, found bool) {
 
 // ByHost finds whose host a request was sent to, in any spelling.
 func (s *Service) ByHost(host string) (*Tenant, bool) {
-	byHost := s.snapshot.Load().byHost
+	byHost := s.tenants.now().byHost
 	if t, ok := byHost[host]; ok {
 		return t, true
 	}
@@ -70,15 +110,54 @@ func (s *Service) ByHost(host string) (*Tenant, bool) {
 
 // ByID finds a tenant, of any status.
 func (s *Service) ByID(id identity.TenantID) (*Tenant, bool) {
-	t, ok := s.snapshot.Load().byID[id]
+	t, ok := s.tenants.now().byID[id]
 	return t, ok
 }
 
 // ByName finds a tenant, of any status.
 func (s *Service) ByName(name string) (*Tenant, bool) {
-	t, ok := s.snapshot.Load().byName[name]
+	t, ok := s.tenants.now().byName[name]
 	return t, ok
 }
 
 // List returns all tenants by name, the platform included.
-func (s *Service) List() []*Tenant { return slices.Clone(s.snapshot.Load().list) }
+func (s *Service) List() []*Tenant { return slices.Clone(s.tenants.now().list) }
+
+// Refresh reads all tenants anew, because another node may have changed them,
+// and lets go of those that are there no more. When it returns without an error,
+// what SQL had when it was called is in force here.
+func (s *Service) Refresh(ctx context.Context) error {
+	for {
+		turn := s.tenants.turn()
+		byID, err := loadTenants(ctx, s.store.System())
+		if err != nil {
+			return err
+		}
+		for id, t := range byID {
+			if known, ok := s.ByID(id); ok {
+				t.quiet = known.quiet // SQL does not know how far a deletion is
+			}
+		}
+		before, ok := s.tenants.reset(turn, newSnapshot(byID))
+		if !ok {
+			continue // a change here was faster
+		}
+		s.connections.forgetAll()
+		for id := range before.byID {
+			if byID[id] == nil {
+				s.letGo(ctx, id)
+			}
+		}
+		return nil
+	}
+}
+
+// letGo forgets a tenant that another node has deleted. Its journal's key is
+// destroyed: what could not be removed of it is noise (P10).
+func (s *Service) letGo(ctx context.Context, id identity.TenantID) {
+	s.keys.Forget(id)
+	s.rooms.Forget(id)
+	if err := s.journal.Drop(id); err != nil {
+		s.log.WarnContext(ctx, "the journal of a deleted tenant was not removed", "tenant", id, "error", err)
+	}
+}

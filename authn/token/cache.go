@@ -29,6 +29,7 @@ type cache struct {
 	// turns counts how often a tenant was forgotten, so that what was read before
 	// does not come in afterwards.
 	turns map[identity.TenantID]uint64
+	every uint64 // how often all were
 
 	usesMu sync.Mutex
 	uses   map[identity.TenantID]map[string]time.Time
@@ -46,18 +47,20 @@ func (c *cache) get(key cacheKey) (*identity.Principal, bool) {
 	return p, ok
 }
 
-func (c *cache) turn(tenant identity.TenantID) uint64 {
+func (c *cache) turn(tenant identity.TenantID) turn {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.turns[tenant]
+	return turn{c.turns[tenant], c.every}
 }
+
+type turn struct{ tenant, every uint64 }
 
 // put keeps what was read in a turn of the tenant, unless the tenant was
 // forgotten since.
-func (c *cache) put(key cacheKey, p *identity.Principal, turn uint64) {
+func (c *cache) put(key cacheKey, p *identity.Principal, read turn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.turns[key.tenant] != turn {
+	if (turn{c.turns[key.tenant], c.every}) != read {
 		return
 	}
 	for other := range c.entries {
@@ -75,6 +78,13 @@ func (c *cache) forget(tenant identity.TenantID) {
 	defer c.mu.Unlock()
 	c.turns[tenant]++
 	maps.DeleteFunc(c.entries, func(key cacheKey, _ *identity.Principal) bool { return key.tenant == tenant })
+}
+
+func (c *cache) forgetAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.every++
+	clear(c.entries)
 }
 
 // used notes a use; when too many are waiting to be written it is let go, since

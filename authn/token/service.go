@@ -227,6 +227,16 @@ func (s *Service) load(ctx context.Context, key cacheKey) (*identity.Principal, 
 	return p, nil
 }
 
+// Good reports whether a token is neither revoked nor expired, as SQL says.
+func (s *Service) Good(ctx context.Context, tenant identity.TenantID, id identity.TokenID) (good bool, err error) {
+	err = s.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		good, err = store.One(ctx, tx, store.Scalar[bool],
+			`SELECT EXISTS (SELECT 1 FROM tokens WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2)`, string(id), store.Millis(s.now()))
+		return err
+	})
+	return good, unavailable(err)
+}
+
 // Run writes down when tokens were last used until ctx ends, and once more then.
 func (s *Service) Run(ctx context.Context) error {
 	ticker := time.NewTicker(usedEvery)
@@ -265,6 +275,12 @@ func (s *Service) flush(ctx context.Context) error {
 	}
 	return errors.Join(failures...)
 }
+
+// Refresh has a tenant's tokens read anew: another node has changed them.
+func (s *Service) Refresh(tenant identity.TenantID) { s.cache.forget(tenant) }
+
+// RefreshAll is [Service.Refresh] for every tenant.
+func (s *Service) RefreshAll() { s.cache.forgetAll() }
 
 // Forget drops what is kept of a tenant that is deleted.
 func (s *Service) Forget(tenant identity.TenantID) {

@@ -241,10 +241,16 @@ func TestCacheForgetsWhatWasReadBefore(t *testing.T) {
 	if _, ok := c.get(key); ok {
 		t.Error("what was read before the revocation came in after it")
 	}
+	turn = c.turn(acme)
+	c.forgetAll()
+	c.put(key, &identity.Principal{}, turn)
+	if _, ok := c.get(key); ok {
+		t.Error("what was read before all was forgotten came in after it")
+	}
 	for i := range maxCached + 10 {
 		k := cacheKey{tenant: globex}
 		k.hash[0], k.hash[1] = byte(i), byte(i>>8)
-		c.put(k, &identity.Principal{}, 0)
+		c.put(k, &identity.Principal{}, c.turn(globex))
 	}
 	if len(c.entries) > maxCached {
 		t.Errorf("%d entries", len(c.entries))

@@ -1,0 +1,198 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/authn/token"
+	"gatehouse/authz"
+	"gatehouse/internal/cluster"
+	"gatehouse/internal/cluster/redistest"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store/postgrestest"
+	"gatehouse/tenants"
+)
+
+// street is two gateways on one database and one Redis.
+type street struct {
+	*testing.T
+	a, b  *house
+	redis *redistest.Server
+	sql   *postgrestest.Server
+}
+
+func newStreet(t *testing.T) *street {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs PostgreSQL and Redis")
+	}
+	t.Parallel()
+	s := &street{T: t, redis: redistest.Start(t), sql: postgrestest.Start(t)}
+	database, dir := s.sql.Database(t), t.TempDir()
+	keys := map[string]string{
+		"store": database.Application, "registry": s.redis.URL(),
+		"keys": "file://" + filepath.Join(dir, "kek.key"), "data_keys": filepath.Join(dir, "keys"),
+	}
+	s.a = emptyHouse(t, keys)
+	s.b = emptyHouse(t, keys)
+	for _, h := range []*house{s.a, s.b} {
+		h.serve()
+	}
+	s.fresh()
+	return s
+}
+
+// fresh waits until both nodes answer from memory.
+func (s *street) fresh() {
+	s.Helper()
+	s.both("fresh", cluster.ModeFresh)
+	for _, h := range []*house{s.a, s.b} {
+		h.soon("ready", func() bool { status, _ := h.ops("/readyz"); return status == http.StatusOK })
+	}
+}
+
+func (s *street) both(what string, mode cluster.Mode) {
+	s.Helper()
+	for _, h := range []*house{s.a, s.b} {
+		h.soon(what, func() bool { return h.rooms.nodes.bus.State().Mode == mode })
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var cause = audit.SystemCause()
+
+// Whatever is changed by one node, the other goes by when the call has returned:
+// with Redis, and without it.
+func TestP2_WhatOneNodeChangesHoldsOnTheOther(t *testing.T) {
+	s := newStreet(t)
+	s.walk("acme")
+	s.redis.Kill()
+	s.both("life by SQL", cluster.ModeSQLOnly)
+	s.walk("globex")
+	s.redis.Restart()
+	s.fresh()
+	s.walk("initech")
+}
+
+// walk is the life of a tenant. Only one host is asked for: it is given to each
+// tenant in turn.
+func (s *street) walk(name string) {
+	t, ctx, a, b := s.T, s.Context(), s.a, s.b
+	t.Helper()
+	services := a.Services()
+	want := func(what string, want int, header ...string) {
+		t.Helper()
+		if status, text := b.ask(http.MethodGet, "/", "", header...); status != want {
+			t.Errorf("%s, %s: the other node answers %d, not %d: %s", name, what, status, want, text)
+		}
+	}
+	acme, err := services.Tenants.Create(ctx, cause, tenants.Tenant{Name: name, DisplayName: "Acme", Hosts: []string{"acme.test"}, Status: tenants.Active})
+	must(t, err)
+	want("a new tenant", http.StatusOK)
+	status := func(to tenants.Status) {
+		t.Helper()
+		_, err := services.Tenants.Update(ctx, cause, acme.ID, 0, func(t *tenants.Tenant) error { t.Status = to; return nil })
+		must(t, err)
+	}
+	status(tenants.Suspended)
+	want("suspended", http.StatusForbidden)
+	status(tenants.Active)
+	want("resumed", http.StatusOK)
+
+	_, err = services.Authz.PutRole(ctx, cause, acme.ID, authz.Role{Name: "reader", Permissions: []string{"reports:read"}}, 0)
+	must(t, err)
+	made, secret, err := services.Tokens.Create(ctx, cause, acme.ID, token.Spec{Name: "robot", Scope: token.ScopeAPI, Role: "reader", Expires: time.Now().Add(time.Hour)})
+	must(t, err)
+	bearer := []string{"Authorization", "Bearer " + secret}
+	me := func(want int) {
+		t.Helper()
+		if status, text := b.ask(http.MethodGet, "/.gatehouse/api/v1/users", "", bearer...); status != want {
+			t.Errorf("%s: the other node answers the token with %d, not %d: %s", name, status, want, text)
+		}
+	}
+	me(http.StatusForbidden)
+	_, err = services.Authz.PutRole(ctx, cause, acme.ID, authz.Role{Name: "reader", Permissions: []string{"gatehouse.users:read"}}, 0)
+	must(t, err)
+	me(http.StatusOK)
+
+	held := b.hold(bearer...)
+	if held == nil {
+		t.Fatal("the app was not reached")
+	}
+	must(t, services.Tokens.Revoke(ctx, cause, acme.ID, made.ID))
+	me(http.StatusUnauthorized)
+	if !ended(held) {
+		t.Errorf("%s: what the token had open on the other node still is", name)
+	}
+
+	held = b.hold()
+	if held == nil {
+		t.Fatal("the app was not reached")
+	}
+	must(t, services.Tenants.Delete(ctx, cause, acme.ID, 0))
+	want("deleted", 0) // nor has it a certificate
+	if !ended(held) {
+		t.Errorf("%s: what the tenant had open on the other node still is", name)
+	}
+	for _, h := range []*house{a, b} {
+		if _, err := os.Stat(filepath.Join(JournalDir(h.dir), string(acme.ID))); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the deleted tenant's journal: %v", name, err)
+		}
+	}
+}
+
+// Without Redis and PostgreSQL nothing is served. With one of them what is known
+// goes on, and with both all does.
+func TestP7_ANodeThatCanAskNobodyServesNothing(t *testing.T) {
+	s := newStreet(t)
+	acme, err := s.a.Services().Tenants.Create(s.Context(), cause, tenants.Tenant{Name: "acme", Hosts: []string{"acme.test"}, Status: tenants.Active})
+	must(t, err)
+	_, secret, err := s.a.Services().Tokens.Create(s.Context(), cause, acme.ID, token.Spec{Name: "robot", Scope: token.ScopeAPI, Role: "owner", Expires: time.Now().Add(time.Hour)})
+	must(t, err)
+	bearer := []string{"Authorization", "Bearer " + secret}
+	everywhere := func(what string, want int) {
+		t.Helper()
+		for _, h := range []*house{s.a, s.b} {
+			h.soon(what, func() bool { return h.status("/", bearer...) == want && h.status("/") == want })
+		}
+	}
+	everywhere("both", http.StatusOK)
+
+	s.sql.Pause(t)
+	s.both("fresh without SQL", cluster.ModeFresh)
+	everywhere("Redis alone", http.StatusOK)
+	if _, err := s.a.Services().Tenants.Update(s.Context(), cause, acme.ID, 0, func(t *tenants.Tenant) error { t.Status = tenants.Suspended; return nil }); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("a change without SQL: %v", err)
+	}
+	s.redis.Pause()
+	held := s.b.hold(bearer...)
+	s.both("lost", cluster.ModeLost)
+	everywhere("neither", http.StatusServiceUnavailable)
+	if held != nil && !ended(held) {
+		t.Error("what a token had open goes on")
+	}
+	for _, h := range []*house{s.a, s.b} {
+		if status, text := h.ops("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, `"mode":"lost"`) {
+			t.Errorf("readyz: %d %s", status, text)
+		}
+	}
+
+	s.sql.Continue(t)
+	s.both("SQL alone", cluster.ModeSQLOnly)
+	everywhere("SQL alone", http.StatusOK)
+	s.redis.Continue()
+	s.fresh()
+	everywhere("both again", http.StatusOK)
+}
