@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -186,6 +187,70 @@ func TestBlockedDevice(t *testing.T) {
 	}
 	if _, err := w.Device(t.Context(), globex, made.Device.ID); !fault.Is(err, fault.NotFound) {
 		t.Errorf("P3: another tenant's device: %v, want NotFound", err)
+	}
+}
+
+// Whoever names a device while somebody blocks it leaves it blocked.
+func TestP2_NamingADeviceDoesNotUnblockIt(t *testing.T) {
+	w := newWorld(t)
+	ann := w.user(acme, "ann")
+	made := w.signIn(acme, signIn(ann))
+	update := func(change func(*sessions.Device)) sessions.Device {
+		d, err := w.UpdateDevice(context.Background(), audit.SystemCause(), acme, made.Device.ID, func(d *sessions.Device) error { change(d); return nil })
+		if err != nil {
+			t.Error(err)
+		}
+		return d
+	}
+	rename := func(name string) sessions.Device { return update(func(d *sessions.Device) { d.Name = name }) }
+	block := func(blocked bool) sessions.Device { return update(func(d *sessions.Device) { d.Blocked = blocked }) }
+	blocked := func(name string) {
+		t.Helper()
+		d, err := w.Device(t.Context(), acme, made.Device.ID)
+		if err != nil || !d.Blocked || d.Name != name {
+			t.Errorf("the device is %+v, %v", d, err)
+		}
+		if _, err := w.Find(t.Context(), acme, made.Token); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("its session: %v, want Unauthenticated", err)
+		}
+		again := signIn(ann)
+		again.DeviceToken = made.DeviceToken
+		if _, err := w.Create(t.Context(), audit.SystemCause(), acme, again); fault.As(err).Code != "device-blocked" {
+			t.Errorf("a sign-in: %v, want device-blocked", err)
+		}
+	}
+
+	// The block falls between what the naming has read and its write.
+	w.journal.after = func(e audit.Event) {
+		if e.Reason == "renamed" {
+			block(true)
+		}
+	}
+	if d := rename("Ann's"); !d.Blocked || d.Name != "Ann's" {
+		t.Errorf("the answer: %+v", d)
+	}
+	blocked("Ann's")
+
+	// And the other way round: the name falls into the block.
+	w.journal.after = nil
+	block(false)
+	w.journal.after = func(e audit.Event) {
+		if e.Reason == "blocked" {
+			rename("Ann's own")
+		}
+	}
+	block(true)
+	blocked("Ann's own")
+
+	w.journal.after = nil
+	for i := range 10 {
+		block(false)
+		name := fmt.Sprint("Ann's ", i)
+		var group sync.WaitGroup
+		group.Go(func() { rename(name) })
+		group.Go(func() { block(true) })
+		group.Wait()
+		blocked(name)
 	}
 }
 

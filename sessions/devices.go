@@ -60,8 +60,10 @@ func readDevice(ctx context.Context, tx *store.Tx, id identity.DeviceID) (Device
 }
 
 // UpdateDevice changes a device's name or blocks it; other fields that change
-// sets are ignored. Blocking ends the device's sessions before it returns, and
-// does so again when it is blocked already, so that a retry after a crash
+// sets are ignored. It writes only what change has changed, so that whoever
+// names a device does not undo that it is blocked meanwhile, and gives the
+// device as it is then. Blocking ends the device's sessions before it returns,
+// and does so again when it is blocked already, so that a retry after a crash
 // converges.
 func (s *Service) UpdateDevice(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.DeviceID, change func(*Device) error) (Device, error) {
 	before, err := s.Device(ctx, tenant, id)
@@ -72,17 +74,17 @@ func (s *Service) UpdateDevice(ctx context.Context, cause audit.Cause, tenant id
 	if err := change(&wanted); err != nil {
 		return Device{}, err
 	}
-	after := before
-	after.Name, after.Blocked = wanted.Name, wanted.Blocked
-	if !validDeviceName(after.Name) {
+	wanted.ID = id
+	if !validDeviceName(wanted.Name) {
 		return Device{}, fault.New(fault.Invalid, "device-name-invalid", "A device's name has 1 to 100 printable characters.")
 	}
-	if after != before {
-		if err := s.writeDevice(ctx, cause, tenant, before, after); err != nil {
+	after, named, switched := before, wanted.Name != before.Name, wanted.Blocked != before.Blocked
+	if named || switched {
+		if after, err = s.writeDevice(ctx, cause, tenant, wanted, named, switched); err != nil {
 			return Device{}, err
 		}
 	}
-	if after.Blocked && (!before.Blocked || after == before) {
+	if wanted.Blocked && (switched || !named) {
 		if _, err := s.Revoke(ctx, cause, tenant, Selector{Device: id}, ReasonDeviceBlocked); err != nil {
 			return Device{}, err
 		}
@@ -90,32 +92,32 @@ func (s *Service) UpdateDevice(ctx context.Context, cause audit.Cause, tenant id
 	return after, nil
 }
 
-func (s *Service) writeDevice(ctx context.Context, cause audit.Cause, tenant identity.TenantID, before, after Device) error {
+// writeDevice writes the name if it is named anew, and whether it is blocked if
+// that was switched, in one statement.
+func (s *Service) writeDevice(ctx context.Context, cause audit.Cause, tenant identity.TenantID, wanted Device, named, switched bool) (after Device, err error) {
 	event := cause.Event(tenant, audit.DeviceChanged, audit.Success)
-	event.Target, event.Device = audit.Target{Kind: "device", ID: string(after.ID), Name: after.Name}, after.ID
+	event.Target, event.Device = audit.Target{Kind: "device", ID: string(wanted.ID), Name: wanted.Name}, wanted.ID
 	switch {
-	case after.Blocked && !before.Blocked:
-		event.Reason = "blocked"
-	case !after.Blocked && before.Blocked:
-		event.Reason = "unblocked"
-	default:
+	case !switched:
 		event.Reason = "renamed"
+	case wanted.Blocked:
+		event.Reason = "blocked"
+	default:
+		event.Reason = "unblocked"
 	}
 	if _, err := s.journal.Commit(ctx, event); err != nil {
-		return err
+		return Device{}, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
 	defer cancel()
-	var changed int64
-	err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		changed, err = tx.Exec(ctx, `UPDATE devices SET name = $1, blocked = $2 WHERE id = $3`, after.Name, after.Blocked, after.ID)
+	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		after, err = store.One(ctx, tx, scanDevice, `UPDATE devices SET name = CASE WHEN $1 THEN $2 ELSE name END,
+			blocked = CASE WHEN $3 THEN $4 ELSE blocked END WHERE id = $5 RETURNING `+deviceColumns,
+			named, wanted.Name, switched, wanted.Blocked, wanted.ID)
 		return err
 	})
-	switch {
-	case err != nil:
-		return unavailable(err)
-	case changed == 0:
-		return errNoDevice
+	if errors.Is(err, store.ErrNoRows) {
+		return Device{}, errNoDevice
 	}
-	return nil
+	return after, unavailable(err)
 }
