@@ -82,8 +82,10 @@ type Bus interface {
 	Subscribe(topic string, apply Apply)
 	// OnGap names who verifies all that is cached against SQL; before Run. It is
 	// called whenever messages may have been missed, and the node is fresh only
-	// once it has returned nil. A message that comes through SQL may be applied
-	// meanwhile, so verify takes away what SQL does not confirm, and adds nothing.
+	// once it has returned nil; and, while the node is fresh, whenever another has
+	// died, which may have committed something and told nobody. Never two at a time.
+	// Messages may be applied meanwhile, so verify takes away what SQL does not
+	// confirm, and adds nothing. It must end with its context.
 	OnGap(verify func(ctx context.Context) error)
 	// Publish makes a message known. It returns once every node has applied it
 	// and its wait is over, or its lease has run out. An error means that this is
@@ -129,7 +131,7 @@ type State struct {
 	// whether it did the last time it was asked.
 	Redis, SQL               time.Time
 	RedisReached, SQLReached bool
-	// Gaps counts how often this node has had to make sure of its cache.
+	// Gaps counts how often this node may have missed messages.
 	Gaps uint64
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -134,6 +135,102 @@ func TestP2_AnAnswerIsNeverOlderThanTheQuestion(t *testing.T) {
 		if a.ask(t.Context()) != nil {
 			t.Error("answered after the end")
 		}
+	})
+}
+
+// TestP2_WhoFallsSilentIsMissedOnce tells the dead from those who live.
+func TestP2_WhoFallsSilentIsMissedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		life := newLife()
+		defer life.close()
+		b := &Redis{id: "me#1", life: life, base: time.Now(), members: map[string]member{}, signs: map[sign]time.Duration{}, waking: make(chan struct{}, 1)}
+		epoch := &term{epoch: Epoch{Number: 1}}
+		renewals := 0
+		// For a while each node shows what it does, every half a second; then it is
+		// counted how often somebody was missed.
+		pass := func(leases int, members, listed []string) (missed int) {
+			for range leases * int(Lease/interval) {
+				renewals++
+				got := standing{members: map[string]string{"me#1": fmt.Sprint(renewals)}}
+				for _, id := range members {
+					got.members[id] = fmt.Sprint(renewals)
+				}
+				b.hear(&question{sent: b.now(), epoch: Epoch{Number: 1, Apart: append(listed, "me#1")}})
+				b.mu.Lock()
+				b.meet(epoch, got)
+				if b.silentLocked() {
+					missed++
+				}
+				b.mu.Unlock()
+				time.Sleep(interval)
+			}
+			return missed
+		}
+		for _, step := range []struct {
+			name            string
+			members, listed []string
+			missed          int
+		}{
+			{"all are well", []string{"a#1", "b#1"}, nil, 0},
+			{"a is dead", []string{"b#1"}, nil, 1},
+			{"b loses Redis", nil, []string{"b#1"}, 1},
+			{"b is back, and still on the list", []string{"b#1"}, []string{"b#1"}, 0},
+			{"b goes off the list", []string{"b#1"}, nil, 0},
+			{"b loses Redis again", nil, []string{"b#1"}, 1},
+			{"b dies while it lives by SQL", nil, nil, 1},
+			{"nobody is left", nil, nil, 0},
+		} {
+			if missed := pass(4, step.members, step.listed); missed != step.missed {
+				t.Errorf("%s: missed %d times, want %d", step.name, missed, step.missed)
+			}
+		}
+	})
+}
+
+// TestP2_DeathsAreFollowedByAVerification has one at a time, which is repeated
+// until it succeeds, and one more for those who died meanwhile.
+func TestP2_DeathsAreFollowedByAVerification(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun, end := make(chan struct{}), make(chan error)
+		b := &Redis{id: "me#1", base: time.Now(), log: slog.New(slog.DiscardHandler), signs: map[sign]time.Duration{}}
+		b.OnGap(func(ctx context.Context) error {
+			select {
+			case begun <- struct{}{}:
+				return <-end
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		epoch := &term{ctx: ctx, deaths: make(chan struct{}, 1)}
+		over := make(chan struct{})
+		go func() { defer close(over); b.verifyAfterDeaths(epoch) }()
+		die := func(id string) {
+			b.noteLocked(sign{node: id})
+			time.Sleep(patience)
+			b.mourn(epoch)
+			b.mourn(epoch)
+		}
+		die("a#1")
+		<-begun
+		for _, id := range []string{"b#1", "c#1", "d#1"} { // meanwhile
+			die(id)
+		}
+		end <- errors.New("SQL is lost")
+		<-begun
+		end <- nil
+		<-begun
+		end <- nil
+		synctest.Wait()
+		select {
+		case <-begun:
+			t.Error("verified once too often")
+		default:
+		}
+		die("e#1")
+		synctest.Wait()
+		cancel() // while it is verified
+		<-over
 	})
 }
 

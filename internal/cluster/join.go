@@ -57,17 +57,20 @@ func (b *Redis) join(ctx context.Context) (*term, error) {
 	if seen.epoch != q.epoch.Number || seen.server != q.epoch.Server || seen.epoch == 0 {
 		return nil, b.begin(ctx, q.epoch, seen)
 	}
-	t, err := b.enterEpoch(ctx, q.epoch, seen.settled, got.seq)
+	t, err := b.enterEpoch(ctx, q.epoch, seen.settled, got)
 	if err != nil {
 		return nil, err
 	}
-	return t, b.verifyAll(t)
+	if err := b.verifyAll(t.ctx); err != nil { //nolint:contextcheck // the term's context ends with this one
+		b.finish(t, context.Canceled)
+		return nil, err
+	}
+	return t, nil
 }
 
-func (b *Redis) verifyAll(t *term) error {
+func (b *Redis) verifyAll(ctx context.Context) error {
 	for _, verify := range b.verify {
-		if err := verify(t.ctx); err != nil {
-			b.finish(t, context.Canceled)
+		if err := verify(ctx); err != nil {
 			return fmt.Errorf("cluster: make sure of what is cached: %w", err)
 		}
 	}
@@ -76,8 +79,8 @@ func (b *Redis) verifyAll(t *term) error {
 
 // enterEpoch begins a term. The places from which this node reads the log and the
 // outbox are fixed here, before anything is verified.
-func (b *Redis) enterEpoch(ctx context.Context, e Epoch, settled bool, seq uint64) (*term, error) {
-	t := &term{epoch: e, settled: settled, from: seq, applied: seq, moved: make(chan struct{})}
+func (b *Redis) enterEpoch(ctx context.Context, e Epoch, settled bool, got standing) (*term, error) {
+	t := &term{epoch: e, settled: settled, from: got.seq, applied: got.seq, moved: make(chan struct{}), deaths: make(chan struct{}, 1)}
 	t.ctx, t.cancel = context.WithCancelCause(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -85,11 +88,15 @@ func (b *Redis) enterEpoch(ctx context.Context, e Epoch, settled bool, seq uint6
 		t.cancel(errAnother)
 		return nil, errUnsettled // meanwhile SQL has named another
 	}
-	if b.read.epoch == e.Number && b.read.seq <= seq {
+	if b.read.epoch == e.Number && b.read.seq <= got.seq {
 		t.from, t.applied = b.read.from, b.read.seq // reads on where it was
 	}
 	t.since, t.entered = b.known.at, b.now()
 	b.beginOutbox(e.Outbox)
+	b.silentLocked() // who is silent by now is covered by the verification to come
+	for id := range got.members {
+		b.noteLocked(sign{node: id})
+	}
 	b.term = t
 	b.gaps++
 	b.wake()
@@ -167,6 +174,9 @@ func (b *Redis) hear(q *question) {
 		return // overtaken on its way here
 	}
 	b.learn(q.epoch)
+	for _, id := range q.epoch.Apart {
+		b.noteLocked(sign{node: id, apart: true})
+	}
 	if t := b.term; t != nil && (t.epoch.Number != q.epoch.Number || t.epoch.Server != q.epoch.Server) {
 		b.finishLocked(t, errAnother)
 	}

@@ -81,13 +81,38 @@ func TestP2_AProcessThatIsStopped(t *testing.T) {
 	}
 }
 
+// TestP2_ANodeThatDiesBeforeItPublishes commits a revocation, and is killed. The
+// others find it by themselves, and go on meanwhile.
+func TestP2_ANodeThatDiesBeforeItPublishes(t *testing.T) {
+	t.Parallel()
+	untilCalm(t, func(t *testing.T) (calm bool) {
+		server := redistest.Start(t)
+		w := newWorld(t)
+		a, b := w.node("a", server.URL()), w.node("b", server.URL())
+		w.start(a, b)
+		c := w.process("c", server.URL())
+		clustertest.Until(t, "c is a member", func() bool { return slices.Contains(a.State().Members, "c") && slices.Contains(b.State().Members, "c") })
+		before := []uint64{a.State().Gaps, b.State().Gaps}
+		const key = "key-4999"
+		if !c.ask("commit " + key) {
+			t.Fatal("not committed")
+		}
+		c.kill()
+		for _, p := range w.peers {
+			clustertest.Until(t, p.name+" has found it", func() bool { return !p.holds(key) })
+		}
+		return slices.Equal(before, []uint64{a.State().Gaps, b.State().Gaps})
+	})
+}
+
 // process is a node in a process of its own. It is asked for keys, and answers
-// whether it would serve them from memory.
+// whether it would serve them from memory, or told to commit the end of one.
 type process struct {
 	t       *testing.T
 	command *exec.Cmd
 	in      io.Writer
 	out     *bufio.Reader
+	killed  bool
 }
 
 func (w *world) process(name, url string) *process {
@@ -126,14 +151,24 @@ func (w *world) process(name, url string) *process {
 	}
 	p.in, p.out = in, bufio.NewReader(out)
 	w.t.Cleanup(func() {
+		defer func() { _ = l.Close() }()
+		if p.killed {
+			return
+		}
 		p.signal(syscall.SIGCONT)
 		_ = in.Close()
 		if err := p.command.Wait(); err != nil {
 			w.t.Errorf("the node's process: %v", err)
 		}
-		_ = l.Close()
 	})
 	return p
+}
+
+// kill ends the process at once, as kill -9 does.
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	_ = p.command.Wait()
+	p.killed = true
 }
 
 func (p *process) signal(s syscall.Signal) {
@@ -199,6 +234,11 @@ func runNode() error {
 	var group sync.WaitGroup
 	group.Go(func() { _ = b.Run(ctx) })
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		if key, ok := strings.CutPrefix(lines.Text(), "commit "); ok {
+			_, err := call[int](ctx, client, "Commit", key)
+			fmt.Println(err == nil)
+			continue
+		}
 		fresh := b.Fresh()
 		mu.Lock()
 		fmt.Println(fresh && (lines.Text() == "fresh" || cache[lines.Text()]))
@@ -228,6 +268,13 @@ func (s *sqlServer) Truth(_ int, keys *[]string) error {
 	s.world.mu.Lock()
 	defer s.world.mu.Unlock()
 	*keys = slices.Collect(maps.Keys(s.world.truth))
+	return nil
+}
+
+func (s *sqlServer) Commit(key string, _ *int) error {
+	s.world.mu.Lock()
+	defer s.world.mu.Unlock()
+	delete(s.world.truth, key)
 	return nil
 }
 

@@ -38,6 +38,7 @@ func (b *Redis) meet(t *term, got standing) {
 	for id, renewal := range got.members {
 		if m, ok := b.members[id]; !ok || m.renewal != renewal || m.epoch != t.epoch.Number {
 			b.members[id] = member{renewal: renewal, seen: now, epoch: t.epoch.Number}
+			b.noteLocked(sign{node: id})
 		}
 	}
 	for id, m := range b.members {

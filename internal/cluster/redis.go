@@ -77,6 +77,7 @@ type Redis struct {
 	}
 	renewals uint64
 	members  map[string]member
+	signs    map[sign]time.Duration // when each was last shown
 	pending  map[string]*publication
 	gaps     uint64
 
@@ -112,7 +113,7 @@ func NewRedis(o Options) (*Redis, error) {
 		node: o.Node, id: o.Node + "#" + crand.Text(), keys: keysOf(o.Environment), client: client, arbiter: o.Arbiter, log: o.Log,
 		life: life, inbox: newInbox(life), base: time.Now().Add(-time.Nanosecond),
 		acks: make(chan ack, maxAcks), slots: make(chan struct{}, maxPublish), steps: make(chan struct{}, publishing),
-		waking: make(chan struct{}, 1), members: map[string]member{}, pending: map[string]*publication{},
+		waking: make(chan struct{}, 1), members: map[string]member{}, signs: map[sign]time.Duration{}, pending: map[string]*publication{},
 	}
 	b.asker = &asker{arbiter: o.Arbiter, life: life, now: b.now, hear: b.hear, news: make(chan struct{}, 1)}
 	return b, nil

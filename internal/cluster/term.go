@@ -21,6 +21,7 @@ type term struct {
 	entered time.Duration
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
+	deaths  chan struct{} // others have died since what is cached was last verified
 
 	// What follows is guarded by the bus's mu.
 	// settled: nobody is left in the epoch before. SQL has answered for a Lease since
@@ -40,10 +41,12 @@ var (
 	errTrimmed = errors.New("messages are missing from the outbox")
 )
 
-// serve reads the log and renews the lease until the term ends.
+// serve reads the log and renews the lease until the term ends. What it does
+// beside ends with it.
 func (b *Redis) serve(t *term) {
 	var group sync.WaitGroup
 	group.Go(func() { b.follow(t) })
+	group.Go(func() { b.verifyAfterDeaths(t) })
 	b.renew(t)
 	b.finish(t, context.Canceled) // if Run's context ended it
 	group.Wait()
@@ -137,6 +140,7 @@ func (b *Redis) renew(t *term) {
 		b.mu.Lock()
 		b.meet(t, got)
 		b.mu.Unlock()
+		b.mourn(t)
 		if !b.caughtUp(t, got.seq, sent+Lease) {
 			b.finish(t, errLapsed)
 			return

@@ -283,6 +283,12 @@ func (w *world) untilNobodyIsApart() {
 	})
 }
 
+func (p *peer) holds(key string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cache[key]
+}
+
 func (p *peer) verified() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

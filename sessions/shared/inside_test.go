@@ -160,6 +160,26 @@ func TestP2_GapIsVerified(t *testing.T) {
 	}
 }
 
+// TestP2_GapTakesCopiesOut: who ended a session may have died before it did so.
+func TestP2_GapTakesCopiesOut(t *testing.T) {
+	record := &table{all: map[sessions.TokenHash]int{hashOf(1): 1, hashOf(2): 2}}
+	r := alone(t, redistest.Start(t).URL(), record, 0)
+	for n := 1; n <= 2; n++ {
+		if got, err := r.Find(t.Context(), acme, hashOf(n)); got == nil || err != nil {
+			t.Fatal(got, err)
+		}
+	}
+	delete(record.all, hashOf(1))
+	if err := r.verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[int]bool{1: false, 2: true} {
+		if got, err := r.copies.get(t.Context(), acme, hashOf(n)); err != nil || (got.live != nil) != want {
+			t.Errorf("copy %d: %v, %v", n, got.live != nil, err)
+		}
+	}
+}
+
 // TestUnreadableMessage is not confirmed.
 func TestUnreadableMessage(t *testing.T) {
 	r := alone(t, nowhere, &table{}, 0)

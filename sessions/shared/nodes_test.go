@@ -19,7 +19,7 @@ func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestP2_EveryNode, TestP2_NoRequestAnywhereAfterTheReturn, TestP2_CutOffNode, TestP7_LostNode,
 		TestP8_RedisLosesItsMind, TestP8_RedisGoneAndBack, TestP8_CopiesThatCouldNotBeRemoved, TestSQLLost, TestSeenElsewhere,
-		TestP9_CrashAfterDeactivation,
+		TestP9_CrashAfterDeactivation, TestP2_DeadNode,
 	})
 }
 
@@ -133,6 +133,26 @@ func TestP2_CutOffNode(t *testing.T) {
 	if far.serves(made.Token) {
 		t.Error("served after the way back")
 	}
+}
+
+// TestP2_DeadNode: a node that dies between its commit and telling the others.
+func TestP2_DeadNode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	nodes := w.nodes(2)
+	made, other := w.signIn(nodes[0]), w.signIn(nodes[0])
+	s := nodes[0].mustOpen(made.Token)
+	clustertest.Until(t, "they know each other", func() bool { return len(nodes[0].bus.State().Members) == 2 })
+	w.exec(`UPDATE sessions SET ended_at = $1, end_reason = 'admin' WHERE id = $2`, time.Now().UnixMilli(), made.Session.ID)
+	nodes[1].proxy.Cut() // so that it cannot say that it leaves
+	if err := nodes[1].bus.Close(); err != nil {
+		t.Fatal(err)
+	}
+	clustertest.Until(t, "the stream is closed", s.closed)
+	if nodes[0].serves(made.Token) {
+		t.Error("served")
+	}
+	clustertest.Until(t, "another is served", func() bool { return nodes[0].serves(other.Token) })
 }
 
 // TestP7_LostNode: a node with neither Redis nor SQL serves nothing.

@@ -33,31 +33,37 @@ func (r *Registry) keep(ctx context.Context, do func(context.Context)) {
 	}
 }
 
-// verify makes sure of all that is here, because ends may have been missed.
+// verify makes sure of all that is here, because ends may have been missed, or
+// never been told of by a node that died. A sign-in whose row is being written
+// meanwhile fails, and is to be repeated.
 func (r *Registry) verify(ctx context.Context) error {
 	r.ledger.missed() // first: what is looked up now is not held
 	for _, tenant := range r.cache.Tenants() {
 		all := slices.Collect(r.cache.All(tenant))
 		for batch := range slices.Chunk(all, sessions.MaxAsked) {
-			if err := r.confront(ctx, tenant, batch, func(*sessions.Live) {}); err != nil {
+			over, err := r.confront(ctx, tenant, batch, func(*sessions.Live) {})
+			if err != nil {
 				return fmt.Errorf("shared: verify the sessions of %s: %w", tenant, err)
+			}
+			if len(over) > 0 {
+				r.takeOut(ctx, tenant, over)
 			}
 		}
 	}
 	return nil
 }
 
-// confront asks SQL for sessions of a tenant and ends here what is over.
-func (r *Registry) confront(ctx context.Context, tenant identity.TenantID, batch []*sessions.Live, lives func(*sessions.Live)) error {
+// confront asks SQL for sessions of a tenant and ends here what is over, which it
+// gives.
+func (r *Registry) confront(ctx context.Context, tenant identity.TenantID, batch []*sessions.Live, lives func(*sessions.Live)) (over []*sessions.Live, err error) {
 	hashes := make([]sessions.TokenHash, len(batch))
 	for i, live := range batch {
 		hashes[i] = live.Hash()
 	}
 	known, err := r.record.Which(ctx, tenant, hashes)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var over []*sessions.Live
 	for _, live := range batch {
 		if known[live.Hash()] {
 			lives(live)
@@ -68,7 +74,7 @@ func (r *Registry) confront(ctx context.Context, tenant identity.TenantID, batch
 	if len(over) > 0 {
 		r.cache.Shut(ctx, tenant, over, ReasonGone)()
 	}
-	return nil
+	return over, nil
 }
 
 // proveStreams asks SQL, while this node lives by it, for the sessions with
@@ -91,7 +97,7 @@ func (r *Registry) proveStreams(ctx context.Context) {
 				return
 			}
 			ctx, cancel := context.WithTimeout(ctx, proveTime)
-			err := r.confront(ctx, tenant, batch, func(live *sessions.Live) { live.Prove(sent + cluster.Lease) })
+			_, err := r.confront(ctx, tenant, batch, func(live *sessions.Live) { live.Prove(sent + cluster.Lease) })
 			cancel()
 			if err != nil {
 				r.log.WarnContext(ctx, "open streams could not be made sure of", "tenant", tenant, "error", err)

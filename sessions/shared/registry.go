@@ -179,12 +179,21 @@ func (r *Registry) lookUp(ctx context.Context, tenant identity.TenantID, hash se
 // over makes true here and in Redis what SQL says: there is no such session.
 func (r *Registry) over(ctx context.Context, tenant identity.TenantID, hash sessions.TokenHash, copied part) {
 	if copied.live != nil {
-		if err := r.copies.remove(ctx, tenant, []sessions.TokenHash{hash}); err != nil {
-			r.copies.distrust(tenant)
-		}
+		r.takeOut(ctx, tenant, []*sessions.Live{copied.live})
 	}
 	if live, err := r.cache.Find(ctx, tenant, hash); err == nil && live != nil {
 		r.cache.Shut(ctx, tenant, []*sessions.Live{live}, ReasonGone)()
+	}
+}
+
+// takeOut takes sessions that are over out of Redis.
+func (r *Registry) takeOut(ctx context.Context, tenant identity.TenantID, over []*sessions.Live) {
+	hashes := make([]sessions.TokenHash, len(over))
+	for i, live := range over {
+		hashes[i] = live.Hash()
+	}
+	if err := r.copies.remove(ctx, tenant, hashes); err != nil {
+		r.copies.distrust(tenant)
 	}
 }
 
