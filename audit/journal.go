@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gatehouse/audit/segment"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 )
@@ -179,15 +180,19 @@ func (j *Journal) Check(ctx context.Context, tenant identity.TenantID) error {
 // in order, as far as they are written now. A place that cannot be read yields
 // an error, and reading goes on behind it.
 func (j *Journal) Read(ctx context.Context, tenant identity.TenantID, afterSeq uint64) iter.Seq2[Event, error] {
-	own := *j.files
-	own.node = j.o.Node
-	return own.Read(ctx, tenant, afterSeq)
+	return func(yield func(Event, error) bool) {
+		for rec, err := range j.files.records(ctx, tenant, j.o.Node, place{Position: segment.Position{Seq: afterSeq}}) {
+			if !yield(rec.eventOr(err)) {
+				return
+			}
+		}
+	}
 }
 
 // All gives every record of a tenant that is in the folder, also of nodes that
 // wrote there before: each node's in order, one node after the other.
 func (j *Journal) All(ctx context.Context, tenant identity.TenantID) iter.Seq2[Event, error] {
-	return j.files.Read(ctx, tenant, 0)
+	return j.files.Read(ctx, tenant, nil)
 }
 
 // Verify checks the tenant's files as the function [Verify] does, while the

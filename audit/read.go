@@ -20,17 +20,15 @@ import (
 // it serves the command line on a stopped gateway's data as well.
 type Reader struct {
 	dir  string
-	node string
 	keys Secrets
 }
 
-// OpenReader reads the journal in o.Dir; of o only Dir, Node and Keys matter.
-// Without a Node it reads those of every node, one after the other.
+// OpenReader reads the journal in o.Dir; of o only Dir and Keys matter.
 func OpenReader(o Options) (*Reader, error) {
 	if o.Dir == "" || o.Keys == nil {
 		return nil, errors.New("audit: a journal needs a folder and keys")
 	}
-	return &Reader{dir: o.Dir, node: o.Node, keys: o.Keys}, nil
+	return &Reader{dir: o.Dir, keys: o.Keys}, nil
 }
 
 func (r *Reader) secret(ctx context.Context, tenant identity.TenantID) ([]byte, error) {
@@ -41,9 +39,14 @@ func (r *Reader) secret(ctx context.Context, tenant identity.TenantID) ([]byte, 
 	return secret, nil
 }
 
-// Read gives a tenant's records after the one numbered afterSeq, in order. A
-// place that cannot be read yields an error, and reading goes on behind it.
-func (r *Reader) Read(ctx context.Context, tenant identity.TenantID, afterSeq uint64) iter.Seq2[Event, error] {
+// Cursor is how far somebody has read, node by node: every node counts its
+// records for itself. An empty one is the beginning.
+type Cursor map[string]place
+
+// Read gives a tenant's records behind the cursor, if there is one, and moves it
+// along: each node's in order, one node after the other. A place that cannot be
+// read yields an error, and reading goes on behind it.
+func (r *Reader) Read(ctx context.Context, tenant identity.TenantID, behind Cursor) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		nodes, err := r.nodes(tenant)
 		if err != nil {
@@ -51,12 +54,11 @@ func (r *Reader) Read(ctx context.Context, tenant identity.TenantID, afterSeq ui
 			return
 		}
 		for _, node := range nodes {
-			for rec, err := range r.records(ctx, tenant, node, place{Position: segment.Position{Seq: afterSeq}}) {
-				var e Event
-				if err == nil {
-					e, err = rec.event()
+			for rec, err := range r.records(ctx, tenant, node, behind[node]) {
+				if behind != nil && rec.at.Offset > 0 {
+					behind[node] = rec.at
 				}
-				if !yield(e, err) {
+				if !yield(rec.eventOr(err)) {
 					return
 				}
 			}
@@ -64,16 +66,21 @@ func (r *Reader) Read(ctx context.Context, tenant identity.TenantID, afterSeq ui
 	}
 }
 
-// nodes lists whose records of the tenant there are, those that began first
-// before others, or the one asked for.
-func (r *Reader) nodes(tenant identity.TenantID) ([]string, error) {
+// folder is where a tenant's records are.
+func (r *Reader) folder(tenant identity.TenantID) (string, error) {
 	if !isFolderName(string(tenant)) {
-		return nil, fmt.Errorf("audit: %q is no tenant's id", tenant)
+		return "", fmt.Errorf("audit: %q is no tenant's id", tenant)
 	}
-	if r.node != "" {
-		return []string{r.node}, nil
+	return filepath.Join(r.dir, string(tenant)), nil
+}
+
+// nodes lists whose records of the tenant there are, those that began first
+// before others.
+func (r *Reader) nodes(tenant identity.TenantID) ([]string, error) {
+	dir, err := r.folder(tenant)
+	if err != nil {
+		return nil, err
 	}
-	dir := filepath.Join(r.dir, string(tenant))
 	names, err := folders(dir)
 	if err != nil {
 		return nil, err
@@ -155,10 +162,23 @@ func (r record) event() (Event, error) {
 	return e, err
 }
 
+// eventOr reads the record, unless it is there for an error only.
+func (r record) eventOr(err error) (Event, error) {
+	if err != nil {
+		return Event{}, err
+	}
+	return r.event()
+}
+
 // records opens a log's records behind a place, in order.
 func (r *Reader) records(ctx context.Context, tenant identity.TenantID, node string, from place) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
-		files, err := segment.List(filepath.Join(r.dir, string(tenant), node))
+		dir, err := r.folder(tenant)
+		if err != nil {
+			yield(record{}, err)
+			return
+		}
+		files, err := segment.List(filepath.Join(dir, node))
 		if err != nil {
 			yield(record{}, err)
 			return

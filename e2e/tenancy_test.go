@@ -399,7 +399,7 @@ func TestP3_FilesOpenedByHandKeepTenantsApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name := range id {
-		for e, err := range journal.Read(t.Context(), id[name], 0) {
+		for e, err := range journal.Read(t.Context(), id[name], nil) {
 			if err == nil {
 				t.Errorf("%s's journal opens with the other's key: %v", name, e)
 			}

@@ -45,7 +45,7 @@ func OpenJournal(data, kek, dataKeys string) (*audit.Reader, error) {
 func StoredTenants(ctx context.Context, journal *audit.Reader) (map[string]identity.TenantID, error) {
 	ids := map[string]identity.TenantID{identity.PlatformName: identity.Platform}
 	var unread error
-	for e, err := range journal.Read(ctx, identity.Platform, 0) {
+	for e, err := range journal.Read(ctx, identity.Platform, nil) {
 		switch {
 		case err != nil:
 			unread = errors.Join(unread, err)

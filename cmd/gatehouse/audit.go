@@ -88,7 +88,7 @@ func auditExport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			n, err := audit.Export(ctx, cmd.OutOrStdout(), shape, chosen(reader.Read(ctx, tenant, 0), audit.Type(kind), start, end))
+			n, err := audit.Export(ctx, cmd.OutOrStdout(), shape, chosen(reader.Read(ctx, tenant, nil), audit.Type(kind), start, end))
 			if err != nil {
 				return err
 			}

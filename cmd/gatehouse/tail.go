@@ -68,14 +68,13 @@ func (f *files) tailFiles(cmd *cobra.Command, n int, follow bool) iter.Seq2[audi
 			yield(audit.Event{}, err)
 			return
 		}
-		last, err := newest(reader.Read(ctx, tenant, 0), n)
+		seen := audit.Cursor{}
+		last, err := newest(reader.Read(ctx, tenant, seen), n)
 		if err != nil {
 			yield(audit.Event{}, err)
 			return
 		}
-		var seen uint64
 		for _, e := range last {
-			seen = max(seen, e.Seq)
 			if !yield(e, nil) {
 				return
 			}
@@ -90,24 +89,29 @@ func (f *files) tailFiles(cmd *cobra.Command, n int, follow bool) iter.Seq2[audi
 				if !yield(e, err) {
 					return
 				}
-				seen = e.Seq
 			}
 		}
 	}
 }
 
-// newest keeps the last n of events.
+// newest keeps the last n of events by time: several nodes' come one after the
+// other.
 func newest(events iter.Seq2[audit.Event, error], n int) ([]audit.Event, error) {
-	var ring []audit.Event
+	var last []audit.Event
+	keep := func() {
+		slices.SortStableFunc(last, func(a, b audit.Event) int { return a.Time.Compare(b.Time) })
+		last = slices.Delete(last, 0, max(0, len(last)-n))
+	}
 	for e, err := range events {
 		if err != nil {
 			return nil, err
 		}
-		if ring = append(ring, e); len(ring) >= 2*n {
-			ring = slices.Delete(ring, 0, len(ring)-n)
+		if last = append(last, e); len(last) >= 2*n {
+			keep()
 		}
 	}
-	return ring[max(0, len(ring)-n):], nil
+	keep()
+	return last, nil
 }
 
 // printEvent prints one record, for programs as JSON on a line of its own.
