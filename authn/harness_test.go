@@ -44,6 +44,7 @@ type recorder struct {
 	mu     sync.Mutex
 	events []audit.Event
 	broken error
+	floods *audit.Refusals // takes the refusals instead, if set
 }
 
 func (j *recorder) Commit(_ context.Context, e audit.Event) (audit.Receipt, error) {
@@ -57,6 +58,9 @@ func (j *recorder) Commit(_ context.Context, e audit.Event) (audit.Receipt, erro
 }
 
 func (j *recorder) Record(ctx context.Context, e audit.Event) (audit.Receipt, error) {
+	if j.floods != nil {
+		return j.floods.Record(ctx, e)
+	}
 	return j.Commit(ctx, e)
 }
 
@@ -178,6 +182,7 @@ type world struct {
 	*authn.Service
 	t           *testing.T
 	url         string
+	keys        *keys.Ring
 	db          *store.DB
 	journal     *recorder
 	connections *connections
@@ -213,6 +218,7 @@ func newWorld(t *testing.T) *world {
 	vault, err := keys.OpenDirVault(filepath.Join(dir, "keys"))
 	check(t, err)
 	ring := keys.NewRing(kek, vault)
+	w.keys = ring
 	for _, id := range []identity.TenantID{identity.Platform, acme} {
 		check(t, ring.Create(t.Context(), id))
 	}

@@ -1,6 +1,7 @@
 package authn_test
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -188,6 +189,58 @@ func TestP1_AmbiguousCredentialsAreRecorded(t *testing.T) {
 	answer = httptest.NewRecorder()
 	if w.gate(answer, r); answer.Code != http.StatusServiceUnavailable {
 		t.Errorf("P7: %d without a journal", answer.Code)
+	}
+}
+
+// What cannot be read is refused with a record that the page names, and floods
+// of it are taken together.
+func TestP1_FormsThatCannotBeReadAreRecorded(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	b := w.browser()
+	b.open("/").has(t, http.StatusOK)
+	b.post("/.gatehouse/devices", url.Values{}).has(t, http.StatusBadRequest)
+	refused := w.journal.all(audit.RequestRefused)
+	if len(refused) != 1 || refused[0].Reason != "nothing-chosen" || refused[0].Actor.Kind != identity.KindUser || refused[0].Session == "" {
+		t.Errorf("P1: a person's form is recorded as %+v", refused)
+	}
+
+	journal, err := audit.Open(audit.Options{Dir: t.TempDir(), Node: "n1", Keys: w.keys})
+	check(t, err)
+	t.Cleanup(func() { check(t, journal.Close()) })
+	w.journal.floods = audit.NewRefusals(journal)
+	const each = 15
+	for body, status := range map[string]int{"SAMLResponse=%zz": http.StatusBadRequest, "SAMLResponse=" + strings.Repeat("A", 512<<10): http.StatusRequestEntityTooLarge} {
+		for range each {
+			r := httptest.NewRequest(http.MethodPost, "/.gatehouse/saml/idp/acs", strings.NewReader(body))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			answer := httptest.NewRecorder()
+			w.gate(answer, r)
+			var problem struct {
+				Event identity.EventID `json:"event_id"`
+			}
+			check(t, json.Unmarshal(answer.Body.Bytes(), &problem))
+			found := false
+			for e, err := range journal.All(t.Context(), acme) {
+				check(t, err)
+				found = found || e.ID == problem.Event
+			}
+			if answer.Code != status || !found {
+				t.Fatalf("P1: %d names the record %q: %s", answer.Code, problem.Event, answer.Body)
+			}
+		}
+	}
+	records := map[string][]audit.Event{}
+	for e := range journal.All(t.Context(), acme) {
+		records[e.Reason] = append(records[e.Reason], e)
+	}
+	for _, reason := range []string{"bad-form", "answer-too-large"} {
+		all := records[reason]
+		if n := len(all); n == 0 || n >= each {
+			t.Errorf("%s: %d refusals have %d records", reason, each, n)
+		} else if e := all[n-1]; e.Type != audit.RequestRefused || e.Path != "/.gatehouse/saml/idp/acs" || e.Details["aggregated"] != "first" {
+			t.Errorf("%s: recorded as %+v", reason, e)
+		}
 	}
 }
 

@@ -168,7 +168,11 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, c tenants.Conne
 // turnedAway journals a request that was refused before it began anything, and
 // returns the refusal with the record's id.
 func (s *Service) turnedAway(r *http.Request, f *fault.Fault) error {
-	e := s.event(r, audit.AccessRefused, audit.Refused, tenants.Connection{})
+	kind := audit.RequestRefused
+	if f.Kind == fault.Denied || f.Kind == fault.Unauthenticated {
+		kind = audit.AccessRefused
+	}
+	e := s.event(r, kind, audit.Refused, tenants.Connection{})
 	if caller, err := s.Caller(r); err == nil && caller.Live != nil {
 		e.Describe(r, caller.Principal)
 		e.Actor = s.actorOf(r, caller.Principal)

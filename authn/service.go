@@ -206,7 +206,7 @@ func (s *Service) handle(h httpkit.HandlerFunc) http.Handler {
 		err := h(w, r)
 		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Event == "" {
 			switch f.Kind {
-			case fault.Denied, fault.Unauthenticated, fault.TooMany:
+			case fault.Denied, fault.Unauthenticated, fault.TooMany, fault.Invalid, fault.TooLarge:
 				return s.turnedAway(r, f)
 			}
 		}
