@@ -87,7 +87,7 @@ func (a *API) registerSessions() {
 	register(a, operation{id: "end-session", method: http.MethodDelete, path: "/sessions/{id}", tag: "Sessions", needs: deletes("sessions"),
 		summary: "Sign one session out"}, a.endSession)
 	register(a, operation{id: "revoke-sessions", method: http.MethodPost, path: "/sessions/revoke", tag: "Sessions", needs: deletes("sessions"),
-		status: http.StatusOK, summary: "Sign out a person, a device, a connection's people or everybody"}, a.revokeSessions)
+		status: http.StatusOK, summary: "Sign out a person, a device, the people of a connection, a group or a team, those of a network, those who signed in before a time, or everybody"}, a.revokeSessions)
 }
 
 func (a *API) listSessions(ctx context.Context, c *call, in *listSessionsInput) (*pageOutput[session], error) {
@@ -135,21 +135,26 @@ type revokeInput struct {
 		User          identity.UserID   `json:"user,omitempty" maxLength:"64"`
 		Device        identity.DeviceID `json:"device,omitempty" maxLength:"64"`
 		Connection    string            `json:"connection,omitempty" maxLength:"64" doc:"Name or id of a connection"`
+		Group         identity.GroupID  `json:"group,omitempty" maxLength:"64" doc:"Whose members are signed out"`
+		Team          string            `json:"team,omitempty" maxLength:"64" doc:"Name or id of a team; whoever has a role in it is signed out"`
+		Network       string            `json:"network,omitempty" maxLength:"64" example:"192.0.2.0/24" doc:"Addresses (CIDR) from which people signed in"`
+		Before        time.Time         `json:"before,omitzero" doc:"Everybody who signed in before this time is signed out"`
 		All           bool              `json:"all,omitempty"`
 		ExceptCurrent bool              `json:"except_current,omitempty" doc:"Spare the session that asks"`
 	}
 }
 
 func (a *API) revokeSessions(ctx context.Context, c *call, in *revokeInput) (*bodyOutput[revocation], error) {
-	which := sessions.Selector{User: in.Body.User, Device: in.Body.Device, All: in.Body.All}
+	which := sessions.Selector{User: in.Body.User, Device: in.Body.Device, Group: in.Body.Group, Before: in.Body.Before, All: in.Body.All}
 	chosen := 0
-	for _, given := range []bool{in.Body.User != "", in.Body.Device != "", in.Body.Connection != "", in.Body.All} {
+	for _, given := range []bool{in.Body.User != "", in.Body.Device != "", in.Body.Connection != "", in.Body.Group != "",
+		in.Body.Team != "", in.Body.Network != "", !in.Body.Before.IsZero(), in.Body.All} {
 		if given {
 			chosen++
 		}
 	}
 	if chosen != 1 {
-		return nil, fault.New(fault.Invalid, "choose-one", "Give exactly one of user, device, connection and all.")
+		return nil, fault.New(fault.Invalid, "choose-one", "Give exactly one of user, device, connection, group, team, network, before and all.")
 	}
 	var err error
 	switch {
@@ -159,6 +164,12 @@ func (a *API) revokeSessions(ctx context.Context, c *call, in *revokeInput) (*bo
 		_, err = a.cfg.Sessions.Device(ctx, c.tenant(), which.Device)
 	case in.Body.Connection != "":
 		which.Connection, err = a.connectionID(ctx, c.tenant(), in.Body.Connection)
+	case which.Group != "":
+		_, err = a.cfg.People.Group(ctx, c.tenant(), which.Group, false)
+	case in.Body.Team != "":
+		which.Team, err = a.teamID(ctx, c.tenant(), in.Body.Team)
+	case in.Body.Network != "":
+		which.Network, err = network(in.Body.Network)
 	}
 	if err != nil {
 		return nil, err
@@ -180,6 +191,19 @@ func (a *API) revoke(ctx context.Context, c *call, which sessions.Selector, reas
 		out.Nodes = append(out.Nodes, nodeView{ID: node.ID, Confirmed: confirmation(node.Confirmed)})
 	}
 	return &bodyOutput[revocation]{out}, nil
+}
+
+// network reads addresses in the form of CIDR, or one address.
+func network(text string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(text); err == nil && ip.Zone() == "" {
+		ip = ip.Unmap()
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil || prefix.Addr().Is4In6() {
+		return netip.Prefix{}, fault.New(fault.Invalid, "bad-network", "network is no range of addresses such as 192.0.2.0/24 or 2001:db8::/32.")
+	}
+	return prefix.Masked(), nil
 }
 
 var errNoSuchSession = fault.New(fault.NotFound, "no-such-session", "There is no such session.")

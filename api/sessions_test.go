@@ -58,6 +58,17 @@ func TestRevokeChoosesExactlyOne(t *testing.T) {
 	owner.do("POST", "sessions/revoke", map[string]any{}).problem(http.StatusBadRequest, "choose-one")
 	owner.do("POST", "sessions/revoke", map[string]any{"all": true, "user": "x"}).problem(http.StatusBadRequest, "choose-one")
 	owner.do("POST", "sessions/revoke", map[string]any{"connection": "none"}).want(http.StatusNotFound)
+	owner.do("POST", "sessions/revoke", map[string]any{"group": "grp_none"}).want(http.StatusNotFound)
+	owner.do("POST", "sessions/revoke", map[string]any{"team": "none"}).want(http.StatusNotFound)
+	owner.do("POST", "sessions/revoke", map[string]any{"network": "192.0.2.0/24", "all": true}).problem(http.StatusBadRequest, "choose-one")
+	for _, network := range []string{"192.0.2.0/33", "::ffff:192.0.2.0/120", "fe80::1%eth0", "everywhere"} {
+		owner.do("POST", "sessions/revoke", map[string]any{"network": network}).problem(http.StatusBadRequest, "bad-network")
+	}
+	for _, nobody := range []map[string]any{{"network": "198.51.100.0/24"}, {"network": "198.51.100.9"}, {"before": "2020-01-01T00:00:00Z"}} {
+		if done := into[revocationSeen](owner.do("POST", "sessions/revoke", nobody).want(http.StatusOK)); done.Sessions != 0 {
+			t.Errorf("%v: %+v", nobody, done)
+		}
+	}
 
 	done := into[revocationSeen](owner.do("POST", "sessions/revoke", map[string]any{"user": member.user.ID}).want(http.StatusOK))
 	if done.Sessions != 2 || done.Devices != 2 {

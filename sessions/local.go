@@ -40,14 +40,6 @@ type shard struct {
 	byHash map[TokenHash]*Live
 }
 
-// roll lists one tenant's sessions: the live ones, and those ended ones that
-// still have a stream inside.
-type roll struct {
-	mu   sync.RWMutex
-	byID map[identity.SessionID]*Live
-	gone bool // the tenant was forgotten; nothing is added any more
-}
-
 // NewLocal makes the registry of the node with this name.
 func NewLocal(node string, log *slog.Logger) *Local {
 	r := &Local{node: node, log: log, tenants: map[identity.TenantID]*roll{}, closed: make(chan struct{})}
@@ -88,12 +80,12 @@ func (r *Local) Loaded(tenant identity.TenantID) bool { return r.roll(tenant) !=
 
 // Load implements [Registry].
 func (r *Local) Load(_ context.Context, tenant identity.TenantID, all iter.Seq2[*Live, error]) error {
-	fresh := &roll{byID: map[identity.SessionID]*Live{}}
+	fresh := newRoll()
 	for live, err := range all {
 		if err != nil {
 			return err
 		}
-		fresh.byID[live.session.ID] = live
+		fresh.put(live)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,7 +107,7 @@ func (r *Local) Add(_ context.Context, live *Live) error {
 	if t.gone {
 		return ErrNotLoaded
 	}
-	t.byID[live.session.ID] = live
+	t.put(live)
 	r.shard(live.hash).put(live)
 	return nil
 }
@@ -133,7 +125,7 @@ func (r *Local) Keep(live *Live) (*Live, error) {
 	case t.gone:
 		return nil, ErrNotLoaded
 	case old == nil:
-		t.byID[live.session.ID] = live
+		t.put(live)
 		r.shard(live.hash).put(live)
 		return live, nil
 	case old.Ended():
@@ -202,33 +194,6 @@ func (s *shard) remove(live *Live) {
 	defer s.mu.Unlock()
 	if s.byHash[live.hash] == live {
 		delete(s.byHash, live.hash)
-	}
-}
-
-// selected gives the sessions that a selector means.
-func (t *roll) selected(sel Selector) []*Live {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if sel.Session != "" {
-		if live := t.byID[sel.Session]; live != nil && sel.Selects(&live.session) {
-			return []*Live{live}
-		}
-		return nil
-	}
-	var found []*Live
-	for _, live := range t.byID {
-		if sel.Selects(&live.session) {
-			found = append(found, live)
-		}
-	}
-	return found
-}
-
-func (t *roll) remove(live *Live) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.byID[live.session.ID] == live {
-		delete(t.byID, live.session.ID)
 	}
 }
 

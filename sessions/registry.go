@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 
 	"gatehouse/identity"
 )
@@ -34,7 +35,8 @@ type Registry interface {
 	// End takes the selected sessions away on every node, closes what they have
 	// open there, and returns when that is so, or says of which node it is not
 	// known. Sessions of an earlier End whose streams have not all left are
-	// selected, closed and waited for again. The stream of ctx ([Calling]) stays
+	// selected, closed and waited for again. The selector names no group and no
+	// team, but the people in it. The stream of ctx ([Calling]) stays
 	// open and is not waited for. The hashes are those of the sessions that SQL has
 	// ended just before.
 	End(ctx context.Context, tenant identity.TenantID, sel Selector, hashes []TokenHash, reason string) (Ended, error)
@@ -70,6 +72,12 @@ func (sel Selector) Selects(s *Session) bool {
 		return sel.Device == s.Device
 	case sel.User != "":
 		return sel.User == s.User
+	case sel.Users != nil:
+		return slices.Contains(sel.Users, s.User)
+	case sel.Network.IsValid():
+		return sel.Network.Contains(s.IP.Unmap())
+	case !sel.Before.IsZero():
+		return s.CreatedAt.Before(sel.Before)
 	default:
 		return sel.Connection != "" && sel.Connection == s.Connection
 	}

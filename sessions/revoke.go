@@ -62,9 +62,9 @@ func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity
 
 // end ends the selected sessions in SQL and in the registry.
 func (s *Service) end(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) ([]endedRow, Ended, error) {
-	rows, sqlErr := s.endInSQL(ctx, tenant, sel, reason)
+	rows, people, sqlErr := s.endPeople(ctx, tenant, sel, reason)
 	// Also without SQL: they must not be served here while the caller retries.
-	ended, err := s.registry.End(ctx, tenant, sel, hashesOf(rows), reason)
+	ended, err := s.endServed(ctx, tenant, sel, people, hashesOf(rows), reason)
 	if err := errors.Join(sqlErr, err); err != nil {
 		return rows, ended, err
 	}
@@ -81,6 +81,63 @@ func (s *Service) end(ctx context.Context, tenant identity.TenantID, sel Selecto
 		rows = append(rows, late...)
 	}
 	return rows, ended, nil
+}
+
+// endPeople ends the selected sessions in SQL, and tells whom a group or team
+// comes to.
+func (s *Service) endPeople(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (rows []endedRow, people []identity.UserID, err error) {
+	if sel.Group == "" && sel.Team == "" {
+		rows, err = s.endInSQL(ctx, tenant, sel, reason)
+		return rows, nil, err
+	}
+	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		if people, err = peopleOf(ctx, tx, sel); err == nil {
+			rows, err = endRows(ctx, tx, sel, time.Now(), reason)
+		}
+		return err
+	})
+	return rows, people, err
+}
+
+// peopleBatch is how many people the nodes are told of at once.
+const peopleBatch = 100
+
+// endServed ends the selected sessions in the registry.
+func (s *Service) endServed(ctx context.Context, tenant identity.TenantID, sel Selector, people []identity.UserID, hashes []TokenHash, reason string) (Ended, error) {
+	if sel.Group == "" && sel.Team == "" {
+		return s.registry.End(ctx, tenant, sel, hashes, reason)
+	}
+	all := Ended{}
+	batches := slices.Collect(slices.Chunk(people, peopleBatch))
+	if len(batches) == 0 {
+		batches = [][]identity.UserID{{}} // the nodes confirm that it is nobody
+	}
+	for _, batch := range batches {
+		ended, err := s.registry.End(ctx, tenant, Selector{Users: batch, Except: sel.Except}, hashes, reason)
+		all.add(ended)
+		if err != nil {
+			return all, err
+		}
+		hashes = nil // all of them are done
+	}
+	return all, nil
+}
+
+// add sums up two ends; a node has confirmed what it has confirmed of both.
+func (e *Ended) add(o Ended) {
+	e.Sessions = append(e.Sessions, o.Sessions...)
+	e.Connections += o.Connections
+	e.Lingering += o.Lingering
+	for _, n := range o.Nodes {
+		i := slices.IndexFunc(e.Nodes, func(known NodeConfirmation) bool { return known.ID == n.ID })
+		if i < 0 {
+			e.Nodes = append(e.Nodes, n)
+			continue
+		}
+		known := &e.Nodes[i]
+		known.LeaseExpired = (known.Confirmed || known.LeaseExpired) && (n.Confirmed || n.LeaseExpired) && !(known.Confirmed && n.Confirmed)
+		known.Confirmed = known.Confirmed && n.Confirmed
+	}
 }
 
 func (s *Service) endInSQL(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (rows []endedRow, err error) {
@@ -114,11 +171,12 @@ func (s *Service) EndUser(ctx context.Context, cause audit.Cause, tenant identit
 	return done.Sessions, err
 }
 
-var errSelector = fault.New(fault.Invalid, "selector-invalid", "Select the sessions by exactly one of session, device, user, connection or all.")
+var errSelector = fault.New(fault.Invalid, "selector-invalid", "Select the sessions by exactly one of session, device, user, connection, group, team, network, before and all.")
 
 func (sel Selector) check() error {
-	chosen := []bool{sel.Session != "", sel.Device != "", sel.User != "", sel.Connection != "", sel.All}
-	if len(slices.DeleteFunc(chosen, func(set bool) bool { return !set })) != 1 {
+	chosen := []bool{sel.Session != "", sel.Device != "", sel.User != "", sel.Connection != "", sel.Group != "", sel.Team != "",
+		sel.Network.IsValid(), !sel.Before.IsZero(), sel.All}
+	if len(slices.DeleteFunc(chosen, func(set bool) bool { return !set })) != 1 || sel.Users != nil {
 		return errSelector
 	}
 	return nil
@@ -140,6 +198,14 @@ func revocationEvent(cause audit.Cause, tenant identity.TenantID, sel Selector, 
 		event.Target, event.Device = audit.Target{Kind: "device", ID: string(sel.Device)}, sel.Device
 	case sel.User != "":
 		event.Target = audit.Target{Kind: "user", ID: string(sel.User)}
+	case sel.Group != "":
+		event.Target = audit.Target{Kind: "group", ID: string(sel.Group)}
+	case sel.Team != "":
+		event.Target = audit.Target{Kind: "team", ID: string(sel.Team)}
+	case sel.Network.IsValid():
+		event.Target = audit.Target{Kind: "network", ID: sel.Network.String()}
+	case !sel.Before.IsZero():
+		event.Target = audit.Target{Kind: "sign-ins-before", ID: sel.Before.UTC().Format(time.RFC3339Nano)}
 	default:
 		event.Target, event.Connection = audit.Target{Kind: "connection", ID: string(sel.Connection)}, sel.Connection
 	}
@@ -163,6 +229,10 @@ func (s *Service) nameOf(ctx context.Context, tenant identity.TenantID, sel Sele
 		query, id = `SELECT d.name, `+person+` FROM devices d LEFT JOIN users u ON u.id = d.user_id WHERE d.id = $1`, string(sel.Device)
 	case sel.User != "":
 		query, id = `SELECT '', `+person+` FROM users u WHERE u.id = $1`, string(sel.User)
+	case sel.Group != "":
+		query, id = `SELECT '', display_name FROM groups WHERE id = $1`, string(sel.Group)
+	case sel.Team != "":
+		query, id = `SELECT '', name FROM teams WHERE id = $1`, string(sel.Team)
 	case sel.Connection != "":
 		query, id = `SELECT '', name FROM connections WHERE id = $1`, string(sel.Connection)
 	default:

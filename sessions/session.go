@@ -48,12 +48,20 @@ type Device struct {
 // Selector says which sessions a revocation ends. Exactly one of the fields
 // that select is set; Except spares one session of those selected.
 type Selector struct {
-	Session    identity.SessionID
-	Device     identity.DeviceID
-	User       identity.UserID
-	Connection identity.ConnectionID
-	All        bool
-	Except     identity.SessionID
+	Session    identity.SessionID    `json:"session,omitempty"`
+	Device     identity.DeviceID     `json:"device,omitempty"`
+	User       identity.UserID       `json:"user,omitempty"`
+	Connection identity.ConnectionID `json:"connection,omitempty"`
+	Group      identity.GroupID      `json:"group,omitempty"`  // whose members they are of
+	Team       identity.TeamID       `json:"team,omitempty"`   // in which their people have a role
+	Network    netip.Prefix          `json:"network,omitzero"` // in which they signed in
+	Before     time.Time             `json:"before,omitzero"`  // at which they had signed in already
+	All        bool                  `json:"all,omitempty"`
+	Except     identity.SessionID    `json:"except,omitempty"`
+
+	// Users is what a group or a team comes to. It is for registries: they know
+	// neither.
+	Users []identity.UserID `json:"users,omitempty"`
 }
 
 // The reasons for which this room itself ends a session. Callers of

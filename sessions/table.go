@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -67,18 +69,72 @@ type endedRow struct {
 
 // endRows marks the selected sessions as ended.
 func endRows(ctx context.Context, tx *store.Tx, sel Selector, at time.Time, reason string) ([]endedRow, error) {
-	condition, value := "connection_id = $3", string(sel.Connection)
+	condition, value := "connection_id = $4", any(sel.Connection)
 	switch {
 	case sel.All:
-		condition, value = "$3 = ''", ""
+		return endWhere(ctx, tx, at, reason, "id <> $3", sel.Except)
 	case sel.Session != "":
-		condition, value = "id = $3", string(sel.Session)
+		condition, value = "id = $4", sel.Session
 	case sel.Device != "":
-		condition, value = "device_id = $3", string(sel.Device)
+		condition, value = "device_id = $4", sel.Device
 	case sel.User != "":
-		condition, value = "user_id = $3", string(sel.User)
+		condition, value = "user_id = $4", sel.User
+	case sel.Group != "":
+		condition, value = "user_id IN ("+ofGroup("$4")+")", sel.Group
+	case sel.Team != "":
+		condition, value = "user_id IN ("+ofTeam("$4")+")", sel.Team
+	case !sel.Before.IsZero():
+		condition, value = "created_at < $4", store.Millis(sel.Before)
+	case sel.Network.IsValid():
+		return endNetwork(ctx, tx, at, reason, sel)
 	}
-	return endWhere(ctx, tx, at, reason, condition+" AND id <> $4", value, sel.Except)
+	return endWhere(ctx, tx, at, reason, "id <> $3 AND "+condition, sel.Except, value)
+}
+
+// ofGroup and ofTeam select the people of a group, and those with a role in a
+// team, their own or a group's.
+func ofGroup(id string) string { return `SELECT user_id FROM group_members WHERE group_id = ` + id }
+
+func ofTeam(id string) string {
+	return `SELECT subject_id FROM assignments WHERE team_id = ` + id + ` AND subject_kind = 'user'
+		UNION SELECT m.user_id FROM assignments a JOIN group_members m ON m.group_id = a.subject_id
+		WHERE a.team_id = ` + id + ` AND a.subject_kind = 'group'`
+}
+
+// peopleOf gives whom a group or team comes to.
+func peopleOf(ctx context.Context, tx *store.Tx, sel Selector) ([]identity.UserID, error) {
+	if sel.Group != "" {
+		return store.All(ctx, tx, store.Scalar[identity.UserID], ofGroup("$1"), sel.Group)
+	}
+	return store.All(ctx, tx, store.Scalar[identity.UserID], ofTeam("$1"), sel.Team)
+}
+
+// networkBatch is how many addresses one statement ends the sessions of.
+const networkBatch = 500
+
+// endNetwork goes by the addresses that there are: not every database knows what
+// a network is.
+func endNetwork(ctx context.Context, tx *store.Tx, at time.Time, reason string, sel Selector) (ended []endedRow, err error) {
+	all, err := store.All(ctx, tx, store.Scalar[string], `SELECT DISTINCT ip FROM sessions WHERE ended_at IS NULL`)
+	if err != nil {
+		return nil, err
+	}
+	within := slices.DeleteFunc(all, func(text string) bool {
+		ip, err := netip.ParseAddr(text)
+		return err != nil || !sel.Network.Contains(ip)
+	})
+	for batch := range slices.Chunk(within, networkBatch) {
+		args, places := []any{sel.Except}, make([]string, len(batch))
+		for i, ip := range batch {
+			args, places[i] = append(args, ip), "$"+strconv.Itoa(i+4)
+		}
+		rows, err := endWhere(ctx, tx, at, reason, "id <> $3 AND ip IN ("+strings.Join(places, ", ")+")", args...)
+		if err != nil {
+			return nil, err
+		}
+		ended = append(ended, rows...)
+	}
+	return ended, nil
 }
 
 // orphaned are the sessions that a crash left open between somebody's

@@ -610,7 +610,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Sign out a person, a device, a connection's people or everybody
+         * Sign out a person, a device, the people of a connection, a group or a team, those of a network, those who signed in before a time, or everybody
          * @description Needs: gatehouse.sessions:delete.
          */
         post: operations["revoke-sessions"];
@@ -1221,11 +1221,25 @@ export interface components {
         };
         RevokeInputBody: {
             all?: boolean;
+            /**
+             * Format: date-time
+             * @description Everybody who signed in before this time is signed out
+             */
+            before?: string;
             /** @description Name or id of a connection */
             connection?: string;
             device?: string;
             /** @description Spare the session that asks */
             except_current?: boolean;
+            /** @description Whose members are signed out */
+            group?: string;
+            /**
+             * @description Addresses (CIDR) from which people signed in
+             * @example 192.0.2.0/24
+             */
+            network?: string;
+            /** @description Name or id of a team; whoever has a role in it is signed out */
+            team?: string;
             user?: string;
         };
         Role: {

@@ -1,0 +1,131 @@
+package sessions_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/sessions"
+)
+
+// TestP2_EverySelector: each ends exactly what it means, in memory and in SQL,
+// and says in its record what that was.
+func TestP2_EverySelector(t *testing.T) {
+	w := newWorld(t)
+	ann, bob, cid := w.user(acme, "ann"), w.user(acme, "bob"), w.user(acme, "cid")
+	w.exec(acme, `INSERT INTO groups (id, display_name, name_key, external_id, source, connection_id, version, created_at, updated_at)
+		VALUES ('grp_1', 'Ops', 'ops', '', 'admin', '', 1, 0, 0), ('grp_2', 'Nobody', 'nobody', '', 'admin', '', 1, 0, 0)`)
+	w.exec(acme, `INSERT INTO group_members (group_id, user_id) VALUES ('grp_1', $1)`, bob)
+	w.exec(acme, `INSERT INTO teams (id, name, display_name, version, created_at, updated_at) VALUES ('tea_1', 'pay', 'Pay', 1, 0, 0)`)
+	w.exec(acme, `INSERT INTO assignments (id, name, role, team_id, subject_kind, subject_id, version, created_at)
+		VALUES ('asg_1', 'a', 'team_viewer', 'tea_1', 'user', $1, 1, 0), ('asg_2', 'b', 'team_viewer', 'tea_1', 'group', 'grp_1', 1, 0),
+		('asg_3', 'c', 'viewer', NULL, 'user', $2, 1, 0)`, ann, cid)
+	at := func(user identity.UserID, ip string) sessions.NewSession {
+		n := signIn(user)
+		n.IP = netip.MustParseAddr(ip)
+		return n
+	}
+	for _, step := range []struct {
+		which  func(all []sessions.Created) sessions.Selector
+		ends   []int // of ann, bob, cid and ann at home
+		target audit.Target
+	}{
+		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Group: "grp_1"} }, []int{1}, audit.Target{Kind: "group", ID: "grp_1", Name: "Ops"}},
+		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Group: "grp_2"} }, nil, audit.Target{Kind: "group", ID: "grp_2", Name: "Nobody"}},
+		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Team: "tea_1"} }, []int{0, 1, 3}, audit.Target{Kind: "team", ID: "tea_1", Name: "pay"}},
+		{func(all []sessions.Created) sessions.Selector {
+			return sessions.Selector{Team: "tea_1", Except: all[0].Session.ID}
+		}, []int{1, 3}, audit.Target{Kind: "team", ID: "tea_1", Name: "pay"}},
+		{func(all []sessions.Created) sessions.Selector {
+			return sessions.Selector{Network: netip.MustParsePrefix("192.0.2.0/24")}
+		}, []int{0, 1, 2}, audit.Target{Kind: "network", ID: "192.0.2.0/24"}},
+		{func(all []sessions.Created) sessions.Selector {
+			return sessions.Selector{Network: netip.MustParsePrefix("2001:db8::/32")}
+		}, []int{3}, audit.Target{Kind: "network", ID: "2001:db8::/32"}},
+		{func(all []sessions.Created) sessions.Selector {
+			return sessions.Selector{Before: all[2].Session.CreatedAt}
+		}, []int{0, 1}, audit.Target{Kind: "sign-ins-before"}},
+		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{User: ann} }, []int{0, 3}, audit.Target{Kind: "user", ID: string(ann), Name: "ann"}},
+		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Device: all[1].Device.ID} }, []int{1}, audit.Target{Kind: "device"}},
+		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{All: true} }, []int{0, 1, 2, 3}, audit.Target{Kind: "tenant", ID: string(acme)}},
+	} {
+		all := []sessions.Created{w.signIn(acme, at(ann, "192.0.2.7")), w.signIn(acme, at(bob, "192.0.2.8"))}
+		w.later()
+		all = append(all, w.signIn(acme, at(cid, "192.0.2.9")), w.signIn(acme, at(ann, "2001:db8::1")))
+		sel := step.which(all)
+		what := fmt.Sprintf("%+v", sel)
+		conns := make([]*conn, len(all))
+		for i := range all {
+			conns[i] = open(t, w.find(acme, all[i].Token))
+		}
+		done := w.revoke(acme, sel)
+		if done.Sessions != len(step.ends) || done.Connections != len(step.ends) || len(done.Nodes) != 1 || !done.Nodes[0].Confirmed {
+			t.Errorf("%s: %+v, want %d", what, done, len(step.ends))
+		}
+		e := w.journal.last()
+		if step.target.ID == "" {
+			step.target.ID = e.Target.ID
+		}
+		if step.target.Name == "" {
+			step.target.Name = e.Target.Name
+		}
+		if e.Type != audit.SessionsRevoked || e.Target != step.target || e.Target.ID == "" {
+			t.Errorf("%s: recorded as %+v", what, e.Target)
+		}
+		ends := map[int]bool{}
+		for _, i := range step.ends {
+			ends[i] = true
+		}
+		for _, restarted := range []bool{false, true} {
+			if restarted {
+				for _, c := range conns {
+					if !c.left.Load() {
+						c.leave()
+					}
+				}
+				w.reopen()
+			}
+			for i := range all {
+				_, err := w.Find(t.Context(), acme, all[i].Token)
+				if fault.Is(err, fault.Unauthenticated) != ends[i] || !restarted && conns[i].told.Load() != ends[i] {
+					t.Errorf("%s, restarted %t: session %d: %v", what, restarted, i, err)
+				}
+			}
+		}
+		w.revoke(acme, sessions.Selector{All: true})
+	}
+}
+
+// TestP2_AGroupOfMany: more people than the nodes are told of at once.
+func TestP2_AGroupOfMany(t *testing.T) {
+	w := newWorld(t)
+	const people = 250
+	w.exec(acme, `INSERT INTO groups (id, display_name, name_key, external_id, source, connection_id, version, created_at, updated_at)
+		VALUES ('grp_1', 'Ops', 'ops', '', 'admin', '', 1, 0, 0)`)
+	var tokens []string
+	for i := range people {
+		user := w.user(acme, fmt.Sprint("u", i))
+		w.exec(acme, `INSERT INTO group_members (group_id, user_id) VALUES ('grp_1', $1)`, user)
+		tokens = append(tokens, w.signIn(acme, signIn(user)).Token)
+	}
+	other := w.signIn(acme, signIn(w.user(acme, "other")))
+	if done := w.revoke(acme, sessions.Selector{Group: "grp_1"}); done.Sessions != people || !done.Confirmed() || len(done.Nodes) != 1 {
+		t.Errorf("%+v", done)
+	}
+	for _, token := range tokens {
+		if _, err := w.Find(t.Context(), acme, token); !fault.Is(err, fault.Unauthenticated) {
+			t.Fatalf("%v, want Unauthenticated", err)
+		}
+	}
+	w.find(acme, other.Token)
+}
+
+// later waits until the next sign-in is of another millisecond.
+func (w *world) later() {
+	for now := time.Now().Truncate(time.Millisecond); time.Now().Truncate(time.Millisecond).Equal(now); {
+	}
+}
