@@ -49,11 +49,13 @@ type plan func(ctx context.Context, tx *store.Tx) (*step, error)
 // change is the one way by which a policy changes: checked, journalled, then
 // written together with its version, and in force when it returns.
 func (e *Engine) change(ctx context.Context, cause audit.Cause, tenant identity.TenantID, p plan) error {
-	lock := e.lock(tenant)
-	lock.Lock()
-	defer lock.Unlock()
+	done, err := e.turns.Take(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	defer done()
 	var s *step
-	err := e.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+	err = e.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		s, err = p(ctx, tx)
 		return err
 	})

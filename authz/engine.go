@@ -3,7 +3,6 @@ package authz
 import (
 	"cmp"
 	"context"
-	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -59,8 +58,7 @@ type Engine struct {
 	maxTenants int
 	clock      atomic.Uint64 // counts the policies that were built
 
-	seed  maphash.Seed
-	locks [64]sync.Mutex // one tenant's loads and changes go one after the other
+	turns store.Turns // one tenant's loads and changes go one after the other
 }
 
 // view is a policy together with the state of the directory that decisions
@@ -83,7 +81,7 @@ func New(c Config) *Engine {
 		c.Announce = func(context.Context, identity.TenantID) error { return nil }
 	}
 	return &Engine{store: c.Store, journal: c.Journal, people: c.People, announce: c.Announce, maxTenants: c.MaxTenants,
-		views: map[identity.TenantID]*view{}, seed: maphash.MakeSeed()}
+		views: map[identity.TenantID]*view{}}
 }
 
 // Version changes whenever what is decided for the tenant might: with its
@@ -101,11 +99,12 @@ func (e *Engine) Version(tenant identity.TenantID) uint64 {
 // four billion changes, for a mistake.
 func combine(stamp, directory uint64) uint64 { return stamp<<32 | directory&(1<<32-1) }
 
-// Forget drops what is in memory of a tenant that was deleted.
+// Forget drops what is in memory of a tenant that was deleted. It waits for a
+// load under way, as long as one waits for anything here.
 func (e *Engine) Forget(tenant identity.TenantID) {
-	lock := e.lock(tenant)
-	lock.Lock()
-	defer lock.Unlock()
+	if done, err := e.turns.Take(context.Background(), tenant); err == nil {
+		defer done()
+	}
 	e.drop(tenant)
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/audit"
 	"gatehouse/authz"
@@ -548,3 +549,50 @@ func (brokenPeople) Person(context.Context, identity.TenantID, identity.UserID) 
 func (brokenPeople) Version(identity.TenantID) uint64 { return 1 }
 
 var _ authz.People = (*directory.Service)(nil)
+
+// Whoever needs the policy while a change of it hangs gets an answer, and other
+// tenants notice nothing.
+func TestP7_AChangeThatHangsHoldsNobodyUp(t *testing.T) {
+	w := newWorld(t)
+	w.team(acme, "payments")
+	ann, gil := w.user(acme, "ann"), w.user(globex, "gil")
+	holding, release := make(chan struct{}), make(chan struct{})
+	w.journal.hold = func() { close(holding); <-release }
+	changed := make(chan error, 1)
+	go func() {
+		_, err := w.Assign(context.Background(), audit.SystemCause(), acme, authz.Assignment{Role: authz.Viewer, User: ann.User})
+		changed <- err
+	}()
+	<-holding
+	w.decide(gil, globex, "alerts:read", "")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	answers := make(chan error, 2)
+	go func() {
+		_, _, err := w.Decide(ctx, ann, authz.Query{Tenant: acme, Permission: permission(t, "alerts:read")})
+		answers <- err
+	}()
+	go func() {
+		_, err := w.Assign(ctx, audit.SystemCause(), acme, authz.Assignment{Role: authz.Member, User: ann.User})
+		answers <- err
+	}()
+	for range 2 {
+		select {
+		case err := <-answers:
+			if !fault.Is(err, fault.Unavailable) {
+				t.Errorf("%v, want Unavailable", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("no answer")
+		}
+	}
+	w.journal.hold = nil
+	close(release)
+	if err := <-changed; err != nil {
+		t.Error(err)
+	}
+	if d := w.decide(ann, acme, "alerts:read", "payments"); !d.Allowed {
+		t.Errorf("the change that hung is not in force: %+v", d)
+	}
+}

@@ -38,9 +38,13 @@ type journal struct {
 	mu     sync.Mutex
 	events []audit.Event
 	broken error
+	hold   func() // what a record waits for, if set
 }
 
 func (j *journal) Commit(_ context.Context, e audit.Event) (audit.Receipt, error) {
+	if j.hold != nil {
+		j.hold()
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.broken == nil {

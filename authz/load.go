@@ -3,9 +3,7 @@ package authz
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"strings"
-	"sync"
 
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -18,10 +16,6 @@ func (e *Engine) view(tenant identity.TenantID) *view {
 	return e.views[tenant]
 }
 
-func (e *Engine) lock(tenant identity.TenantID) *sync.Mutex {
-	return &e.locks[maphash.String(e.seed, string(tenant))%uint64(len(e.locks))]
-}
-
 // current is the tenant's view as of now: the one at hand, or one made anew
 // when the directory has changed or nothing is in memory.
 func (e *Engine) current(ctx context.Context, tenant identity.TenantID) (*view, error) {
@@ -31,9 +25,11 @@ func (e *Engine) current(ctx context.Context, tenant identity.TenantID) (*view, 
 		}
 		return v, nil
 	}
-	lock := e.lock(tenant)
-	lock.Lock()
-	defer lock.Unlock()
+	done, err := e.turns.Take(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	v := e.view(tenant)
 	directory := e.people.Version(tenant)
 	if v != nil && v.directory == directory {
@@ -48,7 +44,7 @@ func (e *Engine) current(ctx context.Context, tenant identity.TenantID) (*view, 
 
 // renew reads what a view is made of and puts it in place. The policy is read
 // only if keep is not its present version: who goes takes their roles along,
-// see [Withdraw]. Callers hold the tenant's lock.
+// see [Withdraw]. Callers have the tenant's turn.
 func (e *Engine) renew(ctx context.Context, tenant identity.TenantID, keep *policy) (*view, error) {
 	// The version comes first: what is read after it may be newer, never older.
 	v := &view{directory: e.people.Version(tenant), decisions: newDecisions(),

@@ -50,7 +50,7 @@ type Service struct {
 
 	versions versions
 	people   personCache
-	changes  stripedLock
+	changes  store.Turns
 }
 
 // New makes the directory.
@@ -58,7 +58,7 @@ func New(c Config) *Service {
 	if c.Announce == nil {
 		c.Announce = func(context.Context, identity.TenantID) error { return nil }
 	}
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, announce: c.Announce, changes: newStripedLock()}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, announce: c.Announce}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory
@@ -88,11 +88,11 @@ type step struct {
 // committed, one change of a tenant at a time. plan gives nil if there is
 // nothing to change.
 func (s *Service) change(ctx context.Context, tenant identity.TenantID, plan func(*store.Tx) (*step, error)) error {
-	unlock, err := s.changes.lock(ctx, tenant)
+	done, err := s.changes.Take(ctx, tenant)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer done()
 	var do *step
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		do, err = plan(tx)
@@ -110,8 +110,8 @@ func (s *Service) change(ctx context.Context, tenant identity.TenantID, plan fun
 }
 
 // commit makes a change: the record first (promise P1), then SQL, then a new
-// version. The caller holds the tenant's change lock. A change that was
-// announced and then failed is said to have failed by a second record.
+// version. The caller has the tenant's turn. A change that was announced and
+// then failed is said to have failed by a second record.
 func (s *Service) commit(ctx context.Context, tenant identity.TenantID, events []audit.Event, write func(*store.Tx) error) error {
 	for _, e := range events {
 		if _, err := s.journal.Commit(ctx, e); err != nil {

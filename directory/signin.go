@@ -61,11 +61,11 @@ func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity
 		return User{}, false, fault.New(fault.Denied, "identity-invalid", "The identity provider did not say who you are in a form that can be used.")
 	}
 	in.normalise()
-	unlock, err := s.changes.lock(ctx, tenant)
+	done, err := s.changes.Take(ctx, tenant)
 	if err != nil {
 		return User{}, false, err
 	}
-	defer unlock()
+	defer done()
 	plan, err := s.planSignIn(ctx, cause, tenant, &in)
 	if err != nil {
 		return User{}, false, err

@@ -1,8 +1,6 @@
 package directory
 
 import (
-	"context"
-	"hash/maphash"
 	"sync"
 	"sync/atomic"
 
@@ -104,31 +102,5 @@ func (c *personCache) drop(tenant identity.TenantID) {
 		if k.tenant == tenant {
 			delete(c.people, k)
 		}
-	}
-}
-
-// stripedLock makes the changes of one tenant go one after the other, so that
-// the check before the journal's record still holds at the write after it.
-// Tenants share stripes: that costs them a wait, never a wrong answer.
-type stripedLock struct {
-	seed    maphash.Seed
-	stripes [256]chan struct{}
-}
-
-func newStripedLock() stripedLock {
-	l := stripedLock{seed: maphash.MakeSeed()}
-	for i := range l.stripes {
-		l.stripes[i] = make(chan struct{}, 1)
-	}
-	return l
-}
-
-func (l *stripedLock) lock(ctx context.Context, tenant identity.TenantID) (unlock func(), err error) {
-	stripe := l.stripes[maphash.String(l.seed, string(tenant))%uint64(len(l.stripes))]
-	select {
-	case stripe <- struct{}{}:
-		return func() { <-stripe }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
 	}
 }
