@@ -56,7 +56,10 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-func (b *bench) Commit(_ context.Context, e audit.Event) (audit.Receipt, error) {
+func (b *bench) Commit(ctx context.Context, e audit.Event) (audit.Receipt, error) {
+	if err := ctx.Err(); err != nil {
+		return audit.Receipt{}, err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.journal != nil {

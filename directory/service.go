@@ -81,7 +81,7 @@ func (s *Service) Forget(tenant identity.TenantID) {
 type step struct {
 	first  func() error // what must come before the record; nil: nothing
 	events []audit.Event
-	write  func(*store.Tx) error
+	write  func(context.Context, *store.Tx) error
 }
 
 // change is the one way of every change: checked against what stands, then
@@ -110,18 +110,24 @@ func (s *Service) change(ctx context.Context, tenant identity.TenantID, plan fun
 }
 
 // commit makes a change: the record first (promise P1), then SQL, then a new
-// version. The caller has the tenant's turn. A change that was announced and
-// then failed is said to have failed by a second record.
-func (s *Service) commit(ctx context.Context, tenant identity.TenantID, events []audit.Event, write func(*store.Tx) error) error {
+// version. The caller has the tenant's turn, and may leave once there is a
+// record: it comes true without them. A change that was announced and then
+// failed is said to have failed by a second record.
+func (s *Service) commit(ctx context.Context, tenant identity.TenantID, events []audit.Event, write func(context.Context, *store.Tx) error) error {
 	for _, e := range events {
 		if _, err := s.journal.Commit(ctx, e); err != nil {
 			return fmt.Errorf("directory: journal %s: %w", e.Type, err)
 		}
+		ctx = context.WithoutCancel(ctx)
 	}
-	err := s.store.Tenant(tenant).Write(ctx, write)
+	bounded, cancel := effect(ctx)
+	err := s.store.Tenant(tenant).Write(bounded, func(tx *store.Tx) error { return write(bounded, tx) })
+	cancel()
 	// A commit whose outcome is unknown may have taken effect, so the version
 	// moves on either way.
 	s.versions.bump(tenant)
+	ctx, cancel = effect(ctx)
+	defer cancel()
 	if err != nil {
 		s.recordFailure(ctx, events)
 		return errors.Join(fmt.Errorf("directory: write: %w", err), s.announce(ctx, tenant))
@@ -129,9 +135,12 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, events [
 	return s.announce(ctx, tenant)
 }
 
+// effect bounds what follows a record, whose caller may go away.
+func effect(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+}
+
 func (s *Service) recordFailure(ctx context.Context, events []audit.Event) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
 	for _, e := range events {
 		e.Outcome, e.Reason = audit.Failed, "store-failed"
 		e.Message = "The change was announced by an earlier record of this request, but could not be stored."
@@ -153,8 +162,8 @@ func (s *Service) endSessions(ctx context.Context, cause audit.Cause, tenant ide
 }
 
 // deletion removes from a table what the event is about, with its roles.
-func (s *Service) deletion(ctx context.Context, cause audit.Cause, e audit.Event, table string) *step {
-	return &step{events: []audit.Event{e}, write: func(tx *store.Tx) error {
+func (s *Service) deletion(cause audit.Cause, e audit.Event, table string) *step {
+	return &step{events: []audit.Event{e}, write: func(ctx context.Context, tx *store.Tx) error {
 		if err := s.withdraw(ctx, tx, cause, e.Target); err != nil {
 			return err
 		}

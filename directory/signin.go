@@ -74,7 +74,7 @@ func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity
 		err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return touchIdentity(ctx, tx, &in, plan.user.ID) })
 		return plan.user, false, err
 	}
-	err = s.commit(ctx, tenant, plan.events, func(tx *store.Tx) error {
+	err = s.commit(ctx, tenant, plan.events, func(ctx context.Context, tx *store.Tx) error {
 		if err := plan.apply(ctx, tx, &in); err != nil {
 			return err
 		}
@@ -395,7 +395,7 @@ func (s *Service) Link(ctx context.Context, cause audit.Cause, tenant identity.T
 		if taken > 0 {
 			return nil, errIdentityTaken()
 		}
-		return &step{events: []audit.Event{withConnection(identityLinked(cause, tenant, &u), in)}, write: func(tx *store.Tx) error {
+		return &step{events: []audit.Event{withConnection(identityLinked(cause, tenant, &u), in)}, write: func(ctx context.Context, tx *store.Tx) error {
 			return touchIdentity(ctx, tx, in, user)
 		}}, nil
 	})

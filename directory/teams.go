@@ -88,7 +88,7 @@ func (s *Service) CreateTeam(ctx context.Context, cause audit.Cause, tenant iden
 		}
 		t.ID, t.Version, t.CreatedAt = identity.NewTeamID(), 1, now()
 		t.UpdatedAt = t.CreatedAt
-		return &step{events: []audit.Event{teamEvent(cause, tenant, audit.TeamCreated, &t)}, write: func(tx *store.Tx) error {
+		return &step{events: []audit.Event{teamEvent(cause, tenant, audit.TeamCreated, &t)}, write: func(ctx context.Context, tx *store.Tx) error {
 			n, err := tx.Exec(ctx, `INSERT INTO teams (id, name, display_name, version, created_at, updated_at)
 				VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (name) DO NOTHING`,
 				t.ID, t.Name, t.DisplayName, t.Version, store.Millis(t.CreatedAt))
@@ -130,7 +130,7 @@ func (s *Service) UpdateTeam(ctx context.Context, cause audit.Cause, tenant iden
 			return nil, err
 		}
 		after.ID, after.Version, after.CreatedAt, after.UpdatedAt = before.ID, before.Version+1, before.CreatedAt, now()
-		return &step{events: []audit.Event{teamEvent(cause, tenant, audit.TeamChanged, &after)}, write: func(tx *store.Tx) error {
+		return &step{events: []audit.Event{teamEvent(cause, tenant, audit.TeamChanged, &after)}, write: func(ctx context.Context, tx *store.Tx) error {
 			n, err := tx.Exec(ctx, `UPDATE teams SET name = $1, display_name = $2, version = $3, updated_at = $4 WHERE id = $5 AND version = $6`,
 				after.Name, after.DisplayName, after.Version, store.Millis(after.UpdatedAt), id, before.Version)
 			if err == nil && n == 0 {
@@ -156,6 +156,6 @@ func (s *Service) DeleteTeam(ctx context.Context, cause audit.Cause, tenant iden
 		if ifVersion != 0 && ifVersion != t.Version {
 			return nil, errVersion()
 		}
-		return s.deletion(ctx, cause, teamEvent(cause, tenant, audit.TeamDeleted, &t), "teams"), nil
+		return s.deletion(cause, teamEvent(cause, tenant, audit.TeamDeleted, &t), "teams"), nil
 	})
 }

@@ -106,7 +106,7 @@ func (s *Service) CreateUser(ctx context.Context, cause audit.Cause, tenant iden
 		}
 		u.ID, u.Version, u.CreatedAt = identity.NewUserID(), 1, now()
 		u.UpdatedAt, u.Groups = u.CreatedAt, nil
-		return &step{events: []audit.Event{userCreated(cause, tenant, &u)}, write: func(tx *store.Tx) error {
+		return &step{events: []audit.Event{userCreated(cause, tenant, &u)}, write: func(ctx context.Context, tx *store.Tx) error {
 			return insertUser(ctx, tx, &u, key)
 		}}, nil
 	})
@@ -210,7 +210,7 @@ func (s *Service) updateUser(ctx context.Context, cause audit.Cause, tenant iden
 			return nil, err
 		}
 		after.Version, after.UpdatedAt = before.Version+1, now()
-		do := &step{events: []audit.Event{userChanged(cause, tenant, &before, &after, changed)}, write: func(tx *store.Tx) error {
+		do := &step{events: []audit.Event{userChanged(cause, tenant, &before, &after, changed)}, write: func(ctx context.Context, tx *store.Tx) error {
 			return replaceUser(ctx, tx, &after, key, before.Version)
 		}}
 		if after.Active && !before.Active {
@@ -313,6 +313,6 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 		if ifVersion != 0 && ifVersion != u.Version {
 			return nil, errVersion()
 		}
-		return s.deletion(ctx, cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users"), nil
+		return s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users"), nil
 	})
 }

@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -272,5 +273,58 @@ func TestDeletionsAtAnOldVersionChangeNothing(t *testing.T) {
 		wantSteps(t, b)
 		must(t, c.remove(c.version))
 		b.took()
+	}
+}
+
+// A record of success is followed by its effect, whether or not the caller
+// waits for it.
+func TestP1_WhatIsRecordedComesTrueWithoutTheCaller(t *testing.T) {
+	b := newBench(t)
+	team, err := b.CreateTeam(t.Context(), cause, b.tenant, directory.Team{Name: "red", DisplayName: "Red"})
+	must(t, err)
+	group, err := b.CreateGroup(t.Context(), cause, b.tenant, directory.Group{DisplayName: "Ops", Source: directory.SourceAdmin})
+	must(t, err)
+	bob := b.create(t, directory.User{UserName: "bob", DisplayName: "Bob", Active: true, Source: directory.SourceAdmin})
+	var user directory.User
+	for name, change := range map[string]func(context.Context) error{
+		"create": func(ctx context.Context) (err error) {
+			user, err = b.CreateUser(ctx, cause, b.tenant, directory.User{UserName: "ann", DisplayName: "Ann", Active: true, Source: directory.SourceAdmin})
+			return err
+		},
+		"update": func(ctx context.Context) error {
+			_, err := b.UpdateUser(ctx, cause, b.tenant, bob.ID, 0, func(u *directory.User) error { u.DisplayName = "Robert"; return nil })
+			return err
+		},
+		"group": func(ctx context.Context) error {
+			return b.AddMembers(ctx, cause, b.tenant, group.ID, []identity.UserID{bob.ID})
+		},
+		"team": func(ctx context.Context) error { return b.DeleteTeam(ctx, cause, b.tenant, team.ID, 0) },
+		"link": func(ctx context.Context) error { return b.Link(ctx, cause, b.tenant, bob.ID, "con_1", "bob") },
+		"sign-in": func(ctx context.Context) error { // several records
+			_, _, err := b.SignIn(ctx, cause, b.tenant, directory.SignIn{Connection: "con_1", Subject: "cy", Name: "Cy", Groups: []string{"Dev"}, CreateMissing: true})
+			return err
+		},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		b.onCommit = func(audit.Event) { cancel() }
+		if err := change(ctx); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if e := b.lastEvent(); e.Outcome != audit.Success {
+			t.Errorf("%s: %+v", name, e)
+		}
+		cancel()
+	}
+	if _, err := b.User(t.Context(), b.tenant, user.ID); err != nil {
+		t.Error(err)
+	}
+	if u, err := b.User(t.Context(), b.tenant, bob.ID); err != nil || u.DisplayName != "Robert" || len(u.Groups) != 1 {
+		t.Errorf("%+v, %v", u, err)
+	}
+	if _, err := b.Team(t.Context(), b.tenant, team.ID); !fault.Is(err, fault.NotFound) {
+		t.Error("the team is still there:", err)
+	}
+	if _, created, err := b.SignIn(t.Context(), cause, b.tenant, directory.SignIn{Connection: "con_1", Subject: "cy", Name: "Cy"}); err != nil || created {
+		t.Errorf("who signed in is not there: %v", err)
 	}
 }
