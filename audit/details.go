@@ -44,7 +44,9 @@ var classified = map[Type][]string{
 	TeamChanged:     {"changed", "display_name"},
 	TeamDeleted:     {"display_name"},
 
-	PolicyChanged:     {"change", "role", "permissions", "assignment", "team", "subject_kind", "subject", "version"},
+	PolicyChanged: {"change", "version", "assignment", "role", "team", "team_name", "subject_kind", "subject", "subject_name",
+		"role_before", "team_before", "team_name_before", "subject_kind_before", "subject_before", "subject_name_before",
+		"added", "removed", "permissions"},
 	ConnectionChanged: {"change", "changed", "type", "enabled", "version"},
 	ConnectionDeleted: {"type", "sessions"},
 	TokenCreated:      {"scope", "role", "expires"},

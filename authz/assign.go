@@ -107,10 +107,7 @@ func checkAssignment(ctx context.Context, tx *store.Tx, a Assignment) error {
 }
 
 func writeAssignment(ctx context.Context, tx *store.Tx, a Assignment, version uint64) error {
-	kind, id := kindUser, string(a.User)
-	if a.Group != "" {
-		kind, id = kindGroup, string(a.Group)
-	}
+	kind, id := a.holder()
 	var team any // NULL: account-wide
 	if a.Team != "" {
 		team = string(a.Team)

@@ -55,8 +55,16 @@ func (e *Engine) change(ctx context.Context, cause audit.Cause, tenant identity.
 	}
 	defer done()
 	var s *step
+	var details map[string]string
 	err = e.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
-		s, err = p(ctx, tx)
+		if s, err = p(ctx, tx); err != nil || s == nil {
+			return err
+		}
+		last, err := lastVersion(ctx, tx)
+		if err != nil {
+			return err
+		}
+		details, err = s.change.details(ctx, tx, last+1)
 		return err
 	})
 	if err != nil {
@@ -66,7 +74,7 @@ func (e *Engine) change(ctx context.Context, cause audit.Cause, tenant identity.
 		return nil
 	}
 	event := cause.Event(tenant, audit.PolicyChanged, audit.Success)
-	event.Reason, event.Target = s.change.Op, s.target
+	event.Reason, event.Target, event.Details = s.change.Op, s.target, details
 	if _, err := e.journal.Commit(ctx, event); err != nil {
 		return err
 	}

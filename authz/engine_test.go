@@ -3,6 +3,7 @@ package authz_test
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -594,5 +595,66 @@ func TestP7_AChangeThatHangsHoldsNobodyUp(t *testing.T) {
 	}
 	if d := w.decide(ann, acme, "alerts:read", "payments"); !d.Allowed {
 		t.Errorf("the change that hung is not in force: %+v", d)
+	}
+}
+
+// The journal alone says who was made what, and by which change.
+func TestTheJournalTellsWhatAChangeOfThePolicyDid(t *testing.T) {
+	w := newWorld(t)
+	kept, err := audit.Open(audit.Options{Dir: t.TempDir(), Node: "n1", Keys: keys{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := kept.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	engine := authz.New(authz.Config{Store: w.db, Journal: kept, People: w.people})
+	ann, payments := w.user(acme, "ann"), w.team(acme, "payments")
+	ops := w.group(acme, "Ops", ann)
+	by := audit.Cause{Actor: audit.Actor{Kind: identity.KindUser, ID: "usr_boss", Name: "boss"}}
+	put := func(permissions ...string) {
+		must[authz.Role](t)(engine.PutRole(t.Context(), by, acme, authz.Role{Name: "auditor", Permissions: permissions}, 0))
+	}
+	put("billing:read", "logs:read")
+	put("billing:read", "logs:write")
+	must[authz.Assignment](t)(engine.Assign(t.Context(), by, acme, authz.Assignment{Name: "lead", Role: authz.TeamAdmin, Team: payments, Group: ops}))
+	made := must[authz.Assignment](t)(engine.Assign(t.Context(), by, acme, authz.Assignment{Name: "lead", Role: authz.Owner, User: ann.User}))
+	must[authz.Assignment](t)(engine.Assign(t.Context(), by, acme, authz.Assignment{Name: "second", Role: authz.Owner, Group: ops}))
+	for _, err := range []error{engine.Unassign(t.Context(), by, acme, made.ID), engine.DeleteRole(t.Context(), by, acme, "auditor", 0)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	user, group, team := string(ann.User), string(ops), string(payments)
+	want := []map[string]string{
+		{"change": "role.put", "version": "1", "role": "auditor", "permissions": "billing:read logs:read"},
+		{"change": "role.put", "version": "2", "role": "auditor", "permissions": "billing:read logs:write", "added": "logs:write", "removed": "logs:read"},
+		{"change": "assignment.put", "version": "3", "assignment": "lead", "role": "team_admin", "team": team, "team_name": "payments",
+			"subject_kind": "group", "subject": group, "subject_name": "Ops"},
+		{"change": "assignment.put", "version": "4", "assignment": "lead", "role": "owner", "subject_kind": "user", "subject": user, "subject_name": "ann",
+			"role_before": "team_admin", "team_before": team, "team_name_before": "payments",
+			"subject_kind_before": "group", "subject_before": group, "subject_name_before": "Ops"},
+		{"change": "assignment.put", "version": "5", "assignment": "second", "role": "owner", "subject_kind": "group", "subject": group, "subject_name": "Ops"},
+		{"change": "assignment.deleted", "version": "6", "assignment": "lead", "role": "owner", "subject_kind": "user", "subject": user, "subject_name": "ann"},
+		{"change": "role.deleted", "version": "7", "role": "auditor", "permissions": "billing:read logs:write"},
+	}
+	var got []map[string]string
+	for e, err := range kept.All(t.Context(), acme) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Type != audit.PolicyChanged || e.Actor.Name != "boss" || e.Reason != e.Details["change"] {
+			t.Errorf("%+v", e)
+		}
+		got = append(got, e.Details)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the journal tells\n%v, want\n%v", got, want)
+	}
+	versions := must[[]authz.PolicyVersion](t)(engine.PolicyVersions(t.Context(), acme, 0, 1))
+	if versions[0].Number != 7 || versions[0].Change.Op != "role.deleted" {
+		t.Errorf("the newest version: %+v", versions[0])
 	}
 }

@@ -119,6 +119,14 @@ func (a Assignment) same(b Assignment) bool {
 	return a.Name == b.Name && a.Role == b.Role && a.Team == b.Team && a.User == b.User && a.Group == b.Group
 }
 
+// holder is whom an assignment is for.
+func (a Assignment) holder() (kind, id string) {
+	if a.User != "" {
+		return kindUser, string(a.User)
+	}
+	return kindGroup, string(a.Group)
+}
+
 // subject is the key of whom an assignment is for.
 func (a Assignment) subject() string {
 	if a.User != "" {
