@@ -60,7 +60,7 @@ func (a *API) registerAudit() {
 	register(a, operation{id: "stream-events", method: http.MethodGet, path: "/audit/stream", tag: "Audit", needs: reads("audit"),
 		summary: "Follow the log: server-sent events named event, each an event as JSON", responses: stream("text/event-stream")}, a.streamEvents)
 	register(a, operation{id: "verify-journal", method: http.MethodGet, path: "/audit/verify", tag: "Audit", needs: reads("audit"),
-		summary: "Check that this node's journal is whole"}, a.verifyJournal)
+		summary: "Check that the journal on this node is whole: every record opens, and none that is known of is missing"}, a.verifyJournal)
 }
 
 // stream documents an answer that is not JSON.
@@ -177,6 +177,7 @@ type integrity struct {
 	Whole    bool    `json:"whole"`
 	Segments int     `json:"segments" doc:"Files"`
 	Records  uint64  `json:"records"`
+	Opened   uint64  `json:"opened" doc:"Records that open with the tenant's key"`
 	Problems []place `json:"problems"`
 }
 
@@ -190,11 +191,11 @@ type place struct {
 }
 
 func (a *API) verifyJournal(ctx context.Context, c *call, _ *struct{}) (*bodyOutput[integrity], error) {
-	report, err := a.cfg.Journal.Verify(ctx, c.tenant())
+	report, err := a.cfg.Log.Verify(ctx, c.tenant())
 	if err != nil {
 		return nil, err
 	}
-	found := integrity{Whole: len(report.Problems) == 0, Segments: report.Segments, Records: report.Records, Problems: []place{}}
+	found := integrity{Whole: len(report.Problems) == 0, Segments: report.Segments, Records: report.Records, Opened: report.Opened, Problems: []place{}}
 	for _, p := range report.Problems {
 		found.Problems = append(found.Problems, place{File: filepath.Base(p.File), Offset: p.Offset, Seq: p.Seq, What: p.What})
 	}

@@ -58,12 +58,12 @@ type Journal interface {
 	// Read gives this node's journal of a tenant, oldest first, from after a record.
 	Read(ctx context.Context, tenant identity.TenantID, afterSeq uint64) iter.Seq2[audit.Event, error]
 	All(ctx context.Context, tenant identity.TenantID) iter.Seq2[audit.Event, error]
-	// Verify checks this node's journal of a tenant.
-	Verify(ctx context.Context, tenant identity.TenantID) (audit.Report, error)
 }
 
 // Log searches what the journal holds.
 type Log interface {
+	// Verify checks that the journal in this node's folder is as it was written.
+	Verify(ctx context.Context, tenant identity.TenantID) (audit.Report, error)
 	Search(ctx context.Context, tenant identity.TenantID, filter audit.Filter) (audit.Page, error)
 	Access(ctx context.Context, tenant identity.TenantID, filter audit.Filter) (audit.Page, error)
 	ByID(ctx context.Context, tenant identity.TenantID, id identity.EventID) (audit.Event, error)

@@ -13,7 +13,8 @@
 // written any more, whatever the reason, the calls that need it fail with the
 // fault "journal-unavailable" or that of the keys (P7), and the next that is not
 // too soon goes on in a new one, whose first record tells of the interruption.
-// [Verify] proves the files whole without a key.
+// [Index.Verify] checks that they are as they were written, [Reader.Verify] does
+// so without a running gateway, and [Verify] follows their chain without a key.
 //
 // It must not decide anything, and it must not hold a secret: an event's
 // fields are classified, and what is not classified is left out.

@@ -255,10 +255,22 @@ func TestIndexNoticesAShortenedJournal(t *testing.T) {
 	}
 	j := open(t, Options{Dir: dir})
 	x = NewIndex(j, db)
+	found := must[Report](t)(x.Verify(t.Context(), acme)).Problems
+	if len(found) != 1 || found[0].Seq != 4 || !strings.Contains(found[0].What, "records 4 to 5 were written and are missing") {
+		t.Errorf("before the index runs: %v", found)
+	}
 	running(t, x)
 	items := indexed(t, x, 6)
 	if items[0].Type != JournalShortened || items[0].Seq != 4 || items[0].Details["indexed"] != "5" || items[0].Details["found"] != "3" {
 		t.Errorf("%+v", items[0])
+	}
+	// Though the numbers are taken again, what was lost stays known.
+	for range 2 {
+		commit(t, j, Event{Type: UserChanged})
+	}
+	found = must[Report](t)(x.Verify(t.Context(), acme)).Problems
+	if len(found) != 1 || found[0].Seq != 4 || !strings.Contains(found[0].What, "end with record 3, though record 5") {
+		t.Errorf("afterwards: %v", found)
 	}
 }
 

@@ -195,23 +195,6 @@ func (j *Journal) All(ctx context.Context, tenant identity.TenantID) iter.Seq2[E
 	return j.files.Read(ctx, tenant, nil)
 }
 
-// Verify checks the tenant's files as the function [Verify] does, while the
-// journal is written: of the current file it reads what was complete when it
-// began.
-func (j *Journal) Verify(ctx context.Context, tenant identity.TenantID) (Report, error) {
-	l, err := j.logOf(tenant)
-	if err != nil {
-		return Report{}, err
-	}
-	live := make(map[string]int64)
-	l.mu.Lock()
-	if l.tail != nil {
-		live[l.tail.writer.Path()] = l.tail.writer.Size()
-	}
-	l.mu.Unlock()
-	return verify(ctx, j.o.Dir, tenant, live)
-}
-
 // Stats counts what a journal did since it was opened, for metrics.
 type Stats struct {
 	Records  uint64 // written

@@ -359,7 +359,7 @@ func TestRunFsyncsWithinASecondAndClosesIdleFiles(t *testing.T) {
 	if got := read(t, j, acme); len(got) != 3 {
 		t.Error(len(got))
 	}
-	if report, err := j.Verify(t.Context(), acme); err != nil || len(report.Problems) != 0 || report.Segments != 1 {
+	if report, err := j.verify(t.Context(), acme, map[string]uint64{}); err != nil || len(report.Problems) != 0 || report.Segments != 1 {
 		t.Error(report, err)
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gatehouse/audit/segment"
@@ -19,7 +21,12 @@ type Report struct {
 	Tenant   identity.TenantID `json:"tenant"`
 	Segments int               `json:"segments"`
 	Records  uint64            `json:"records"`
-	Problems []Problem         `json:"problems"`
+	// Opened is how many of the records were opened with the tenant's key, which
+	// nobody can make anew; of the others only the chain was followed.
+	Opened uint64 `json:"opened"`
+	// Unopened is why none was.
+	Unopened string    `json:"unopened,omitempty"`
+	Problems []Problem `json:"problems"`
 	// Notes are oddities that do not touch any record, such as a write that a
 	// crash cut short.
 	Notes []Problem `json:"notes,omitempty"`
@@ -41,17 +48,83 @@ func (p Problem) String() string {
 // maxProblems bounds a report on a journal that is nothing but damage.
 const maxProblems = 1000
 
-// Verify checks every node's files of a tenant, without any key: that each
-// record is unchanged and in its place, that the segments follow on each other,
-// and that none is missing. What it cannot see is the newest records being cut
-// off at the very end; the index notices that when the gateway starts.
+// Verify checks the hash chain of every node's files of a tenant, without any
+// key: that each record and each segment follows on the one before. Whoever may
+// write the files can compute such a chain anew; see [Reader.Verify].
 func Verify(ctx context.Context, dir string, tenant identity.TenantID) (Report, error) {
-	return verify(ctx, dir, tenant, nil)
+	report, err := proof{}.verify(ctx, dir, tenant)
+	report.Unopened = "there is no key to it"
+	return report, err
 }
 
-// verify reads of the files in live no more than the given length: they are
-// being written.
-func verify(ctx context.Context, dir string, tenant identity.TenantID, live map[string]int64) (Report, error) {
+// Verify checks the files of a tenant and opens every record with the tenant's
+// key, which binds tenant, node, number and what came before the segment. Without
+// the key it follows the chain only, and the report says so. What the files alone
+// cannot show is their newest records being cut off; see [Index.Verify].
+func (r *Reader) Verify(ctx context.Context, tenant identity.TenantID) (Report, error) {
+	secret, err := r.secret(ctx, tenant)
+	if err != nil {
+		report, failed := proof{}.verify(ctx, r.dir, tenant)
+		report.Unopened = err.Error()
+		return report, failed
+	}
+	defer clear(secret)
+	return proof{secret: secret}.verify(ctx, r.dir, tenant)
+}
+
+// Verify checks the tenant's files as [Reader.Verify] does, while the journal is
+// written, and that they reach as far as this process has written and the index
+// has read: whoever cuts records off does not reach those two. Allowed accesses
+// move no cursor by themselves, so those of an earlier run that no other record
+// follows can be cut off unseen.
+func (x *Index) Verify(ctx context.Context, tenant identity.TenantID) (Report, error) {
+	nodes, err := x.j.files.nodes(tenant)
+	if err != nil {
+		return Report{}, err
+	}
+	// The cursors before the files, which grow meanwhile.
+	ends := make(map[string]uint64)
+	for _, node := range append(nodes, x.j.o.Node) {
+		if ends[node], err = x.cursor(ctx, tenant, node); err != nil {
+			return Report{}, err
+		}
+	}
+	return x.j.verify(ctx, tenant, ends)
+}
+
+// verify reads of the current file what was complete when it began.
+func (j *Journal) verify(ctx context.Context, tenant identity.TenantID, ends map[string]uint64) (Report, error) {
+	secret, err := j.files.secret(ctx, tenant)
+	if err != nil {
+		return Report{}, err
+	}
+	defer clear(secret)
+	l, err := j.logOf(tenant)
+	if err != nil {
+		return Report{}, err
+	}
+	last, err := l.last()
+	if err != nil {
+		return Report{}, err
+	}
+	ends[j.o.Node] = max(ends[j.o.Node], last)
+	live := make(map[string]int64)
+	l.mu.Lock()
+	if l.tail != nil {
+		live[l.tail.writer.Path()] = l.tail.writer.Size()
+	}
+	l.mu.Unlock()
+	return proof{secret: secret, live: live, ends: ends}.verify(ctx, j.o.Dir, tenant)
+}
+
+// proof is what a verification has to go by beside the files themselves.
+type proof struct {
+	secret []byte            // opens the tenant's records; nil: the chain alone
+	live   map[string]int64  // of the files being written, how much to read
+	ends   map[string]uint64 // each node's last record, as far as it is known from elsewhere
+}
+
+func (p proof) verify(ctx context.Context, dir string, tenant identity.TenantID) (Report, error) {
 	report := Report{Tenant: tenant, Problems: []Problem{}}
 	if !isFolderName(string(tenant)) {
 		return report, fmt.Errorf("audit: %q is no tenant's id", tenant)
@@ -63,8 +136,13 @@ func verify(ctx context.Context, dir string, tenant identity.TenantID, live map[
 	if err != nil {
 		return report, err
 	}
+	for node := range p.ends {
+		if !slices.Contains(nodes, node) {
+			nodes = append(nodes, node)
+		}
+	}
 	for _, node := range nodes {
-		v := verification{report: &report, tenant: string(tenant), node: node, live: live}
+		v := verification{proof: p, report: &report, tenant: string(tenant), node: node}
 		if err := v.run(ctx, filepath.Join(dir, string(tenant), node)); err != nil {
 			return report, err
 		}
@@ -74,10 +152,10 @@ func verify(ctx context.Context, dir string, tenant identity.TenantID, live map[
 
 // verification follows one node's segments.
 type verification struct {
+	proof
 	report *Report
 	tenant string
 	node   string
-	live   map[string]int64
 
 	seq  uint64       // the last good record
 	hash segment.Hash // and its hash
@@ -91,7 +169,7 @@ func (v *verification) run(ctx context.Context, dir string) error {
 		return err
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("audit: %w", err)
 	}
 	known := make(map[string]bool, len(files))
@@ -110,6 +188,9 @@ func (v *verification) run(ctx context.Context, dir string) error {
 	}
 	if v.torn != nil {
 		v.problem(*v.torn)
+	}
+	if end := v.ends[v.node]; v.seq < end {
+		v.problem(Problem{File: dir, Seq: v.seq + 1, What: fmt.Sprintf("records %d to %d were written and are missing at the end", v.seq+1, end)})
 	}
 	return nil
 }
@@ -133,11 +214,16 @@ func (v *verification) file(ctx context.Context, f segment.File) error {
 		v.problem(Problem{File: f.Path, Offset: damage.Offset, Seq: damage.Seq, What: damage.What})
 	} else {
 		v.link(f, r.Header())
+		if v.secret != nil {
+			if err := r.Unlock(v.secret); err != nil {
+				return fmt.Errorf("%s: %w", f.Path, err)
+			}
+		}
 	}
 	if size, ok := v.live[f.Path]; ok {
 		r.Limit(size)
 	}
-	return v.scan(ctx, f, r)
+	return v.scan(ctx, f, r, damage == nil && v.secret != nil)
 }
 
 // link checks that a segment is what its name says and goes on where the one
@@ -181,13 +267,13 @@ func (v *verification) settle(follows bool) {
 	v.torn = nil
 }
 
-func (v *verification) scan(ctx context.Context, f segment.File, r *segment.Reader) error {
+func (v *verification) scan(ctx context.Context, f segment.File, r *segment.Reader, unlocked bool) error {
 	s := r.Scan(r.Start())
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		_, err := s.Next()
+		frame, err := s.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -208,6 +294,9 @@ func (v *verification) scan(ctx context.Context, f segment.File, r *segment.Read
 			return fmt.Errorf("%s: %w", f.Path, err)
 		}
 		v.report.Records++
+		if unlocked {
+			v.open(f, r, frame)
+		}
 	}
 	v.seq, v.hash = s.Position().Seq, s.Position().Hash
 	if s.Position() == r.Start() && !v.lost {
@@ -215,4 +304,29 @@ func (v *verification) scan(ctx context.Context, f segment.File, r *segment.Read
 		v.lost = true
 	}
 	return nil
+}
+
+// open checks that a record was sealed for its place by somebody who has the key.
+func (v *verification) open(f segment.File, r *segment.Reader, frame segment.Frame) {
+	wrong := func(what string) {
+		v.problem(Problem{File: f.Path, Offset: frame.Offset, Seq: frame.Seq, What: what})
+	}
+	plain, err := r.Plain(frame)
+	if err != nil {
+		wrong("the record does not open with the tenant's key: it is not what was written here")
+		return
+	}
+	v.report.Opened++
+	rec := record{plain: plain}
+	if rec.isAccess() {
+		return
+	}
+	e, err := rec.event()
+	switch {
+	case err != nil:
+		wrong("the record opens, but cannot be read: " + err.Error())
+	case e.Type == JournalShortened:
+		// The journal goes on with the numbers of what was cut off.
+		wrong(fmt.Sprintf("before this record the journal was found to end with record %s, though record %s had been written", e.Details["found"], e.Details["indexed"]))
+	}
 }

@@ -2,6 +2,8 @@ package audit
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -187,5 +189,120 @@ func TestDamageStaysKnownAfterGoingOn(t *testing.T) {
 				t.Error("the journal does not tell of it")
 			}
 		})
+	}
+}
+
+// forge changes a segment from its header on as somebody would who may write the
+// file and has no key: with every hash computed anew. It gives the last one.
+func forge(t *testing.T, f segment.File, prev *segment.Hash, change func(n int, frame []byte)) segment.Hash {
+	t.Helper()
+	from := start(t, f)
+	b := must[[]byte](t)(os.ReadFile(f.Path))
+	head := b[:from-sha256.Size]
+	if prev != nil {
+		copy(head[len(head)-sha256.Size:], prev[:])
+	}
+	link := segment.Hash(sha256.Sum256(head))
+	copy(b[len(head):], link[:])
+	for n, rest := 0, b[from:]; len(rest) > 0; n++ {
+		sealed := 12 + int(binary.BigEndian.Uint32(rest))
+		change(n, rest[:sealed])
+		link = sha256.Sum256(append(link[:], rest[:sealed]...))
+		copy(rest[sealed:], link[:])
+		rest = rest[sealed+len(link)+4:]
+	}
+	if err := os.WriteFile(f.Path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return link
+}
+
+// The chain has no key, so only opening the records shows that they are ours, in
+// the place that they were written for.
+func TestVerifyOpensEveryRecord(t *testing.T) {
+	var first []byte // the sealed bytes of a segment's first record
+	for name, c := range map[string]struct {
+		segment int // of three with two records each
+		change  func(n int, frame []byte)
+		bad     []uint64
+	}{
+		"nothing": {2, func(int, []byte) {}, nil},
+		"a record's text": {2, func(n int, frame []byte) {
+			if n == 1 {
+				frame[20] ^= 1
+			}
+		}, []uint64{6}},
+		"a record in another's place": {2, func(n int, frame []byte) {
+			if n == 0 {
+				first = bytes.Clone(frame[12:])
+			} else {
+				copy(frame[12:], first)
+			}
+		}, []uint64{6}},
+		// What follows is bound to what was there before.
+		"a record in the midst": {0, func(n int, frame []byte) {
+			if n == 0 {
+				frame[20] ^= 1
+			}
+		}, []uint64{1, 3, 4, 5, 6}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, files := threeSegments(t)
+			link := forge(t, files[c.segment], nil, c.change)
+			for _, f := range files[c.segment+1:] {
+				link = forge(t, f, &link, func(int, []byte) {})
+			}
+			if report := verified(t, dir, acme); report.Opened != 0 || report.Unopened == "" {
+				t.Errorf("without a key: %+v", report)
+			}
+			reader := must[*Reader](t)(OpenReader(Options{Dir: dir, Keys: fixedKeys{}}))
+			report := must[Report](t)(reader.Verify(t.Context(), acme))
+			if report.Records != 6 || report.Opened != uint64(6-len(c.bad)) || len(report.Problems) != len(c.bad) || report.Unopened != "" {
+				t.Fatalf("%+v", report)
+			}
+			for i, seq := range c.bad {
+				f := files[(seq-1)/2]
+				at := start(t, f)
+				if seq%2 == 0 {
+					at = ends(t, f)[0]
+				}
+				if p := report.Problems[i]; p.File != f.Path || p.Offset != at || p.Seq != seq || !strings.Contains(p.What, "does not open") {
+					t.Errorf("record %d: %v", seq, p)
+				}
+			}
+		})
+	}
+}
+
+// Cutting whole records off the end leaves files that are whole; the process that
+// wrote them knows better.
+func TestVerifyMissesWhatThisProcessWrote(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, Options{Dir: dir})
+	x := NewIndex(j, openStore(t, acme))
+	for range 3 {
+		e := access("/")
+		must[Receipt](t)(j.Write(t.Context(), &e))
+	}
+	if report := must[Report](t)(x.Verify(t.Context(), acme)); len(report.Problems) != 0 || report.Opened != 3 {
+		t.Fatalf("%+v", report)
+	}
+	node := filepath.Join(dir, string(acme), "node-1")
+	f := must[[]segment.File](t)(segment.List(node))[0]
+	for _, c := range []struct {
+		cut  func() error
+		want string
+	}{
+		{func() error { return os.Truncate(f.Path, ends(t, f)[1]) }, "records 3 to 3 were written and are missing"},
+		{func() error { return os.Remove(f.Path) }, "records 1 to 3 were written and are missing"},
+		{func() error { return os.RemoveAll(filepath.Dir(node)) }, "records 1 to 3 were written and are missing"},
+	} {
+		if err := c.cut(); err != nil {
+			t.Fatal(err)
+		}
+		found := must[Report](t)(x.Verify(t.Context(), acme)).Problems
+		if len(found) != 1 || !strings.Contains(found[0].What, c.want) {
+			t.Errorf("%v, want %q", found, c.want)
+		}
 	}
 }

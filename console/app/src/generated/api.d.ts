@@ -156,7 +156,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Check that this node's journal is whole
+         * Check that the journal on this node is whole: every record opens, and none that is known of is missing
          * @description Needs: gatehouse.audit:read.
          */
         get: operations["verify-journal"];
@@ -1071,6 +1071,11 @@ export interface components {
             name: string;
         };
         Integrity: {
+            /**
+             * Format: int64
+             * @description Records that open with the tenant's key
+             */
+            opened: number;
             problems: components["schemas"]["Place"][];
             /** Format: int64 */
             records: number;
