@@ -190,7 +190,7 @@ func auditVerify() *cobra.Command {
 
 // verdict says of a journal without problems how far that goes.
 func verdict(r audit.Report) string {
-	if r.Opened == r.Records {
+	if r.Opened == r.Records && r.Unopened == "" {
 		return fmt.Sprintf("whole, %d records in %d files, each opened with its key", r.Records, r.Segments)
 	}
 	return fmt.Sprintf("only the chain was checked, and is whole: %d records in %d files, %d opened with their key (%s); whoever can write the files can compute such a chain",
