@@ -33,15 +33,21 @@ import (
 // in the test's process, so that what they saw outlives the gateway.
 type house struct {
 	demo.Info
+	serving
 
+	acme     string // its id
+	provider *oidcidp.Provider
+	secret   string // of acme's connection at the provider
+}
+
+// serving is a `gatehouse serve`.
+type serving struct {
 	data, config string
-	acme         string // its id
-	provider     *oidcidp.Provider
-	secret       string   // of acme's connection at the provider
 	around       []string // a command that runs the gateway; nothing: it runs by itself
 	cmd          *exec.Cmd
 	stderr       *lockedBuffer
 	read         chan struct{} // closed when stderr has been read to its end
+	https, ops   string        // where it listens since it was started
 }
 
 // houseConfig is complete but for what the test adds at its end.
@@ -82,7 +88,7 @@ spec: { type: oidc, issuer: %q, client_id: acme, client_secret: %q, scopes: [ope
 // run by a command, if one is given.
 func newHouse(t *testing.T, around ...string) *house {
 	t.Helper()
-	h := &house{data: t.TempDir(), secret: rand.Text(), around: around}
+	h := &house{serving: serving{data: t.TempDir(), around: around}, secret: rand.Text()}
 	h.config = filepath.Join(h.data, "gatehouse.yaml")
 	h.CA = filepath.Join(h.data, "ca", "ca.pem")
 	quiet := slog.New(slog.DiscardHandler)
@@ -94,31 +100,17 @@ func newHouse(t *testing.T, around ...string) *house {
 	t.Cleanup(upstream.Close)
 	h.App = upstream.URL
 
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serving := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.provider.ServeHTTP(w, r) }))
-	issuer := "http://" + serving.Listener.Addr().String()
-	h.provider, err = oidcidp.New(oidcidp.Options{Issuer: issuer, Key: key, Log: quiet, Accounts: idp.Accounts{
+	var issuer string
+	h.provider, issuer = startProvider(t, idp.Accounts{
 		{Subject: "owner", Email: owner, Name: "Olivia", Password: "demo-owner"},
 		{Subject: "member", Email: member, Name: "Max", Password: "demo-member"},
 		{Subject: "viewer", Email: viewer, Name: "Vera", Password: "demo-viewer"},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	serving.Start()
-	t.Cleanup(serving.Close)
+	})
 
 	h.write(t, "")
 	h.start(t)
 	t.Cleanup(h.kill)
-	resources := filepath.Join(t.TempDir(), "tenants.yaml")
-	if err := os.WriteFile(resources, fmt.Appendf(nil, houseTenants, issuer, h.secret), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h.run(t, "apply", "-f", resources)
+	h.populate(t, issuer, h.secret)
 	h.acme = decode[struct{ ID string }](t, []byte(h.run(t, "tenant", "show", "acme", "-o", "json"))).ID
 	h.Tenants = map[string]demo.Tenant{}
 	for _, name := range []string{"acme", "globex"} {
@@ -129,6 +121,36 @@ func newHouse(t *testing.T, around ...string) *house {
 	}
 	h.address(t)
 	return h
+}
+
+// callbackPath is where the provider sends people back to.
+const callbackPath = ".gatehouse/oidc/oidc/callback"
+
+// startProvider runs an identity provider in the test's process.
+func startProvider(t *testing.T, accounts idp.Accounts) (p *oidcidp.Provider, issuer string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listening := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.ServeHTTP(w, r) }))
+	issuer = "http://" + listening.Listener.Addr().String()
+	if p, err = oidcidp.New(oidcidp.Options{Issuer: issuer, Key: key, Log: slog.New(slog.DiscardHandler), Accounts: accounts}); err != nil {
+		t.Fatal(err)
+	}
+	listening.Start()
+	t.Cleanup(listening.Close)
+	return p, issuer
+}
+
+// populate makes the two tenants.
+func (s *serving) populate(t *testing.T, issuer, secret string) {
+	t.Helper()
+	resources := filepath.Join(t.TempDir(), "tenants.yaml")
+	if err := os.WriteFile(resources, fmt.Appendf(nil, houseTenants, issuer, secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.run(t, "apply", "-f", resources)
 }
 
 // towards is the app's way to the gate's published keys, wherever that is now.
@@ -159,74 +181,89 @@ func (h *house) write(t *testing.T, more string) {
 }
 
 // start runs the gateway and returns once it serves.
-func (h *house) start(t *testing.T) {
+func (s *serving) start(t *testing.T) {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.stderr, h.read = &lockedBuffer{}, make(chan struct{})
-	command := append(slices.Clone(h.around), path, "serve", "--config", h.config)
-	h.cmd = exec.Command(command[0], command[1:]...)
-	h.cmd.Env = append(os.Environ(), "DATA="+h.data)
-	pipe, err := h.cmd.StderrPipe()
+	stderr, read := &lockedBuffer{}, make(chan struct{})
+	command := append(slices.Clone(s.around), path, "serve", "--config", s.config)
+	s.cmd = exec.Command(command[0], command[1:]...)
+	s.cmd.Env = append(os.Environ(), "DATA="+s.data)
+	s.stderr, s.read = stderr, read
+	pipe, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.cmd.Start(); err != nil {
+	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	serving := make(chan bool, 1)
+	type addresses struct{ Msg, HTTPS, Ops string }
+	listens := make(chan addresses, 1)
 	go func() {
-		defer close(h.read)
-		defer close(serving)
+		defer close(read)
+		defer close(listens)
 		for lines := bufio.NewReader(pipe); ; {
 			line, err := lines.ReadBytes('\n')
-			_, _ = h.stderr.Write(line) // into memory
-			var entry struct{ Msg, HTTPS, Ops string }
+			_, _ = stderr.Write(line) // into memory
+			var entry addresses
 			if json.Unmarshal(line, &entry) == nil && entry.Msg == "serving" {
-				h.Operator.URL, h.Ops = "https://"+strings.Replace(entry.HTTPS, "127.0.0.1", "admin.localhost", 1)+"/", "http://"+entry.Ops
-				serving <- true
+				listens <- entry
 			}
 			if err != nil {
 				return
 			}
 		}
 	}()
-	if !<-serving {
-		_ = h.cmd.Wait()
-		t.Fatalf("the gateway did not become ready:\n%s", h.stderr)
+	at, ok := <-listens
+	if !ok {
+		_ = s.cmd.Wait()
+		t.Fatalf("the gateway did not become ready:\n%s", stderr)
 	}
+	s.https, s.ops = at.HTTPS, at.Ops
+}
+
+// at is the URL of one of the gateway's hosts.
+func (s *serving) at(name string) string {
+	return "https://" + strings.Replace(s.https, "127.0.0.1", name+".localhost", 1) + "/"
+}
+
+// start is serving's, and tells everybody where.
+func (h *house) start(t *testing.T) {
+	t.Helper()
+	h.serving.start(t)
 	h.address(t)
 }
 
 // address tells everybody where the gateway listens since it was started.
 func (h *house) address(t *testing.T) {
 	t.Helper()
+	h.Operator.URL, h.Ops = h.at("admin"), "http://"+h.ops
 	for name, tenant := range h.Tenants {
-		tenant.URL = strings.Replace(h.Operator.URL, "admin", name, 1)
+		tenant.URL = h.at(name)
 		tenant.SCIM = tenant.URL + "scim/v2"
 		h.Tenants[name] = tenant
 	}
 	if acme := h.Tenants["acme"]; acme.URL != "" {
-		h.provider.Register(oidcidp.Client{ID: "acme", Secret: h.secret, RedirectURIs: []string{acme.URL + ".gatehouse/oidc/oidc/callback"},
+		h.provider.Register(oidcidp.Client{ID: "acme", Secret: h.secret, RedirectURIs: []string{acme.URL + callbackPath},
 			SignedOutURIs: []string{acme.URL, acme.URL + ".gatehouse/logout"}})
 	}
 }
 
 // kill ends the gateway as kill -9 does, and waits for it.
-func (h *house) kill() {
-	if h.cmd.ProcessState == nil {
-		_ = h.cmd.Process.Kill()
-		<-h.read
-		_ = h.cmd.Wait()
+func (s *serving) kill() {
+	if s.cmd.ProcessState == nil {
+		_ = s.cmd.Process.Kill()
+		<-s.read
+		_ = s.cmd.Wait()
 	}
 }
 
-// run runs a command that must succeed on the house's data folder.
-func (h *house) run(t *testing.T, args ...string) string {
+// run runs a command that must succeed on the gateway's data folder.
+func (s *serving) run(t *testing.T, args ...string) string {
 	t.Helper()
-	stdout, stderr, code := gatehouse(t, append(args, "--data", h.data)...)
+	stdout, stderr, code := gatehouse(t, append(args, "--data", s.data)...)
 	if code != 0 {
 		t.Fatalf("gatehouse %s: exit code %d: %s%s", strings.Join(args, " "), code, stdout, stderr)
 	}

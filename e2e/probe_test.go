@@ -38,11 +38,28 @@ const (
 // and from then on answers "late"; it notes what "late" words reach it.
 type probe struct {
 	over   sync.Map // session id -> true, once its revocation has been answered
+	gone   sync.Map // session id -> true, once nothing of it may arrive, whenever it was sent
 	mu     sync.Mutex
 	leaked []string
 }
 
-func (p *probe) note(what string, r *http.Request) {
+// startProbe runs the app in the test's process.
+func startProbe(t *testing.T) (*probe, string) {
+	t.Helper()
+	app := &probe{}
+	base, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	server := httptest.NewUnstartedServer(app)
+	server.Config.BaseContext = func(net.Listener) context.Context { return base }
+	server.Start()
+	t.Cleanup(func() { cancel(); server.Close() })
+	return app, server.URL
+}
+
+// hear notes what came of a session if it must not have come.
+func (p *probe) hear(what, word string, r *http.Request) {
+	if _, gone := p.gone.Load(r.Header.Get("X-Gatehouse-Session")); !gone && word != late {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leaked = append(p.leaked, what+" of "+r.Header.Get("X-Gatehouse-Session"))
@@ -64,10 +81,10 @@ func (p *probe) word(r *http.Request) string {
 
 // ServeHTTP is the app.
 func (p *probe) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("X-Sent") == late {
-		p.note("a request", r)
-	}
+	p.hear("a request", r.Header.Get("X-Sent"), r)
 	switch r.URL.Path {
+	case "/who":
+		_, _ = io.WriteString(w, r.Header.Get("X-Gatehouse-Session"))
 	case "/ws":
 		p.echo(w, r)
 	case "/events":
@@ -121,9 +138,7 @@ func (p *probe) take(w http.ResponseWriter, r *http.Request) {
 	words.Split(bufio.ScanWords)
 	_ = http.NewResponseController(w).EnableFullDuplex()
 	for words.Scan() {
-		if words.Text() == late {
-			p.note("a piece of an upload", r)
-		}
+		p.hear("a piece of an upload", words.Text(), r)
 		_, _ = io.WriteString(w, "taken ")
 		_ = http.NewResponseController(w).Flush()
 	}
@@ -140,9 +155,7 @@ func (p *probe) echo(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
-		if string(message) == late {
-			p.note("a WebSocket message", r)
-		}
+		p.hear("a WebSocket message", string(message), r)
 		if err := c.Write(r.Context(), kind, message); err != nil {
 			return
 		}
@@ -166,13 +179,8 @@ func startProbed(t *testing.T) *probed {
 // startProbedOn is startProbed on a data folder that may have been used before.
 func startProbedOn(t *testing.T, data string) *probed {
 	t.Helper()
-	app := &probe{}
-	base, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	server := httptest.NewUnstartedServer(app)
-	server.Config.BaseContext = func(net.Listener) context.Context { return base }
-	server.Start()
-	t.Cleanup(func() { cancel(); server.Close() })
-	d, err := demo.Start(t.Context(), demo.Options{Data: data, App: server.URL, Log: telemetry.NewLogger(t.Output(), telemetry.Text, slog.LevelWarn)})
+	app, address := startProbe(t)
+	d, err := demo.Start(t.Context(), demo.Options{Data: data, App: address, Log: telemetry.NewLogger(t.Output(), telemetry.Text, slog.LevelWarn)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,11 +212,18 @@ func plainClient(t *testing.T, info demo.Info, version int) *http.Client {
 // seat is a session of a person.
 type seat struct {
 	*probed
+	door
+
 	tenant  string
 	session identity.SessionID
 	device  identity.DeviceID
 	user    identity.UserID
-	cookie  string
+}
+
+// door is where a session is used.
+type door struct {
+	url    string // the tenant's
+	cookie string
 }
 
 func (b *probed) tenantID(t *testing.T, name string) identity.TenantID {
@@ -245,15 +260,15 @@ func (b *probed) sit(t *testing.T, tenant string, user identity.UserID) *seat {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &seat{probed: b, tenant: tenant, session: made.Session.ID, device: made.Device.ID, user: user, cookie: made.Token}
+	return &seat{probed: b, door: door{b.Info().Tenants[tenant].URL, made.Token}, tenant: tenant, session: made.Session.ID, device: made.Device.ID, user: user}
 }
 
-func (s *seat) request(ctx context.Context, method, path string, body io.Reader) *http.Request {
-	req, err := http.NewRequestWithContext(ctx, method, s.Info().Tenants[s.tenant].URL+strings.TrimPrefix(path, "/"), body)
+func (d door) request(ctx context.Context, method, path string, body io.Reader) *http.Request {
+	req, err := http.NewRequestWithContext(ctx, method, d.url+strings.TrimPrefix(path, "/"), body)
 	if err != nil {
 		panic(err) // the address is ours
 	}
-	req.Header.Set("Cookie", "__Host-gatehouse="+s.cookie)
+	req.Header.Set("Cookie", sessionIn+"="+d.cookie)
 	return req
 }
 
@@ -303,9 +318,9 @@ func (c *connection) alive(t *testing.T) {
 	}
 }
 
-// closed waits for the end, which must be one that the gate made and must not
+// over waits for the end, which must not be that of a whole answer and must not
 // have let a late word through.
-func (c *connection) closed(t *testing.T) {
+func (c *connection) over(t *testing.T) {
 	t.Helper()
 	if c.say != nil {
 		_ = c.say(late) // must get nowhere
@@ -322,6 +337,12 @@ func (c *connection) closed(t *testing.T) {
 	if c.err == nil {
 		t.Errorf("%s looks complete to its client", c.kind)
 	}
+}
+
+// closed waits for the end, which must be one that the gate made.
+func (c *connection) closed(t *testing.T) {
+	t.Helper()
+	c.over(t)
 	if c.kind == "websocket" && websocket.CloseStatus(c.err) != websocket.StatusPolicyViolation {
 		t.Errorf("the WebSocket ended with %v, want close code 1008", c.err)
 	}
@@ -330,9 +351,14 @@ func (c *connection) closed(t *testing.T) {
 // webSocket opens a WebSocket and hears it answer.
 func (s *seat) webSocket(t *testing.T) *connection {
 	t.Helper()
+	return s.door.webSocket(t, s.h1)
+}
+
+func (d door) webSocket(t *testing.T, client *http.Client) *connection {
+	t.Helper()
 	ctx := t.Context()
-	socket, _, err := websocket.Dial(ctx, s.Info().Tenants[s.tenant].URL+"ws",
-		&websocket.DialOptions{HTTPClient: s.h1, HTTPHeader: http.Header{"Cookie": {"__Host-gatehouse=" + s.cookie}}})
+	socket, _, err := websocket.Dial(ctx, d.url+"ws",
+		&websocket.DialOptions{HTTPClient: client, HTTPHeader: http.Header{"Cookie": {sessionIn + "=" + d.cookie}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,10 +381,10 @@ func (s *seat) webSocket(t *testing.T) *connection {
 }
 
 // stream opens a long answer and hears it begin.
-func (s *seat) stream(t *testing.T, client *http.Client, kind, path string) *connection {
+func (d door) stream(t *testing.T, client *http.Client, kind, path string) *connection {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	resp, err := client.Do(s.request(ctx, http.MethodGet, path, nil))
+	resp, err := client.Do(d.request(ctx, http.MethodGet, path, nil))
 	if err != nil || resp.StatusCode != http.StatusOK {
 		cancel()
 		t.Fatalf("%s: %v %v", kind, resp, err)
@@ -382,7 +408,7 @@ func (c *connection) read(resp *http.Response) {
 }
 
 // upload opens a body without an end, of which the app takes piece after piece.
-func (s *seat) upload(t *testing.T, client *http.Client, kind string) *connection {
+func (d door) upload(t *testing.T, client *http.Client, kind string) *connection {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	body, feed := io.Pipe()
@@ -392,7 +418,7 @@ func (s *seat) upload(t *testing.T, client *http.Client, kind string) *connectio
 		return err
 	}
 	go func() {
-		resp, err := client.Do(s.request(ctx, http.MethodPost, "/upload", body))
+		resp, err := client.Do(d.request(ctx, http.MethodPost, "/upload", body))
 		if err != nil {
 			c.err = err
 			close(c.ended)

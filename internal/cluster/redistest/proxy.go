@@ -10,7 +10,7 @@ import (
 // Proxy is a way to a server that can be cut.
 type Proxy struct {
 	listener net.Listener
-	target   string
+	target   func(context.Context) (string, error) // where a new connection goes
 	group    sync.WaitGroup
 
 	mu    sync.Mutex
@@ -21,6 +21,18 @@ type Proxy struct {
 
 // Through starts a proxy to an address.
 func Through(t testing.TB, target string) *Proxy {
+	t.Helper()
+	return through(t, func(context.Context) (string, error) { return target, nil })
+}
+
+// ThroughToMaster starts a proxy to whoever is the master of a Sentinel when a
+// connection is made.
+func ThroughToMaster(t testing.TB, sentinel *Server) *Proxy {
+	t.Helper()
+	return through(t, sentinel.Master)
+}
+
+func through(t testing.TB, target func(context.Context) (string, error)) *Proxy {
 	t.Helper()
 	l := listen(t)
 	p := &Proxy{listener: l, target: target, conns: map[net.Conn]bool{}}
@@ -83,8 +95,15 @@ func (p *Proxy) accept() {
 
 func (p *Proxy) serve(c net.Conn) {
 	p.pass()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	target, err := p.target(ctx)
+	if err != nil {
+		_ = c.Close()
+		return
+	}
 	var dialer net.Dialer
-	s, err := dialer.DialContext(context.Background(), "tcp", p.target)
+	s, err := dialer.DialContext(ctx, "tcp", target)
 	if err != nil {
 		_ = c.Close()
 		return

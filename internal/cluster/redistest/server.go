@@ -46,12 +46,20 @@ func Start(t testing.TB, args ...string) *Server {
 // Replica starts a replica of a server.
 func Replica(t testing.TB, of *Server, args ...string) *Server {
 	t.Helper()
-	s := Start(t, append([]string{"--replicaof", "127.0.0.1", strconv.Itoa(of.port), "--repl-diskless-sync-delay", "0"}, args...)...)
+	s := Start(t, args...)
+	s.Follow(of)
+	return s
+}
+
+// Follow makes the server a replica of another, until it is told otherwise or
+// is started again, and returns when it is in step.
+func (s *Server) Follow(of *Server) {
+	s.t.Helper()
+	s.Do("REPLICAOF", "127.0.0.1", of.port)
 	s.until("the replica is in step", func(ctx context.Context, c *redis.Client) bool {
 		info, err := c.InfoMap(ctx, "replication").Result()
 		return err == nil && info["Replication"]["master_link_status"] == "up"
 	})
-	return s
 }
 
 // Sentinel starts a Redis Sentinel that watches a server under the name of main
@@ -140,29 +148,31 @@ func (s *Server) launch() bool {
 	if s.sentinel {
 		args = append(args, "--sentinel")
 	} else {
-		args = append(args, "--save", "", "--enable-debug-command", "local")
+		args = append(args, "--save", "", "--enable-debug-command", "local", "--repl-diskless-sync-delay", "0")
 	}
 	p := &process{command: exec.CommandContext(context.Background(), binary, args...), log: &bytes.Buffer{}, ended: make(chan struct{})} // #nosec G204 -- arguments of a test
 	p.command.Stdout, p.command.Stderr = p.log, p.log
 	if err := p.command.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	leash := s.leash(p.command.Process.Pid)
+	leash := Leash(s.t, p.command.Process)
 	go func() { _ = p.command.Wait(); leash(); close(p.ended) }()
 	s.process = p
 	return s.answers()
 }
 
-// leash ends the server when the test's own process ends without having done so.
-func (s *Server) leash(pid int) (release func()) {
-	s.t.Helper()
-	c := exec.CommandContext(context.Background(), "/bin/sh", "-c", `read -r _; kill -KILL "$0"`, strconv.Itoa(pid)) // #nosec G204 -- the server's pid
-	in, err := c.StdinPipe()                                                                                         // which the end of this process closes
+// Leash ends a process when the test's own process ends without having done so.
+// It must be released as soon as the process has ended, whose id may then be
+// another's.
+func Leash(t testing.TB, p *os.Process) (release func()) {
+	t.Helper()
+	c := exec.CommandContext(context.Background(), "/bin/sh", "-c", `read -r _; kill -KILL "$0"`, strconv.Itoa(p.Pid)) // #nosec G204 -- the process' id
+	in, err := c.StdinPipe()                                                                                           // which the end of this process closes
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if err := c.Start(); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return func() {
 		_ = c.Process.Kill()
@@ -228,6 +238,17 @@ func (s *Server) Do(args ...any) any {
 		s.t.Fatalf("%v: %v", args, err)
 	}
 	return answer
+}
+
+// Master is the address to which Sentinel leads.
+func (s *Server) Master(ctx context.Context) (string, error) {
+	client := s.client()
+	defer func() { _ = client.Close() }()
+	at, err := client.Do(ctx, "SENTINEL", "get-master-addr-by-name", "main").StringSlice()
+	if err != nil || len(at) != 2 {
+		return "", fmt.Errorf("redistest: ask Sentinel for the master: %v, %w", at, err)
+	}
+	return net.JoinHostPort(at[0], at[1]), nil
 }
 
 // Pause stops the process as it is; its connections stay open.

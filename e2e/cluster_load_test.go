@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestP2_ClusterUnderLoad signs people out, one session after the other, by nodes
+// taken by chance, while every session is used on all of them without a pause and
+// has streams open there. Each has signed in at one node only.
+func TestP2_ClusterUnderLoad(t *testing.T) {
+	revocations := of(100, 1_000)
+	const staying, side = fleetSize, 1 // who are not signed out; how many are at one time
+	f := newFleet(t, revocations+staying)
+	began := time.Now()
+	guests := f.sit(t, 0, revocations+staying)
+	t.Logf("%d people signed in, in %v", len(guests), time.Since(began).Round(time.Millisecond))
+	for i, g := range guests[:staying] {
+		g.hold(t, f.nodes[i], f.nodes[(i+1)%fleetSize])
+	}
+	var mu sync.Mutex
+	var took []time.Duration
+	var through int64
+	leaving := make(chan *guest, revocations)
+	for _, g := range guests[staying:] {
+		leaving <- g
+	}
+	close(leaving)
+	var all sync.WaitGroup
+	for range side {
+		all.Go(func() {
+			for g := range leaving {
+				d := g.goes(t)
+				mu.Lock()
+				took, through = append(took, d), through+g.through.Load()
+				mu.Unlock()
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	f.tight(t)
+	if t.Failed() {
+		return
+	}
+	slices.Sort(took)
+	t.Logf("%d revocations on %d nodes, %d requests through before them: p50 %v, p99 %v, longest %v", len(took), fleetSize, through,
+		took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
+	if through < int64(revocations*fleetSize) {
+		t.Errorf("only %d requests got through before: the trials prove little", through)
+	}
+	for _, g := range guests[:staying] {
+		for _, c := range g.open {
+			c.alive(t)
+		}
+	}
+	// P8: a node that knows nothing but the record lets none of them in.
+	f.nodes[0].kill()
+	f.start(t, f.nodes[0])
+	for _, g := range guests[staying:] {
+		g.out(t, f.nodes[0])
+	}
+	for _, g := range guests[:staying] {
+		if got := g.ask(t, f.nodes[0]); got != http.StatusOK {
+			t.Errorf("who was not signed out is answered %d by a node that was started again", got)
+		}
+	}
+	f.tight(t)
+}
+
+// goes has the guest use all nodes, signs them out, and tells how long the call
+// took.
+func (g *guest) goes(t *testing.T) time.Duration {
+	g.hold(t, g.any(), g.any())
+	for i, n := range g.nodes {
+		g.hammer(t, n, []*http.Client{g.h1, g.h2}[i%2])
+	}
+	answer, took, err := g.call(t.Context(), g.any())
+	if err != nil {
+		t.Errorf("sign out: %v", err)
+	} else if len(answer.Nodes) != fleetSize || *answer.Sessions != 1 {
+		t.Errorf("the answer tells of %d sessions on %v", *answer.Sessions, answer.Nodes)
+	}
+	g.leave()
+	g.left(t, (*connection).closed)
+	return took
+}
