@@ -93,7 +93,7 @@ func (g *Gate) compose(v *visit, head *upstream.Head, s *stream) (*upstream.Requ
 	head.Field("X-Forwarded-Proto", "https")
 	head.Field("X-Forwarded-Host", r.Host)
 
-	request := &upstream.Request{Method: r.Method, Head: head, Upgrade: upgradeOf(r), Interim: s.interim}
+	request := &upstream.Request{Method: r.Method, Head: head, Stands: s.stands, Upgrade: upgradeOf(r), Interim: s.interim}
 	if r.ContentLength != 0 {
 		if err := s.fullDuplex(); err != nil {
 			return nil, err

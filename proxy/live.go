@@ -222,7 +222,7 @@ func (s *stream) pause() error {
 // interim passes on early hints (RFC 8297); other interim answers say
 // something of the app's connection alone.
 func (s *stream) interim(a *upstream.Response) {
-	if a.Status != http.StatusEarlyHints || s.cutOff() {
+	if a.Status != http.StatusEarlyHints || !s.stands() {
 		return
 	}
 	h := s.w.Header()

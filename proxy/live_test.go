@@ -271,6 +271,33 @@ func TestP2_AHammeringClientGetsNothingAfterTheReturn(t *testing.T) {
 	}
 }
 
+// doubt is a memory that counts when a request comes in, and not any more when
+// it is to be sent on.
+type doubt struct{ began atomic.Bool }
+
+func (d *doubt) Current() error { return nil }
+func (d *doubt) Holds() bool    { return !d.began.Load() }
+
+// TestP2_NothingIsSentOnInDoubt: a node may stand still between letting a request
+// in and sending it on.
+func TestP2_NothingIsSentOnInDoubt(t *testing.T) {
+	memory := &doubt{}
+	w := newWorld(t, func(c *Config) { c.Memory = memory })
+	if resp := w.get(w.client(true), "/public/ping", nil); resp.StatusCode != http.StatusOK || len(w.app.take()) != 1 {
+		t.Fatal(resp.Status)
+	}
+	memory.began.Store(true)
+	for _, http2 := range []bool{false, true} {
+		if resp, err := w.client(http2).Do(w.request(http.MethodGet, "https://acme.test/public/ping", nil, nil)); err == nil {
+			_ = resp.Body.Close()
+			t.Errorf("it was answered with %s", resp.Status)
+		}
+	}
+	if seen := w.app.take(); len(seen) > 0 {
+		t.Errorf("the app saw %+v", seen)
+	}
+}
+
 func TestEventsArriveAtOnce(t *testing.T) {
 	w := newWorld(t, nil)
 	next := make(chan string)

@@ -89,8 +89,9 @@ func (t *tunnelEnds) join(early []byte, s *stream, x *upstream.Exchange) {
 	var up sync.WaitGroup
 	up.Go(func() {
 		defer x.Abort()
-		if _, err := t.app.Write(early); err == nil {
-			_, _ = io.CopyBuffer(whileStanding{t.app, s}, readerOnly{t.client}, make([]byte, tunnelBuffer)) // whatever ended it ends the tunnel
+		app := whileStanding{t.app, s}
+		if _, err := app.Write(early); err == nil {
+			_, _ = io.CopyBuffer(app, readerOnly{t.client}, make([]byte, tunnelBuffer)) // whatever ended it ends the tunnel
 		}
 	})
 	t.down(s)

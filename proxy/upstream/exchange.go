@@ -14,8 +14,8 @@ import (
 	"gatehouse/internal/fault"
 )
 
-// ErrAborted is what an exchange ends with after [Exchange.Abort], or when its
-// context ends.
+// ErrAborted is what an exchange ends with after [Exchange.Abort], when its
+// context ends, or when the request does not stand any more.
 var ErrAborted = errors.New("upstream: the exchange was aborted")
 
 // Request is what is sent.
@@ -32,6 +32,10 @@ type Request struct {
 	Interrupt func()
 	// Continue holds the body back until the app asks for it (RFC 9110 §10.1.1).
 	Continue bool
+
+	// Stands, if set, is asked right before the head is sent, and so again after
+	// whatever has held the request up. If it does not, nothing is sent.
+	Stands func() bool
 
 	// Upgrade names the protocol that the client wants to switch to, or is empty.
 	Upgrade string
@@ -104,6 +108,9 @@ func (x *Exchange) Do(ctx context.Context, r *Request) (*Response, error) {
 			c.target.succeeded()
 			x.answer = answer
 			return answer, nil
+		}
+		if errors.Is(err, ErrAborted) {
+			return nil, err
 		}
 		reused := c.reused
 		if again := first && reused && !x.heard && r.replayable() && !timedOut(err); !again {
@@ -183,6 +190,9 @@ func (x *Exchange) roundTrip(c *conn) (*Response, error) {
 	deadline := time.Now().Add(x.pool.config.HeaderTimeout)
 	if err := c.nc.SetDeadline(deadline); err != nil {
 		return nil, err
+	}
+	if r.Stands != nil && !r.Stands() {
+		return nil, ErrAborted
 	}
 	if _, err := c.nc.Write(r.Head.buf); err != nil {
 		return nil, err

@@ -405,6 +405,40 @@ func TestAbortEndsWhateverIsUnderWay(t *testing.T) {
 	x.Finish()
 }
 
+// TestP2_WhatDoesNotStandIsNotSent: it may have been held up for long since it
+// was let through, here until the second of two connections is made.
+func TestP2_WhatDoesNotStandIsNotSent(t *testing.T) {
+	var seen, asked atomic.Int64
+	address := scripted(t, func(_, request int, _ *http.Request, c net.Conn) bool {
+		if seen.Add(1); request > 0 {
+			return false // an idle connection that turns out to be closed
+		}
+		_, err := io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
+		return err == nil
+	})
+	p := newPool(t, Config{URLs: []string{address}})
+	do := func(stands func() bool) error {
+		x := p.NewExchange()
+		defer x.Finish()
+		r := ask("GET", "/", nil, 0)
+		r.Stands = stands
+		if _, err := x.Do(t.Context(), r); err != nil {
+			return err
+		}
+		_, err := x.CopyBody(io.Discard, func() error { return nil })
+		return err
+	}
+	if err := do(func() bool { return false }); !errors.Is(err, ErrAborted) || seen.Load() != 0 {
+		t.Errorf("%v, and the app saw %d", err, seen.Load())
+	}
+	if err := do(nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := do(func() bool { return asked.Add(1) == 1 }); !errors.Is(err, ErrAborted) || asked.Load() != 2 || seen.Load() != 2 {
+		t.Errorf("%v, asked %d times, and the app saw %d", err, asked.Load(), seen.Load())
+	}
+}
+
 func TestSwitchingProtocols(t *testing.T) {
 	url := scripted(t, func(_, _ int, r *http.Request, c net.Conn) bool {
 		if r.Header.Get("Upgrade") != "echo" || r.Header.Get("Connection") != "Upgrade" {
