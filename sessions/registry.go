@@ -79,6 +79,12 @@ func (sel Selector) Selects(s *Session) bool {
 	case !sel.Before.IsZero():
 		return s.CreatedAt.Before(sel.Before)
 	default:
-		return sel.Connection != "" && sel.Connection == s.Connection
+		return sel.Connection != "" && sel.Connection == s.Connection &&
+			(sel.IDPSubject == "" || sel.IDPSubject == s.IDPSubject) &&
+			(len(sel.IDPSessions) == 0 || slices.Contains(sel.IDPSessions, s.IDPSession))
 	}
 }
+
+// ofIDP reports whether the selector means what an identity provider calls by a
+// name of its own.
+func (sel Selector) ofIDP() bool { return sel.IDPSubject != "" || len(sel.IDPSessions) > 0 }

@@ -173,11 +173,20 @@ func (s *Service) EndUser(ctx context.Context, cause audit.Cause, tenant identit
 
 var errSelector = fault.New(fault.Invalid, "selector-invalid", "Select the sessions by exactly one of session, device, user, connection, group, team, network, before and all.")
 
+// MaxIDPSessions is the most sessions that an identity provider may name at once.
+const MaxIDPSessions = 20
+
+var errIDP = fault.New(fault.Invalid, "selector-invalid", "An identity provider's subject and sessions go with its connection, and no more than 20 sessions, each with a name.")
+
 func (sel Selector) check() error {
 	chosen := []bool{sel.Session != "", sel.Device != "", sel.User != "", sel.Connection != "", sel.Group != "", sel.Team != "",
 		sel.Network.IsValid(), !sel.Before.IsZero(), sel.All}
 	if len(slices.DeleteFunc(chosen, func(set bool) bool { return !set })) != 1 || sel.Users != nil {
 		return errSelector
+	}
+	// No name of a session is no session's name: those without one are many.
+	if sel.ofIDP() && sel.Connection == "" || len(sel.IDPSessions) > MaxIDPSessions || slices.Contains(sel.IDPSessions, "") {
+		return errIDP
 	}
 	return nil
 }
@@ -206,8 +215,15 @@ func revocationEvent(cause audit.Cause, tenant identity.TenantID, sel Selector, 
 		event.Target = audit.Target{Kind: "network", ID: sel.Network.String()}
 	case !sel.Before.IsZero():
 		event.Target = audit.Target{Kind: "sign-ins-before", ID: sel.Before.UTC().Format(time.RFC3339Nano)}
+	case sel.IDPSubject != "":
+		event.Target, event.Connection = audit.Target{Kind: "idp-subject", ID: sel.IDPSubject}, sel.Connection
+	case len(sel.IDPSessions) > 0:
+		event.Target, event.Connection = audit.Target{Kind: "idp-session", ID: strings.Join(sel.IDPSessions, " ")}, sel.Connection
 	default:
 		event.Target, event.Connection = audit.Target{Kind: "connection", ID: string(sel.Connection)}, sel.Connection
+	}
+	if sel.IDPSubject != "" && len(sel.IDPSessions) > 0 {
+		event.Message = "Only " + strings.Join(sel.IDPSessions, " ") + " of the identity provider's sessions."
 	}
 	if sel.Except != "" {
 		event.Message = "Except session " + string(sel.Except) + "."
@@ -221,6 +237,7 @@ func revocationEvent(cause audit.Cause, tenant identity.TenantID, sel Selector, 
 func (s *Service) nameOf(ctx context.Context, tenant identity.TenantID, sel Selector) string {
 	const person = `coalesce(nullif(u.email, ''), nullif(u.display_name, ''), u.user_name, '')`
 	var query, id string
+	var more []any
 	switch {
 	case sel.Session != "":
 		query, id = `SELECT coalesce(d.name, ''), `+person+` FROM sessions s
@@ -233,6 +250,9 @@ func (s *Service) nameOf(ctx context.Context, tenant identity.TenantID, sel Sele
 		query, id = `SELECT '', display_name FROM groups WHERE id = $1`, string(sel.Group)
 	case sel.Team != "":
 		query, id = `SELECT '', name FROM teams WHERE id = $1`, string(sel.Team)
+	case sel.IDPSubject != "":
+		query, id = `SELECT '', `+person+` FROM identities i JOIN users u ON u.id = i.user_id WHERE i.connection_id = $1 AND i.subject = $2`, string(sel.Connection)
+		more = []any{sel.IDPSubject}
 	case sel.Connection != "":
 		query, id = `SELECT '', name FROM connections WHERE id = $1`, string(sel.Connection)
 	default:
@@ -243,7 +263,7 @@ func (s *Service) nameOf(ctx context.Context, tenant identity.TenantID, sel Sele
 		names, err = store.One(ctx, tx, func(row store.Row) (n [2]string, err error) {
 			err = row.Scan(&n[0], &n[1])
 			return n, err
-		}, query, id)
+		}, query, append([]any{id}, more...)...)
 		return err
 	})
 	if err != nil && !errors.Is(err, store.ErrNoRows) {

@@ -11,17 +11,26 @@ import (
 
 // roll lists one tenant's sessions: the live ones, and those ended ones that
 // still have a stream inside. A person's and a device's are found without
-// looking through all.
+// looking through all, also by the name that the identity provider has for the
+// person.
 type roll struct {
 	mu       sync.RWMutex
 	byID     map[identity.SessionID]*Live
 	byUser   map[identity.UserID][]*Live
 	byDevice map[identity.DeviceID][]*Live
+	byIDP    map[subject][]*Live
 	gone     bool // the tenant was forgotten; nothing is added any more
 }
 
+// subject is a person, as a connection's identity provider names them.
+type subject struct {
+	connection identity.ConnectionID
+	name       string
+}
+
 func newRoll() *roll {
-	return &roll{byID: map[identity.SessionID]*Live{}, byUser: map[identity.UserID][]*Live{}, byDevice: map[identity.DeviceID][]*Live{}}
+	return &roll{byID: map[identity.SessionID]*Live{}, byUser: map[identity.UserID][]*Live{}, byDevice: map[identity.DeviceID][]*Live{},
+		byIDP: map[subject][]*Live{}}
 }
 
 // put lists a session; t.mu is held, unless nobody else has t yet.
@@ -31,6 +40,8 @@ func (t *roll) put(live *Live) {
 	t.byID[s.ID] = live
 	t.byUser[s.User] = append(t.byUser[s.User], live)
 	t.byDevice[s.Device] = append(t.byDevice[s.Device], live)
+	named := subject{s.Connection, s.IDPSubject}
+	t.byIDP[named] = append(t.byIDP[named], live)
 }
 
 func (t *roll) remove(live *Live) {
@@ -48,6 +59,7 @@ func (t *roll) drop(live *Live) {
 	delete(t.byID, live.session.ID)
 	without(t.byUser, live.session.User, live)
 	without(t.byDevice, live.session.Device, live)
+	without(t.byIDP, subject{live.session.Connection, live.session.IDPSubject}, live)
 }
 
 func without[K comparable](lists map[K][]*Live, key K, live *Live) {
@@ -83,6 +95,8 @@ func (t *roll) candidates(sel Selector) iter.Seq[*Live] {
 		return slices.Values(t.byUser[sel.User])
 	case sel.Device != "":
 		return slices.Values(t.byDevice[sel.Device])
+	case sel.IDPSubject != "":
+		return slices.Values(t.byIDP[subject{sel.Connection, sel.IDPSubject}])
 	case sel.Users != nil:
 		return func(yield func(*Live) bool) {
 			for _, user := range sel.Users {

@@ -24,22 +24,34 @@ func TestP2_EverySelector(t *testing.T) {
 	w.exec(acme, `INSERT INTO assignments (id, name, role, team_id, subject_kind, subject_id, version, created_at)
 		VALUES ('asg_1', 'a', 'team_viewer', 'tea_1', 'user', $1, 1, 0), ('asg_2', 'b', 'team_viewer', 'tea_1', 'group', 'grp_1', 1, 0),
 		('asg_3', 'c', 'viewer', NULL, 'user', $2, 1, 0)`, ann, cid)
+	w.exec(acme, `INSERT INTO identities (connection_id, subject, user_id, created_at, seen_at) VALUES ('con_oidc', 'sub-ann', $1, 0, 0)`, ann)
 	at := func(user identity.UserID, ip string) sessions.NewSession {
 		n := signIn(user)
 		n.IP = netip.MustParseAddr(ip)
+		n.IDPSubject, n.IDPSession = map[identity.UserID]string{ann: "sub-ann", bob: "sub-bob", cid: "sub-cid"}[user], ip
 		return n
+	}
+	// What other providers call so is somebody else's.
+	w.exec(acme, `INSERT INTO connections (id, name, type, spec, enabled, version, created_at, updated_at)
+		VALUES ('con_other', 'other', 'oidc', '{}', TRUE, 1, 0, 0)`)
+	elsewhere := at(ann, "192.0.2.7")
+	elsewhere.Connection, elsewhere.IP = "con_other", netip.MustParseAddr("203.0.113.7")
+	idp := func(subject string, ids ...string) func([]sessions.Created) sessions.Selector {
+		return func([]sessions.Created) sessions.Selector {
+			return sessions.Selector{Connection: "con_oidc", IDPSubject: subject, IDPSessions: ids}
+		}
 	}
 	for _, step := range []struct {
 		which  func(all []sessions.Created) sessions.Selector
-		ends   []int // of ann, bob, cid and ann at home
+		ends   []int // of ann, bob, cid, ann at home, and ann by another provider
 		target audit.Target
 	}{
 		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Group: "grp_1"} }, []int{1}, audit.Target{Kind: "group", ID: "grp_1", Name: "Ops"}},
 		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Group: "grp_2"} }, nil, audit.Target{Kind: "group", ID: "grp_2", Name: "Nobody"}},
-		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Team: "tea_1"} }, []int{0, 1, 3}, audit.Target{Kind: "team", ID: "tea_1", Name: "pay"}},
+		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Team: "tea_1"} }, []int{0, 1, 3, 4}, audit.Target{Kind: "team", ID: "tea_1", Name: "pay"}},
 		{func(all []sessions.Created) sessions.Selector {
 			return sessions.Selector{Team: "tea_1", Except: all[0].Session.ID}
-		}, []int{1, 3}, audit.Target{Kind: "team", ID: "tea_1", Name: "pay"}},
+		}, []int{1, 3, 4}, audit.Target{Kind: "team", ID: "tea_1", Name: "pay"}},
 		{func(all []sessions.Created) sessions.Selector {
 			return sessions.Selector{Network: netip.MustParsePrefix("192.0.2.0/24")}
 		}, []int{0, 1, 2}, audit.Target{Kind: "network", ID: "192.0.2.0/24"}},
@@ -49,13 +61,19 @@ func TestP2_EverySelector(t *testing.T) {
 		{func(all []sessions.Created) sessions.Selector {
 			return sessions.Selector{Before: all[2].Session.CreatedAt}
 		}, []int{0, 1}, audit.Target{Kind: "sign-ins-before"}},
-		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{User: ann} }, []int{0, 3}, audit.Target{Kind: "user", ID: string(ann), Name: "ann"}},
+		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{User: ann} }, []int{0, 3, 4}, audit.Target{Kind: "user", ID: string(ann), Name: "ann"}},
 		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Device: all[1].Device.ID} }, []int{1}, audit.Target{Kind: "device"}},
-		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{All: true} }, []int{0, 1, 2, 3}, audit.Target{Kind: "tenant", ID: string(acme)}},
+		{idp("sub-ann"), []int{0, 3}, audit.Target{Kind: "idp-subject", ID: "sub-ann", Name: "ann"}},
+		{idp("sub-ann", "2001:db8::1", "192.0.2.8"), []int{3}, audit.Target{Kind: "idp-subject", ID: "sub-ann", Name: "ann"}},
+		{idp("", "192.0.2.8", "192.0.2.9"), []int{1, 2}, audit.Target{Kind: "idp-session", ID: "192.0.2.8 192.0.2.9", Name: "oidc"}},
+		{idp("sub-bob", "192.0.2.9"), nil, audit.Target{Kind: "idp-subject", ID: "sub-bob"}},
+		{idp("nobody"), nil, audit.Target{Kind: "idp-subject", ID: "nobody"}},
+		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Connection: "con_oidc"} }, []int{0, 1, 2, 3}, audit.Target{Kind: "connection", ID: "con_oidc", Name: "oidc"}},
+		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{All: true} }, []int{0, 1, 2, 3, 4}, audit.Target{Kind: "tenant", ID: string(acme)}},
 	} {
 		all := []sessions.Created{w.signIn(acme, at(ann, "192.0.2.7")), w.signIn(acme, at(bob, "192.0.2.8"))}
 		w.later()
-		all = append(all, w.signIn(acme, at(cid, "192.0.2.9")), w.signIn(acme, at(ann, "2001:db8::1")))
+		all = append(all, w.signIn(acme, at(cid, "192.0.2.9")), w.signIn(acme, at(ann, "2001:db8::1")), w.signIn(acme, elsewhere))
 		sel := step.which(all)
 		what := fmt.Sprintf("%+v", sel)
 		conns := make([]*conn, len(all))
@@ -127,5 +145,21 @@ func TestP2_AGroupOfMany(t *testing.T) {
 // later waits until the next sign-in is of another millisecond.
 func (w *world) later() {
 	for now := time.Now().Truncate(time.Millisecond); time.Now().Truncate(time.Millisecond).Equal(now); {
+	}
+}
+
+func TestSelectorsOfAnIdentityProvider(t *testing.T) {
+	w := newWorld(t)
+	for _, sel := range []sessions.Selector{
+		{IDPSubject: "sub"}, {IDPSessions: []string{"s"}}, {User: "usr_1", IDPSubject: "sub"}, {All: true, IDPSessions: []string{"s"}},
+		{Connection: "con_oidc", IDPSessions: []string{""}}, {Connection: "con_oidc", IDPSubject: "sub", IDPSessions: []string{"s", ""}},
+		{Connection: "con_oidc", IDPSessions: make([]string, sessions.MaxIDPSessions+1)},
+	} {
+		if _, err := w.Revoke(t.Context(), audit.SystemCause(), acme, sel, "admin"); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%+v: %v", sel, err)
+		}
+	}
+	if n := w.journal.count(audit.SessionsRevoked); n != 0 {
+		t.Errorf("%d records", n)
 	}
 }

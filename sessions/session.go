@@ -57,7 +57,11 @@ type Selector struct {
 	Network    netip.Prefix          `json:"network,omitzero"` // in which they signed in
 	Before     time.Time             `json:"before,omitzero"`  // at which they had signed in already
 	All        bool                  `json:"all,omitempty"`
-	Except     identity.SessionID    `json:"except,omitempty"`
+	// IDPSubject and IDPSessions narrow a connection to the sessions that its
+	// identity provider calls so.
+	IDPSubject  string             `json:"idp_subject,omitempty"`
+	IDPSessions []string           `json:"idp_sessions,omitempty"`
+	Except      identity.SessionID `json:"except,omitempty"`
 
 	// Users is what a group or a team comes to. It is for registries: they know
 	// neither.
@@ -74,6 +78,9 @@ const (
 	ReasonExpired       = "expired"
 	ReasonUnfinished    = "sign-in-unfinished" // it was refused, or ended by somebody, while it was being made
 	ReasonTenantDeleted = "tenant-deleted"
+	// ReasonSignedOutAtProvider: the identity provider has said that the person has
+	// signed out there.
+	ReasonSignedOutAtProvider = "signed-out-at-provider"
 	// ReasonConnectionClosed: the way by which the person signed in was disabled
 	// or deleted, or trusts another provider from now on.
 	ReasonConnectionClosed = "connection-closed"

@@ -87,6 +87,8 @@ func endRows(ctx context.Context, tx *store.Tx, sel Selector, at time.Time, reas
 		condition, value = "created_at < $4", store.Millis(sel.Before)
 	case sel.Network.IsValid():
 		return endNetwork(ctx, tx, at, reason, sel)
+	case sel.ofIDP():
+		return endIDP(ctx, tx, at, reason, sel)
 	}
 	return endWhere(ctx, tx, at, reason, "id <> $3 AND "+condition, sel.Except, value)
 }
@@ -107,6 +109,24 @@ func peopleOf(ctx context.Context, tx *store.Tx, sel Selector) ([]identity.UserI
 		return store.All(ctx, tx, store.Scalar[identity.UserID], ofGroup("$1"), sel.Group)
 	}
 	return store.All(ctx, tx, store.Scalar[identity.UserID], ofTeam("$1"), sel.Team)
+}
+
+// endIDP ends what an identity provider names.
+func endIDP(ctx context.Context, tx *store.Tx, at time.Time, reason string, sel Selector) ([]endedRow, error) {
+	condition, args := "id <> $3 AND connection_id = $4", []any{sel.Except, sel.Connection}
+	if sel.IDPSubject != "" {
+		args = append(args, sel.IDPSubject)
+		condition += " AND idp_subject = $" + strconv.Itoa(len(args)+2)
+	}
+	if len(sel.IDPSessions) > 0 {
+		places := make([]string, len(sel.IDPSessions))
+		for i, id := range sel.IDPSessions {
+			args = append(args, id)
+			places[i] = "$" + strconv.Itoa(len(args)+2)
+		}
+		condition += " AND idp_session IN (" + strings.Join(places, ", ") + ")"
+	}
+	return endWhere(ctx, tx, at, reason, condition, args...)
 }
 
 // networkBatch is how many addresses one statement ends the sessions of.

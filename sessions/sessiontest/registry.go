@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,7 +67,7 @@ func live(tenant identity.TenantID, user identity.UserID) *sessions.Live {
 	now := time.Now()
 	return sessions.NewLive(sessions.Session{
 		ID: identity.NewSessionID(), Tenant: tenant, User: user, Device: identity.NewDeviceID(),
-		Connection: "con_" + identity.ConnectionID(user), CreatedAt: now, SeenAt: now,
+		Connection: "con_" + identity.ConnectionID(user), IDPSubject: "sub", IDPSession: "sid" + strconv.FormatUint(n, 10), CreatedAt: now, SeenAt: now,
 	}, hash)
 }
 
@@ -196,6 +197,10 @@ func selectors(t *testing.T, r sessions.Registry) {
 		{sessions.Selector{Device: b.Session().Device}, []*sessions.Live{b}},
 		{sessions.Selector{User: "usr_a"}, []*sessions.Live{a, b}},
 		{sessions.Selector{Connection: "con_usr_b"}, []*sessions.Live{c}},
+		{sessions.Selector{Connection: "con_usr_a", IDPSubject: "sub"}, []*sessions.Live{a, b}},
+		{sessions.Selector{Connection: "con_usr_a", IDPSubject: "sub", IDPSessions: []string{b.Session().IDPSession}}, []*sessions.Live{b}},
+		{sessions.Selector{Connection: "con_usr_a", IDPSessions: []string{a.Session().IDPSession, c.Session().IDPSession}}, []*sessions.Live{a}},
+		{sessions.Selector{Connection: "con_usr_a", IDPSubject: "other"}, nil},
 		{sessions.Selector{User: "usr_a", Except: b.Session().ID}, []*sessions.Live{a}},
 		{sessions.Selector{All: true, Except: a.Session().ID}, []*sessions.Live{b, c}},
 		{sessions.Selector{All: true}, []*sessions.Live{a, b, c}},

@@ -1,0 +1,3 @@
+-- sessions, as their identity provider names them
+CREATE INDEX sessions_idp_subject ON sessions (tenant_id, connection_id, idp_subject) WHERE ended_at IS NULL;
+CREATE INDEX sessions_idp_session ON sessions (tenant_id, connection_id, idp_session) WHERE ended_at IS NULL;
