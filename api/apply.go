@@ -144,7 +144,7 @@ func (r *application) tenant(ctx context.Context, d resources.Document) (action,
 	if err := set(&wanted); err != nil {
 		return "", err
 	}
-	if slices.Equal(wanted.Hosts, current.Hosts) && wanted.Settings == current.Settings && wanted.DisplayName == current.DisplayName {
+	if slices.Equal(wanted.Hosts, current.Hosts) && wanted.Settings.Equal(current.Settings) && wanted.DisplayName == current.DisplayName {
 		return unchanged, nil
 	}
 	if r.dry {

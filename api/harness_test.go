@@ -82,7 +82,9 @@ func newHouse(t *testing.T) *house {
 
 	h.tenants, err = tenants.New(ctx, tenants.Config{Store: db, Keys: ring, Journal: h.journal, Rooms: inhabited{h}, PlatformHost: "admin.localhost"})
 	must(err)
-	limits := func(identity.TenantID) (time.Duration, time.Duration) { return time.Hour, 24 * time.Hour }
+	limits := func(identity.TenantID) sessions.Limits {
+		return sessions.Limits{Idle: time.Hour, Absolute: 24 * time.Hour}
+	}
 	h.sessions = sessions.New(sessions.Config{Store: db, Keys: ring, Journal: h.journal, Limits: limits, Node: "n1"})
 	t.Cleanup(func() { _ = h.sessions.Close() })
 	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: h.sessions, Withdraw: authz.Withdraw})
@@ -142,6 +144,10 @@ type inhabited struct{ h *house }
 func (i inhabited) EndTenant(ctx context.Context, cause audit.Cause, tenant identity.TenantID, reason string) error {
 	_, err := i.h.sessions.Revoke(ctx, cause, tenant, sessions.Selector{All: true}, reason)
 	return err
+}
+
+func (i inhabited) Restrict(ctx context.Context, cause audit.Cause, tenant identity.TenantID) error {
+	return i.h.sessions.Trim(ctx, cause, tenant)
 }
 
 func (i inhabited) Forget(tenant identity.TenantID) { i.h.sessions.Forget(tenant) }

@@ -5,13 +5,14 @@ import (
 	"net/http"
 
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/tenants"
 )
 
 // tenantSettings are what a tenant's admin may set.
 type tenantSettings struct {
 	DisplayName string                  `json:"display_name" minLength:"1" maxLength:"200"`
-	Session     tenants.SessionSettings `json:"session,omitzero" doc:"idle and absolute, as durations such as 8h; absent: the defaults"`
+	Session     tenants.SessionSettings `json:"session,omitzero" doc:"Durations are written as 8h or 30m; what is absent has its default"`
 }
 
 func (a *API) registerSettings() {
@@ -41,6 +42,9 @@ func (a *API) putSettings(ctx context.Context, c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	if ip := c.cause.IP; ip.IsValid() && !in.Body.Session.Admits(ip) {
+		return nil, errLockedOut
+	}
 	changed, err := a.cfg.Tenants.Update(ctx, c.cause, c.tenant(), version, func(t *tenants.Tenant) error {
 		t.DisplayName = in.Body.DisplayName
 		t.Settings.Session = in.Body.Session
@@ -51,6 +55,9 @@ func (a *API) putSettings(ctx context.Context, c *call, in *struct {
 	}
 	return withVersion(changed.Version, settingsOf(changed)), nil
 }
+
+var errLockedOut = fault.New(fault.Conflict, "would-lock-you-out",
+	"The networks leave out the address that you come from yourself. Add it, or change them from inside.")
 
 func (a *API) tenant(id identity.TenantID) (*tenants.Tenant, error) {
 	t, ok := a.cfg.Tenants.ByID(id)

@@ -139,6 +139,9 @@ func (s *Service) carryOn(kind tenants.ConnectionType) httpkit.HandlerFunc {
 // there is a session (P1), and makes none by a connection that has changed.
 func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Connection, returnTo string, a Assertion) error {
 	ctx, tenant := r.Context(), tenantOf(r)
+	if t, ok := s.tenants.ByID(tenant); ok && !t.Settings.Session.Admits(httpkit.RequestFrom(ctx).ClientIP) {
+		return s.refuse(w, r, c, errNetwork)
+	}
 	cause := audit.CauseOf(r, nil)
 	cause.Actor.Kind = identity.KindUser
 	if a.EmailVerified {

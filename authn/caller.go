@@ -39,6 +39,9 @@ func (s *Service) Caller(r *http.Request) (Caller, error) {
 		if err != nil {
 			return Caller{}, err
 		}
+		if err := s.admits(r, p, nil); err != nil {
+			return Caller{}, err
+		}
 		return Caller{Principal: p}, nil
 	case cookies == 1 && len(cookie) == tokenLength:
 		live, err := s.sessions.Find(r.Context(), tenantOf(r), cookie)
@@ -48,9 +51,37 @@ func (s *Service) Caller(r *http.Request) (Caller, error) {
 		if err != nil {
 			return Caller{}, err
 		}
+		if err := s.admits(r, live.Principal(), live); err != nil {
+			return Caller{}, err
+		}
 		return Caller{Principal: live.Principal(), Live: live}, nil
 	}
 	return Caller{}, nil
+}
+
+var (
+	errNetwork = fault.New(fault.Denied, "network-not-allowed",
+		"Your organisation does not allow the network that you come from. Connect from another one, or ask your administrator.")
+	errDevice = fault.New(fault.Unauthenticated, "device-mismatch", "This sign-in belongs to another device. Sign in on this one.")
+)
+
+// admits refuses what the tenant's settings do not allow: other networks, and a
+// session that comes without the device on which it was made. A SCIM token is
+// the identity provider's, which has networks of its own.
+func (s *Service) admits(r *http.Request, p *identity.Principal, live *sessions.Live) error {
+	t, ok := s.tenants.ByID(p.Tenant)
+	if !ok || p.Kind == identity.KindSCIMToken {
+		return nil
+	}
+	if !t.Settings.Session.Admits(httpkit.RequestFrom(r.Context()).ClientIP) {
+		return errNetwork
+	}
+	if live != nil && t.Settings.Session.BindDevice {
+		if device, _ := httpkit.ReadCookie(r, httpkit.DeviceCookie); !live.On(device) {
+			return errDevice
+		}
+	}
+	return nil
 }
 
 // callerAfresh is [Service.Caller] where people get in and out: somebody whose

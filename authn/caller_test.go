@@ -3,6 +3,7 @@ package authn_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
+	"gatehouse/tenants"
 )
 
 func TestCallerIsNeverGuessed(t *testing.T) {
@@ -85,5 +87,73 @@ func TestSignInURLComesBackToWhatCanBeAskedAgain(t *testing.T) {
 	}
 	if got := w.SignInURL(httptest.NewRequest(http.MethodPost, "/a", nil)); got != "/.gatehouse/login" {
 		t.Errorf("POST: %s", got)
+	}
+}
+
+// What the tenant's settings do not allow is refused, with its reason: other
+// networks for people and API tokens, and a session without its device.
+func TestSettingsSayWhereASessionCounts(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	b := w.browser()
+	b.open("/").has(t, http.StatusOK)
+	session, device := httpkit.SessionCookie+"="+b.cookie(httpkit.SessionCookie), httpkit.DeviceCookie+"="+b.cookie(httpkit.DeviceCookie)
+	secrets := map[token.Scope]string{}
+	for _, scope := range []token.Scope{token.ScopeAPI, token.ScopeSCIM} {
+		spec := token.Spec{Name: "ci", Scope: scope, Expires: time.Now().Add(time.Hour)}
+		if scope == token.ScopeAPI {
+			spec.Role = "viewer"
+		}
+		_, secret, err := w.tokens.Create(t.Context(), audit.SystemCause(), acme, spec)
+		check(t, err)
+		secrets[scope] = secret
+	}
+	ask := func(cookie, secret string) string {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Cookie", cookie)
+		if secret != "" {
+			r.Header.Set("Authorization", "Bearer "+secret)
+		}
+		caller, err := w.Caller(w.passed(r))
+		switch {
+		case err != nil:
+			if caller.Principal != nil {
+				t.Error("somebody who is refused")
+			}
+			return fault.As(err).Code
+		case caller.Principal == nil:
+			return "nobody"
+		}
+		return ""
+	}
+	set := func(s tenants.SessionSettings) {
+		w.connections.mu.Lock()
+		defer w.connections.mu.Unlock()
+		w.connections.tenant.Settings.Session = s
+	}
+	for _, try := range []struct {
+		settings                      tenants.SessionSettings
+		alone, withDevice, robot, idp string
+	}{
+		{tenants.SessionSettings{}, "", "", "", ""},
+		{tenants.SessionSettings{BindDevice: true}, "device-mismatch", "", "", ""},
+		{tenants.SessionSettings{Networks: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}, "", "", "", ""},
+		{tenants.SessionSettings{Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}, "network-not-allowed", "network-not-allowed", "network-not-allowed", ""},
+	} {
+		set(try.settings)
+		for what, got := range map[string][2]string{
+			"a session alone": {ask(session, ""), try.alone}, "with its device": {ask(session+"; "+device, ""), try.withDevice},
+			"an API token": {ask("", secrets[token.ScopeAPI]), try.robot}, "a SCIM token": {ask("", secrets[token.ScopeSCIM]), try.idp},
+		} {
+			if got[0] != got[1] {
+				t.Errorf("%+v: %s: %q, want %q", try.settings, what, got[0], got[1])
+			}
+		}
+	}
+	// Nor does anybody sign in from there.
+	page := w.browser().open("/")
+	page.has(t, http.StatusForbidden)
+	if reason := w.journal.lastRefusal(t); reason != "network-not-allowed" {
+		t.Errorf("recorded as %q", reason)
 	}
 }

@@ -227,7 +227,9 @@ func newWorld(t *testing.T) *world {
 	check(t, w.db.Create(t.Context(), acme))
 	w.connections.db = w.db
 	w.sessions = sessions.New(sessions.Config{Store: w.db, Keys: ring, Journal: w.journal, Node: "n1",
-		Limits: func(identity.TenantID) (idle, absolute time.Duration) { return 8 * time.Hour, 168 * time.Hour }})
+		Limits: func(identity.TenantID) sessions.Limits {
+			return sessions.Limits{Idle: 8 * time.Hour, Absolute: 168 * time.Hour}
+		}})
 	w.directory = directory.New(directory.Config{Store: w.db, Journal: w.journal, Sessions: w.sessions})
 	w.tokens = token.New(token.Config{Store: w.db, Journal: w.journal, Now: w.clock})
 	w.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}).Client()

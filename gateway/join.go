@@ -40,6 +40,19 @@ func (i inhabited) EndTenant(ctx context.Context, cause audit.Cause, tenant iden
 	return errors.Join(err, revoked)
 }
 
+// Restrict has the settings of this moment hold for what is there already.
+func (i inhabited) Restrict(ctx context.Context, cause audit.Cause, tenant identity.TenantID) error {
+	r := i.rooms
+	if r.sessions == nil {
+		return nil // the start: there is nothing yet
+	}
+	var err error
+	if t, ok := r.tenants.ByID(tenant); ok && len(t.Settings.Session.Networks) > 0 {
+		err = r.nodes.reconnect(ctx, tenant)
+	}
+	return errors.Join(err, r.sessions.Trim(ctx, cause, tenant))
+}
+
 func (i inhabited) Forget(tenant identity.TenantID) {
 	r := i.rooms
 	r.readiness.forget(tenant)

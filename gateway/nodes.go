@@ -26,6 +26,8 @@ const (
 	// topicStreams: what is open without a session has to be closed, of one
 	// principal or of the whole tenant.
 	topicStreams = "gateway.streams"
+	// topicReconnect: what is open of a tenant has to be asked for again.
+	topicReconnect = "gateway.reconnect"
 )
 
 const (
@@ -66,6 +68,7 @@ func newNodes(bus cluster.Bus, r *rooms, log *slog.Logger) *nodes {
 		proving: make(chan struct{}, 1), unsaid: map[identity.TenantID]bool{}}
 	bus.Subscribe(topicChanged, n.hearChange)
 	bus.Subscribe(topicStreams, n.hearEnd)
+	bus.Subscribe(topicReconnect, n.hearReconnect)
 	bus.OnGap(n.reread)
 	return n
 }
@@ -213,6 +216,25 @@ func (n *nodes) endHere(ctx context.Context, tenant identity.TenantID, principal
 // principal or, if that is empty, of the whole tenant.
 func (n *nodes) endStreams(ctx context.Context, tenant identity.TenantID, principal string) error {
 	return errors.Join(n.endHere(ctx, tenant, principal), n.publish(ctx, topicStreams, tenant, principal))
+}
+
+// reconnect has clients connect again whose tenant's settings have changed.
+func (n *nodes) reconnect(ctx context.Context, tenant identity.TenantID) error {
+	n.reconnectHere(tenant)
+	return n.publish(ctx, topicReconnect, tenant, "")
+}
+
+func (n *nodes) hearReconnect(_ context.Context, m cluster.Message) wait {
+	return n.hear(m, func(word) wait {
+		n.reconnectHere(m.Tenant)
+		return nil
+	})
+}
+
+func (n *nodes) reconnectHere(tenant identity.TenantID) {
+	if front := n.rooms.front; front != nil {
+		front.Reconnect(tenant)
+	}
 }
 
 // reviewStreams asks SQL for whoever has something open without a session, and

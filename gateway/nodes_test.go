@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,6 +126,16 @@ func (s *street) walk(name string) {
 	me(http.StatusForbidden)
 	_, err = services.Authz.PutRole(ctx, cause, acme.ID, authz.Role{Name: "reader", Permissions: []string{"gatehouse.users:read"}}, 0)
 	must(t, err)
+	me(http.StatusOK)
+
+	networks := func(all ...netip.Prefix) {
+		t.Helper()
+		_, err := services.Tenants.Update(ctx, cause, acme.ID, 0, func(t *tenants.Tenant) error { t.Settings.Session.Networks = all; return nil })
+		must(t, err)
+	}
+	networks(netip.MustParsePrefix("198.51.100.0/24"))
+	me(http.StatusForbidden)
+	networks()
 	me(http.StatusOK)
 
 	held := b.hold(bearer...)

@@ -156,12 +156,13 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 }
 
 // sessionLimits gives a tenant's limits of this moment.
-func (r *rooms) sessionLimits(tenant identity.TenantID) (idle, absolute time.Duration) {
-	t, ok := r.tenants.ByID(tenant)
-	if !ok {
-		return 0, 0
+func (r *rooms) sessionLimits(tenant identity.TenantID) (l sessions.Limits) {
+	if t, ok := r.tenants.ByID(tenant); ok {
+		set := t.Settings.Session
+		l.Idle, l.Absolute = set.Limits()
+		l.PerPerson, l.Refuse = set.MaxPerPerson, set.WhenFull == tenants.RefuseMore
 	}
-	return t.Settings.Session.Limits()
+	return l
 }
 
 // gate joins what serves a request.

@@ -101,7 +101,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	w.must(err)
 	w.door = door.ID
 	w.sessions = sessions.New(sessions.Config{Store: db, Keys: ring, Journal: w.journal, Node: "n1",
-		Limits: func(identity.TenantID) (idle, absolute time.Duration) { return time.Hour, time.Hour }})
+		Limits: func(identity.TenantID) sessions.Limits { return sessions.Limits{Idle: time.Hour, Absolute: time.Hour} }})
 	t.Cleanup(func() { w.must(w.sessions.Close()) })
 	w.people = directory.New(directory.Config{Store: db, Journal: w.journal, Sessions: w.sessions})
 	w.minter, err = mint.New(ctx, mint.Config{System: db.System(), Keys: ring})
@@ -140,6 +140,11 @@ func (i inhabited) EndTenant(ctx context.Context, cause audit.Cause, tenant iden
 	err := i.w.gate.EndTenant(ctx, tenant)
 	_, revoked := i.w.sessions.Revoke(ctx, cause, tenant, sessions.Selector{All: true}, reason)
 	return errors.Join(err, revoked)
+}
+
+func (i inhabited) Restrict(_ context.Context, _ audit.Cause, tenant identity.TenantID) error {
+	i.w.gate.Reconnect(tenant)
+	return nil
 }
 
 func (i inhabited) Forget(tenant identity.TenantID) { i.w.sessions.Forget(tenant) }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"gatehouse/identity"
 	"gatehouse/proxy/upstream"
 	"gatehouse/sessions"
 )
@@ -43,6 +44,7 @@ type stream struct {
 	live      *sessions.Live     // the session that lets it through to the app; or nil
 	memory    Memory             // what does otherwise
 	writeIdle time.Duration
+	tenant    identity.TenantID
 
 	mu          sync.Mutex
 	over        bool // the handler is done with the connection
@@ -54,7 +56,7 @@ type stream struct {
 }
 
 func newStream(v *visit, x *upstream.Exchange) *stream {
-	s := &stream{w: v.w, rc: *http.NewResponseController(v.w), exchange: x, writeIdle: v.Limits.WriteIdle, extended: v.Start}
+	s := &stream{w: v.w, rc: *http.NewResponseController(v.w), exchange: x, writeIdle: v.Limits.WriteIdle, tenant: v.Tenant, extended: v.Start}
 	if v.r.ProtoMajor == 1 {
 		s.socket = socketOf(v.r.Context())
 	}
@@ -298,6 +300,17 @@ func (l *longLived) tellEmpty() {
 	case <-l.empty:
 	default:
 		close(l.empty)
+	}
+}
+
+// reconnect cuts those of one tenant; their clients connect again.
+func (l *longLived) reconnect(tenant identity.TenantID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := range l.streams {
+		if s.tenant == tenant {
+			s.terminate(closeRestart)
+		}
 	}
 }
 

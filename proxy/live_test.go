@@ -18,6 +18,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/directory"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/sessions"
 )
@@ -403,4 +404,77 @@ func TestDrainTellsStreamsToComeBackAndLetsRequestsFinish(t *testing.T) {
 		t.Errorf("the request under way: %q", got)
 	}
 	<-stopped
+}
+
+// Whoever may not be allowed any more asks anew: tunnels and event streams of a
+// tenant whose settings have changed end, and only those.
+func TestReconnectTellsATenantsStreamsToComeBack(t *testing.T) {
+	w := newWorld(t, nil)
+	w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ws" {
+			echoSocket(rw, r)
+			return
+		}
+		endless(rw, r)
+	})
+	p := w.signIn("mia")
+	socket, events := w.dialSocket(&p), w.get(w.client(false), "/events", &p)
+	w.gate.Reconnect(w.globex.ID)
+	w.must(socket.Write(t.Context(), websocket.MessageText, []byte("still there")))
+	if _, got, err := socket.Read(t.Context()); err != nil || string(got) != "still there" {
+		t.Errorf("%s, %v", got, err)
+	}
+	w.gate.Reconnect(w.acme.ID)
+	if _, _, err := socket.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+		t.Errorf("the WebSocket ended with %v", err)
+	}
+	if _, err := io.Copy(io.Discard, events.Body); err == nil {
+		t.Error("the event stream ended as if it were complete")
+	}
+	if again := w.get(w.client(false), "/events", &p); again.StatusCode != http.StatusOK {
+		t.Errorf("coming back: %d", again.StatusCode)
+	}
+}
+
+// memory is what one of several nodes remembers, while it is on.
+type memory struct{ off atomic.Bool }
+
+func (m *memory) Holds() bool { return !m.off.Load() }
+
+func (m *memory) Current() error {
+	if m.off.Load() {
+		return fault.New(fault.Unavailable, "registry-unavailable", "Nobody can be asked.")
+	}
+	return nil
+}
+
+// A node that does not know any more whether what it remembers counts passes on
+// no other piece of what it has let in, and lets nobody in.
+func TestP2_NothingPassesOnWhatMayNotCount(t *testing.T) {
+	var remembers memory
+	w := newWorld(t, func(c *Config) { c.Memory = &remembers })
+	more := make(chan string)
+	defer close(more)
+	w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "text/event-stream")
+		_ = http.NewResponseController(rw).Flush()
+		for piece := range more {
+			_, _ = io.WriteString(rw, piece)
+			_ = http.NewResponseController(rw).Flush()
+		}
+	})
+	events := w.get(w.client(false), "/public/events", nil)
+	piece := make([]byte, 3)
+	more <- "one"
+	if _, err := io.ReadFull(events.Body, piece); err != nil || string(piece) != "one" {
+		t.Fatalf("%s, %v", piece, err)
+	}
+	remembers.off.Store(true)
+	more <- "two"
+	if n, err := io.ReadFull(events.Body, piece); n > 0 || err == nil {
+		t.Errorf("%q came through", piece[:n])
+	}
+	if got := w.get(w.client(false), "/public/x", nil); got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
+		t.Errorf("answered %d", got.StatusCode)
+	}
 }

@@ -35,7 +35,9 @@ func crowd(tb testing.TB, n int) (*sessions.Service, string) {
 		tb.Fatal(err)
 	}
 	return sessions.New(sessions.Config{Registry: registry,
-		Limits: func(identity.TenantID) (time.Duration, time.Duration) { return 8 * time.Hour, 168 * time.Hour }}), token
+		Limits: func(identity.TenantID) sessions.Limits {
+			return sessions.Limits{Idle: 8 * time.Hour, Absolute: 168 * time.Hour}
+		}}), token
 }
 
 // TestFindDoesNotAllocate: it is on the way of every request.

@@ -37,13 +37,16 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	if err != nil {
 		return Created{}, err
 	}
+	if err := s.room(ctx, tenant, n, now); err != nil {
+		return Created{}, err
+	}
 	hint, err := s.sealHint(ctx, tenant, n.LogoutHint)
 	if err != nil {
 		return Created{}, err
 	}
 	token, hash := newToken()
 	made.Token, made.Session = token, s.signedIn(tenant, n, now)
-	made.Session.Device = made.Device.ID
+	made.Session.Device, made.Session.DeviceHash = made.Device.ID, deviceHash
 	if err := s.record(ctx, cause, &made, n.Details); err != nil {
 		return Created{}, err
 	}
@@ -62,11 +65,27 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 		return Created{}, unavailable(fmt.Errorf("write the device: %w", err))
 	}
 	made.Session.Device = made.Device.ID
-	if err := s.admit(ctx, NewLive(made.Session, hash), n.ConnectionVersion, hint); err != nil {
+	for range admitTries {
+		if err = s.makeRoom(ctx, cause, tenant, n.User, now); err != nil {
+			return Created{}, err
+		}
+		if err = s.admit(ctx, NewLive(made.Session, hash), n.ConnectionVersion, hint); !errors.Is(err, errNoRoom) {
+			break // no sign-in of the same person came in between
+		}
+	}
+	if errors.Is(err, errNoRoom) {
+		err = errFull(s.limits(tenant).PerPerson)
+	}
+	if err != nil {
 		return Created{}, err
 	}
 	return made, nil
 }
+
+// admitTries is how often room is made for a session that others take.
+const admitTries = 3
+
+var errNoRoom = errors.New("sessions: the person has as many sessions as the tenant allows")
 
 // recognise finds the device that signs in, or makes a new one, and refuses
 // early whom insertSession would refuse.
@@ -131,7 +150,7 @@ func (s *Service) signedIn(tenant identity.TenantID, n NewSession, now time.Time
 	if n.AuthAt.IsZero() {
 		auth = now
 	}
-	_, absolute := s.limits(tenant)
+	absolute := s.limits(tenant).Absolute
 	return Session{
 		ID: identity.NewSessionID(), Tenant: tenant, User: n.User, Connection: n.Connection,
 		IDPSubject: n.IDPSubject, IDPSession: n.IDPSession, AMR: n.AMR, ACR: n.ACR,
@@ -196,7 +215,7 @@ func (s *Service) admit(ctx context.Context, live *Live, verifiedBy uint64, hint
 	}
 	var inserted bool
 	err := s.store.Tenant(live.session.Tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		inserted, err = insertSession(ctx, tx, &live.session, verifiedBy, live.hash, hint)
+		inserted, err = insertSession(ctx, tx, &live.session, verifiedBy, live.hash, hint, s.limits(live.session.Tenant))
 		return err
 	})
 	this := Selector{Session: live.session.ID}
@@ -221,8 +240,13 @@ func (s *Service) admit(ctx context.Context, live *Live, verifiedBy uint64, hint
 
 // refusal tells why insertSession has inserted nothing.
 func (s *Service) refusal(ctx context.Context, live *Live, verifiedBy uint64) error {
-	var blocked, open, same bool
+	var active, blocked, open, same bool
 	err := s.store.Tenant(live.session.Tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		active, err = store.One(ctx, tx, store.Scalar[bool],
+			`SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND active)`, live.session.User)
+		if err != nil {
+			return err
+		}
 		blocked, err = store.One(ctx, tx, store.Scalar[bool],
 			`SELECT EXISTS (SELECT 1 FROM devices WHERE id = $1 AND blocked)`, live.session.Device)
 		if err != nil {
@@ -246,6 +270,8 @@ func (s *Service) refusal(ctx context.Context, live *Live, verifiedBy uint64) er
 		return errClosed
 	case !same:
 		return errChanged
+	case active:
+		return errNoRoom
 	}
 	return errInactive
 }

@@ -82,6 +82,18 @@ func (j *journal) count(t audit.Type) (n int) {
 	return n
 }
 
+// first gives the first event of a type.
+func (j *journal) first(t audit.Type) audit.Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, e := range j.events {
+		if e.Type == t {
+			return e
+		}
+	}
+	return audit.Event{}
+}
+
 func (j *journal) last() audit.Event {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -97,8 +109,8 @@ type world struct {
 	db      *store.DB
 	journal *journal
 
-	mu             sync.Mutex
-	idle, absolute time.Duration
+	mu     sync.Mutex
+	limits sessions.Limits
 }
 
 func newWorld(t testing.TB) *world {
@@ -113,7 +125,7 @@ func newWorld(t testing.TB) *world {
 			t.Fatal(err)
 		}
 	}
-	w := &world{t: t, db: db, journal: &journal{}, idle: 8 * time.Hour, absolute: 168 * time.Hour}
+	w := &world{t: t, db: db, journal: &journal{}, limits: sessions.Limits{Idle: 8 * time.Hour, Absolute: 168 * time.Hour}}
 	for _, tenant := range []identity.TenantID{acme, globex} {
 		w.exec(tenant, `INSERT INTO connections (id, name, type, spec, enabled, version, created_at, updated_at)
 			VALUES ('con_oidc', 'oidc', 'oidc', '{}', TRUE, 1, 0, 0)`)
@@ -134,17 +146,17 @@ func newWorld(t testing.TB) *world {
 // kill -9 of the one before.
 func (w *world) reopen() {
 	w.Service = sessions.New(sessions.Config{Store: w.db, Keys: testKeys{}, Journal: w.journal, Node: "n1",
-		Limits: func(identity.TenantID) (time.Duration, time.Duration) {
+		Limits: func(identity.TenantID) sessions.Limits {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			return w.idle, w.absolute
+			return w.limits
 		}})
 }
 
 func (w *world) limit(idle, absolute time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.idle, w.absolute = idle, absolute
+	w.limits.Idle, w.limits.Absolute = idle, absolute
 }
 
 func (w *world) exec(tenant identity.TenantID, query string, args ...any) int64 {

@@ -139,7 +139,7 @@ func TestPurgeDeletesOnlyWhatIsLongOver(t *testing.T) {
 func TestRunStopsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sessions.New(sessions.Config{Journal: &journal{}, Node: "n1", Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-			Limits: func(identity.TenantID) (time.Duration, time.Duration) { return 0, 0 }})
+			Limits: func(identity.TenantID) sessions.Limits { return sessions.Limits{Idle: 0, Absolute: 0} }})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		var run sync.WaitGroup
@@ -153,4 +153,84 @@ func TestRunStopsWithItsContext(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestSessionsPerPerson: one more ends the oldest or is refused, also when many
+// come at once; what has run out does not count, and a lower limit ends the
+// oldest of those who are over it.
+func TestSessionsPerPerson(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.user(acme, "ann"), w.user(acme, "bob")
+	w.limits = sessions.Limits{Idle: time.Hour, PerPerson: 2}
+	live := func(made ...sessions.Created) (n int) {
+		for _, m := range made {
+			if _, err := w.Find(t.Context(), acme, m.Token); err == nil {
+				n++
+			}
+		}
+		return n
+	}
+	var all []sessions.Created
+	for range 4 {
+		all = append(all, w.signIn(acme, signIn(ann)))
+		w.later()
+	}
+	other := w.signIn(acme, signIn(bob))
+	if live(all[:2]...) != 0 || live(all[2:]...) != 2 || live(other) != 1 {
+		t.Errorf("of four %d live, of the last two %d, and %d of another", live(all...), live(all[2:]...), live(other))
+	}
+	if e := w.journal.first(audit.SessionsRevoked); e.Reason != "session-limit" || e.Target.ID != string(all[0].Session.ID) {
+		t.Errorf("recorded as %+v", e)
+	}
+	var crowd sync.WaitGroup
+	for range 8 {
+		crowd.Go(func() {
+			if _, err := w.Create(context.Background(), audit.SystemCause(), acme, signIn(ann)); err != nil && fault.As(err).Code != "too-many-sessions" {
+				t.Error(err)
+			}
+		})
+	}
+	crowd.Wait()
+	count := func() int {
+		items, _, err := w.List(t.Context(), acme, sessions.Filter{User: ann, State: sessions.StateLive, Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(items)
+	}
+	if n := count(); n != 2 {
+		t.Errorf("%d sessions after a crowd", n)
+	}
+
+	w.limits.Refuse = true
+	_, err := w.Create(t.Context(), audit.SystemCause(), acme, signIn(ann))
+	if f := fault.As(err); !fault.Is(err, fault.Denied) || f.Code != "too-many-sessions" {
+		t.Errorf("a third: %v", err)
+	}
+	w.exec(acme, `UPDATE sessions SET seen_at = seen_at - 7200000 WHERE user_id = $1`, ann)
+	made := w.signIn(acme, signIn(ann)) // those that ran out do not count
+	again := signIn(ann)
+	again.Replaces = w.signIn(acme, signIn(ann)).Token
+	made = w.signIn(acme, again) // nor does the one that is replaced
+	w.limits = sessions.Limits{PerPerson: 1}
+	if err := w.Trim(t.Context(), audit.SystemCause(), acme); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(); n != 1 || live(made, other) != 2 {
+		t.Errorf("%d sessions after the limit was lowered, and %d of the last two", n, live(made, other))
+	}
+}
+
+// TestASessionKnowsItsDevice, also after a restart.
+func TestASessionKnowsItsDevice(t *testing.T) {
+	w := newWorld(t)
+	made := w.signIn(acme, signIn(w.user(acme, "ann")))
+	other := w.signIn(acme, signIn(w.user(acme, "bob")))
+	for range 2 {
+		live := w.find(acme, made.Token)
+		if !live.On(made.DeviceToken) || live.On(other.DeviceToken) || live.On("") || live.On(made.Token) {
+			t.Error("a session does not know its device")
+		}
+		w.reopen()
+	}
 }

@@ -110,7 +110,7 @@ func (s *Service) Get(ctx context.Context, tenant identity.TenantID, id identity
 // the limits of today into sessions read from SQL.
 func (s *Service) freshen(tenant identity.TenantID, items []Session) {
 	live := map[identity.SessionID]*Session{}
-	_, absolute := s.limits(tenant)
+	absolute := s.limits(tenant).Absolute
 	for i := range items {
 		if items[i].EndedAt.IsZero() {
 			items[i].ExpiresAt = until(items[i].CreatedAt, absolute)

@@ -118,6 +118,13 @@ func (l *Live) Session() Session {
 	return s
 }
 
+// On reports whether a device's token is that of the device on which the session
+// was made.
+func (l *Live) On(deviceToken string) bool {
+	hash, ok := hashToken(deviceToken)
+	return ok && hash == l.session.DeviceHash
+}
+
 // Hash is the SHA-256 of the session's token.
 func (l *Live) Hash() TokenHash { return l.hash }
 

@@ -15,7 +15,7 @@ func TestOnPostgres(t *testing.T) {
 		TestLastSeenIsWrittenBehind, TestSweepClosesStreams, TestPurgeDeletesOnlyWhatIsLongOver, TestP2_ExactlyTheirsClose,
 		TestP8_RevokedStaysRevoked, TestP8_CrashBetweenDeactivationAndEnd,
 		TestP2_CrashBetweenDisablingAndEnd, TestP2_CallerGoesAway, TestP2_StreamThatStaysIsNotConfirmed, TestSelectorsAreChecked,
-		TestRecordsNameWhatWasRevoked, TestP2_EverySelector,
+		TestRecordsNameWhatWasRevoked, TestP2_EverySelector, TestSessionsPerPerson, TestASessionKnowsItsDevice, TestSelectorsOfAnIdentityProvider,
 		TestP3_RevocationStaysInItsTenant, TestSignOutHasItsOwnEvent, TestRecord,
 	}, "TestP2_NoRequestAfterTheReturn", "TestP2_AGroupOfMany", "TestLocalRegistry", "TestRunStopsWithItsContext", "TestCurrent", "TestKeepAndEvict",
 		"TestP2_CutEndsWhatCannotBeRead", "TestP2_CutWaitsForStreams")

@@ -23,7 +23,7 @@ func NewRecord(s Stores) *Record { return &Record{store: s} }
 // Live gives the live session with this token hash; nil if there is none.
 func (r *Record) Live(ctx context.Context, tenant identity.TenantID, hash TokenHash) (live *Live, err error) {
 	err = r.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
-		live, err = store.One(ctx, tx, scanLive(tenant), `SELECT `+sessionColumns+`, s.token_hash`+fromLive+`s.token_hash = $1`, hash[:])
+		live, err = store.One(ctx, tx, scanLive(tenant), `SELECT `+sessionColumns+`, s.token_hash, d.token_hash`+fromLive+`s.token_hash = $1`, hash[:])
 		return err
 	})
 	if errors.Is(err, store.ErrNoRows) {

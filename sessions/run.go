@@ -103,7 +103,8 @@ func (s *Service) saveSeen(ctx context.Context, tenant identity.TenantID, batch 
 // stream asks nobody whether its session still lives.
 func (s *Service) sweep(ctx context.Context) {
 	for _, tenant := range s.registry.Tenants() {
-		idle, absolute := s.limits(tenant)
+		limits := s.limits(tenant)
+		idle, absolute := limits.Idle, limits.Absolute
 		now := time.Now().UnixMilli()
 		for live := range s.registry.All(tenant) {
 			if !live.expired(now, idle, absolute) {

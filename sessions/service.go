@@ -45,9 +45,9 @@ type Config struct {
 	Store   Stores
 	Keys    Sealer
 	Journal audit.Recorder
-	// Limits gives the tenant's idle and absolute limits of this moment; zero
-	// means none. It is asked for every request and must be cheap.
-	Limits func(identity.TenantID) (idle, absolute time.Duration)
+	// Limits gives the tenant's limits of this moment. It is asked for every
+	// request and must be cheap.
+	Limits func(identity.TenantID) Limits
 	// Node is this gateway's name in confirmations.
 	Node string
 	// Registry holds the live sessions; nil: a [Local] one.
@@ -61,7 +61,7 @@ type Service struct {
 	store    Stores
 	keys     Sealer
 	journal  audit.Recorder
-	limits   func(identity.TenantID) (idle, absolute time.Duration)
+	limits   func(identity.TenantID) Limits
 	registry Registry
 	log      *slog.Logger
 	loads    singleflight.Group
@@ -94,9 +94,9 @@ func (s *Service) Find(ctx context.Context, tenant identity.TenantID, token stri
 		return nil, err
 	}
 	now := time.Now().UnixMilli()
-	idle, absolute := s.limits(tenant)
-	if live.expired(now, idle, absolute) {
-		over, err := s.over(ctx, live, now, idle, absolute)
+	limits := s.limits(tenant)
+	if live.expired(now, limits.Idle, limits.Absolute) {
+		over, err := s.over(ctx, live, now, limits.Idle, limits.Absolute)
 		switch {
 		case err != nil:
 			return nil, unavailable(err)

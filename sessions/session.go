@@ -14,6 +14,7 @@ type Session struct {
 	Tenant     identity.TenantID
 	User       identity.UserID
 	Device     identity.DeviceID
+	DeviceHash TokenHash // of the device's token; empty in lists
 	Connection identity.ConnectionID
 	// IDPSubject and IDPSession are how the identity provider calls the person
 	// and its own session (OIDC sub and sid; SAML NameID and SessionIndex).
@@ -76,6 +77,7 @@ const (
 	ReasonDeviceBlocked = "device-blocked"
 	ReasonUserInactive  = "user-inactive"
 	ReasonExpired       = "expired"
+	ReasonLimit         = "session-limit"      // the person signed in once more than the tenant allows
 	ReasonUnfinished    = "sign-in-unfinished" // it was refused, or ended by somebody, while it was being made
 	ReasonTenantDeleted = "tenant-deleted"
 	// ReasonSignedOutAtProvider: the identity provider has said that the person has

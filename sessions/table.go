@@ -35,20 +35,23 @@ func scanSession(tenant identity.TenantID, row store.Row, more ...any) (Session,
 	return s, nil
 }
 
-// insertSession writes the row only while the person is active, the device is
-// not blocked and the connection is enabled and what it was when the sign-in
-// was verified, in one statement: whoever deactivates, blocks, disables or
-// changes afterwards finds the row, whoever did before has prevented it.
-func insertSession(ctx context.Context, tx *store.Tx, s *Session, verifiedBy uint64, hash TokenHash, hint []byte) (inserted bool, err error) {
+// insertSession writes the row only while the person is active and has room for
+// it, the device is not blocked, and the connection is enabled and what it was
+// when the sign-in was verified, in one statement: whoever deactivates, blocks,
+// disables or changes afterwards finds the row, whoever did before has prevented
+// it.
+func insertSession(ctx context.Context, tx *store.Tx, s *Session, verifiedBy uint64, hash TokenHash, hint []byte, limits Limits) (inserted bool, err error) {
+	seen, created := limits.since(s.CreatedAt)
 	n, err := tx.Exec(ctx, `INSERT INTO sessions
 		(id, token_hash, user_id, device_id, connection_id, idp_subject, idp_session, logout_hint, amr, acr,
 		 ip, user_agent, auth_at, created_at, seen_at, expires_at)
 		SELECT $1, $2, u.id, d.id, c.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
 		FROM users u JOIN devices d ON d.user_id = u.id JOIN connections c ON c.id = $3
-		WHERE u.id = $15 AND u.active AND d.id = $16 AND NOT d.blocked AND c.enabled AND c.version = $17`,
+		WHERE u.id = $15 AND u.active AND d.id = $16 AND NOT d.blocked AND c.enabled AND c.version = $17
+			AND ($18 = 0 OR (SELECT count(*) FROM sessions x WHERE x.user_id = u.id AND x.ended_at IS NULL AND x.seen_at > $19 AND x.created_at > $20) < $18)`,
 		s.ID, hash[:], s.Connection, s.IDPSubject, s.IDPSession, hint, strings.Join(s.AMR, " "), s.ACR,
 		addrText(s.IP), s.UserAgent, store.Millis(s.AuthAt), store.Millis(s.CreatedAt), store.Millis(s.SeenAt), store.Millis(s.ExpiresAt),
-		s.User, s.Device, verifiedBy)
+		s.User, s.Device, verifiedBy, limits.PerPerson, seen, created)
 	return n > 0, err
 }
 
@@ -183,11 +186,12 @@ const fromLive = ` FROM sessions s JOIN users u ON u.id = s.user_id AND u.active
 
 func scanLive(tenant identity.TenantID) func(store.Row) (*Live, error) {
 	return func(row store.Row) (*Live, error) {
-		var hash []byte
-		s, err := scanSession(tenant, row, &hash)
+		var hash, device []byte
+		s, err := scanSession(tenant, row, &hash, &device)
 		if err != nil {
 			return nil, err
 		}
+		copy(s.DeviceHash[:], device)
 		var h TokenHash
 		copy(h[:], hash)
 		return NewLive(s, h), nil
@@ -197,7 +201,7 @@ func scanLive(tenant identity.TenantID) func(store.Row) (*Live, error) {
 // liveAfter reads one batch of a tenant's live sessions in the order of their
 // creation.
 func liveAfter(ctx context.Context, tx *store.Tx, tenant identity.TenantID, createdAt int64, id identity.SessionID, limit int) ([]*Live, error) {
-	return store.All(ctx, tx, scanLive(tenant), `SELECT `+sessionColumns+`, s.token_hash`+fromLive+
+	return store.All(ctx, tx, scanLive(tenant), `SELECT `+sessionColumns+`, s.token_hash, d.token_hash`+fromLive+
 		`(s.created_at, s.id) > ($1, $2) ORDER BY s.created_at, s.id LIMIT $3`, createdAt, id, limit)
 }
 

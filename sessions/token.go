@@ -4,12 +4,31 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 )
 
 // TokenHash is how a session's or device's token is known everywhere but in
 // the cookie: the SHA-256 of its text. A hash of 256 random bits needs no salt
 // and no constant-time comparison, because nobody can aim at one.
 type TokenHash [sha256.Size]byte
+
+// MarshalText writes the hash as a token is written.
+func (h TokenHash) MarshalText() ([]byte, error) { return []byte(tokenText.EncodeToString(h[:])), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (h *TokenHash) UnmarshalText(text []byte) error {
+	var raw [2 * sha256.Size]byte
+	if len(text) != tokenChars {
+		return errHash
+	}
+	if n, err := tokenText.Decode(raw[:], text); err != nil || n != len(h) {
+		return errHash
+	}
+	copy(h[:], raw[:])
+	return nil
+}
+
+var errHash = errors.New("sessions: not the hash of a token")
 
 const (
 	tokenBytes = 32

@@ -70,7 +70,9 @@ type rooms struct {
 
 	ended     []string
 	forgotten []identity.TenantID
-	err       error
+
+	restricted int
+	err        error
 }
 
 func (r *rooms) EndTenant(ctx context.Context, _ audit.Cause, tenant identity.TenantID, reason string) error {
@@ -81,6 +83,14 @@ func (r *rooms) EndTenant(ctx context.Context, _ audit.Cause, tenant identity.Te
 		r.t.Errorf("%s: ended while the tenant was active", reason)
 	}
 	r.ended = append(r.ended, string(tenant)+" "+reason)
+	return r.err
+}
+
+func (r *rooms) Restrict(_ context.Context, _ audit.Cause, tenant identity.TenantID) error {
+	if t, ok := r.h.service.ByID(tenant); !ok || t.Status != tenants.Active {
+		r.t.Error("restricted though it is not active")
+	}
+	r.restricted++
 	return r.err
 }
 

@@ -2,6 +2,7 @@ package tenants_test
 
 import (
 	"encoding/json"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -73,10 +74,10 @@ func TestDurationsAreText(t *testing.T) {
 		t.Errorf("JSON %s, %v", text, err)
 	}
 	var fromJSON, fromYAML tenants.Settings
-	if err := json.Unmarshal(text, &fromJSON); err != nil || fromJSON != settings {
+	if err := json.Unmarshal(text, &fromJSON); err != nil || !fromJSON.Equal(settings) {
 		t.Errorf("JSON read as %+v, %v", fromJSON, err)
 	}
-	if err := yaml.Unmarshal([]byte("session: {idle: 90m}"), &fromYAML); err != nil || fromYAML != settings {
+	if err := yaml.Unmarshal([]byte("session: {idle: 90m}"), &fromYAML); err != nil || !fromYAML.Equal(settings) {
 		t.Errorf("YAML read as %+v, %v", fromYAML, err)
 	}
 	for _, wrong := range []string{`{"session":{"idle":"soon"}}`, `{"session":{"idle":5}}`} {
@@ -86,20 +87,49 @@ func TestDurationsAreText(t *testing.T) {
 	}
 }
 
+func TestNetworksAreReadAndAdmit(t *testing.T) {
+	const text = `{"session":{"max_per_person":3,"when_full":"refuse","bind_device":true,"networks":["192.0.2.0/24","2001:db8::/32"]}}`
+	var fromJSON, fromYAML tenants.Settings
+	if err := json.Unmarshal([]byte(text), &fromJSON); err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal([]byte("session: {max_per_person: 3, when_full: refuse, bind_device: true, networks: [192.0.2.0/24, 2001:db8::/32]}"), &fromYAML); err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(fromYAML)
+	if err != nil || string(again) != text || !fromJSON.Equal(fromYAML) || fromJSON.Equal(tenants.Settings{}) {
+		t.Errorf("%s, %v", again, err)
+	}
+	for ip, admitted := range map[string]bool{"192.0.2.9": true, "::ffff:192.0.2.9": true, "2001:db8::7": true, "192.0.3.9": false, "::1": false} {
+		if got := fromJSON.Session.Admits(netip.MustParseAddr(ip)); got != admitted {
+			t.Errorf("%s: %t", ip, got)
+		}
+		if !(tenants.SessionSettings{}).Admits(netip.MustParseAddr(ip)) {
+			t.Errorf("%s is kept out though nothing is set", ip)
+		}
+	}
+	if fromJSON.Session.Admits(netip.Addr{}) {
+		t.Error("an address that is not known is admitted")
+	}
+}
+
 func TestLimitsHaveDefaults(t *testing.T) {
 	hours := func(idle, absolute int) tenants.SessionSettings {
 		return tenants.SessionSettings{Idle: tenants.Duration(idle) * tenants.Duration(time.Hour), Absolute: tenants.Duration(absolute) * tenants.Duration(time.Hour)}
 	}
-	for settings, want := range map[tenants.SessionSettings][2]int{
-		hours(0, 0):  {8, 168},
-		hours(1, 0):  {1, 168},
-		hours(0, 4):  {4, 4},
-		hours(0, 24): {8, 24},
-		hours(2, 3):  {2, 3},
+	for _, try := range []struct {
+		settings tenants.SessionSettings
+		want     [2]int
+	}{
+		{hours(0, 0), [2]int{8, 168}},
+		{hours(1, 0), [2]int{1, 168}},
+		{hours(0, 4), [2]int{4, 4}},
+		{hours(0, 24), [2]int{8, 24}},
+		{hours(2, 3), [2]int{2, 3}},
 	} {
-		idle, absolute := settings.Limits()
-		if idle != time.Duration(want[0])*time.Hour || absolute != time.Duration(want[1])*time.Hour {
-			t.Errorf("%+v: %v and %v, want %v hours", settings, idle, absolute, want)
+		idle, absolute := try.settings.Limits()
+		if idle != time.Duration(try.want[0])*time.Hour || absolute != time.Duration(try.want[1])*time.Hour {
+			t.Errorf("%+v: %v and %v, want %v hours", try.settings, idle, absolute, try.want)
 		}
 	}
 }

@@ -34,6 +34,8 @@ type Rooms interface {
 	// without, and returns once nothing of it is served (promise P2). After an
 	// error that is not known; repeating it waits again.
 	EndTenant(ctx context.Context, cause audit.Cause, tenant identity.TenantID, reason string) error
+	// Restrict ends what of a tenant goes beyond its settings, on every node.
+	Restrict(ctx context.Context, cause audit.Cause, tenant identity.TenantID) error
 	// Forget lets go of what is in memory of a tenant that is deleted.
 	Forget(tenant identity.TenantID)
 }

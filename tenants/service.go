@@ -205,7 +205,8 @@ func (s *Service) settle(ctx context.Context, t *Tenant) error {
 //
 // An update that ends with a tenant that is suspended ends what the tenant has
 // open before it returns (P2), also when it was suspended already: repeating a
-// call that was cut short does what the first should have done.
+// call that was cut short does what the first should have done. So does one that
+// ends with an active tenant whose settings allow less than there is.
 func (s *Service) Update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*Tenant) error) (*Tenant, error) {
 	changed, err := s.update(ctx, cause, id, ifVersion, func(t *Tenant) error {
 		before := slices.Clone(t.Hosts)
@@ -220,8 +221,13 @@ func (s *Service) Update(ctx context.Context, cause audit.Cause, id identity.Ten
 	if err != nil {
 		return nil, err
 	}
-	if changed.Status == Suspended {
+	switch {
+	case changed.Status == Suspended:
 		err = s.end(ctx, cause, changed, reasonSuspended)
+	case changed.Status == Active:
+		ctx, cancel := effect(ctx)
+		defer cancel()
+		err = s.rooms.Restrict(ctx, cause, id)
 	}
 	return changed, err
 }
@@ -298,7 +304,7 @@ func differences(a, b *Tenant) (changed []string) {
 		{"display_name", a.DisplayName == b.DisplayName},
 		{"hosts", slices.Equal(a.Hosts, b.Hosts)},
 		{"status", a.Status == b.Status},
-		{"settings", a.Settings == b.Settings},
+		{"settings", a.Settings.Equal(b.Settings)},
 	} {
 		if !field.same {
 			changed = append(changed, field.name)

@@ -3,6 +3,8 @@ package tenants
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -11,10 +13,45 @@ type Settings struct {
 	Session SessionSettings `json:"session,omitzero" yaml:"session,omitempty"`
 }
 
-// SessionSettings bound how long a sign-in lasts.
+// Equal reports whether both say the same.
+func (s Settings) Equal(o Settings) bool { return s.Session.Equal(o.Session) }
+
+// SessionSettings bound sign-ins: how long they last, how many a person has, and
+// where they count.
 type SessionSettings struct {
-	Idle     Duration `json:"idle,omitzero" yaml:"idle,omitempty"`         // since the last request; default 8h
-	Absolute Duration `json:"absolute,omitzero" yaml:"absolute,omitempty"` // since the sign-in; default 168h
+	Idle     Duration `json:"idle,omitzero" yaml:"idle,omitempty" doc:"How long a session lasts without a request; default 8h"`
+	Absolute Duration `json:"absolute,omitzero" yaml:"absolute,omitempty" doc:"How long a session lasts at all; default 168h"`
+	// MaxPerPerson is how many sessions a person has at once, 0 for any number; what
+	// becomes of one more is WhenFull.
+	MaxPerPerson int      `json:"max_per_person,omitempty" yaml:"max_per_person,omitempty" minimum:"0" maximum:"1000" doc:"How many sessions a person has at once; absent: any number"`
+	WhenFull     WhenFull `json:"when_full,omitempty" yaml:"when_full,omitempty" enum:"end_oldest,refuse" doc:"What becomes of one more; absent: the oldest ends"`
+	// BindDevice has a session count only together with the cookie of the device on
+	// which it was made.
+	BindDevice bool `json:"bind_device,omitempty" yaml:"bind_device,omitempty" doc:"Whether a session counts only with the cookie of the device that signed in"`
+	// Networks are where people and API tokens may come from; none: anywhere.
+	Networks []netip.Prefix `json:"networks,omitempty" yaml:"networks,omitempty" maxItems:"100" doc:"Addresses (CIDR) from which people and API tokens are let in; absent: any"`
+}
+
+// WhenFull is what becomes of a sign-in by a person who has as many as allowed.
+type WhenFull string
+
+const (
+	// EndOldest ends the oldest session; it is the default.
+	EndOldest WhenFull = "end_oldest"
+	// RefuseMore refuses the new one.
+	RefuseMore WhenFull = "refuse"
+)
+
+// Equal reports whether both say the same.
+func (s SessionSettings) Equal(o SessionSettings) bool {
+	return s.Idle == o.Idle && s.Absolute == o.Absolute && s.MaxPerPerson == o.MaxPerPerson && s.WhenFull == o.WhenFull &&
+		s.BindDevice == o.BindDevice && slices.Equal(s.Networks, o.Networks)
+}
+
+// Admits reports whether somebody may come from an address.
+func (s SessionSettings) Admits(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	return len(s.Networks) == 0 || slices.ContainsFunc(s.Networks, func(n netip.Prefix) bool { return n.Contains(ip) })
 }
 
 const (
@@ -25,6 +62,9 @@ const (
 	minLimit    = time.Minute
 	maxIdle     = 90 * 24 * time.Hour
 	maxAbsolute = 365 * 24 * time.Hour
+
+	maxPerPerson = 1000
+	maxNetworks  = 100
 )
 
 // Limits are the settings with the defaults filled in; idle is never longer
@@ -44,6 +84,20 @@ func (s SessionSettings) check() error {
 	}
 	if _, longest := s.Limits(); idle > longest {
 		return invalid("bad-settings", fmt.Sprintf("session.idle must not be longer than session.absolute, which is %v.", longest))
+	}
+	if s.MaxPerPerson < 0 || s.MaxPerPerson > maxPerPerson {
+		return invalid("bad-settings", fmt.Sprintf("session.max_per_person must lie between 0 and %d.", maxPerPerson))
+	}
+	if s.WhenFull != "" && s.WhenFull != EndOldest && s.WhenFull != RefuseMore {
+		return invalid("bad-settings", fmt.Sprintf("session.when_full is %s or %s.", EndOldest, RefuseMore))
+	}
+	if len(s.Networks) > maxNetworks {
+		return invalid("bad-settings", fmt.Sprintf("session.networks are at most %d.", maxNetworks))
+	}
+	for _, n := range s.Networks {
+		if !n.IsValid() || n != n.Masked() || n.Addr().Is4In6() {
+			return invalid("bad-settings", fmt.Sprintf("session.networks: %s is no range of addresses such as 192.0.2.0/24 or 2001:db8::/32.", n))
+		}
 	}
 	return nil
 }

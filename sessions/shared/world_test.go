@@ -173,7 +173,9 @@ func (w *world) node(name string) *node {
 	}
 	w.t.Cleanup(func() { _ = client.Close() })
 	n.Service = sessions.New(sessions.Config{Store: w.db, Keys: testKeys{}, Journal: journal{}, Node: name, Log: log,
-		Limits:   func(identity.TenantID) (time.Duration, time.Duration) { return time.Duration(w.idle.Load()), 0 },
+		Limits: func(identity.TenantID) sessions.Limits {
+			return sessions.Limits{Idle: time.Duration(w.idle.Load()), Absolute: 0}
+		},
 		Registry: shared.New(shared.Options{Node: name, Environment: "test", Bus: n.bus, Redis: client, Record: n.record, Log: log})})
 	return n
 }

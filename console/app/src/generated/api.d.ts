@@ -1281,8 +1281,24 @@ export interface components {
             user: components["schemas"]["UserRef"];
         };
         SessionSettings: {
+            /** @description How long a session lasts at all; default 168h */
             absolute?: string;
+            /** @description Whether a session counts only with the cookie of the device that signed in */
+            bind_device?: boolean;
+            /** @description How long a session lasts without a request; default 8h */
             idle?: string;
+            /**
+             * Format: int64
+             * @description How many sessions a person has at once; absent: any number
+             */
+            max_per_person?: number;
+            /** @description Addresses (CIDR) from which people and API tokens are let in; absent: any */
+            networks?: string[];
+            /**
+             * @description What becomes of one more; absent: the oldest ends
+             * @enum {string}
+             */
+            when_full?: "end_oldest" | "refuse";
         };
         Settings: {
             session?: components["schemas"]["SessionSettings"];
@@ -1314,7 +1330,7 @@ export interface components {
         };
         TenantSettings: {
             display_name: string;
-            /** @description idle and absolute, as durations such as 8h; absent: the defaults */
+            /** @description Durations are written as 8h or 30m; what is absent has its default */
             session?: components["schemas"]["SessionSettings"];
         };
         TenantView: {
