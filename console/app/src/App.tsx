@@ -8,6 +8,7 @@ import { Home } from './pages/Home';
 import { MyDevices } from './pages/MyDevices';
 import { Roles } from './pages/Roles';
 import { Sessions } from './pages/Sessions';
+import { Settings } from './pages/Settings';
 import { Teams } from './pages/Teams';
 import { Tenants } from './pages/Tenants';
 import { Tokens } from './pages/Tokens';
@@ -29,6 +30,7 @@ export function App() {
         <Route path="roles" element={<Roles />} />
         <Route path="teams" element={<Teams />} />
         <Route path="connections" element={<Connections />} />
+        <Route path="settings" element={<Settings />} />
         <Route path="tokens" element={<Tokens />} />
         <Route path="devices" element={<MyDevices />} />
         <Route path="tenants" element={<Tenants />} />

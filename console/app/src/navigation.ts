@@ -1,5 +1,5 @@
 import {
-  IconBuildingCommunity, IconDeviceLaptop, IconKey, IconListSearch, IconPlugConnected, IconShieldCheck, IconUserScreen, IconUsers, IconUsersGroup,
+  IconBuildingCommunity, IconDeviceLaptop, IconKey, IconListSearch, IconPlugConnected, IconSettings, IconShieldCheck, IconUserScreen, IconUsers, IconUsersGroup,
 } from '@tabler/icons-react';
 import type { Me } from './client/api';
 
@@ -21,6 +21,7 @@ export const places: Place[] = [
   { to: '/teams', label: 'Teams', icon: IconUsersGroup, needs: 'gatehouse.teams:read' },
   { to: '/connections', label: 'Connections', icon: IconPlugConnected, needs: 'gatehouse.connections:read' },
   { to: '/tokens', label: 'Tokens', icon: IconKey, needs: 'gatehouse.tokens:read' },
+  { to: '/settings', label: 'Settings', icon: IconSettings, needs: 'gatehouse.settings:read' },
   { to: '/devices', label: 'My devices', icon: IconDeviceLaptop },
 ];
 

@@ -14,6 +14,7 @@ export const keys = {
   groups: ['groups'],
   connections: ['connections'],
   tokens: ['tokens'],
+  settings: ['settings'],
   tenants: ['tenants'],
 } as const;
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ago } from './time';
+import { ago, hours, minutes } from './time';
 
 const now = Date.parse('2026-03-01T12:00:00Z');
 
@@ -12,5 +12,19 @@ describe('ago', () => {
     ['2026-03-03T12:00:00Z', 'in 2 days'],
   ])('says %s as %s', (time, words) => {
     expect(ago(time, now)).toBe(words);
+  });
+});
+
+describe('hours', () => {
+  it.each([
+    ['8h0m0s', 8],
+    ['1h30m0s', 1.5],
+    ['20m0s', 0.33],
+    ['', undefined],
+  ])('reads %s as %s', (duration, want) => {
+    expect(hours(duration)).toBe(want);
+  });
+  it('writes whole minutes', () => {
+    expect(minutes(1.5)).toBe('90m');
   });
 });

@@ -23,3 +23,18 @@ const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle
 export function exactly(time: string): string {
   return full.format(new Date(time));
 }
+
+const parts: Record<string, number> = { h: 60, m: 1, s: 1 / 60 };
+
+/** The hours of a duration such as "1h30m0s"; nothing for one that is not set. */
+export function hours(duration: string | undefined): number | undefined {
+  if (!duration) return undefined;
+  let total = 0;
+  for (const [, number, unit] of duration.matchAll(/([\d.]+)([hms])/g)) total += Number(number) * (parts[unit ?? ''] ?? 0);
+  return Math.round((total / 60) * 100) / 100;
+}
+
+/** So many hours as a duration in whole minutes, such as "90m". */
+export function minutes(hours: number): string {
+  return `${Math.round(hours * 60)}m`;
+}

@@ -1,0 +1,74 @@
+import { Alert, Button, Group, NumberInput, Paper, Select, Stack, Switch, TagsInput, TextInput } from '@mantine/core';
+import { useMutation, useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+import { api, done, type Settings as Kept } from '../client/api';
+import { keys, useCan, useRefresh } from '../client/queries';
+import { Page } from '../parts/Page';
+import { Failure, LoadingRows } from '../parts/States';
+import { hours, minutes } from '../words/time';
+
+/** What an organisation decides of its sign-ins. */
+export function Settings() {
+  const query = useQuery({ queryKey: keys.settings, queryFn: () => done(api.GET('/v1/settings')) });
+  return (
+    <Page title="Settings" lead="How long a sign-in lasts, how many a person has, and where they count. A change holds at once, also for who is signed in.">
+      {query.isPending ? <LoadingRows rows={3} /> : query.isError ? <Failure error={query.error} retry={() => void query.refetch()} />
+        : <Form kept={query.data} />}
+    </Page>
+  );
+}
+
+function Form({ kept }: { kept: Kept }) {
+  const can = useCan();
+  const refresh = useRefresh();
+  const session = kept.session ?? {};
+  const [name, setName] = useState(kept.display_name);
+  const [idle, setIdle] = useState<number | string>(hours(session.idle) ?? '');
+  const [absolute, setAbsolute] = useState<number | string>(hours(session.absolute) ?? '');
+  const [most, setMost] = useState<number | string>(session.max_per_person || '');
+  const [full, setFull] = useState<'end_oldest' | 'refuse'>(session.when_full ?? 'end_oldest');
+  const [bound, setBound] = useState(session.bind_device ?? false);
+  const [networks, setNetworks] = useState(session.networks ?? []);
+  const save = useMutation({
+    mutationFn: () => done(api.PUT('/v1/settings', {
+      body: {
+        display_name: name,
+        session: {
+          ...(idle !== '' && { idle: minutes(Number(idle)) }),
+          ...(absolute !== '' && { absolute: minutes(Number(absolute)) }),
+          ...(most !== '' && { max_per_person: Number(most), when_full: full }),
+          ...(bound && { bind_device: true }),
+          ...(networks.length > 0 && { networks }),
+        },
+      },
+    })),
+    onSuccess: () => refresh(keys.settings, keys.sessions, keys.me),
+  });
+  const readOnly = !can('gatehouse.settings:write');
+  return (
+    <Paper withBorder p="lg" radius="md" maw={640}>
+      <form onSubmit={(e) => { e.preventDefault(); save.mutate(); }}>
+        <fieldset disabled={readOnly} style={{ border: 0, padding: 0, margin: 0 }}>
+          <Stack>
+            <TextInput label="Name" description="As people see it on the pages of the gate" maxLength={200} value={name} onChange={(e) => setName(e.currentTarget.value)} />
+            <Group grow align="flex-start">
+              <NumberInput label="Signed out when idle for" description="Hours; empty: 8" min={0.05} max={2160} decimalScale={2} suffix=" h" value={idle} onChange={setIdle} />
+              <NumberInput label="Signed out after" description="Hours; empty: 168" min={0.05} max={8760} decimalScale={2} suffix=" h" value={absolute} onChange={setAbsolute} />
+            </Group>
+            <Group grow align="flex-start">
+              <NumberInput label="Sign-ins per person" description="At once; empty: any number" min={1} max={1000} allowDecimal={false} value={most} onChange={setMost} />
+              <Select label="One more than that" description="What becomes of it" allowDeselect={false} disabled={most === '' || readOnly} value={full} onChange={(v) => setFull(v as 'end_oldest' | 'refuse')}
+                data={[{ value: 'end_oldest', label: 'Ends the oldest' }, { value: 'refuse', label: 'Is refused' }]} />
+            </Group>
+            <TagsInput label="Networks" description="From which people and API tokens are let in, such as 192.0.2.0/24; none: from anywhere" placeholder={networks.length === 0 ? 'Anywhere' : undefined}
+              maxTags={100} value={networks} onChange={setNetworks} clearable clearButtonProps={{ 'aria-label': 'Remove all networks' }} />
+            <Switch label="A sign-in counts only on its own device" description="A copied session cookie is worth nothing without the device's cookie" checked={bound} onChange={(e) => setBound(e.currentTarget.checked)} />
+            {save.isError && <Failure error={save.error} />}
+            {save.isSuccess && !save.isPending && <Alert color="teal" role="status">Saved. It holds from now on.</Alert>}
+            {!readOnly && <Group justify="flex-end"><Button type="submit" loading={save.isPending}>Save</Button></Group>}
+          </Stack>
+        </fieldset>
+      </form>
+    </Paper>
+  );
+}
