@@ -18,6 +18,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/directory"
+	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/sessions"
@@ -296,6 +297,35 @@ func TestP2_NothingIsSentOnInDoubt(t *testing.T) {
 	}
 	if seen := w.app.take(); len(seen) > 0 {
 		t.Errorf("the app saw %+v", seen)
+	}
+}
+
+// unsure is a proof that never holds.
+type unsure struct{}
+
+func (unsure) Fresh() bool        { return false }
+func (unsure) Now() time.Duration { return 0 }
+
+// Who is signed in is not told otherwise because the node was in doubt for a
+// moment, between finding the session and letting the request in.
+func TestAMomentOfDoubtSignsNobodyOut(t *testing.T) {
+	var doubts atomic.Int64 // how often a session is found that may not be served
+	var w *world
+	w = newWorld(t, func(c *Config) {
+		c.Caller = func(r *http.Request) (*identity.Principal, *sessions.Live, error) {
+			p, live, err := w.caller(r)
+			if live != nil && doubts.Add(-1) >= 0 {
+				live = sessions.NewLive(live.Session(), live.Hash()).Under(unsure{})
+			}
+			return p, live, err
+		}
+	})
+	p := w.signIn("mia")
+	for n, want := range []int{http.StatusOK, http.StatusOK, http.StatusServiceUnavailable} {
+		doubts.Store(int64(n))
+		if resp := w.get(w.client(true), "/", &p); resp.StatusCode != want {
+			t.Errorf("found in doubt %d times: %s, want %d", n, resp.Status, want)
+		}
 	}
 }
 

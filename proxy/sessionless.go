@@ -134,12 +134,7 @@ func (g *Gate) End(ctx context.Context, tenant identity.TenantID, principal stri
 // tenant. It fails when one of them has ended already.
 func (g *Gate) attend(v *visit, s *stream, c caller) error {
 	if c.live != nil {
-		leave, ok := c.live.Enter(s)
-		if !ok {
-			return errSignedOut
-		}
-		s.leave, s.live = leave, c.live
-		return nil
+		return g.attendSession(v, s, c.live)
 	}
 	s.memory = g.config.Memory
 	principal := ""
@@ -157,6 +152,31 @@ func (g *Gate) attend(v *visit, s *stream, c caller) error {
 		expiry := time.AfterFunc(time.Until(c.principal.Expires), func() { s.terminate(closePolicy) })
 		s.leave = func() { expiry.Stop(); leave() }
 	}
+	return nil
+}
+
+var errUnsure = fault.New(fault.Unavailable, "session-unsure",
+	"This node is not certain at this moment that you are still signed in. Try again in a moment.")
+
+// attendSession puts a stream under its session. Nobody enters one that is over,
+// nor one that this node was in doubt of since it was found; that is found anew,
+// for who is signed in must not be told otherwise.
+func (g *Gate) attendSession(v *visit, s *stream, live *sessions.Live) error {
+	leave, ok := live.Enter(s)
+	if !ok {
+		p, again, err := g.config.Caller(v.r)
+		switch {
+		case err != nil:
+			return err
+		case again == nil || p.Session != live.Principal().Session:
+			return errSignedOut
+		}
+		if leave, ok = again.Enter(s); !ok {
+			return errUnsure
+		}
+		live = again
+	}
+	s.leave, s.live = leave, live
 	return nil
 }
 
