@@ -25,6 +25,7 @@ var classified = map[Type][]string{
 	SignInStarted:   {"protocol", "connection", "return_to"},
 	SignInSucceeded: {"protocol", "connection", "subject", "amr", "acr", "created", "device", "new_device", "replaced"},
 	SignInRefused:   {"protocol", "connection", "subject", "step", "provider_error"},
+	SignOutRefused:  {"protocol", "connection"},
 	SignedOut:       {"protocol", "connection", "user", "device", "at_provider"},
 
 	SessionsRevoked: {"selector", "sessions", "streams", "user", "device", "connection"},

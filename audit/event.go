@@ -35,6 +35,8 @@ const (
 	SignInSucceeded Type = "signin.succeeded"
 	SignInRefused   Type = "signin.refused"
 	SignedOut       Type = "session.signed_out"
+	// SignOutRefused is a sign-out that an identity provider is said to ask for.
+	SignOutRefused Type = "signout.refused"
 
 	SessionsRevoked Type = "session.revoked"
 	SessionExpired  Type = "session.expired"

@@ -31,7 +31,7 @@ func (s *Service) answer(kind tenants.ConnectionType) httpkit.HandlerFunc {
 		if r.Method == http.MethodHead {
 			return nil // whoever only looks uses up nothing
 		}
-		if err := parseForm(w, r); err != nil {
+		if err := parseForm(w, r, maxAnswer); err != nil {
 			return err
 		}
 		c, err := s.connectionFor(r, kind)
@@ -49,8 +49,8 @@ func (s *Service) answer(kind tenants.ConnectionType) httpkit.HandlerFunc {
 	}
 }
 
-func parseForm(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, maxAnswer)
+func parseForm(w http.ResponseWriter, r *http.Request, limit int64) error {
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
 	err := r.ParseForm()
 	if tooBig, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return fault.Wrap(tooBig, fault.TooLarge, "answer-too-large", "The answer of the sign-in service is larger than any real one.")

@@ -95,7 +95,7 @@ func deviceName(d sessions.Device) string {
 
 // endDevices signs out one of the person's devices, or all others.
 func (s *Service) endDevices(w http.ResponseWriter, r *http.Request) error {
-	if err := parseForm(w, r); err != nil {
+	if err := parseForm(w, r, maxAnswer); err != nil {
 		return err
 	}
 	caller, err := s.Caller(r)

@@ -185,7 +185,7 @@ func (f *flows) take(ctx context.Context, tenant identity.TenantID, token, brows
 
 // unknown says why there is no step for a token.
 func (f *flows) unknown(ctx context.Context, tenant identity.TenantID, token string) error {
-	used, err := f.knows(ctx, tenant, `SELECT count(*) FROM assertions_seen WHERE id_hash = $1`, hash("step", token))
+	used, err := f.used(ctx, tenant, hash("step", token))
 	if err != nil {
 		return err
 	}
@@ -193,6 +193,11 @@ func (f *flows) unknown(ctx context.Context, tenant identity.TenantID, token str
 		return Refuse(replayed, "The answer belongs to a sign-in that was finished or given up already.")
 	}
 	return Refuse(unsolicited, "The answer names no sign-in under way here.")
+}
+
+// used reports whether this was remembered.
+func (f *flows) used(ctx context.Context, tenant identity.TenantID, id []byte) (bool, error) {
+	return f.knows(ctx, tenant, `SELECT count(*) FROM assertions_seen WHERE id_hash = $1`, id)
 }
 
 // knows reports whether a query counts anything of this id.
@@ -211,19 +216,28 @@ func (f *flows) knows(ctx context.Context, tenant identity.TenantID, query strin
 // once refuses an assertion that was used before and remembers it until then
 // (SAML profiles §4.1.4.5).
 func (f *flows) once(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, id string, until time.Time) error {
-	var fresh int64
-	err := f.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		fresh, err = tx.Exec(ctx, `INSERT INTO assertions_seen (id_hash, expires_at) VALUES ($1, $2) ON CONFLICT (id_hash) DO NOTHING`,
-			hash("assertion", string(connection), id), store.Millis(until))
-		return err
-	})
+	fresh, err := f.remember(ctx, tenant, hash("assertion", string(connection), id), until)
 	if err != nil {
-		return storeDown(err)
+		return err
 	}
-	if fresh == 0 {
+	if !fresh {
 		return Refuse(replayed, "The assertion was used before.")
 	}
 	return nil
+}
+
+// remember keeps what was used until then; fresh if it was not kept already.
+func (f *flows) remember(ctx context.Context, tenant identity.TenantID, id []byte, until time.Time) (fresh bool, err error) {
+	var n int64
+	err = f.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		n, err = tx.Exec(ctx, `INSERT INTO assertions_seen (id_hash, expires_at) VALUES ($1, $2) ON CONFLICT (id_hash) DO NOTHING`,
+			id, store.Millis(until))
+		return err
+	})
+	if err != nil {
+		return false, storeDown(err)
+	}
+	return n > 0, nil
 }
 
 func storeDown(err error) error {

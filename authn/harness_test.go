@@ -71,6 +71,12 @@ func (j *recorder) fail(err error) {
 	j.broken = fault.OutOfReach(err, "journal-unavailable", "Not now.")
 }
 
+func (j *recorder) mend() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.broken = nil
+}
+
 func (j *recorder) all(t audit.Type) (found []audit.Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

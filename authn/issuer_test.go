@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ type issuer struct {
 	userinfo  map[string]any
 	before    func() // is waited for by those who discover
 	signedOut url.Values
+	keysAsked atomic.Int64
 }
 
 func newIssuer(t *testing.T) *issuer {
@@ -87,6 +89,7 @@ func (i *issuer) discovery(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (i *issuer) jwks(w http.ResponseWriter, _ *http.Request) {
+	i.keysAsked.Add(1)
 	point, err := i.key.PublicKey.Bytes()
 	if err != nil {
 		panic(err)

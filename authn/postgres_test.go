@@ -13,6 +13,8 @@ func TestOnPostgres(t *testing.T) {
 		TestP1NoSignInWithoutItsRecord, TestAnInterruptedFirstSignInStillGivesTheRole, TestP2_NoSessionByAConnectionThatHasChanged,
 		TestInactivePeopleAreRefused, TestSignInBySAMLAtARealIdentityProvider, TestSAMLKeepsDeviceAndReplacesSession,
 		TestP2_ASAMLAnswerIsGoodForTheConnectionThatVerifiedIt, TestSAMLAcceptsWhatProvidersSend,
-		TestP1_ADefaultRoleThatIsGoneIsARefusalWithARecord,
+		TestP1_ADefaultRoleThatIsGoneIsARefusalWithARecord, TestP2_BackChannelLogoutEndsWhatItNames, TestALogoutTokenIsHeededOnce,
+		TestHostileLogoutTokensEndNothing, TestLogoutTokensOfOtherConnections, TestLogoutTokensAskTheProviderSeldom,
+		TestAProviderThatCannotBeReachedIsAskedToTryAgain,
 	}, "TestAnUnknownStateWaitsForNoLock")
 }

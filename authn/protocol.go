@@ -37,6 +37,27 @@ type MetadataPublisher interface {
 	Metadata(c tenants.Connection, e Endpoints) (document []byte, mediaType string, err error)
 }
 
+// SignOutListener is a [Protocol] whose identity providers tell us, server to
+// server, that somebody has signed out there.
+type SignOutListener interface {
+	// SignedOut verifies what r says. What it does not accept is a [Refusal]. The
+	// form of r is parsed and bounded.
+	SignedOut(ctx context.Context, tenant identity.TenantID, c tenants.Connection, r *http.Request) (SignedOut, error)
+}
+
+// SignedOut is what an identity provider says of its own sessions that are over,
+// verified.
+type SignedOut struct {
+	// Subject is whose they are; "" if only Sessions tell.
+	Subject string
+	// Sessions are those that are over; none means all of the subject's.
+	Sessions []string
+	// Replay names the message, which is heeded once; nobody could show it after
+	// ReplayUntil.
+	Replay      string
+	ReplayUntil time.Time
+}
+
 // Endpoints are our own absolute addresses of one connection.
 type Endpoints struct {
 	Callback string // OIDC redirect_uri, SAML assertion consumer service

@@ -144,14 +144,10 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, c tenants.Conne
 		return err
 	}
 	req := httpkit.RequestFrom(r.Context())
-	e := s.event(r, audit.SignInRefused, audit.Refused, c)
-	e.Reason, e.Message = string(refusal.Reason), refusal.Message
-	receipt, err := s.refusals.Record(r.Context(), e)
+	receipt, err := s.record(r, audit.SignInRefused, c, refusal)
 	if err != nil {
 		return err
 	}
-	s.log.InfoContext(r.Context(), "sign-in refused", "request_id", req.ID, "tenant", req.TenantName,
-		"connection", c.Name, "reason", refusal.Reason, "error", refusal)
 
 	status := http.StatusForbidden
 	if refusal.Reason == ProviderUnreachable {
@@ -163,6 +159,18 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, c tenants.Conne
 		Facts: []httpkit.Fact{{Name: "Event", Value: string(receipt.Event())}, {Name: "Request", Value: string(req.ID)}},
 	})
 	return nil
+}
+
+// record journals a refusal about a connection.
+func (s *Service) record(r *http.Request, t audit.Type, c tenants.Connection, refusal *Refusal) (audit.Receipt, error) {
+	e := s.event(r, t, audit.Refused, c)
+	e.Reason, e.Message = string(refusal.Reason), refusal.Message
+	receipt, err := s.refusals.Record(r.Context(), e)
+	if err == nil {
+		s.log.InfoContext(r.Context(), "refused", "event", t, "request_id", e.RequestID, "tenant", e.Tenant,
+			"connection", c.Name, "reason", refusal.Reason, "error", refusal)
+	}
+	return receipt, err
 }
 
 // turnedAway journals a request that was refused before it began anything, and

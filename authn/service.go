@@ -181,7 +181,8 @@ func (s *Service) Close() {
 func (s *Service) Handler() http.Handler { return s.handler }
 
 // routes mounts every address. The pages take no cross-origin POST; the
-// assertion consumer service must, and proves its step instead.
+// assertion consumer service must, and proves its step instead. The back channel
+// looks at no cookie.
 func (s *Service) routes() http.Handler {
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(s.handle(refuseCrossOrigin))
@@ -193,6 +194,7 @@ func (s *Service) routes() http.Handler {
 	mux.Handle("GET "+pathDevices, s.handle(s.showDevices))
 	mux.Handle("POST "+pathDevices, sameOrigin.Handler(s.handle(s.endDevices)))
 	mux.Handle("GET "+pathOIDC+"{connection}/callback", s.handle(s.answer(tenants.OIDC)))
+	mux.Handle("POST "+pathOIDC+"{connection}/backchannel-logout", s.handle(s.backChannel))
 	mux.Handle("POST "+pathSAML+"{connection}/acs", s.handle(s.answer(tenants.SAML)))
 	mux.Handle("GET "+pathSAML+"{connection}/acs", s.handle(s.carryOn(tenants.SAML)))
 	mux.Handle("GET "+pathSAML+"{connection}/metadata", s.handle(s.metadata))

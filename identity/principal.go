@@ -12,6 +12,8 @@ const (
 	KindAPIToken Kind = "api_token"
 	// KindSCIMToken is an identity provider that pushes users and groups.
 	KindSCIMToken Kind = "scim_token"
+	// KindIDP is an identity provider that tells of sign-outs.
+	KindIDP Kind = "identity_provider"
 	// KindOperator is whoever reaches the local admin socket: the operator's own
 	// account on the machine is the authentication.
 	KindOperator Kind = "operator"

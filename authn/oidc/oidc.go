@@ -92,7 +92,7 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	if !ok || raw == "" {
 		return authn.Assertion{}, authn.Refuse(authn.SignatureMissing, "The identity provider gave no id token.")
 	}
-	v := verification{idp: idp, issuer: c.OIDC.Issuer, clientID: c.OIDC.ClientID, now: p.now()}
+	v := verification{what: "id token", idp: idp, issuer: c.OIDC.Issuer, clientID: c.OIDC.ClientID, now: p.now()}
 	id, err := v.verify(ctx, raw, token.AccessToken)
 	if err != nil {
 		return authn.Assertion{}, err

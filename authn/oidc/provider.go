@@ -2,12 +2,16 @@ package oidc
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+	"golang.org/x/time/rate"
 
 	"gatehouse/authn"
 	"gatehouse/internal/httpkit"
@@ -37,6 +41,35 @@ type provider struct {
 	*gooidc.Provider
 	metadata   metadata
 	algorithms []string
+	keys       gooidc.KeySet
+}
+
+// keyFetches is how often in a row a provider's keys are fetched; then it is once
+// a second, which misses no key for longer.
+const keyFetches = 5
+
+// seldom bounds how often the provider is asked: go-oidc fetches its keys
+// whenever a token is signed with none that it knows, and anybody can show one.
+type seldom struct {
+	next  http.RoundTripper
+	limit *rate.Limiter
+}
+
+var errTooOften = errors.New("oidc: the provider's keys were fetched just now")
+
+// RoundTrip implements [http.RoundTripper].
+func (s seldom) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !s.limit.Allow() {
+		return nil, errTooOften
+	}
+	return s.next.RoundTrip(r)
+}
+
+// verifier has go-oidc verify tokens for a client, by a clock that is behind
+// ours.
+func (p *provider) verifier(issuer, clientID string, now time.Time) *gooidc.IDTokenVerifier {
+	return gooidc.NewVerifier(issuer, p.keys, &gooidc.Config{ClientID: clientID, SupportedSigningAlgs: p.algorithms,
+		Now: func() time.Time { return now.Add(-skew) }})
 }
 
 // discover reads what a connection's provider publishes. Its keys are fetched
@@ -67,6 +100,9 @@ func (p *Protocol) discover(ctx context.Context, c tenants.Connection) (*provide
 	if len(fresh.algorithms) == 0 {
 		fresh.algorithms = []string{gooidc.RS256} // what every provider must speak (OpenID Connect Core §15.1)
 	}
+	client := *p.client
+	client.Transport = seldom{p.client.Transport, rate.NewLimiter(rate.Every(time.Second), keyFetches)}
+	fresh.keys = gooidc.NewRemoteKeySet(gooidc.ClientContext(context.WithoutCancel(ctx), &client), fresh.metadata.JWKS)
 	return fresh, nil
 }
 

@@ -17,12 +17,14 @@ import (
 const (
 	// skew is how far the provider's clock may be from ours.
 	skew = time.Minute
-	// maxIDToken bounds an id token before it is parsed.
-	maxIDToken = 64 << 10
+	// maxToken bounds a token before it is parsed.
+	maxToken = 64 << 10
 )
 
-// verification verifies one id token (OpenID Connect Core §3.1.3.7).
+// verification verifies one token: an id token (OpenID Connect Core §3.1.3.7) or
+// a logout token.
 type verification struct {
+	what             string // it is, for whoever reads why it was refused
 	idp              *provider
 	issuer, clientID string
 	now              time.Time
@@ -43,15 +45,11 @@ type protocolClaims struct {
 // form of the token and its algorithm are looked at first, so that nothing
 // costly happens to a token that cannot be good.
 func (v *verification) verify(ctx context.Context, raw, accessToken string) (*gooidc.IDToken, error) {
-	if len(raw) > maxIDToken {
-		return nil, authn.Refuse(authn.TooLarge, "The id token is larger than %d bytes.", maxIDToken)
-	}
-	claims, err := v.peek(raw)
-	if err != nil {
+	var claims protocolClaims
+	if _, err := v.peek(raw, &claims); err != nil {
 		return nil, err
 	}
-	id, err := v.idp.Verifier(&gooidc.Config{ClientID: v.clientID, SupportedSigningAlgs: v.idp.algorithms,
-		Now: func() time.Time { return v.now.Add(-skew) }}).Verify(ctx, raw)
+	id, err := v.idp.verifier(v.issuer, v.clientID, v.now).Verify(ctx, raw)
 	if err != nil {
 		if refusal := v.check(claims); refusal != nil {
 			return nil, refusal.Because(err)
@@ -71,23 +69,26 @@ func (v *verification) verify(ctx context.Context, raw, accessToken string) (*go
 
 // peek reads a token without believing it: what it says decides refusals only,
 // until go-oidc has verified the same bytes.
-func (v *verification) peek(raw string) (protocolClaims, error) {
-	malformed := authn.Refuse(authn.Malformed, "The id token is not a signed JWT.")
+func (v *verification) peek(raw string, claims any) (kind string, err error) {
+	if len(raw) > maxToken {
+		return "", authn.Refuse(authn.TooLarge, "The %s is larger than %d bytes.", v.what, maxToken)
+	}
+	malformed := authn.Refuse(authn.Malformed, "The %s is not a signed JWT.", v.what)
 	parts := strings.Split(raw, ".")
 	if len(parts) != 3 {
-		return protocolClaims{}, malformed
+		return "", malformed
 	}
 	var header struct {
 		Algorithm string `json:"alg"`
+		Type      string `json:"typ"`
 	}
-	var claims protocolClaims
-	if err := errors.Join(decodeSegment(parts[0], &header), decodeSegment(parts[1], &claims)); err != nil {
-		return protocolClaims{}, malformed.Because(err)
+	if err := errors.Join(decodeSegment(parts[0], &header), decodeSegment(parts[1], claims)); err != nil {
+		return "", malformed.Because(err)
 	}
 	if !slices.Contains(v.idp.algorithms, header.Algorithm) {
-		return protocolClaims{}, authn.Refuse(authn.WrongAlgorithm, "The id token is signed with an algorithm that is not accepted.")
+		return "", authn.Refuse(authn.WrongAlgorithm, "The %s is signed with an algorithm that is not accepted.", v.what)
 	}
-	return claims, nil
+	return header.Type, nil
 }
 
 func decodeSegment(segment string, into any) error {
@@ -102,15 +103,15 @@ func decodeSegment(segment string, into any) error {
 func (v *verification) check(c protocolClaims) *authn.Refusal {
 	switch {
 	case c.Issuer != v.issuer:
-		return authn.Refuse(authn.WrongIssuer, "The id token was issued by another identity provider than the one of this connection.")
+		return authn.Refuse(authn.WrongIssuer, "The %s was issued by another identity provider than the one of this connection.", v.what)
 	case !slices.Contains(c.Audience, v.clientID):
-		return authn.Refuse(authn.WrongAudience, "The id token was made for another client.")
+		return authn.Refuse(authn.WrongAudience, "The %s was made for another client.", v.what)
 	case c.Authorized != "" && c.Authorized != v.clientID, len(c.Audience) > 1 && c.Authorized == "":
-		return authn.Refuse(authn.WrongAudience, "The id token was made for several clients and names another one as its user.")
+		return authn.Refuse(authn.WrongAudience, "The %s was made for several clients and names another one as its user.", v.what)
 	case !v.now.Before(seconds(c.Expires).Add(skew)):
-		return authn.Refuse(authn.Expired, "The id token has expired.")
+		return authn.Refuse(authn.Expired, "The %s has expired.", v.what)
 	case c.Issued == 0 || seconds(c.Issued).After(v.now.Add(skew)) || seconds(c.NotBefore).After(v.now.Add(skew)):
-		return authn.Refuse(authn.NotYetValid, "The id token was issued in the future, or does not say when; one of the clocks may be wrong.")
+		return authn.Refuse(authn.NotYetValid, "The %s was issued in the future, or does not say when; one of the clocks may be wrong.", v.what)
 	}
 	return nil
 }

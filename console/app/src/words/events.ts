@@ -23,7 +23,7 @@ export function listsTouchedBy(type: string): List[] {
 /** The types to filter by, in groups that a person thinks in. */
 export const eventGroups: { label: string; types: string[] }[] = [
   { label: 'Sign-ins', types: ['signin.started', 'signin.succeeded', 'signin.refused'] },
-  { label: 'Sign-outs', types: ['session.signed_out', 'session.revoked', 'session.expired'] },
+  { label: 'Sign-outs', types: ['session.signed_out', 'session.revoked', 'session.expired', 'signout.refused'] },
   { label: 'Refused requests', types: ['access.refused', 'request.refused'] },
   { label: 'Devices', types: ['device.new', 'device.changed'] },
   {
@@ -43,7 +43,8 @@ const titles: Record<string, string> = {
   'signin.succeeded': 'Signed in',
   'signin.refused': 'Sign-in refused',
   'session.signed_out': 'Signed out',
-  'session.revoked': 'Signed out by an admin',
+  'session.revoked': 'Signed out from afar',
+  'signout.refused': 'Sign-out refused',
   'session.expired': 'Session expired',
   'device.new': 'New device',
   'device.changed': 'Device changed',
