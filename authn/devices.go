@@ -3,6 +3,7 @@ package authn
 import (
 	"cmp"
 	"net/http"
+	"slices"
 	"time"
 
 	"gatehouse/identity"
@@ -19,11 +20,16 @@ const maxDevices = 100
 type deviceRow struct {
 	ID       identity.DeviceID
 	Name     string
+	First    time.Time // zero: not known
 	Seen     time.Time
 	IP       string
 	Sessions int
 	Current  bool
+	New      bool
 }
+
+// newFor is how long a device is pointed out as new to a person who has others.
+const newFor = 7 * 24 * time.Hour
 
 // showDevices lists where a person is signed in.
 func (s *Service) showDevices(w http.ResponseWriter, r *http.Request) error {
@@ -39,6 +45,10 @@ func (s *Service) showDevices(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	lead := "You are signed in on these devices. Sign out any that you do not know."
+	if slices.ContainsFunc(rows, func(d deviceRow) bool { return d.New }) {
+		lead = "A new device has signed in as you. If it is not yours, sign it out, and tell your administrator."
+	}
 	content, err := body("devices.html", struct {
 		Action  string
 		Devices []deviceRow
@@ -47,7 +57,7 @@ func (s *Service) showDevices(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.page(w, r, httpkit.Page{Title: "Your devices", Lead: "You are signed in on these devices. Sign out any that you do not know.",
+	s.page(w, r, httpkit.Page{Title: "Your devices", Lead: lead,
 		Body: content, Links: []httpkit.Link{{Text: "Back to the app", Href: "/"}}})
 	return nil
 }
@@ -61,9 +71,13 @@ func (s *Service) deviceRows(r *http.Request, p *identity.Principal) ([]deviceRo
 	if err != nil {
 		return nil, err
 	}
-	names := map[identity.DeviceID]string{}
+	devices := map[identity.DeviceID]sessions.Device{}
+	oldest := s.now()
 	for _, d := range known {
-		names[d.ID] = deviceName(d)
+		devices[d.ID] = d
+		if d.FirstSeen.Before(oldest) {
+			oldest = d.FirstSeen
+		}
 	}
 	var rows []deviceRow
 	at := map[identity.DeviceID]int{}
@@ -72,7 +86,7 @@ func (s *Service) deviceRows(r *http.Request, p *identity.Principal) ([]deviceRo
 		if !ok {
 			i = len(rows)
 			at[session.Device] = i
-			rows = append(rows, deviceRow{ID: session.Device, Name: cmp.Or(names[session.Device], "A device"), Current: session.Device == p.Device})
+			rows = append(rows, s.deviceRow(session.Device, devices, oldest, p))
 		}
 		row := &rows[i]
 		row.Sessions++
@@ -84,6 +98,15 @@ func (s *Service) deviceRows(r *http.Request, p *identity.Principal) ([]deviceRo
 		}
 	}
 	return rows, nil
+}
+
+func (s *Service) deviceRow(id identity.DeviceID, known map[identity.DeviceID]sessions.Device, oldest time.Time, p *identity.Principal) deviceRow {
+	row := deviceRow{ID: id, Name: "A device", Current: id == p.Device}
+	if d, ok := known[id]; ok {
+		row.Name, row.First = deviceName(d), d.FirstSeen
+		row.New = !row.Current && d.FirstSeen.After(oldest) && s.now().Sub(d.FirstSeen) < newFor
+	}
+	return row
 }
 
 // deviceName says what a device is, by the name its person or an admin gave it

@@ -110,7 +110,14 @@ func TestDevicesPage(t *testing.T) {
 		b.open("/").has(t, http.StatusOK)
 	}
 	p := laptop.open("/.gatehouse/devices")
-	p.has(t, http.StatusOK, "(this one)", "Firefox", "Sign out everywhere else", "203.0.113.7")
+	p.has(t, http.StatusOK, "(this one)", "Firefox", "Sign out everywhere else", "203.0.113.7",
+		"A new device has signed in as you", "(new)", "Known since")
+	if strings.Count(p.body, "(new)") != 2 {
+		t.Errorf("%d devices are new", strings.Count(p.body, "(new)"))
+	}
+	w.advance(8 * 24 * time.Hour)
+	laptop.open("/.gatehouse/devices").has(t, http.StatusOK, "You are signed in on these devices")
+	w.advance(-8 * 24 * time.Hour)
 	if strings.Contains(p.body, "<script") {
 		t.Error("the page needs a script")
 	}
