@@ -113,12 +113,12 @@ func newFleet(t *testing.T, people int) *fleet {
 		}
 		text := fmt.Sprintf(houseConfig, n.data, database.Application, "file://"+filepath.Join(shared, "kek.key"), app) +
 			fmt.Sprintf(fleetConfig, database.Owner, registry, filepath.Join(shared, "keys"))
-		// The keys of a section may stand anywhere but inside of another.
 		if err := os.WriteFile(n.config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		f.nodes[i] = n
 		f.start(t, n)
+		t.Cleanup(n.kill) // whichever process it is by then
 	}
 	t.Cleanup(func() {
 		for _, n := range f.nodes {
@@ -151,7 +151,6 @@ func (f *fleet) start(t *testing.T, n *node) {
 	t.Helper()
 	n.serving.start(t)
 	n.release = redistest.Leash(t, n.cmd.Process)
-	t.Cleanup(n.kill)
 	acme := n.at("acme")
 	n.acme.Store(&acme)
 	client := oidcidp.Client{ID: "acme", Secret: f.secret}
@@ -269,18 +268,25 @@ func (f *fleet) signIn(t *testing.T, person int) *guest {
 // at is the guest at a node, wherever that is now.
 func (g *guest) at(n *node) func() door { return func() door { return door{*n.acme.Load(), g.cookie} } }
 
+// client speaks HTTP/1.1 and HTTP/2 by turns.
+func (f *fleet) client(turn int) *http.Client {
+	if turn%2 == 0 {
+		return f.h1
+	}
+	return f.h2
+}
+
 // hammer has the guest send requests to a node until two of them have been
-// refused that were sent after the sign-out. It returns when the first has been
+// refused that were sent after the sign-out. It tells when the first has been
 // answered.
-func (g *guest) hammer(t *testing.T, n *node, client *http.Client) {
-	began := make(chan struct{}, 1)
+func (g *guest) hammer(t *testing.T, n *node, client *http.Client) (began <-chan struct{}) {
+	first := make(chan struct{}, 1)
 	g.hammers.Go(func() {
-		through, err := hammer(t.Context(), g.at(n), client, began, &g.answered)
-		if g.through.Add(int64(through)); err != nil {
+		if err := hammer(t.Context(), g.at(n), client, first, &g.answered, &g.through); err != nil {
 			t.Errorf("session %s at node %d: %v", g.session, n.number, err)
 		}
 	})
-	<-began
+	return first
 }
 
 // hold opens a WebSocket at one node, and an event stream at another.

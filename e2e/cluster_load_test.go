@@ -78,7 +78,7 @@ func TestP2_ClusterUnderLoad(t *testing.T) {
 func (g *guest) goes(t *testing.T) time.Duration {
 	g.hold(t, g.any(), g.any())
 	for i, n := range g.nodes {
-		g.hammer(t, n, []*http.Client{g.h1, g.h2}[i%2])
+		<-g.hammer(t, n, g.client(i))
 	}
 	answer, took, err := g.call(t.Context(), g.any())
 	if err != nil {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -37,6 +38,7 @@ const (
 // probe is an app that streams in every way. It knows which sessions are over,
 // and from then on answers "late"; it notes what "late" words reach it.
 type probe struct {
+	polls  atomic.Int64
 	over   sync.Map // session id -> true, once its revocation has been answered
 	gone   sync.Map // session id -> true, once nothing of it may arrive, whenever it was sent
 	mu     sync.Mutex
@@ -121,6 +123,7 @@ func (p *probe) repeat(w http.ResponseWriter, r *http.Request, format string, ev
 
 // wait holds a long poll until the session is over.
 func (p *probe) wait(w http.ResponseWriter, r *http.Request) {
+	p.polls.Add(1)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for p.word(r) == inTime {
@@ -399,6 +402,10 @@ func (d door) stream(t *testing.T, client *http.Client, kind, path string) *conn
 func (c *connection) read(resp *http.Response) {
 	defer close(c.ended)
 	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK { // net/http may send again what was cut before its answer (RFC 9110 §9.2.2)
+		c.err = errors.New("got " + resp.Status)
+		return
+	}
 	words := bufio.NewScanner(resp.Body)
 	words.Split(bufio.ScanWords)
 	for words.Scan() {
@@ -436,11 +443,16 @@ func (d door) upload(t *testing.T, client *http.Client, kind string) *connection
 // session counts it.
 func (s *seat) poll(t *testing.T, client *http.Client, kind string) *connection {
 	t.Helper()
+	before := s.open(t)
+	return s.door.poll(t, client, kind, func() bool { return s.open(t) != before })
+}
+
+func (d door) poll(t *testing.T, client *http.Client, kind string, begun func() bool) *connection {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	c := newConnection(kind)
-	before := s.open(t)
 	go func() {
-		resp, err := client.Do(s.request(ctx, http.MethodGet, "/poll", nil))
+		resp, err := client.Do(d.request(ctx, http.MethodGet, "/poll", nil))
 		if err != nil {
 			c.err = err
 			close(c.ended)
@@ -449,7 +461,7 @@ func (s *seat) poll(t *testing.T, client *http.Client, kind string) *connection 
 		c.read(resp)
 	}()
 	t.Cleanup(func() { cancel(); <-c.ended })
-	for deadline := time.Now().Add(patience); s.open(t) == before; {
+	for deadline := time.Now().Add(patience); !begun(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s does not begin", kind)
 		}
