@@ -238,7 +238,8 @@ func TestP1_FormsThatCannotBeReadAreRecorded(t *testing.T) {
 		}
 	}
 	records := map[string][]audit.Event{}
-	for e := range journal.All(t.Context(), acme) {
+	for e, err := range journal.All(t.Context(), acme) {
+		check(t, err)
 		records[e.Reason] = append(records[e.Reason], e)
 	}
 	for _, reason := range []string{"bad-form", "answer-too-large"} {

@@ -137,7 +137,8 @@ func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log 
 	if r.shared, err = cluster.Connect(string(cfg.Registry), sessionConnections); err != nil {
 		return nil, err
 	}
-	return shared.New(shared.Options{Node: node, Environment: cfg.Environment, Bus: bus, Redis: r.shared,
+	return shared.New(shared.Options{ //nolint:contextcheck // it works until it is closed, whatever becomes of the start
+		Node: node, Environment: cfg.Environment, Bus: bus, Redis: r.shared,
 		Record: sessions.NewRecord(r.store), Log: log}), nil
 }
 

@@ -74,7 +74,9 @@ func newBench(t testing.TB) *bench {
 	t.Cleanup(func() { must(t, b.journal.Close()) })
 
 	b.sessions = sessions.New(sessions.Config{Store: db, Keys: ring, Journal: b.journal, Node: "n1",
-		Limits: func(identity.TenantID) sessions.Limits { return sessions.Limits{Idle: time.Hour, Absolute: 24 * time.Hour} }})
+		Limits: func(identity.TenantID) sessions.Limits {
+			return sessions.Limits{Idle: time.Hour, Absolute: 24 * time.Hour}
+		}})
 	t.Cleanup(func() { must(t, b.sessions.Close()) })
 	b.directory = directory.New(directory.Config{Store: db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw})
 	b.tokens = token.New(token.Config{Store: db, Journal: b.journal})

@@ -135,8 +135,9 @@ func (e *Ended) add(o Ended) {
 			continue
 		}
 		known := &e.Nodes[i]
-		known.LeaseExpired = (known.Confirmed || known.LeaseExpired) && (n.Confirmed || n.LeaseExpired) && !(known.Confirmed && n.Confirmed)
+		over := (known.Confirmed || known.LeaseExpired) && (n.Confirmed || n.LeaseExpired)
 		known.Confirmed = known.Confirmed && n.Confirmed
+		known.LeaseExpired = over && !known.Confirmed
 	}
 }
 

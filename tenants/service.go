@@ -221,10 +221,10 @@ func (s *Service) Update(ctx context.Context, cause audit.Cause, id identity.Ten
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case changed.Status == Suspended:
+	switch changed.Status {
+	case Suspended:
 		err = s.end(ctx, cause, changed, reasonSuspended)
-	case changed.Status == Active:
+	case Active:
 		ctx, cancel := effect(ctx)
 		defer cancel()
 		err = s.rooms.Restrict(ctx, cause, id)
