@@ -74,7 +74,7 @@ func Start(ctx context.Context, o Options) (_ *Demo, err error) {
 		return nil, err
 	}
 	issuer := urlOf(listeners.oidc)
-	openID, err := newOIDC(issuer, s.oidcKey, o.Log)
+	openID, err := newOIDC(issuer, s.oidcKey, d.own, o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (d *Demo) settle(ctx context.Context, s *state, issuer string, openID *oidc
 	a := d.info.Tenants[acme].URL
 	openID.Register(oidcidp.Client{ID: acme, Secret: s.ClientSecret,
 		RedirectURIs:  []string{a + ".gatehouse/oidc/oidc/callback"},
-		SignedOutURIs: []string{a, a + ".gatehouse/logout"}})
+		SignedOutURIs: []string{a, a + ".gatehouse/logout"}, BackChannelURI: a + ".gatehouse/oidc/oidc/backchannel-logout"})
 	if err := d.seed(ctx, issuer, s.ClientSecret, saml.MetadataURL()); err != nil {
 		return err
 	}

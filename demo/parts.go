@@ -76,8 +76,8 @@ func portOf(l net.Listener) int {
 	return 0
 }
 
-func newOIDC(issuer string, key *ecdsa.PrivateKey, log *slog.Logger) (*oidcidp.Provider, error) {
-	return oidcidp.New(oidcidp.Options{Issuer: issuer, Key: key, Accounts: customers[0].accounts(), Log: log})
+func newOIDC(issuer string, key *ecdsa.PrivateKey, back http.RoundTripper, log *slog.Logger) (*oidcidp.Provider, error) {
+	return oidcidp.New(oidcidp.Options{Issuer: issuer, Key: key, Accounts: customers[0].accounts(), BackChannel: back, Log: log})
 }
 
 func newSAML(base string, s *state, log *slog.Logger) (*samlidp.Provider, error) {

@@ -16,6 +16,7 @@ const (
 	requestLife = 15 * time.Minute // a person may dither over the form
 	maxRequests = 4096
 	maxClients  = 1024
+	maxSessions = 4096
 	passwordAMR = "pwd" // RFC 8176
 )
 
@@ -26,6 +27,9 @@ type Client struct {
 	// SignedOutURIs are where a browser may be sent after RP-initiated logout
 	// (OpenID Connect RP-Initiated Logout 1.0 §3).
 	SignedOutURIs []string
+	// BackChannelURI is told when a person has signed out here (OpenID Connect
+	// Back-Channel Logout 1.0 §2.2); empty: nobody is.
+	BackChannelURI string
 }
 
 var errSecret = errors.New("wrong client secret")

@@ -24,6 +24,9 @@ type Provider struct {
 	store    *storage
 	callback func(ctx context.Context, id string) string
 	accounts idp.Accounts
+	issuer   string
+	back     http.RoundTripper
+	log      *slog.Logger
 }
 
 // Options say what a provider is made of.
@@ -31,7 +34,10 @@ type Options struct {
 	Issuer   string            // such as http://127.0.0.1:9100, the base of all its URLs
 	Key      *ecdsa.PrivateKey // P-256; signs ID tokens (ES256)
 	Accounts idp.Accounts
-	Log      *slog.Logger
+	// BackChannel is the way to the clients that are told of sign-outs; nil means
+	// [http.DefaultTransport].
+	BackChannel http.RoundTripper
+	Log         *slog.Logger
 }
 
 // New makes a provider; it serves nothing before [Provider.Register].
@@ -40,8 +46,13 @@ func New(o Options) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Provider{store: newStorage(key, o.Accounts), accounts: o.Accounts}
-	config := &op.Config{CodeMethodS256: true, AuthMethodPost: true, DefaultLogoutRedirectURI: signedOut,
+	p := &Provider{store: newStorage(key, o.Accounts), accounts: o.Accounts, issuer: o.Issuer, back: o.BackChannel, log: o.Log}
+	if p.back == nil {
+		p.back = http.DefaultTransport
+	}
+	p.store.tell = p.tell
+	config := &op.Config{BackChannelLogoutSupported: true, BackChannelLogoutSessionSupported: true,
+		CodeMethodS256: true, AuthMethodPost: true, DefaultLogoutRedirectURI: signedOut,
 		SupportedScopes: []string{"openid", "email", "profile", "groups"}}
 	_, _ = rand.Read(config.CryptoKey[:]) // never fails: crypto/rand aborts the program instead
 	provider, err := op.NewProvider(config, p.store, op.StaticIssuer(o.Issuer),
@@ -51,6 +62,8 @@ func New(o Options) (*Provider, error) {
 	}
 	p.mux.HandleFunc("GET "+loginPath, p.form)
 	p.mux.HandleFunc("POST "+loginPath, p.signIn)
+	p.mux.HandleFunc("GET "+signOutPath, askToSignOut)
+	p.mux.HandleFunc("POST "+signOutPath, p.signOut)
 	p.mux.HandleFunc("GET "+signedOut, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("You are signed out.\n"))
 	})
@@ -86,10 +99,12 @@ func (p *Provider) signIn(w http.ResponseWriter, r *http.Request) {
 		p.writeForm(w, id, r.PostForm.Get("username"), true)
 		return
 	}
-	if !p.store.finish(id, account.Subject) {
+	session, ok := p.store.finish(id, account.Subject)
+	if !ok {
 		http.Error(w, "This sign-in has expired. Go back to the app and start again.", http.StatusBadRequest)
 		return
 	}
+	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: session, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}) // #nosec G124 -- plain HTTP on loopback
 	http.Redirect(w, r, p.callback(r.Context(), id), http.StatusFound)
 }
 

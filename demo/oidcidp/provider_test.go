@@ -29,7 +29,7 @@ type party struct {
 	provider *oidc.Provider
 	oauth    oauth2.Config
 	browser  *http.Client
-	landed   chan url.Values // what the redirect URI received
+	landed   chan url.Values // what the client's addresses received
 }
 
 func start(t *testing.T) *party {
@@ -48,9 +48,13 @@ func start(t *testing.T) *party {
 	handler = provider
 
 	p := &party{issuer: server.URL, landed: make(chan url.Values, 8)}
-	client := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { p.landed <- r.URL.Query() }))
+	client := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		p.landed <- r.Form
+	}))
 	t.Cleanup(client.Close)
-	provider.Register(oidcidp.Client{ID: "acme", Secret: "s3cret", RedirectURIs: []string{client.URL + "/cb"}, SignedOutURIs: []string{client.URL + "/bye"}})
+	provider.Register(oidcidp.Client{ID: "acme", Secret: "s3cret", RedirectURIs: []string{client.URL + "/cb"}, SignedOutURIs: []string{client.URL + "/bye"},
+		BackChannelURI: client.URL + "/back"})
 	if p.provider, err = oidc.NewProvider(t.Context(), server.URL); err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +106,7 @@ func TestCodeFlowWithPKCE(t *testing.T) {
 	}
 	var claims struct {
 		Email, Name, Nonce string
+		SID                string
 		EmailVerified      bool `json:"email_verified"`
 		Groups, AMR        []string
 	}
@@ -124,8 +129,51 @@ func TestCodeFlowWithPKCE(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
+	p.told(t, claims.SID)
 	if query := <-p.landed; query.Get("state") != "over" {
 		t.Errorf("after sign-out: %v", query)
+	}
+}
+
+// told checks what the client was told of a session that is over.
+func (p *party) told(t *testing.T, session string) {
+	t.Helper()
+	over, err := p.provider.Verifier(&oidc.Config{ClientID: "acme", SupportedSigningAlgs: []string{"ES256"}}).VerifyLogout(t.Context(), (<-p.landed).Get("logout_token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if session == "" || over.SessionID != session || over.Subject != "u-1" {
+		t.Errorf("told of %+v, want session %q", over, session)
+	}
+}
+
+func TestSigningOutHereTellsTheClient(t *testing.T) {
+	p := start(t)
+	verifier := oauth2.GenerateVerifier()
+	p.signIn(t, "right", verifier)
+	token, err := p.oauth.Exchange(t.Context(), (<-p.landed).Get("code"), oauth2.VerifierOption(verifier))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, _ := token.Extra("id_token").(string)
+	idToken, err := p.provider.Verifier(&oidc.Config{ClientID: "acme", SupportedSigningAlgs: []string{"ES256"}}).Verify(t.Context(), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims struct{ SID string }
+	if err := idToken.Claims(&claims); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is nothing to tell
+		resp, err := p.browser.PostForm(p.issuer+"/sign-out", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+	}
+	p.told(t, claims.SID)
+	if len(p.landed) != 0 {
+		t.Errorf("told once more: %v", <-p.landed)
 	}
 }
 

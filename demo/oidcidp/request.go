@@ -12,6 +12,7 @@ type authRequest struct {
 	oidc.AuthRequest
 	id, code string
 	subject  string // empty until signed in
+	session  string
 	created  time.Time
 	authTime time.Time
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -30,13 +31,27 @@ type storage struct {
 	clients  map[string]Client
 	requests map[string]*authRequest // by id, at most maxRequests
 	codes    map[string]string       // code to request id; gone with its request
+	sessions map[string]session      // by id, at most maxSessions
+
+	tell func(context.Context, session) // the client of a session that is over
 }
 
-var _ op.Storage = (*storage)(nil)
+// session is one sign-in at one client. Signing in at the next one asks for the
+// password again.
+type session struct {
+	id, client, subject string // id is the clients' sid
+	begun               time.Time
+}
+
+var (
+	_ op.Storage                        = (*storage)(nil)
+	_ op.CanSetUserinfoFromRequest      = (*storage)(nil)
+	_ op.CanTerminateSessionFromRequest = (*storage)(nil)
+)
 
 func newStorage(key signingKey, accounts idp.Accounts) *storage {
 	return &storage{key: key, accounts: accounts, clients: map[string]Client{},
-		requests: map[string]*authRequest{}, codes: map[string]string{}}
+		requests: map[string]*authRequest{}, codes: map[string]string{}, sessions: map[string]session{}}
 }
 
 func (s *storage) register(c Client) {
@@ -47,18 +62,42 @@ func (s *storage) register(c Client) {
 	}
 }
 
-// finish notes who signed in; false if the request is unknown or too old.
-func (s *storage) finish(id, subject string) bool {
+// finish notes who signed in, and begins their session; false if the request is
+// unknown or too old.
+func (s *storage) finish(id, subject string) (session string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ok := s.requests[id]
 	if !ok || r.expired() {
-		return false
+		return "", false
 	}
 	done := *r // the library may still read the old value
 	done.subject, done.authTime = subject, time.Now()
+	done.session = s.begin(r.ClientID, subject)
 	s.requests[id] = &done
-	return true
+	return done.session, true
+}
+
+// begin makes a session, and room for it; s.mu is held.
+func (s *storage) begin(client, subject string) string {
+	if len(s.sessions) >= maxSessions {
+		oldest := slices.MinFunc(slices.Collect(maps.Values(s.sessions)), func(a, b session) int { return a.begun.Compare(b.begun) })
+		delete(s.sessions, oldest.id)
+	}
+	id := rand.Text()
+	s.sessions[id] = session{id: id, client: client, subject: subject, begun: time.Now()}
+	return id
+}
+
+// end ends a session and tells its client.
+func (s *storage) end(ctx context.Context, id string) {
+	s.mu.Lock()
+	over, ok := s.sessions[id]
+	delete(s.sessions, id)
+	s.mu.Unlock()
+	if ok {
+		s.tell(ctx, over)
+	}
 }
 
 func (s *storage) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
@@ -152,8 +191,16 @@ func (s *storage) TokenRequestByRefreshToken(context.Context, string) (op.Refres
 	return nil, op.ErrInvalidRefreshToken
 }
 
-// TerminateSession has nothing to end: no session is kept here.
-func (s *storage) TerminateSession(context.Context, string, string) error { return nil }
+// TerminateSessionFromRequest ends the session that the hint is of.
+func (s *storage) TerminateSessionFromRequest(ctx context.Context, r *op.EndSessionRequest) (string, error) {
+	if r.IDTokenHintClaims != nil {
+		s.end(ctx, r.IDTokenHintClaims.SessionID)
+	}
+	return r.RedirectURI, nil
+}
+
+// TerminateSession is not called: see TerminateSessionFromRequest.
+func (s *storage) TerminateSession(context.Context, string, string) error { return errUnsupported }
 
 func (s *storage) RevokeToken(context.Context, string, string, string) *oidc.Error {
 	return oidc.ErrInvalidRequest().WithDescription("tokens cannot be revoked here")
@@ -197,6 +244,14 @@ func (s *storage) SetUserinfoFromScopes(_ context.Context, into *oidc.UserInfo, 
 
 func (s *storage) SetUserinfoFromToken(_ context.Context, into *oidc.UserInfo, _, subject, _ string) error {
 	return s.userinfo(into, subject, []string{oidc.ScopeOpenID, oidc.ScopeEmail, oidc.ScopeProfile, "groups"})
+}
+
+// SetUserinfoFromRequest names the session in the ID token.
+func (s *storage) SetUserinfoFromRequest(_ context.Context, into *oidc.UserInfo, r op.IDTokenRequest, _ []string) error {
+	if signIn, ok := r.(*authRequest); ok {
+		into.AppendClaims("sid", signIn.session)
+	}
+	return nil
 }
 
 // userinfo fills the claims of the scopes (OpenID Connect Core 1.0 §5.4).
