@@ -138,6 +138,28 @@ func TestP2_AnAnswerIsNeverOlderThanTheQuestion(t *testing.T) {
 	})
 }
 
+// TestP2_AFailedQuestionCountsWithinALease: a node that has joined, and then stood
+// still until SQL was away, may have missed what went through SQL meanwhile.
+func TestP2_AFailedQuestionCountsWithinALease(t *testing.T) {
+	for stood, fresh := range map[time.Duration]bool{Lease - 1: true, Lease: false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &Redis{base: time.Now().Add(-time.Nanosecond)}
+			b.redisOK, b.tried = true, true
+			b.term = &term{settled: true, ctx: t.Context()}
+			b.digest(t.Context(), &question{sent: b.now()})
+			time.Sleep(stood)
+			b.digest(t.Context(), &question{sent: b.now(), err: errors.New("SQL is away")})
+			b.mu.Lock()
+			b.term.renewed = b.now()
+			b.prove(b.term)
+			b.mu.Unlock()
+			if b.Fresh() != fresh {
+				t.Errorf("fresh after it stood still for %v: %v", stood, b.Fresh())
+			}
+		})
+	}
+}
+
 // TestP2_WhoFallsSilentIsMissedOnce tells the dead from those who live.
 func TestP2_WhoFallsSilentIsMissedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

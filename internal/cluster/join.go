@@ -223,9 +223,10 @@ func (b *Redis) digest(ctx context.Context, q *question) {
 	if t != nil && q.err == nil && q.sent >= max(t.since, b.steady)+patience {
 		t.settled = true
 	}
-	// A failure to answer counts only after an answer, and not while something that
-	// SQL has told of has not been applied.
-	if t != nil && (q.err == nil || t.settled && t.asked != 0 && b.outbox.at >= b.known.Outbox) {
+	// A failure to answer counts only within a Lease of what counted last (who asks
+	// nothing for longer has not heard what others relied on meanwhile), and not while
+	// something that SQL has told of has not been applied.
+	if t != nil && (q.err == nil || t.settled && t.asked != 0 && q.sent < t.asked+Lease && b.outbox.at >= b.known.Outbox) {
 		t.asked = q.sent
 		b.prove(t)
 	}
