@@ -26,7 +26,16 @@ func TestOnPostgres(t *testing.T) {
 // TestP2_EveryNode: what is open anywhere is closed when the revocation returns.
 func TestP2_EveryNode(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{2, 4} {
+	byIDP := func(s sessions.Session) sessions.Selector {
+		return sessions.Selector{Connection: s.Connection, IDPSubject: s.IDPSubject, IDPSessions: []string{s.IDPSession}}
+	}
+	for _, c := range []struct {
+		nodes int
+		which func(sessions.Session) sessions.Selector
+	}{
+		{2, func(s sessions.Session) sessions.Selector { return sessions.Selector{Session: s.ID} }}, {4, byIDP},
+	} {
+		n := c.nodes
 		t.Run(fmt.Sprint("nodes=", n), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -41,7 +50,7 @@ func TestP2_EveryNode(t *testing.T) {
 					}
 					theirs, others = append(theirs, mine), append(others, also)
 				}
-				done := nodes[1].revoke(sessions.Selector{Session: made.Session.ID})
+				done := nodes[1].revoke(c.which(made.Session))
 				if done.Sessions != 1 || done.Connections != n || len(done.Nodes) != n {
 					wrong = append(wrong, fmt.Sprintf("%+v, want 1 session, %d connections and nodes", done, n))
 				}

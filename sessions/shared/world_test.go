@@ -2,6 +2,7 @@ package shared_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -183,7 +184,7 @@ func (w *world) node(name string) *node {
 func (w *world) signIn(n *node) sessions.Created {
 	w.t.Helper()
 	made, err := n.Create(context.Background(), audit.SystemCause(), acme, sessions.NewSession{User: w.user, Connection: "con_oidc",
-		ConnectionVersion: 1, IDPSubject: "sub", UserAgent: "test", IP: netip.MustParseAddr("192.0.2.7")})
+		ConnectionVersion: 1, IDPSubject: "sub", IDPSession: rand.Text(), UserAgent: "test", IP: netip.MustParseAddr("192.0.2.7")})
 	if err != nil {
 		w.t.Fatal(err)
 	}
