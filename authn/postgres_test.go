@@ -15,6 +15,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_ASAMLAnswerIsGoodForTheConnectionThatVerifiedIt, TestSAMLAcceptsWhatProvidersSend,
 		TestP1_ADefaultRoleThatIsGoneIsARefusalWithARecord, TestP2_BackChannelLogoutEndsWhatItNames, TestALogoutTokenIsHeededOnce,
 		TestHostileLogoutTokensEndNothing, TestLogoutTokensOfOtherConnections, TestLogoutTokensAskTheProviderSeldom,
-		TestAProviderThatCannotBeReachedIsAskedToTryAgain,
-	}, "TestAnUnknownStateWaitsForNoLock")
+		TestAProviderThatCannotBeReachedIsAskedToTryAgain, TestP2_FrontChannelLogoutEndsTheBrowsersOwnSession,
+	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers")
 }

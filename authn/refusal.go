@@ -52,6 +52,7 @@ const (
 	stepExpired       Reason = "step-expired"
 	otherBrowser      Reason = "other-browser"
 	otherConnection   Reason = "other-connection"
+	otherSession      Reason = "other-session"
 	connectionUnknown Reason = "connection-unknown"
 	connectionChanged Reason = "connection-changed"
 	tenantSuspended   Reason = "tenant-suspended"

@@ -48,6 +48,9 @@ type Page struct {
 	// FormAction lists further origins that a form on the page may be sent to
 	// or be redirected to (CSP form-action); empty means this origin alone.
 	FormAction []string
+	// FramedBy is the one origin whose pages may show this one in a frame; empty
+	// means none.
+	FramedBy string
 	// RefreshTo, if set, is where a browser is sent at once (SAML POST pages
 	// use a form instead).
 	RefreshTo string
@@ -76,12 +79,16 @@ func WritePage(w http.ResponseWriter, p Page) {
 		formAction += " " + origin
 	}
 	h := w.Header()
+	ancestors := p.FramedBy
+	if ancestors == "" {
+		ancestors = "'none'"
+		h.Set("X-Frame-Options", "DENY")
+	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src "+stylePolicy+"; img-src 'self' data:; form-action "+formAction+"; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src "+stylePolicy+"; img-src 'self' data:; form-action "+formAction+"; frame-ancestors "+ancestors+"; base-uri 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	if p.Status == 0 {
