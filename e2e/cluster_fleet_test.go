@@ -149,7 +149,7 @@ func newFleet(t *testing.T, people int) *fleet {
 // start runs a node and tells the identity provider where.
 func (f *fleet) start(t *testing.T, n *node) {
 	t.Helper()
-	n.serving.start(t)
+	n.start(t)
 	n.release = redistest.Leash(t, n.cmd.Process)
 	acme := n.at("acme")
 	n.acme.Store(&acme)
