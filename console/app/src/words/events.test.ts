@@ -13,7 +13,7 @@ describe('listsTouchedBy', () => {
 
 describe('titleOf', () => {
   it('has words for well-known types and makes them for others', () => {
-    expect(titleOf('session.revoked')).toBe('Signed out by an admin');
+    expect(titleOf('session.revoked')).toBe('Signed out from afar');
     expect(titleOf('user.deactivated')).toBe('User deactivated');
   });
   it('gives every type of the filter a title without punctuation', () => {
