@@ -160,6 +160,23 @@ func TestP2_AFailedQuestionCountsWithinALease(t *testing.T) {
 	}
 }
 
+// TestP2_ALongSilenceIsNoSteadyAnswer: what SQL did while this node stood still is
+// not known, so the wait for a message that went through SQL begins anew.
+func TestP2_ALongSilenceIsNoSteadyAnswer(t *testing.T) {
+	for silent, steady := range map[time.Duration]bool{interval + askTime: true, interval + askTime + 1: false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &Redis{base: time.Now().Add(-time.Nanosecond)}
+			b.hear(&question{sent: b.now()})
+			since := b.steady
+			time.Sleep(silent)
+			b.hear(&question{sent: b.now()})
+			if (b.steady == since) != steady {
+				t.Errorf("after %v of silence it is steady since %v, as before: %v", silent, b.steady, b.steady == since)
+			}
+		})
+	}
+}
+
 // TestP2_WhoFallsSilentIsMissedOnce tells the dead from those who live.
 func TestP2_WhoFallsSilentIsMissedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -156,7 +156,9 @@ func (b *Redis) hear(q *question) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch before := b.sqlOK; {
-	case q.err == nil && !before:
+	case q.err == nil && (!before || q.sent-b.answered > interval+askTime):
+		// After a longer silence nobody knows what SQL did meanwhile: this node may
+		// have stood still.
 		b.steady = q.sent
 	case q.err != nil && (before || b.lost == 0):
 		b.lost = b.now()
@@ -169,7 +171,7 @@ func (b *Redis) hear(q *question) {
 		}
 		return
 	}
-	b.sqlAt = time.Now()
+	b.sqlAt, b.answered = time.Now(), max(b.answered, q.sent)
 	if q.sent < b.known.at && q.epoch.Number < b.known.Number {
 		return // overtaken on its way here
 	}

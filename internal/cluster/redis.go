@@ -83,9 +83,10 @@ type Redis struct {
 
 	redisAt, sqlAt time.Time
 	redisOK, sqlOK bool
-	// steady is since when SQL has answered every question, lost since when none.
-	steady, lost time.Duration
-	tried        bool // Redis has been asked
+	// steady is since when SQL has answered every question, lost since when none,
+	// and answered when the last was sent that it has answered.
+	steady, lost, answered time.Duration
+	tried                  bool // Redis has been asked
 }
 
 // position is what has been applied of an epoch's log: all after from, up to seq.
