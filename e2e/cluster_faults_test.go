@@ -175,7 +175,8 @@ func (f *fleet) suffer(t *testing.T, fault clusterFault, guests []*guest, stays 
 	for _, g := range guests {
 		calling.Go(func() {
 			atSomeMoment(ctx, cluster.Lease)
-			g.insist(t, calls, spared)
+			g.insist(t, calls, spared...)
+			g.leave()
 		})
 	}
 	atSomeMoment(ctx, cluster.Lease/2)
@@ -184,7 +185,7 @@ func (f *fleet) suffer(t *testing.T, fault clusterFault, guests []*guest, stays 
 	mend()
 	calling.Wait()
 	for _, g := range guests {
-		g.left(t, (*connection).over)
+		g.left(t)
 	}
 	f.well(t)
 	cancel()
@@ -210,14 +211,15 @@ type tally struct {
 
 func (c *tally) String() string {
 	slices.Sort(c.took)
-	return fmt.Sprintf("%d signed out, %d calls had to be repeated, p50 %v, longest %v", len(c.took), c.refused, c.took[len(c.took)/2], c.took[len(c.took)-1])
+	return fmt.Sprintf("%d signed out, %d calls had to be repeated; p50 %v, p99 %v, longest %v",
+		len(c.took), c.refused, c.took[len(c.took)/2], c.took[len(c.took)*99/100], c.took[len(c.took)-1])
 }
 
-// insist signs the guest out, as often as it takes.
-func (g *guest) insist(t *testing.T, calls *tally, spared []*node) {
+// insist signs the guest out, as often as it takes, and gives the answer.
+func (g *guest) insist(t *testing.T, calls *tally, spared ...*node) *revocationAnswer {
 	for until := time.Now().Add(patience); ; breathe(t.Context()) {
 		n := g.any(spared...)
-		_, took, err := g.call(t.Context(), n)
+		answer, took, err := g.call(t.Context(), n)
 		if took > callBound {
 			t.Errorf("node %d answered after %v: %v", n.number, took, err)
 		}
@@ -225,16 +227,15 @@ func (g *guest) insist(t *testing.T, calls *tally, spared []*node) {
 		if err == nil {
 			calls.took = append(calls.took, took)
 			calls.mu.Unlock()
-			break
+			return answer
 		}
 		calls.refused++
 		calls.mu.Unlock()
 		if t.Context().Err() != nil || time.Now().After(until) {
 			t.Errorf("node %d does not sign out: %v", n.number, err)
-			break
+			return &revocationAnswer{}
 		}
 	}
-	g.leave()
 }
 
 // stay uses a session that nobody signs out. A node may be gone, or not be sure

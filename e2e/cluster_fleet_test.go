@@ -251,11 +251,10 @@ func (f *fleet) signIn(t *testing.T, person int) *guest {
 	browser := &http.Client{Transport: f.h2.Transport, Jar: jar, Timeout: patience}
 	defer browser.CloseIdleConnections()
 	acme := *f.any().acme.Load()
-	resp, err := browse.SignIn(t.Context(), browser, acme+".gatehouse/login?"+url.Values{"connection": {"oidc"}, "return_to": {"/who"}}.Encode(), account(person), fleetPassword)
-	if err != nil {
-		t.Errorf("sign in: %v", err)
-		return nil
-	}
+	login := acme + ".gatehouse/login?" + url.Values{"connection": {"oidc"}, "return_to": {"/who"}}.Encode()
+	resp := sure(t, func() (*http.Response, error) {
+		return browse.SignIn(t.Context(), browser, login, account(person), fleetPassword)
+	})
 	defer func() { _ = resp.Body.Close() }()
 	session, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK || !bytes.HasPrefix(session, []byte("ses_")) {
@@ -295,6 +294,16 @@ func (g *guest) hold(t *testing.T, socket, events *node) {
 	g.open = append(g.open, g.at(socket)().webSocket(t, g.h1), g.at(events)().stream(t, g.h2, "events h2", "/events"))
 }
 
+// name is what a node is called in answers.
+func (n *node) name(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(n.data, "node"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
 // call asks a node to end the guest's session. The answer is nil if there was
 // none of success.
 func (g *guest) call(ctx context.Context, n *node) (answer *revocationAnswer, took time.Duration, err error) {
@@ -327,11 +336,11 @@ func (g *guest) leave() {
 	g.answered.Store(true)
 }
 
-// left waits until all that the guest had is over, and checks how it ended.
-func (g *guest) left(t *testing.T, ended func(*connection, *testing.T)) {
+// left waits until all that the guest had is over.
+func (g *guest) left(t *testing.T) {
 	t.Helper()
 	for _, c := range g.open {
-		ended(c, t)
+		c.over(t)
 	}
 	g.hammers.Wait()
 }
