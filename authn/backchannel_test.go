@@ -29,12 +29,13 @@ const backChannel = "/.gatehouse/oidc/idp/backchannel-logout"
 func (i *issuer) logoutToken(t *testing.T, change func(header map[string]any, claims jwt.MapClaims)) string {
 	t.Helper()
 	now := time.Now()
-	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"iss": i.URL, "aud": clientID, "sub": "subject-1", "sid": "idp-session",
+	claims := jwt.MapClaims{"iss": i.URL, "aud": clientID, "sub": "subject-1", "sid": "idp-session",
 		"iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(), "jti": rand.Text(),
-		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}})
+		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}}
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
 	token.Header["kid"], token.Header["typ"] = "k1", "logout+jwt"
 	if change != nil {
-		change(token.Header, token.Claims.(jwt.MapClaims))
+		change(token.Header, claims)
 	}
 	raw, err := token.SignedString(i.key)
 	check(t, err)
@@ -56,7 +57,11 @@ func (w *world) tell(t *testing.T, path string, form url.Values) page {
 	check(t, err)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	b := w.browser()
-	return b.read(b.Transport.(asBrowser).next.RoundTrip(req))
+	transport, ok := b.Transport.(asBrowser)
+	if !ok {
+		t.Fatalf("a browser of another kind: %T", b.Transport)
+	}
+	return b.read(transport.next.RoundTrip(req))
 }
 
 func (w *world) tellToken(t *testing.T, raw string) page {

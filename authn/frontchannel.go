@@ -38,11 +38,11 @@ func (s *Service) endFramed(w http.ResponseWriter, r *http.Request, c tenants.Co
 		return nil // whoever only looks ends nothing
 	}
 	caller, err := s.Caller(r)
-	if err != nil && !fault.Is(err, fault.Unauthenticated) && !fault.Is(err, fault.Denied) {
-		return err
+	if fault.Is(err, fault.Unauthenticated) || fault.Is(err, fault.Denied) {
+		err = nil // nobody here, so there is nothing to end
 	}
 	if err != nil || caller.Live == nil {
-		return nil
+		return err
 	}
 	session, q := caller.Live.Session(), r.URL.Query()
 	if session.Connection != c.ID || session.IDPSession == "" || !only(q, "iss", c.OIDC.Issuer) || !only(q, "sid", session.IDPSession) {
