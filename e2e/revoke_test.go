@@ -385,6 +385,7 @@ func TestP2_TimeLimitsCloseWhatIsOpen(t *testing.T) {
 	b.Close()
 	age(t, data, acme, s.session)
 	s.probed = startProbedOn(t, data)
+	s.url = s.Info().Tenants["acme"].URL
 	c := s.webSocket(t)
 	if _, err := s.rooms.Tenants.Update(t.Context(), audit.SystemCause(), acme, 0, func(c *tenants.Tenant) error {
 		c.Settings.Session.Absolute = tenants.Duration(time.Minute)
