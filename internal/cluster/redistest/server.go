@@ -167,7 +167,7 @@ func (s *Server) launch() bool {
 func Leash(t testing.TB, p *os.Process) (release func()) {
 	t.Helper()
 	c := exec.CommandContext(context.Background(), "/bin/sh", "-c", `trap "" HUP INT TERM; read -r _; kill -KILL "$0"`, strconv.Itoa(p.Pid)) // #nosec G204 -- the process' id
-	in, err := c.StdinPipe()                                                                                           // which the end of this process closes
+	in, err := c.StdinPipe()                                                                                                                 // which the end of this process closes
 	if err != nil {
 		t.Fatal(err)
 	}
