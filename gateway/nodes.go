@@ -54,7 +54,8 @@ type nodes struct {
 	log   *slog.Logger
 
 	began   time.Time
-	stale   atomic.Bool   // a change was heard of and could not be read
+	missed  atomic.Uint64 // changes that were heard of and could not be read
+	caught  atomic.Uint64 // of these, how many were read since
 	proven  atomic.Int64  // until when memory counts without the bus, since began
 	failed  atomic.Int64  // when it was last found that it cannot be read
 	proving chan struct{} // holds one
@@ -79,8 +80,10 @@ func (n *nodes) now() int64 { return int64(time.Since(n.began)) }
 func (n *nodes) Holds() bool { return n.holdsFor(0) }
 
 func (n *nodes) holdsFor(d time.Duration) bool {
-	return n.bus.Fresh() && !n.stale.Load() || n.now()+int64(d) < n.proven.Load()
+	return n.inStep() || n.now()+int64(d) < n.proven.Load()
 }
+
+func (n *nodes) inStep() bool { return n.bus.Fresh() && n.caught.Load() == n.missed.Load() }
 
 var errApart = fault.New(fault.Unavailable, "registry-unavailable",
 	"This node can ask neither the other nodes nor the database who is still signed in, so nothing is let through. Try again in a moment.")
@@ -128,16 +131,19 @@ func (n *nodes) prove(ctx context.Context, ahead time.Duration) error {
 // itself, and closes what is open without a session and may not be any more.
 // What cannot be read stays as it was.
 func (n *nodes) reread(ctx context.Context) error {
-	stale := n.stale.Swap(false) // first: what is heard of meanwhile is to be read after this
+	missed := n.missed.Load() // first: what is missed meanwhile is to be read after this
 	if err := n.rooms.tenants.Refresh(ctx); err != nil {
-		if stale {
-			n.stale.Store(true)
-		}
 		return err
 	}
 	n.rooms.directory.RefreshAll()
 	n.rooms.tokens.RefreshAll()
-	return n.reviewStreams(ctx)
+	if err := n.reviewStreams(ctx); err != nil {
+		return err
+	}
+	for caught := n.caught.Load(); caught < missed && !n.caught.CompareAndSwap(caught, missed); {
+		caught = n.caught.Load()
+	}
+	return nil
 }
 
 // Announce tells the other nodes that something of a tenant has changed that
@@ -186,7 +192,7 @@ func (n *nodes) hearChange(_ context.Context, m cluster.Message) wait {
 		n.rooms.tokens.Refresh(m.Tenant)
 		return func(ctx context.Context) ([]byte, error) {
 			if err := n.rooms.tenants.Refresh(ctx); err != nil {
-				n.stale.Store(true)
+				n.missed.Add(1)
 				return nil, err
 			}
 			return nil, nil
@@ -289,7 +295,7 @@ func every(ctx context.Context, d time.Duration, do func(context.Context)) {
 }
 
 func (n *nodes) tend(ctx context.Context) {
-	if n.bus.Fresh() && !n.stale.Load() {
+	if n.inStep() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, proveTime)
