@@ -352,6 +352,7 @@ func TestLogoutTokensOfOtherConnections(t *testing.T) {
 
 // TestLogoutTokensAskTheProviderSeldom: whoever makes up keys must not have us
 // ask the provider for each, and must not keep a good token from being heeded.
+// What the provider was not asked about may be good: it may be sent again.
 func TestLogoutTokensAskTheProviderSeldom(t *testing.T) {
 	w, idp := newWorld(t), newIssuer(t)
 	w.connections.put(idp.connection())
@@ -359,7 +360,11 @@ func TestLogoutTokensAskTheProviderSeldom(t *testing.T) {
 	b.open("/").has(t, http.StatusOK)
 	before, begun := idp.keysAsked.Load(), time.Now()
 	for range 40 {
-		w.tellToken(t, idp.logoutToken(t, func(h map[string]any, _ jwt.MapClaims) { h["kid"] = rand.Text() })).has(t, http.StatusBadRequest)
+		asked := idp.keysAsked.Load()
+		p := w.tellToken(t, idp.logoutToken(t, func(h map[string]any, _ jwt.MapClaims) { h["kid"] = rand.Text() }))
+		if p.status != http.StatusBadRequest && (p.status != http.StatusServiceUnavailable || idp.keysAsked.Load() != asked) {
+			t.Errorf("status %d, the keys were asked for %d times", p.status, idp.keysAsked.Load()-asked)
+		}
 	}
 	if asked, most := idp.keysAsked.Load()-before, 6+int64(time.Since(begun)/time.Second); asked > most {
 		t.Errorf("the keys were asked for %d times, at most %d are wanted", asked, most)
@@ -380,5 +385,33 @@ func TestAProviderThatCannotBeReachedIsAskedToTryAgain(t *testing.T) {
 	oauthError(t, p, "temporarily_unavailable")
 	if refused := w.journal.all(audit.SignOutRefused); len(refused) != 1 || refused[0].Reason != "provider-unreachable" {
 		t.Errorf("recorded as %+v", refused)
+	}
+}
+
+// A provider does not repeat what was answered with 400: the sign-out would be
+// lost.
+func TestALogoutTokenIsNotRefusedForWantOfKeys(t *testing.T) {
+	for name, answer := range withoutKeys {
+		t.Run(name, func(t *testing.T) {
+			w, idp := newWorld(t), newIssuer(t)
+			w.connections.put(idp.connection())
+			b := w.browser()
+			b.open("/").has(t, http.StatusOK)
+			idp.rollKey(t) // so that the known key does not do
+			raw := idp.logoutToken(t, nil)
+			idp.answerKeys(answer)
+			p := w.tellToken(t, raw)
+			p.has(t, http.StatusServiceUnavailable)
+			oauthError(t, p, "temporarily_unavailable")
+			refused := w.journal.all(audit.SignOutRefused)
+			if len(refused) != 1 || refused[0].Reason != "provider-unreachable" || p.header.Get("Retry-After") == "" || !b.signedIn() {
+				t.Errorf("signed in %t, %v, recorded as %+v", b.signedIn(), p.header, refused)
+			}
+			idp.answerKeys(nil)
+			w.tellToken(t, raw).has(t, http.StatusOK)
+			if b.signedIn() {
+				t.Error("still signed in")
+			}
+		})
 	}
 }

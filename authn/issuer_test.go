@@ -40,6 +40,7 @@ type issuer struct {
 	userinfo  map[string]any
 	before    func() // is waited for by those who discover
 	signedOut url.Values
+	keys      func(http.ResponseWriter) // answers for the keys, if there is one
 	keysAsked atomic.Int64
 }
 
@@ -62,6 +63,34 @@ func newIssuer(t *testing.T) *issuer {
 		http.Redirect(w, r, r.URL.Query().Get("post_logout_redirect_uri"), http.StatusFound)
 	})
 	return i
+}
+
+// answerKeys has the keys be answered for otherwise; nil: as it should be.
+func (i *issuer) answerKeys(keys func(http.ResponseWriter)) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.keys = keys
+}
+
+// rollKey has what is signed from now on be signed with a new key.
+func (i *issuer) rollKey(t *testing.T) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(t, err)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.key = key
+}
+
+// withoutKeys are the ways in which a provider's keys are not to be had.
+var withoutKeys = map[string]func(http.ResponseWriter){
+	"cut off": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+	"broken":  func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) },
+	"cut short": func(w http.ResponseWriter) {
+		w.Header().Set("Content-Length", "99")
+		_, _ = w.Write([]byte(`{"keys":[`))
+	},
+	"not keys": func(w http.ResponseWriter) { _, _ = w.Write([]byte("<html>")) },
 }
 
 func reply(w http.ResponseWriter, v any) {
@@ -90,7 +119,14 @@ func (i *issuer) discovery(w http.ResponseWriter, _ *http.Request) {
 
 func (i *issuer) jwks(w http.ResponseWriter, _ *http.Request) {
 	i.keysAsked.Add(1)
-	point, err := i.key.PublicKey.Bytes()
+	i.mu.Lock()
+	keys, key := i.keys, i.key
+	i.mu.Unlock()
+	if keys != nil {
+		keys(w)
+		return
+	}
+	point, err := key.PublicKey.Bytes()
 	if err != nil {
 		panic(err)
 	}

@@ -200,6 +200,23 @@ func TestHostileIDTokensAreRefused(t *testing.T) {
 	}
 }
 
+func TestASignInWithoutTheProvidersKeysMayBeTriedAgain(t *testing.T) {
+	for name, answer := range withoutKeys {
+		t.Run(name, func(t *testing.T) {
+			w, idp := newWorld(t), newIssuer(t)
+			w.connections.put(idp.connection())
+			idp.answerKeys(answer)
+			b := w.browser()
+			b.open("/").has(t, http.StatusBadGateway, "You are not signed in", "cannot be reached right now")
+			if got := w.journal.lastRefusal(t); got != authn.ProviderUnreachable || b.cookie(httpkit.SessionCookie) != "" {
+				t.Errorf("reason %q, session %t", got, b.cookie(httpkit.SessionCookie) != "")
+			}
+			idp.answerKeys(nil)
+			b.open("/").has(t, http.StatusOK, "for ann@acme.example")
+		})
+	}
+}
+
 func TestUserinfoFillsASmallIDToken(t *testing.T) {
 	w, idp := newWorld(t), newIssuer(t)
 	w.connections.put(idp.connection())

@@ -76,9 +76,10 @@ func (v *verification) verifyLogout(ctx context.Context, raw string) (*gooidc.Lo
 	if refusal := cmp.Or(v.check(claims.protocolClaims), v.checkLogout(&claims)); refusal != nil {
 		return nil, refusal
 	}
-	token, err := v.idp.verifier(v.issuer, v.clientID, v.now).VerifyLogout(ctx, raw)
+	verifier, keys := v.verifier()
+	token, err := verifier.VerifyLogout(ctx, raw)
 	if err != nil {
-		return nil, authn.Refuse(authn.WrongKey, "The logout token is not signed with a key of the identity provider.").Because(err)
+		return nil, v.unverified(keys, err)
 	}
 	return token, nil
 }

@@ -5,13 +5,44 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/time/rate"
+
+	"gatehouse/authn"
 )
+
+// Strangers use up how often the provider is asked; a token by a key that it has
+// only just published must not be refused for it.
+func TestKeysThatAreNotAskedForAgainYetAreNoWrongKey(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	client := &http.Client{Transport: seldom{http.DefaultTransport, rate.NewLimiter(0, 0)}}
+	v := verification{what: "token", issuer: "https://idp.example", clientID: "gatehouse", now: now, idp: &provider{algorithms: []string{gooidc.ES256},
+		keys: gooidc.NewRemoteKeySet(gooidc.ClientContext(t.Context(), client), "https://idp.example/keys")}}
+	raw, err := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"iss": v.issuer, "aud": v.clientID, "sub": "s", "jti": "j",
+		"iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "events": map[string]any{logoutEvent: map[string]any{}}}).SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, atSignIn := v.verify(t.Context(), raw, "")
+	_, atSignOut := v.verifyLogout(t.Context(), raw)
+	for _, err := range []error{atSignIn, atSignOut} {
+		refusal, ok := errors.AsType[*authn.Refusal](err)
+		if !ok || refusal.Reason != authn.ProviderUnreachable || !strings.Contains(err.Error(), errTooOften.Error()) {
+			t.Errorf("refused as %v", err)
+		}
+	}
+}
 
 // FuzzLogoutToken: nothing but what the provider has signed for us is believed.
 func FuzzLogoutToken(f *testing.F) {

@@ -65,11 +65,19 @@ func (s seldom) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.next.RoundTrip(r)
 }
 
-// verifier has go-oidc verify tokens for a client, by a clock that is behind
-// ours.
-func (p *provider) verifier(issuer, clientID string, now time.Time) *gooidc.IDTokenVerifier {
-	return gooidc.NewVerifier(issuer, p.keys, &gooidc.Config{ClientID: clientID, SupportedSigningAlgs: p.algorithms,
-		Now: func() time.Time { return now.Add(-skew) }})
+// tokenKeys are a provider's keys, asked for one token. They note whether they
+// could not be fetched: go-oidc's verifier keeps no more than the words of it.
+type tokenKeys struct {
+	gooidc.KeySet
+	unfetched bool
+}
+
+// VerifySignature implements [gooidc.KeySet]. What a remote key set wraps is the
+// failure of a fetch; a signature that is not good has no cause.
+func (k *tokenKeys) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
+	payload, err := k.KeySet.VerifySignature(ctx, raw)
+	k.unfetched = errors.Unwrap(err) != nil
+	return payload, err
 }
 
 // discover reads what a connection's provider publishes. Its keys are fetched

@@ -49,12 +49,13 @@ func (v *verification) verify(ctx context.Context, raw, accessToken string) (*go
 	if _, err := v.peek(raw, &claims); err != nil {
 		return nil, err
 	}
-	id, err := v.idp.verifier(v.issuer, v.clientID, v.now).Verify(ctx, raw)
+	verifier, keys := v.verifier()
+	id, err := verifier.Verify(ctx, raw)
 	if err != nil {
 		if refusal := v.check(claims); refusal != nil {
 			return nil, refusal.Because(err)
 		}
-		return nil, authn.Refuse(authn.WrongKey, "The id token is not signed with a key of the identity provider.").Because(err)
+		return nil, v.unverified(keys, err)
 	}
 	if refusal := v.check(claims); refusal != nil {
 		return nil, refusal
@@ -65,6 +66,22 @@ func (v *verification) verify(ctx context.Context, raw, accessToken string) (*go
 		}
 	}
 	return id, nil
+}
+
+// verifier has go-oidc verify one token, by a clock that is behind ours.
+func (v *verification) verifier() (*gooidc.IDTokenVerifier, *tokenKeys) {
+	keys := &tokenKeys{KeySet: v.idp.keys}
+	return gooidc.NewVerifier(v.issuer, keys, &gooidc.Config{ClientID: v.clientID, SupportedSigningAlgs: v.idp.algorithms,
+		Now: func() time.Time { return v.now.Add(-skew) }}), keys
+}
+
+// unverified tells a token that nobody could verify from one that is not good:
+// a provider may send the former again.
+func (v *verification) unverified(keys *tokenKeys, err error) *authn.Refusal {
+	if keys.unfetched {
+		return authn.Refuse(authn.ProviderUnreachable, "The identity provider's keys cannot be fetched.").Because(err)
+	}
+	return authn.Refuse(authn.WrongKey, "The %s is not signed with a key of the identity provider.", v.what).Because(err)
 }
 
 // peek reads a token without believing it: what it says decides refusals only,
