@@ -9,8 +9,10 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -146,6 +148,92 @@ func TestP7FailedFsyncIsNotForgotten(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 	verified(t, dir, acme)
+}
+
+// The kernel tells of a page that it could not write once per open file. Whoever
+// goes on to the next segment, or closes the journal, must not take the silence
+// of a second fsync for success.
+func TestP8AFailedFsyncIsNotRepeatedForSuccess(t *testing.T) {
+	for name, end := range map[string]func(j *Journal){
+		"rotation": func(j *Journal) { _, _ = j.Write(context.Background(), &Event{Tenant: acme, Type: AccessAllowed}) },
+		"close":    func(j *Journal) { _ = j.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			j := open(t, Options{Dir: dir})
+			e := access("/")
+			for range 2 { // the first record of a segment is durable at once
+				must[Receipt](t)(j.Write(t.Context(), &e))
+			}
+			j.o.SegmentBytes = 1
+			l := must[*log](t)(j.logOf(acme))
+			l.mu.Lock()
+			mend := failFsync(t, l.tail.writer.Handle())
+			failing, before := l.tail, j.Stats().Syncs
+			l.lead(failing)
+			eventually(t, time.Second, "no fsync", func() bool { return j.Stats().Syncs > before })
+			mend()
+			l.mu.Unlock()
+			end(j)
+			refused(t, l.sync(failing, e.Seq))
+			if name == "close" {
+				return
+			}
+			healed(t, j)
+			must[Receipt](t)(j.Commit(t.Context(), Event{Tenant: acme, Type: SignedOut}))
+			if report := verified(t, dir, acme); report.Segments < 2 {
+				t.Errorf("%+v", report)
+			}
+		})
+	}
+}
+
+// failFsync lets fsyncs of the file fail until it is mended, as it has a device
+// in its place that knows none.
+func failFsync(t *testing.T, file *os.File) (mend func()) {
+	t.Helper()
+	fd := int(file.Fd()) // #nosec G115 -- a file descriptor is small
+	device := must[*os.File](t)(os.OpenFile(os.DevNull, os.O_WRONLY, 0))
+	kept := must[int](t)(unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0))
+	t.Cleanup(func() {
+		if err := errors.Join(device.Close(), unix.Close(kept)); err != nil {
+			t.Error(err)
+		}
+	})
+	put := func(other int) {
+		if err := unix.Dup3(other, fd, unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(int(device.Fd())) // #nosec G115 -- a file descriptor is small
+	return func() { put(kept) }
+}
+
+// The end of a segment waits for the disk as its records do: as long, and
+// without keeping others from being told.
+func TestP7RotationDoesNotWaitForeverEither(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, Options{Dir: dir, SegmentBytes: 1})
+	must[Receipt](t)(j.Commit(t.Context(), Event{Tenant: acme, Type: GatewayStarted}))
+	synctest.Test(t, func(t *testing.T) {
+		resume, begun := stall(t, j), time.Now()
+		var group sync.WaitGroup
+		for range 3 {
+			group.Go(func() {
+				_, err := j.Write(t.Context(), &Event{Tenant: acme, Type: AccessAllowed})
+				refused(t, err)
+				if waited := time.Since(begun); waited != durableWithin { // by the bubble's clock
+					t.Errorf("waited %v", waited)
+				}
+			})
+		}
+		group.Wait()
+		resume()
+		must[Receipt](t)(j.Commit(t.Context(), Event{Tenant: acme, Type: SignedOut}))
+	})
+	if report := verified(t, dir, acme); report.Records != 2 || report.Segments != 2 {
+		t.Errorf("%+v", report)
+	}
 }
 
 // full is what the child on the full disk found.

@@ -34,7 +34,7 @@ type log struct {
 	retryAt  time.Time
 	recovery *recovery
 
-	fsyncs int       // that are under way; none begins once the log is gone
+	fsyncs int       // that are under way; none begins once shut or drop is over
 	ended  sync.Cond // of one of them
 }
 
@@ -50,10 +50,13 @@ type tail struct {
 
 // record writes one event and returns the segment that it is in.
 func (l *log) record(ctx context.Context, e *Event) (*tail, error) {
-	now := time.Now()
-	l.used.Store(now.UnixNano())
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := l.rotate(); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	l.used.Store(now.UnixNano())
 	if err := l.ready(ctx, now); err != nil {
 		return nil, err
 	}
@@ -66,8 +69,33 @@ func (l *log) record(ctx context.Context, e *Event) (*tail, error) {
 	return l.tail, nil
 }
 
+// rotate lets go of a full segment once all of it is durable, which the next one
+// builds on. The lock is free while the disk works.
+func (l *log) rotate() error {
+	var late <-chan time.Time
+	for t := l.tail; l.full() && !l.gone && l.broken == nil; t = l.tail {
+		if t.syncing == nil && t.synced == t.writer.Seq() {
+			l.release()
+			return nil
+		}
+		if late == nil {
+			late = time.After(durableWithin)
+		}
+		if !l.flush(t, late) {
+			l.j.failures.Add(1)
+			return unavailable(errSlow)
+		}
+	}
+	return nil
+}
+
+// full tells whether the open segment is long enough.
+func (l *log) full() bool {
+	return l.tail != nil && l.tail.writer.Handle() != nil && l.tail.writer.Size() >= l.j.o.SegmentBytes
+}
+
 // ready sees to it that there is a segment to append to: it loads, heals,
-// reopens or rotates as need be.
+// reopens or begins one as need be.
 func (l *log) ready(ctx context.Context, now time.Time) error {
 	if l.gone {
 		return unavailable(errClosed)
@@ -91,11 +119,6 @@ func (l *log) ready(ctx context.Context, now time.Time) error {
 			return l.fail(err, now)
 		}
 		l.j.opened(l)
-	}
-	if l.tail != nil && l.tail.writer.Size() >= l.j.o.SegmentBytes {
-		if err := l.finish(now); err != nil {
-			return err
-		}
 	}
 	if l.tail == nil {
 		if err := l.begin(ctx, now); err != nil {
@@ -153,18 +176,6 @@ func (l *log) append(e *Event, now time.Time) error {
 	return nil
 }
 
-// finish closes a full segment, durable.
-func (l *log) finish(now time.Time) error {
-	w := l.tail.writer
-	if err := w.Handle().Sync(); err != nil {
-		l.abandon(err)
-		return l.fail(err, now)
-	}
-	l.tail.synced = w.Seq()
-	l.release()
-	return nil
-}
-
 // release lets go of the tail and keeps what its successor links to.
 func (l *log) release() {
 	w := l.tail.writer
@@ -216,24 +227,33 @@ func (l *log) sync(t *tail, seq uint64) error {
 		if t.err != nil {
 			return unavailable(t.err)
 		}
-		done := l.lead(t)
-		l.mu.Unlock()
-		select {
-		case <-done:
-			l.mu.Lock()
-		case <-late.C:
-			l.mu.Lock()
-			if t.synced < seq {
-				l.j.failures.Add(1)
-				return unavailable(errSlow)
-			}
+		if !l.flush(t, late.C) && t.synced < seq {
+			l.j.failures.Add(1)
+			return unavailable(errSlow)
 		}
 	}
 	return nil
 }
 
-// lead begins an fsync on behalf of everybody, unless one is under way. It is
-// called with the lock, and closes the channel when it is over.
+// flush waits, without the lock, for an fsync of the segment to end: the one
+// under way or a new one. It gives false when late comes first.
+func (l *log) flush(t *tail, late <-chan time.Time) bool {
+	done := l.lead(t)
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	select {
+	case <-done:
+		return true
+	case <-late:
+		return false
+	}
+}
+
+// lead begins an fsync on behalf of everybody, unless one is under way: the
+// kernel tells of a lost page only once per open file, so of two at the same time
+// one would succeed over the hole. For the same reason a segment is released
+// beside an fsync only when it is given up. It is called with the lock, and
+// closes the channel when it is over.
 func (l *log) lead(t *tail) <-chan struct{} {
 	if t.syncing != nil {
 		return t.syncing
@@ -254,8 +274,8 @@ func (l *log) lead(t *tail) <-chan struct{} {
 		switch {
 		case err == nil:
 			t.synced = max(t.synced, upTo)
-		case t.synced >= upTo || t.err != nil:
-			// The segment was finished or given up meanwhile, and its file closed.
+		case t.err != nil:
+			// The segment was given up meanwhile, and its file perhaps closed.
 		default:
 			// After a failed fsync the kernel may have dropped the pages, and a second
 			// one would succeed over the hole: the segment is not trusted again.
@@ -282,10 +302,7 @@ func (l *log) tend() {
 		return
 	}
 	if t.synced < t.writer.Seq() && t.syncing == nil {
-		done := l.lead(t)
-		l.mu.Unlock()
-		<-done
-		l.mu.Lock()
+		l.flush(t, nil)
 	}
 	if now.Sub(time.Unix(0, l.used.Load())) > l.j.o.IdleAfter && l.park() {
 		l.j.parked(l)
@@ -336,16 +353,17 @@ func (l *log) shut() error {
 	defer l.mu.Unlock()
 	defer l.settle()
 	l.gone = true
-	if l.tail == nil || l.tail.writer.Handle() == nil {
+	t := l.tail
+	if t == nil {
 		return nil
 	}
-	if err := l.tail.writer.Handle().Sync(); err != nil {
-		l.abandon(err)
-		return err
+	for t.err == nil && (t.syncing != nil || t.synced < t.writer.Seq()) {
+		l.flush(t, nil)
 	}
-	l.tail.synced = l.tail.writer.Seq()
-	l.release()
-	return nil
+	if t.err == nil {
+		l.release()
+	}
+	return t.err
 }
 
 // settle waits for the fsyncs under way, with the lock.
