@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -101,11 +102,12 @@ func (a *API) keepConnection(ctx context.Context, c *call, tenant identity.Tenan
 func (a *API) closeConnection(ctx context.Context, c *call, tenant identity.TenantID, connection tenants.Connection) (tenants.Connection, error) {
 	connection.Enabled = false
 	closed, err := a.cfg.Connections.PutConnection(ctx, c.cause, tenant, connection)
-	if err != nil {
+	if closed.ID == "" {
 		return tenants.Connection{}, err
 	}
-	_, err = a.cfg.Sessions.Revoke(ctx, c.cause, tenant, sessions.Selector{Connection: closed.ID}, sessions.ReasonConnectionClosed)
-	return closed, err
+	// Also if not all nodes could be told: it is closed, and its sessions are to end.
+	_, revoked := a.cfg.Sessions.Revoke(ctx, c.cause, tenant, sessions.Selector{Connection: closed.ID}, sessions.ReasonConnectionClosed)
+	return closed, errors.Join(err, revoked)
 }
 
 func (a *API) deleteConnection(ctx context.Context, c *call, in *struct {

@@ -49,9 +49,19 @@ type plan func(ctx context.Context, tx *store.Tx) (*step, error)
 // change is the one way by which a policy changes: checked, journalled, then
 // written together with its version, and in force when it returns.
 func (e *Engine) change(ctx context.Context, cause audit.Cause, tenant identity.TenantID, p plan) error {
+	changed, err := e.alter(ctx, cause, tenant, p)
+	// After the turn: requests wait for that, and telling the others may take as
+	// long as a node's lease.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	defer cancel()
+	return errors.Join(err, e.announce(ctx, tenant, changed))
+}
+
+// alter makes a change; it may have been made if changed, whatever the error.
+func (e *Engine) alter(ctx context.Context, cause audit.Cause, tenant identity.TenantID, p plan) (changed bool, err error) {
 	done, err := e.turns.Take(ctx, tenant)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer done()
 	var s *step
@@ -68,15 +78,15 @@ func (e *Engine) change(ctx context.Context, cause audit.Cause, tenant identity.
 		return err
 	})
 	if err != nil {
-		return unavailable(err)
+		return false, unavailable(err)
 	}
 	if s == nil {
-		return nil
+		return false, nil
 	}
 	event := cause.Event(tenant, audit.PolicyChanged, audit.Success)
 	event.Reason, event.Target, event.Details = s.change.Op, s.target, details
 	if _, err := e.journal.Commit(ctx, event); err != nil {
-		return err
+		return false, err
 	}
 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
@@ -90,14 +100,15 @@ func (e *Engine) change(ctx context.Context, cause audit.Cause, tenant identity.
 		return s.write(ctx, tx, cause)
 	})
 	if err != nil {
-		return unavailable(fmt.Errorf("write the policy: %w", err))
+		e.drop(tenant) // whether it was written is not known
+		return true, unavailable(fmt.Errorf("write the policy: %w", err))
 	}
 	if _, err := e.renew(ctx, tenant, nil); err != nil {
 		// Written, so the old policy must not go on: the next question reads anew.
 		e.drop(tenant)
-		return errors.Join(err, e.announce(ctx, tenant))
+		return true, err
 	}
-	return e.announce(ctx, tenant)
+	return true, nil
 }
 
 // write makes the change and the version that tells of it.

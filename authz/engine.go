@@ -37,9 +37,10 @@ type Config struct {
 	// MaxTenants bounds how many tenants' policies are kept in memory; default
 	// 512. The one not used for longest is dropped, and read again when needed.
 	MaxTenants int
-	// Announce tells the other nodes that a tenant's policy has changed, and
-	// returns once they have a new Version of its People. Nil: there are none.
-	Announce func(context.Context, identity.TenantID) error
+	// Announce tells the other nodes that a tenant's policy has changed, and returns
+	// once they have taken it in (a new Version of its People). Where nothing has changed now, it does
+	// so only if an earlier announcement failed. Nil: there are none.
+	Announce func(ctx context.Context, tenant identity.TenantID, changed bool) error
 }
 
 const defaultMaxTenants = 512
@@ -51,7 +52,7 @@ type Engine struct {
 	journal audit.Recorder
 	people  People
 
-	announce func(context.Context, identity.TenantID) error
+	announce func(context.Context, identity.TenantID, bool) error
 
 	mu         sync.RWMutex
 	views      map[identity.TenantID]*view
@@ -78,7 +79,7 @@ func New(c Config) *Engine {
 		c.MaxTenants = defaultMaxTenants
 	}
 	if c.Announce == nil {
-		c.Announce = func(context.Context, identity.TenantID) error { return nil }
+		c.Announce = func(context.Context, identity.TenantID, bool) error { return nil }
 	}
 	return &Engine{store: c.Store, journal: c.Journal, people: c.People, announce: c.Announce, maxTenants: c.MaxTenants,
 		views: map[identity.TenantID]*view{}}

@@ -31,9 +31,10 @@ type Config struct {
 	// Withdraw takes away the roles of a person, group or team in the transaction
 	// that deletes it.
 	Withdraw Withdrawal
-	// Announce tells the other nodes that a tenant's directory has changed, and
-	// returns once they have taken it in ([Service.Refresh]). Nil: there are none.
-	Announce func(context.Context, identity.TenantID) error
+	// Announce tells the other nodes that a tenant's directory has changed, and returns
+	// once they have taken it in ([Service.Refresh]). Where nothing has changed now, it does
+	// so only if an earlier announcement failed. Nil: there are none.
+	Announce func(ctx context.Context, tenant identity.TenantID, changed bool) error
 }
 
 // Withdrawal is what [Config.Withdraw] does.
@@ -46,7 +47,7 @@ type Service struct {
 	journal  audit.Recorder
 	sessions SessionEnder
 	withdraw Withdrawal
-	announce func(context.Context, identity.TenantID) error
+	announce func(context.Context, identity.TenantID, bool) error
 
 	versions versions
 	people   personCache
@@ -56,7 +57,7 @@ type Service struct {
 // New makes the directory.
 func New(c Config) *Service {
 	if c.Announce == nil {
-		c.Announce = func(context.Context, identity.TenantID) error { return nil }
+		c.Announce = func(context.Context, identity.TenantID, bool) error { return nil }
 	}
 	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, announce: c.Announce}
 }
@@ -85,12 +86,33 @@ type step struct {
 }
 
 // change is the one way of every change: checked against what stands, then
-// committed, one change of a tenant at a time. plan gives nil if there is
-// nothing to change.
+// committed, one change of a tenant at a time, and told to the other nodes after
+// that. plan gives nil if there is nothing to change.
 func (s *Service) change(ctx context.Context, tenant identity.TenantID, plan func(*store.Tx) (*step, error)) error {
+	changed, err := s.alter(ctx, tenant, plan)
+	return s.tell(ctx, tenant, changed, err)
+}
+
+// errUntold is inside the error of a change that was made, and of which the other
+// nodes may not know.
+var errUntold = errors.New("directory: the other nodes may not know of it")
+
+// tell tells the other nodes of a change that has ended with err.
+func (s *Service) tell(ctx context.Context, tenant identity.TenantID, changed bool, err error) error {
+	ctx, cancel := effect(ctx)
+	defer cancel()
+	untold := s.announce(ctx, tenant, changed)
+	if untold != nil && err == nil {
+		return fmt.Errorf("%w: %w", errUntold, untold)
+	}
+	return errors.Join(err, untold)
+}
+
+// alter makes a change; it may have been made if changed, whatever the error.
+func (s *Service) alter(ctx context.Context, tenant identity.TenantID, plan func(*store.Tx) (*step, error)) (changed bool, err error) {
 	done, err := s.changes.Take(ctx, tenant)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer done()
 	var do *step
@@ -99,14 +121,14 @@ func (s *Service) change(ctx context.Context, tenant identity.TenantID, plan fun
 		return err
 	})
 	if err != nil || do == nil {
-		return err
+		return false, err
 	}
 	if do.first != nil {
 		if err := do.first(); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return s.commit(ctx, tenant, do.events, do.write)
+	return true, s.commit(ctx, tenant, do.events, do.write)
 }
 
 // commit makes a change: the record first (promise P1), then SQL, then a new
@@ -126,13 +148,13 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, events [
 	// A commit whose outcome is unknown may have taken effect, so the version
 	// moves on either way.
 	s.versions.bump(tenant)
-	ctx, cancel = effect(ctx)
-	defer cancel()
 	if err != nil {
+		ctx, cancel = effect(ctx)
+		defer cancel()
 		s.recordFailure(ctx, events)
-		return errors.Join(fmt.Errorf("directory: write: %w", err), s.announce(ctx, tenant))
+		return fmt.Errorf("directory: write: %w", err)
 	}
-	return s.announce(ctx, tenant)
+	return nil
 }
 
 // effect bounds what follows a record, whose caller may go away.

@@ -61,30 +61,37 @@ func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity
 		return User{}, false, fault.New(fault.Denied, "identity-invalid", "The identity provider did not say who you are in a form that can be used.")
 	}
 	in.normalise()
+	plan, changed, err := s.signIn(ctx, cause, tenant, &in)
+	if err = s.tell(ctx, tenant, changed, err); err != nil {
+		return User{}, false, err
+	}
+	return plan.user, plan.create, nil
+}
+
+// signIn does what a sign-in changes; it may have been done if changed, whatever
+// the error.
+func (s *Service) signIn(ctx context.Context, cause audit.Cause, tenant identity.TenantID, in *SignIn) (plan *signInPlan, changed bool, err error) {
 	done, err := s.changes.Take(ctx, tenant)
 	if err != nil {
-		return User{}, false, err
+		return nil, false, err
 	}
 	defer done()
-	plan, err := s.planSignIn(ctx, cause, tenant, &in)
+	plan, err = s.planSignIn(ctx, cause, tenant, in)
 	if err != nil {
-		return User{}, false, err
+		return nil, false, err
 	}
 	if len(plan.events) == 0 { // nobody but us needs to know when an identity was last seen
-		err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return touchIdentity(ctx, tx, &in, plan.user.ID) })
-		return plan.user, false, err
+		err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return touchIdentity(ctx, tx, in, plan.user.ID) })
+		return plan, false, err
 	}
 	err = s.commit(ctx, tenant, plan.events, func(ctx context.Context, tx *store.Tx) error {
-		if err := plan.apply(ctx, tx, &in); err != nil {
+		if err := plan.apply(ctx, tx, in); err != nil {
 			return err
 		}
 		plan.user.Groups, err = groupsOf(ctx, tx, plan.user.ID)
 		return err
 	})
-	if err != nil {
-		return User{}, false, err
-	}
-	return plan.user, plan.create, nil
+	return plan, true, err
 }
 
 // normalise keeps what is usable of the optional parts: an odd email or name

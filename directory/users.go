@@ -173,11 +173,11 @@ func putEmails(ctx context.Context, tx *store.Tx, u *User) error {
 // a call that was cut short do what the first should have done (P9).
 func (s *Service) UpdateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, edit func(*User) error) (User, error) {
 	u, err := s.updateUser(ctx, cause, tenant, id, ifVersion, edit)
-	if err != nil {
+	if err != nil && !errors.Is(err, errUntold) {
 		return User{}, err
 	}
 	if !u.Active {
-		err = s.endSessions(ctx, cause, tenant, id, "person-deactivated")
+		err = errors.Join(err, s.endSessions(ctx, cause, tenant, id, "person-deactivated"))
 	}
 	return u, err
 }
@@ -220,10 +220,10 @@ func (s *Service) updateUser(ctx context.Context, cause audit.Cause, tenant iden
 		}
 		return do, nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errUntold) {
 		return User{}, err
 	}
-	return after, nil
+	return after, err
 }
 
 func replaceUser(ctx context.Context, tx *store.Tx, u *User, key string, was uint64) error {
@@ -298,7 +298,7 @@ func changedAttributes(a, b json.RawMessage) []string {
 // [Service.UpdateUser], for ifVersion too.
 func (s *Service) DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64) error {
 	err := s.deleteUser(ctx, cause, tenant, id, ifVersion)
-	if err != nil && !fault.Is(err, fault.NotFound) {
+	if err != nil && !fault.Is(err, fault.NotFound) && !errors.Is(err, errUntold) {
 		return err
 	}
 	return errors.Join(err, s.endSessions(ctx, cause, tenant, id, "person-deleted"))

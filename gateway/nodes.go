@@ -61,12 +61,20 @@ type nodes struct {
 	proving chan struct{} // holds one
 
 	mu     sync.Mutex
-	unsaid map[identity.TenantID]bool // changes that the others may not have heard of
+	unsaid map[saying]uint64 // what the others may not have heard of, by its number
+	said   uint64            // the last number
+}
+
+// saying is what is told to the others.
+type saying struct {
+	topic     string
+	tenant    identity.TenantID
+	principal string
 }
 
 func newNodes(bus cluster.Bus, r *rooms, log *slog.Logger) *nodes {
 	n := &nodes{id: rand.Text(), bus: bus, rooms: r, log: log, began: time.Now(),
-		proving: make(chan struct{}, 1), unsaid: map[identity.TenantID]bool{}}
+		proving: make(chan struct{}, 1), unsaid: map[saying]uint64{}}
 	bus.Subscribe(topicChanged, n.hearChange)
 	bus.Subscribe(topicStreams, n.hearEnd)
 	bus.Subscribe(topicReconnect, n.hearReconnect)
@@ -147,27 +155,43 @@ func (n *nodes) reread(ctx context.Context) error {
 }
 
 // Announce tells the other nodes that something of a tenant has changed that
-// they may remember, and returns once none of them goes by what was. If that
-// cannot be, it is tried again until they know.
-func (n *nodes) Announce(ctx context.Context, tenant identity.TenantID) error {
-	err := n.publish(ctx, topicChanged, tenant, "")
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err == nil {
-		delete(n.unsaid, tenant)
+// they may remember, and returns once none of them goes by what was. Where
+// nothing has changed now, it says only what they may not have heard earlier.
+func (n *nodes) Announce(ctx context.Context, tenant identity.TenantID, changed bool) error {
+	this := saying{topic: topicChanged, tenant: tenant}
+	if !changed && !n.owes(this) {
 		return nil
 	}
-	n.unsaid[tenant] = true
-	return fault.OutOfReach(err, "nodes-unconfirmed", "It is done, but not every node of the gateway is known to go by it yet. Try again in a moment.")
+	return n.say(ctx, this)
 }
 
-func (n *nodes) publish(ctx context.Context, topic string, tenant identity.TenantID, principal string) error {
-	body, err := json.Marshal(word{From: n.id, Principal: principal})
-	if err != nil {
-		return err
+func (n *nodes) owes(this saying) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.unsaid[this] != 0
+}
+
+// say tells the other nodes, and returns once they have done what it asks for. If
+// that cannot be, it is said again until they have.
+func (n *nodes) say(ctx context.Context, this saying) error {
+	n.mu.Lock()
+	n.said++
+	number := n.said
+	n.mu.Unlock()
+	body, err := json.Marshal(word{From: n.id, Principal: this.principal})
+	if err == nil {
+		_, err = n.bus.Publish(ctx, cluster.Message{Topic: this.topic, Tenant: this.tenant, Body: body})
 	}
-	_, err = n.bus.Publish(ctx, cluster.Message{Topic: topic, Tenant: tenant, Body: body})
-	return err
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err != nil {
+		n.unsaid[this] = max(n.unsaid[this], number)
+		return fault.OutOfReach(err, "nodes-unconfirmed", "It is done, but not every node of the gateway is known to go by it yet. Try again in a moment.")
+	}
+	if n.unsaid[this] <= number { // else what was said after this has not been heard
+		delete(n.unsaid, this)
+	}
+	return nil
 }
 
 // wait is what a node does that takes longer than hearing of it.
@@ -221,13 +245,13 @@ func (n *nodes) endHere(ctx context.Context, tenant identity.TenantID, principal
 // endStreams closes on every node what is open without a session, of one
 // principal or, if that is empty, of the whole tenant.
 func (n *nodes) endStreams(ctx context.Context, tenant identity.TenantID, principal string) error {
-	return errors.Join(n.endHere(ctx, tenant, principal), n.publish(ctx, topicStreams, tenant, principal))
+	return errors.Join(n.endHere(ctx, tenant, principal), n.say(ctx, saying{topicStreams, tenant, principal}))
 }
 
 // reconnect has clients connect again whose tenant's settings have changed.
 func (n *nodes) reconnect(ctx context.Context, tenant identity.TenantID) error {
 	n.reconnectHere(tenant)
-	return n.publish(ctx, topicReconnect, tenant, "")
+	return n.say(ctx, saying{topic: topicReconnect, tenant: tenant})
 }
 
 func (n *nodes) hearReconnect(_ context.Context, m cluster.Message) wait {
@@ -244,31 +268,39 @@ func (n *nodes) reconnectHere(tenant identity.TenantID) {
 }
 
 // reviewStreams asks SQL for whoever has something open without a session, and
-// closes what is of those that may not any more.
+// closes what is of those that may not any more. Nobody is waited for: nothing
+// passes a stream that is cut.
 func (n *nodes) reviewStreams(ctx context.Context) error {
 	front := n.rooms.front
 	if front == nil {
 		return nil
 	}
-	var failures []error
 	for tenant, principals := range front.Sessionless() {
-		t, ok := n.rooms.tenants.ByID(tenant)
-		if !ok || t.Status != tenants.Active {
-			failures = append(failures, front.EndTenant(ctx, tenant))
+		if t, ok := n.rooms.tenants.ByID(tenant); !ok || t.Status != tenants.Active {
+			n.cut(tenant, "")
 			continue
 		}
-		for principal := range principals {
-			if principal == "" {
-				continue
+		ids := slices.DeleteFunc(slices.Collect(maps.Keys(principals)), func(id string) bool { return id == "" })
+		good, err := n.rooms.tokens.Good(ctx, tenant, ids)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if !good[id] {
+				n.cut(tenant, id)
 			}
-			good, err := n.rooms.tokens.Good(ctx, tenant, identity.TokenID(principal))
-			if err == nil && !good {
-				err = front.End(ctx, tenant, principal)
-			}
-			failures = append(failures, err)
 		}
 	}
-	return errors.Join(failures...)
+	return nil
+}
+
+// cut closes what is open without a session, and waits for nobody.
+func (n *nodes) cut(tenant identity.TenantID, principal string) {
+	nobody, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := n.endHere(nobody, tenant, principal); err != nil && !errors.Is(err, context.Canceled) {
+		n.log.Warn("something that was cut is still open", "tenant", tenant, "error", err)
+	}
 }
 
 // Run keeps memory proven while this node lives by SQL, closes what nobody can
@@ -304,7 +336,7 @@ func (n *nodes) tend(ctx context.Context) {
 		return
 	}
 	for tenant := range n.rooms.front.Sessionless() {
-		_ = n.rooms.front.EndTenant(ctx, tenant) // it closes what it can; the next turn sees the rest
+		n.cut(tenant, "")
 	}
 }
 
@@ -312,9 +344,9 @@ func (n *nodes) repeat(ctx context.Context) {
 	n.mu.Lock()
 	unsaid := slices.Collect(maps.Keys(n.unsaid))
 	n.mu.Unlock()
-	for _, tenant := range unsaid {
-		if err := n.Announce(ctx, tenant); err != nil {
-			n.log.WarnContext(ctx, "the other nodes may not have heard of a change; they will be told again", "tenant", tenant, "error", err)
+	for _, this := range unsaid {
+		if err := n.say(ctx, this); err != nil {
+			n.log.WarnContext(ctx, "the other nodes may not have heard of a change; they will be told again", "tenant", this.tenant, "error", err)
 			return
 		}
 	}

@@ -141,86 +141,94 @@ func (s *Service) connectionsOf(ctx context.Context, tenant identity.TenantID) (
 // PutConnection makes the connection of this name or replaces it whole, secret
 // included, and returns it as it was kept. A version other than 0 must be that
 // of the connection which is there.
-func (s *Service) PutConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c Connection) (Connection, error) {
+func (s *Service) PutConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c Connection) (kept Connection, err error) {
 	c = c.clone()
 	if err := c.check(); err != nil {
 		return Connection{}, err
 	}
-	s.changes.Lock()
-	defer s.changes.Unlock()
+	err = s.alter(ctx, tenant, func() (recorded bool, err error) {
+		kept, recorded, err = s.putConnection(ctx, cause, tenant, c)
+		return recorded, err
+	})
+	return kept, err
+}
+
+func (s *Service) putConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c Connection) (kept Connection, recorded bool, err error) {
 	all, err := s.connectionsOf(ctx, tenant)
 	if err != nil {
-		return Connection{}, err
+		return Connection{}, false, err
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	change := "created"
 	if i := slices.IndexFunc(all, func(o Connection) bool { return o.Name == c.Name }); i >= 0 {
 		current := all[i]
 		if c.Version != 0 && c.Version != current.Version {
-			return Connection{}, errVersion
+			return Connection{}, false, errVersion
 		}
 		change = "replaced"
 		c.ID, c.Version, c.CreatedAt, c.UpdatedAt = current.ID, current.Version+1, current.CreatedAt, now
 	} else {
 		if c.Version != 0 {
-			return Connection{}, errVersion
+			return Connection{}, false, errVersion
 		}
 		if len(all) >= maxConnections {
-			return Connection{}, fault.New(fault.Conflict, "too-many-connections", fmt.Sprintf("A tenant has at most %d connections.", maxConnections))
+			return Connection{}, false, fault.New(fault.Conflict, "too-many-connections", fmt.Sprintf("A tenant has at most %d connections.", maxConnections))
 		}
 		c.ID, c.Version, c.CreatedAt, c.UpdatedAt = identity.NewConnectionID(), 1, now, now
 	}
 	sealed := sealedConnection{Connection: c}
 	if c.OIDC != nil && c.OIDC.ClientSecret != "" {
 		if sealed.secret, err = s.keys.Seal(ctx, tenant, sealPurpose, []byte(c.OIDC.ClientSecret)); err != nil {
-			return Connection{}, err
+			return Connection{}, false, err
 		}
 	}
 	e := c.event(cause, tenant, audit.ConnectionChanged)
 	e.Details = map[string]string{"change": change, "type": string(c.Type), "enabled": fmt.Sprint(c.Enabled), "version": fmt.Sprint(c.Version)}
 	if _, err := s.journal.Commit(ctx, e); err != nil {
-		return Connection{}, err
+		return Connection{}, false, err
 	}
 	ctx, cancel := effect(ctx)
 	defer cancel()
 	defer s.connections.forget(tenant) // whatever came of it
 	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return putConnection(ctx, tx, sealed) })
 	if store.IsUnique(err) {
-		return Connection{}, errVersion
+		return Connection{}, true, errVersion
 	}
 	if err != nil {
-		return Connection{}, fmt.Errorf("keep connection %s: %w", c.Name, err)
+		return Connection{}, true, fmt.Errorf("keep connection %s: %w", c.Name, err)
 	}
 	s.connections.forget(tenant)
-	return c, s.announce(ctx, tenant)
+	return c, true, nil
 }
 
 // DeleteConnection removes a connection of this version, or of any if it is 0.
 // People who signed in by it stay; the caller has disabled the connection and
 // ended its sessions before, and gives the version that was so.
 func (s *Service) DeleteConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string, ifVersion uint64) error {
-	s.changes.Lock()
-	defer s.changes.Unlock()
+	return s.alter(ctx, tenant, func() (recorded bool, err error) { return s.deleteConnection(ctx, cause, tenant, name, ifVersion) })
+}
+
+func (s *Service) deleteConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string, ifVersion uint64) (recorded bool, err error) {
 	c, err := s.Connection(ctx, tenant, name)
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case ifVersion != 0 && ifVersion != c.Version:
-		return errVersion
+		return false, errVersion
 	}
 	e := c.event(cause, tenant, audit.ConnectionDeleted)
 	e.Details = map[string]string{"type": string(c.Type)}
 	if _, err := s.journal.Commit(ctx, e); err != nil {
-		return err
+		return false, err
 	}
 	ctx, cancel := effect(ctx)
 	defer cancel()
 	defer s.connections.forget(tenant) // whatever came of it
 	if err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return deleteConnection(ctx, tx, c.ID) }); err != nil {
-		return fmt.Errorf("delete connection %s: %w", name, err)
+		return true, fmt.Errorf("delete connection %s: %w", name, err)
 	}
 	s.connections.forget(tenant)
-	return s.announce(ctx, tenant)
+	return true, nil
 }
 
 // TrustsAnew reports whether this connection believes something that the one

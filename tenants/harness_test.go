@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"gatehouse/audit"
@@ -24,6 +25,8 @@ type recorder struct {
 	events []audit.Event
 	err    error
 	leave  context.CancelFunc // the caller goes away with the record; nil: stays
+
+	dropped []identity.TenantID
 }
 
 func (r *recorder) Commit(ctx context.Context, e audit.Event) (audit.Receipt, error) {
@@ -42,7 +45,12 @@ func (r *recorder) Commit(ctx context.Context, e audit.Event) (audit.Receipt, er
 	return receipt, err
 }
 
-func (r *recorder) Drop(tenant identity.TenantID) error { return r.journal.Drop(tenant) }
+func (r *recorder) Drop(tenant identity.TenantID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped = append(r.dropped, tenant)
+	return r.journal.Drop(tenant)
+}
 
 func (r *recorder) refuse(err error) {
 	r.mu.Lock()
@@ -71,7 +79,8 @@ type rooms struct {
 	ended     []string
 	forgotten []identity.TenantID
 
-	restricted int
+	restricted atomic.Int64
+	lost       identity.TenantID // whose row is gone, and not by a deletion
 	err        error
 }
 
@@ -90,12 +99,12 @@ func (r *rooms) Restrict(_ context.Context, _ audit.Cause, tenant identity.Tenan
 	if t, ok := r.h.service.ByID(tenant); !ok || t.Status != tenants.Active {
 		r.t.Error("restricted though it is not active")
 	}
-	r.restricted++
+	r.restricted.Add(1)
 	return r.err
 }
 
 func (r *rooms) Forget(tenant identity.TenantID) {
-	if has, err := r.h.ring.Has(r.t.Context(), tenant); has || err != nil {
+	if has, err := r.h.ring.Has(r.t.Context(), tenant); has != (tenant == r.lost) || err != nil {
 		r.t.Errorf("forgotten while the key was there: %v", err)
 	}
 	r.forgotten = append(r.forgotten, tenant)
@@ -160,6 +169,14 @@ func (h *house) kept(t *testing.T, id identity.TenantID) (status tenants.Status)
 		t.Fatal(err)
 	}
 	return status
+}
+
+func (h *house) exec(t *testing.T, query string, args ...any) {
+	t.Helper()
+	must(t, h.db.System().Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), query, args...)
+		return err
+	}))
 }
 
 func (h *house) add(t *testing.T, name string, hosts ...string) *tenants.Tenant {

@@ -47,49 +47,52 @@ type Rooms interface {
 // next start. ifVersion other than 0 must be the tenant's version, else nothing
 // happens and the fault is of kind Precondition.
 func (s *Service) Delete(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64) error {
-	t, err := s.giveUp(ctx, cause, id, ifVersion)
-	if err != nil {
+	var t *Tenant
+	err := s.alter(ctx, id, func() (recorded bool, err error) {
+		t, recorded, err = s.giveUp(ctx, cause, id, ifVersion)
+		return recorded, err
+	})
+	if t == nil {
 		return err
 	}
 	if !t.quiet {
-		if err := s.end(ctx, cause, t, reasonDeleted); err != nil {
-			return err
-		}
+		err = errors.Join(err, s.end(ctx, cause, t, reasonDeleted))
 	}
-	return s.remove(ctx, id)
+	if err != nil {
+		return err
+	}
+	return s.alter(ctx, id, func() (bool, error) { return true, s.remove(ctx, id) })
 }
 
 // giveUp is the point of no return of a deletion; it frees the hosts.
-func (s *Service) giveUp(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64) (*Tenant, error) {
+func (s *Service) giveUp(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64) (given *Tenant, recorded bool, err error) {
 	if id == identity.Platform {
-		return nil, errPlatform
+		return nil, false, errPlatform
 	}
-	s.changes.Lock()
-	defer s.changes.Unlock()
 	t, ok := s.ByID(id)
 	switch {
 	case !ok:
-		return nil, errNoTenant
+		return nil, false, errNoTenant
 	case ifVersion != 0 && ifVersion != t.Version:
-		return nil, errVersion
+		return nil, false, errVersion
 	case t.Status == Deleting:
-		return t, nil
+		return t, false, nil
 	}
 	e := cause.Event(identity.Platform, audit.TenantDeleted, audit.Success)
 	e.Target = t.target()
 	e.Details = map[string]string{"name": t.Name, "hosts": strings.Join(t.Hosts, " ")}
 	if _, err := s.journal.Commit(ctx, e); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	ctx, cancel := effect(ctx)
 	defer cancel()
 	next := *t
 	next.Status, next.Hosts, next.Version, next.UpdatedAt = Deleting, nil, t.Version+1, time.Now().UTC().Truncate(time.Millisecond)
 	if err := s.store.System().Write(ctx, func(tx *store.Tx) error { return updateTenant(ctx, tx, &next) }); err != nil {
-		return nil, fmt.Errorf("delete tenant %s: %w", t.Name, err)
+		return nil, true, fmt.Errorf("delete tenant %s: %w", t.Name, err)
 	}
 	s.tenants.put(&next)
-	return &next, s.announce(ctx, id)
+	return &next, true, nil
 }
 
 // end ends what a tenant has open. One of its requests may be waiting for the
@@ -109,8 +112,6 @@ func (s *Service) end(ctx context.Context, cause audit.Cause, t *Tenant, reason 
 func (s *Service) remove(ctx context.Context, id identity.TenantID) error {
 	ctx, cancel := effect(ctx)
 	defer cancel()
-	s.changes.Lock()
-	defer s.changes.Unlock()
 	t, ok := s.ByID(id)
 	if !ok {
 		return nil // another call was faster
@@ -124,7 +125,7 @@ func (s *Service) remove(ctx context.Context, id identity.TenantID) error {
 	s.tenants.change(func(now *snapshot) *snapshot { return now.without(id) })
 	s.connections.forget(id)
 	s.rooms.Forget(id)
-	return s.announce(ctx, id)
+	return nil
 }
 
 // erase removes data, key and journal, and then the row: while that is there, a

@@ -12,6 +12,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP6_ClientSecretsStayInside, TestConnectionsAreChecked, TestP2_SuspendedMeansOut, TestP10_DeletionGoesInOrder,
 		TestThePlatformIsATenantFromTheStart, TestATenantIsFoundByHostIDAndNameAcrossRestarts, TestTenantsAreChecked,
 		TestUpdateChangesWhatItIsGivenAndNoMore, TestConcurrentUpdatesAllCount, TestP1_NothingChangesWithoutItsRecord, TestP1_WhatIsRecordedHappens,
-		TestP10_DeletedTenantsAreGone, TestP10_ABrokenDeletionConverges, TestAFailedCreationLeavesNothing,
-	})
+		TestP10_DeletedTenantsAreGone, TestP10_ABrokenDeletionConverges, TestAFailedCreationLeavesNothing, TestP2_WhatIsSuspendedEndsUntold,
+	}, "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion")
 }

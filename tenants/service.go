@@ -31,6 +31,7 @@ type Keys interface {
 	Seal(ctx context.Context, tenant identity.TenantID, purpose string, plaintext []byte) ([]byte, error)
 	Open(ctx context.Context, tenant identity.TenantID, purpose string, sealed []byte) ([]byte, error)
 	Destroy(ctx context.Context, tenant identity.TenantID) error
+	Has(ctx context.Context, tenant identity.TenantID) (bool, error)
 	// Forget lets go of the key of a tenant that another node has deleted.
 	Forget(tenant identity.TenantID)
 }
@@ -51,10 +52,10 @@ type Config struct {
 	// PlatformHost is the operators' host; it becomes the one host of
 	// [identity.Platform]. Empty leaves that tenant's hosts as they are.
 	PlatformHost string
-	// Announce tells the other nodes that a tenant, or its connections, have
-	// changed, and returns once they have taken it in ([Service.Refresh]). Nil:
-	// there are none.
-	Announce func(context.Context, identity.TenantID) error
+	// Announce tells the other nodes that a tenant, or its connections, have changed, and returns
+	// once they have taken it in ([Service.Refresh]). Where nothing has changed now, it does
+	// so only if an earlier announcement failed. Nil: there are none.
+	Announce func(ctx context.Context, tenant identity.TenantID, changed bool) error
 	Log      *slog.Logger // nil discards
 }
 
@@ -65,7 +66,7 @@ type Service struct {
 	keys     Keys
 	journal  Journal
 	rooms    Rooms
-	announce func(context.Context, identity.TenantID) error
+	announce func(context.Context, identity.TenantID, bool) error
 	log      *slog.Logger
 
 	changes     sync.Mutex // held while a tenant or connection is changed here
@@ -87,7 +88,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Announce == nil {
-		c.Announce = func(context.Context, identity.TenantID) error { return nil }
+		c.Announce = func(context.Context, identity.TenantID, bool) error { return nil }
 	}
 	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal, rooms: c.Rooms, announce: c.Announce, log: c.Log}
 	byID, err := loadTenants(ctx, c.Store.System())
@@ -119,18 +120,20 @@ func (s *Service) ensurePlatform(ctx context.Context, host string) error {
 		hosts = []string{host}
 	}
 	if _, ok := s.ByID(identity.Platform); !ok {
-		_, err := s.create(ctx, audit.SystemCause(), Tenant{ID: identity.Platform, Name: identity.PlatformName,
+		_, _, err := s.create(ctx, audit.SystemCause(), Tenant{ID: identity.Platform, Name: identity.PlatformName,
 			DisplayName: "Platform", Hosts: hosts, Status: Active})
 		return err
 	}
 	if host == "" {
 		return nil
 	}
-	_, err := s.update(ctx, audit.SystemCause(), identity.Platform, 0, func(t *Tenant) error {
-		t.Hosts = hosts
-		return nil
+	return s.alter(ctx, identity.Platform, func() (recorded bool, err error) {
+		_, recorded, err = s.update(ctx, audit.SystemCause(), identity.Platform, 0, func(t *Tenant) error {
+			t.Hosts = hosts
+			return nil
+		})
+		return recorded, err
 	})
-	return err
 }
 
 // Create makes a tenant with a key and a database of its own, and returns it as
@@ -141,32 +144,53 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, t Tenant) (*Ten
 	if t.Status == "" {
 		t.Status = Active
 	}
-	return s.create(ctx, cause, t)
+	var made *Tenant
+	err := s.alter(ctx, t.ID, func() (recorded bool, err error) {
+		made, recorded, err = s.create(ctx, cause, t)
+		return recorded, err
+	})
+	return made, err
 }
 
-func (s *Service) create(ctx context.Context, cause audit.Cause, t Tenant) (*Tenant, error) {
+// alter makes a change that is recorded first. The others are told after it, when
+// nobody waits for it any more; if they cannot be, the change stands all the same
+// and is given with the error.
+func (s *Service) alter(ctx context.Context, tenant identity.TenantID, change func() (recorded bool, err error)) error {
+	recorded, err := func() (bool, error) {
+		s.changes.Lock()
+		defer s.changes.Unlock()
+		return change()
+	}()
+	ctx, cancel := effect(ctx)
+	defer cancel()
+	if recorded && err != nil && !fault.Is(err, fault.Precondition) && !fault.Is(err, fault.Conflict) {
+		// Whether it was written is not known: what SQL says now is so.
+		err = errors.Join(err, s.Refresh(ctx))
+	}
+	return errors.Join(err, s.announce(ctx, tenant, recorded))
+}
+
+func (s *Service) create(ctx context.Context, cause audit.Cause, t Tenant) (made *Tenant, recorded bool, err error) {
 	if err := t.check(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	t.Version, t.CreatedAt, t.UpdatedAt = 1, now, now
 
-	s.changes.Lock()
-	defer s.changes.Unlock()
 	if what, found := s.tenants.now().collision(&t); found {
-		return nil, taken(what)
+		return nil, false, taken(what)
 	}
 	if t.ID == identity.Platform {
 		// Its journal is where its own creation is recorded, and needs its key.
 		if err := s.keys.Create(ctx, t.ID); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	e := cause.Event(identity.Platform, audit.TenantCreated, audit.Success)
 	e.Target = t.target()
 	e.Details = map[string]string{"name": t.Name, "hosts": strings.Join(t.Hosts, " "), "display_name": t.DisplayName}
 	if _, err := s.journal.Commit(ctx, e); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := s.settle(ctx, &t); err != nil {
 		if t.ID != identity.Platform {
@@ -174,10 +198,10 @@ func (s *Service) create(ctx context.Context, cause audit.Cause, t Tenant) (*Ten
 			defer cancel()
 			err = errors.Join(err, s.erase(ctx, t.ID))
 		}
-		return nil, fmt.Errorf("create tenant %s: %w", t.Name, err)
+		return nil, true, fmt.Errorf("create tenant %s: %w", t.Name, err)
 	}
 	s.tenants.put(&t)
-	return &t, s.announce(ctx, t.ID)
+	return &t, true, nil
 }
 
 // settle makes what a tenant needs; the row comes last, so that a tenant that
@@ -208,83 +232,86 @@ func (s *Service) settle(ctx context.Context, t *Tenant) error {
 // call that was cut short does what the first should have done. So does one that
 // ends with an active tenant whose settings allow less than there is.
 func (s *Service) Update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*Tenant) error) (*Tenant, error) {
-	changed, err := s.update(ctx, cause, id, ifVersion, func(t *Tenant) error {
-		before := slices.Clone(t.Hosts)
-		if err := change(t); err != nil {
-			return err
-		}
-		if id == identity.Platform && !slices.Equal(before, t.Hosts) {
-			return invalid("platform-host", "The operators' host is set in the configuration file.")
-		}
-		return nil
+	var changed *Tenant
+	err := s.alter(ctx, id, func() (recorded bool, err error) {
+		changed, recorded, err = s.update(ctx, cause, id, ifVersion, func(t *Tenant) error {
+			before := slices.Clone(t.Hosts)
+			if err := change(t); err != nil {
+				return err
+			}
+			if id == identity.Platform && !slices.Equal(before, t.Hosts) {
+				return invalid("platform-host", "The operators' host is set in the configuration file.")
+			}
+			return nil
+		})
+		return recorded, err
 	})
-	if err != nil {
+	if changed == nil {
 		return nil, err
 	}
+	// Also if the others could not be told: it is suspended, and ends here at least.
 	switch changed.Status {
 	case Suspended:
-		err = s.end(ctx, cause, changed, reasonSuspended)
+		err = errors.Join(err, s.end(ctx, cause, changed, reasonSuspended))
 	case Active:
 		ctx, cancel := effect(ctx)
 		defer cancel()
-		err = s.rooms.Restrict(ctx, cause, id)
+		err = errors.Join(err, s.rooms.Restrict(ctx, cause, id))
 	}
 	return changed, err
 }
 
-func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*Tenant) error) (*Tenant, error) {
-	s.changes.Lock()
-	defer s.changes.Unlock()
+func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*Tenant) error) (changed *Tenant, recorded bool, err error) {
 	current, ok := s.ByID(id)
 	if !ok {
-		return nil, errNoTenant
+		return nil, false, errNoTenant
 	}
 	if ifVersion != 0 && ifVersion != current.Version {
-		return nil, errVersion
+		return nil, false, errVersion
 	}
 	if current.Status == Deleting {
-		return nil, errDeleting
+		return nil, false, errDeleting
 	}
 	next := *current
 	next.Hosts = slices.Clone(current.Hosts)
 	if err := change(&next); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	next.ID, next.Name, next.Version, next.CreatedAt, next.UpdatedAt = id, current.Name, current.Version+1, current.CreatedAt, time.Now().UTC().Truncate(time.Millisecond)
 	if err := next.check(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	changed := differences(current, &next)
-	if len(changed) == 0 {
-		return current, nil
+	fields := differences(current, &next)
+	if len(fields) == 0 {
+		return current, false, nil
 	}
 	if what, found := s.tenants.now().collision(&next); found {
-		return nil, taken(what)
+		return nil, false, taken(what)
 	}
 	if current.Status == Suspended && next.Status == Active {
 		// A crash, or a sign-in under way, may have left the suspension with a
 		// session; none may come back to life with the tenant (P2).
 		if err := s.end(ctx, cause, current, reasonSuspended); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	e := cause.Event(id, audit.TenantChanged, audit.Success)
 	e.Target = next.target()
-	e.Details = map[string]string{"changed": strings.Join(changed, " "), "hosts": strings.Join(next.Hosts, " "), "status": string(next.Status)}
+	e.Details = map[string]string{"changed": strings.Join(fields, " "), "hosts": strings.Join(next.Hosts, " "), "status": string(next.Status)}
 	if _, err := s.journal.Commit(ctx, e); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	ctx, cancel := effect(ctx)
 	defer cancel()
-	err := s.store.System().Write(ctx, func(tx *store.Tx) error { return updateTenant(ctx, tx, &next) })
+	err = s.store.System().Write(ctx, func(tx *store.Tx) error { return updateTenant(ctx, tx, &next) })
 	if store.IsUnique(err) {
-		return nil, taken("host")
+		return nil, true, taken("host")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("update tenant %s: %w", current.Name, err)
+		return nil, true, fmt.Errorf("update tenant %s: %w", current.Name, err)
 	}
 	s.tenants.put(&next)
-	return &next, s.announce(ctx, id)
+	return &next, true, nil
 }
 
 func (t *Tenant) target() audit.Target {

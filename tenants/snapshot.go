@@ -54,6 +54,7 @@ func (s *snapshots) reset(turn uint64, next *snapshot) (before *snapshot, ok boo
 	if s.changes != turn {
 		return nil, false
 	}
+	s.changes++ // so that a slower one, which read earlier, reads anew
 	return s.current.Swap(next), true
 }
 
@@ -152,11 +153,16 @@ func (s *Service) Refresh(ctx context.Context) error {
 	}
 }
 
-// letGo forgets a tenant that another node has deleted. Its journal's key is
-// destroyed: what could not be removed of it is noise (P10).
+// letGo forgets a tenant that another node has deleted, and removes its journal,
+// whose key is destroyed by then (P10). Where there still is a key, it is SQL that
+// has lost the tenant: its journal stays.
 func (s *Service) letGo(ctx context.Context, id identity.TenantID) {
 	s.keys.Forget(id)
 	s.rooms.Forget(id)
+	if has, err := s.keys.Has(ctx, id); has || err != nil || id == identity.Platform {
+		s.log.ErrorContext(ctx, "a tenant is gone from the database, but not its key; its journal stays", "tenant", id, "error", err)
+		return
+	}
 	if err := s.journal.Drop(id); err != nil {
 		s.log.WarnContext(ctx, "the journal of a deleted tenant was not removed", "tenant", id, "error", err)
 	}
