@@ -27,18 +27,16 @@ var heads = sync.Pool{New: func() any { return new(upstream.Head) }}
 
 // forward is stage 8. It goes by the proofs and nothing else: a permit for this
 // tenant, and the receipt of this very request.
-func (g *Gate) forward(v *visit, permit authz.Permit, receipt audit.Receipt) error {
+func (g *Gate) forward(v *visit, s *stream, permit authz.Permit, receipt audit.Receipt) error {
 	if !permit.Valid(v.tenant.ID) || !receipt.Valid() ||
 		receipt.Tenant() != v.tenant.ID || receipt.Request() != v.ID {
 		return errUnproven
 	}
-	x := v.App.NewExchange()
-	s := newStream(v, x)
+	x := s.exchange
+	defer x.Finish()
 	if err := g.attend(v, s, v.caller); err != nil {
 		return err
 	}
-	defer s.finish()
-	defer x.Finish()
 	stop := context.AfterFunc(v.r.Context(), x.Abort)
 	defer stop()
 

@@ -31,6 +31,7 @@ type Gate struct {
 	long     longLived
 
 	sessionless sessionless
+	admitted    admitted
 
 	origin *http.CrossOriginProtection
 }
@@ -98,6 +99,10 @@ func (g *Gate) pass(v *visit) error {
 	if err = g.findRoute(v); err != nil { // 4. what the app's route table asks for
 		return err
 	}
+	s := newStream(v, v.App.NewExchange())
+	defer s.finish()
+	g.admitted.enter(s) // from now on a change of the tenant's settings finds it
+
 	if err = g.who(v); err != nil { // 5. one principal, or nobody
 		return err
 	}
@@ -109,7 +114,7 @@ func (g *Gate) pass(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return g.forward(v, permit, receipt) // 8. to the app, with identity of ours alone (P2, P5)
+	return g.forward(v, s, permit, receipt) // 8. to the app, with identity of ours alone (P2, P5)
 }
 
 // begin notes what is known of any request, good or bad.

@@ -238,7 +238,7 @@ func TestP1_ForwardTakesProofsOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v := w.gate.begin(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "https://acme.test/", http.NoBody))
 			w.must(w.gate.findTenant(v))
-			if err := w.gate.forward(v, test.permit, test.receipt(v.ID)); !errors.Is(err, errUnproven) {
+			if err := w.gate.forward(v, newStream(v, nil), test.permit, test.receipt(v.ID)); !errors.Is(err, errUnproven) {
 				t.Errorf("got %v", err)
 			}
 			if got := w.app.take(); len(got) != 0 {

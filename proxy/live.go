@@ -27,10 +27,10 @@ var errCut = errors.New("proxy: the connection was cut")
 // §7.4.1 and its registry).
 const (
 	closePolicy  = 1008 // the session is over
-	closeRestart = 1012 // the gate is stopping
+	closeRestart = 1012 // the client may come again: the gate is stopping, or must decide anew
 )
 
-// stream is the client's side of one forwarded request: what a revocation cuts
+// stream is the client's side of one request: what a revocation cuts
 // (it implements sessions.Stream). Everything that touches the client's
 // connection from outside the handler goes through it, since net/http forbids
 // touching it once the handler has returned.
@@ -45,6 +45,7 @@ type stream struct {
 	memory    Memory             // what does otherwise
 	writeIdle time.Duration
 	tenant    identity.TenantID
+	admitted  *admittedShard // where a change of the tenant's settings finds it; or nil
 
 	mu          sync.Mutex
 	over        bool // the handler is done with the connection
@@ -126,6 +127,9 @@ func (s *stream) finish() {
 	s.mu.Unlock()
 	if s.leave != nil {
 		s.leave()
+	}
+	if s.admitted != nil {
+		s.admitted.leave(s)
 	}
 }
 
@@ -300,17 +304,6 @@ func (l *longLived) tellEmpty() {
 	case <-l.empty:
 	default:
 		close(l.empty)
-	}
-}
-
-// reconnect cuts those of one tenant; their clients connect again.
-func (l *longLived) reconnect(tenant identity.TenantID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for s := range l.streams {
-		if s.tenant == tenant {
-			s.terminate(closeRestart)
-		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -436,8 +437,8 @@ func TestDrainTellsStreamsToComeBackAndLetsRequestsFinish(t *testing.T) {
 	<-stopped
 }
 
-// Whoever may not be allowed any more asks anew: tunnels and event streams of a
-// tenant whose settings have changed end, and only those.
+// Whoever may not be allowed any more asks anew: what a tenant has open when its
+// settings change ends, and only that.
 func TestReconnectTellsATenantsStreamsToComeBack(t *testing.T) {
 	w := newWorld(t, nil)
 	w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
@@ -463,6 +464,153 @@ func TestReconnectTellsATenantsStreamsToComeBack(t *testing.T) {
 	}
 	if again := w.get(w.client(false), "/events", &p); again.StatusCode != http.StatusOK {
 		t.Errorf("coming back: %d", again.StatusCode)
+	}
+}
+
+// Whatever was let in before ends, wherever it is by then: waiting for the answer,
+// which may become a stream of events, or in the midst of its body or answer.
+func TestReconnectEndsWhatIsUnderWay(t *testing.T) {
+	w := newWorld(t, nil)
+	entered, more := make(chan struct{}), make(chan struct{})
+	w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(rw)
+		switch r.URL.Path {
+		case "/public/download":
+			_, _ = io.WriteString(rw, "one ")
+			_ = rc.Flush()
+		case "/public/upload":
+			_, _ = io.ReadFull(r.Body, make([]byte, 4))
+		case "/public/events":
+			rw.Header().Set("Content-Type", "text/event-stream")
+		}
+		entered <- struct{}{}
+		select {
+		case <-more:
+			_, _ = io.Copy(rw, r.Body)
+			_, _ = io.WriteString(rw, "two")
+		case <-r.Context().Done():
+		}
+	})
+	ask := func(http2 bool, host, path string) <-chan string {
+		c, got := w.client(http2), make(chan string, 1)
+		method, body := http.MethodGet, io.Reader(nil)
+		if strings.HasSuffix(path, "upload") || strings.HasSuffix(path, "form") {
+			rest, feed := io.Pipe()
+			method, body = http.MethodPost, rest
+			go func() {
+				_, _ = io.WriteString(feed, "one ")
+				<-more
+				_ = feed.Close()
+			}()
+		}
+		r := w.request(method, "https://"+host+path, body, nil)
+		go func() {
+			answer, err := c.Do(r)
+			if err != nil {
+				got <- "cut"
+				return
+			}
+			defer func() { _ = answer.Body.Close() }()
+			raw, err := io.ReadAll(answer.Body)
+			if err != nil {
+				got <- "cut"
+				return
+			}
+			got <- string(raw)
+		}()
+		return got
+	}
+	want := map[string]string{"/public/events": "two", "/public/poll": "two", "/public/download": "one two", "/public/upload": "two"}
+	ended, goesOn := map[string]<-chan string{}, map[string]<-chan string{}
+	for _, http2 := range []bool{false, true} {
+		for path := range want {
+			ended[fmt.Sprint(path, " HTTP/2 ", http2)] = ask(http2, "acme.test", path)
+			goesOn[path+fmt.Sprint(" HTTP/2 ", http2)] = ask(http2, "globex.test", path)
+			<-entered
+			<-entered
+		}
+	}
+	ours := ask(true, "acme.test", "/.gatehouse/form") // it may be what changes the settings
+	for deadline := time.Now().Add(patience); w.attending() < len(ended)+len(goesOn)+1 && time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
+	w.gate.Reconnect(w.acme.ID)
+	for deadline := time.Now().Add(patience); w.underWay() > len(goesOn) && time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
+	if n := w.underWay(); n != len(goesOn) {
+		t.Errorf("%d streams are under way, not the other tenant's %d", n, len(goesOn))
+	}
+	close(more)
+	for what, got := range ended {
+		if got := <-got; got != "cut" {
+			t.Errorf("%s: %q", what, got)
+		}
+	}
+	for what, got := range goesOn {
+		path, _, _ := strings.Cut(what, " ")
+		if got := <-got; got != want[path] {
+			t.Errorf("another tenant's %s: %q", what, got)
+		}
+	}
+	if got := <-ours; got != "own acme /.gatehouse/form" {
+		t.Errorf("our own answer: %q", got)
+	}
+	w.stop() // all of them are done
+	if n := w.underWay(); n != 0 {
+		t.Errorf("%d streams are still registered", n)
+	}
+}
+
+// underWay counts what Reconnect would look at.
+func (w *world) underWay() (n int) {
+	for i := range w.gate.admitted.shards {
+		shard := &w.gate.admitted.shards[i]
+		shard.mu.Lock()
+		n += len(shard.streams)
+		shard.mu.Unlock()
+	}
+	return n
+}
+
+// Who asks has been found out by the old settings when they change: the app is
+// not asked any more, and our own stream does not begin.
+func TestReconnectEndsWhatIsBeingDecided(t *testing.T) {
+	found, changed := make(chan struct{}), make(chan struct{})
+	var w *world
+	w = newWorld(t, func(c *Config) {
+		c.Caller = func(r *http.Request) (*identity.Principal, *sessions.Live, error) {
+			p, live, err := w.caller(r)
+			if r.Header.Get("Hold") != "" {
+				found <- struct{}{}
+				<-changed
+			}
+			return p, live, err
+		}
+	})
+	p := w.signIn("mia")
+	for _, http2 := range []bool{false, true} {
+		for _, path := range []string{"/", "/.gatehouse/stream"} {
+			r := w.request(http.MethodGet, "https://acme.test"+path, http.NoBody, &p, "Accept", "text/event-stream", "Hold", "1")
+			answered := make(chan error, 1)
+			go func() {
+				answer, err := w.client(http2).Do(r)
+				if err == nil {
+					_ = answer.Body.Close()
+				}
+				answered <- err
+			}()
+			<-found
+			w.gate.Reconnect(w.acme.ID)
+			changed <- struct{}{}
+			if err := <-answered; err == nil {
+				t.Errorf("%s, HTTP/2 %t: it was answered", path, http2)
+			}
+		}
+	}
+	w.stop() // all of them are done
+	if seen := w.app.take(); len(seen) > 0 {
+		t.Errorf("the app saw %+v", seen)
 	}
 }
 

@@ -15,6 +15,15 @@ import (
 // that is not good is for them to refuse. The request ends with its session,
 // token or tenant all the same (P2), unless it is the one that ends them.
 func (g *Gate) serveOwn(v *visit) error {
+	ctx, cancel := context.WithCancel(v.r.Context())
+	defer cancel()
+	s := newStream(v, nil)
+	s.onCut = cancel
+	defer s.finish()
+	events := strings.Contains(v.r.Header.Get("Accept"), "text/event-stream")
+	if events {
+		g.admitted.enter(s)
+	}
 	var c caller
 	p, live, err := g.config.Caller(v.r)
 	switch {
@@ -28,15 +37,10 @@ func (g *Gate) serveOwn(v *visit) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithCancel(v.r.Context())
-	defer cancel()
-	s := newStream(v, nil)
-	s.onCut = cancel
 	if err := g.attend(v, s, c); err != nil {
 		return err
 	}
-	defer s.finish()
-	if strings.Contains(v.r.Header.Get("Accept"), "text/event-stream") {
+	if events {
 		g.long.add(s)
 		defer g.long.remove(s)
 	}

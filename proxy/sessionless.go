@@ -118,11 +118,6 @@ func (g *Gate) EndTenant(ctx context.Context, tenant identity.TenantID) error {
 	return g.sessionless.end(ctx, func(p place) bool { return p.tenant == tenant })
 }
 
-// Reconnect closes a tenant's tunnels and event streams, with and without a
-// session, and asks their clients to connect again: what is allowed has changed,
-// and is decided anew when they do.
-func (g *Gate) Reconnect(tenant identity.TenantID) { g.long.reconnect(tenant) }
-
 // End closes what a principal without a session, such as an API token, has
 // open, and returns once it is closed. Its credential must be void before. It
 // may be repeated after an error.
