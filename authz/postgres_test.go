@@ -11,6 +11,6 @@ func TestOnPostgres(t *testing.T) {
 		TestBuiltInRoles, TestWhoDecisionsAreAbout, TestRolesComeByGroups, TestDecisionsNameThePerson, TestTeamsNameComesBack,
 		TestUnknownTeams, TestPolicyChangesAreVersionedAndJournalled, TestWhoGoesTakesTheirRolesAlong, TestARoleIsChangedAndDeletedAtItsVersionAlone, TestP1_NoPolicyChangeWithoutRecord, TestWhatIsRefused,
 		TestLastOwnerStays, TestNobodyGivesWhatTheyLack, TestDefaultRoleIsGivenOnce, TestTenantsInMemoryAreBounded,
-		TestP7_NoPolicyNoPermit, TestP7_AChangeThatHangsHoldsNobodyUp, TestTheJournalTellsWhatAChangeOfThePolicyDid,
+		TestP7_NoPolicyNoPermit, TestP7_AChangeThatHangsHoldsNobodyUp, TestTheJournalTellsWhatAChangeOfThePolicyDid, TestP7_TellingTheOthersHoldsNobodyUp,
 	})
 }

@@ -15,6 +15,6 @@ func TestOnPostgres(t *testing.T) {
 		TestUserNamesAreUniqueWhateverTheirCase, TestHostileNamesAreRefused, TestUpdateSaysWhatChangedButNotTheValues,
 		TestUpdateHonoursTheVersion, TestDeletionsAtAnOldVersionChangeNothing, TestP1_NothingChangesWithoutTheJournal, TestP1_WhatIsRecordedComesTrueWithoutTheCaller, TestP9_DeactivationEndsSessionsAfterItIsStored,
 		TestP9_DeletionEndsSessionsEvenOnRetry, TestP9_AFailureToEndSessionsIsNotAnsweredWithSuccess,
-		TestP3_IdsOfAnotherTenantAreUnknown, TestVersionMovesWithEveryChangeAndPersonFollows,
+		TestP3_IdsOfAnotherTenantAreUnknown, TestVersionMovesWithEveryChangeAndPersonFollows, TestP9_ADeactivationThatTheOthersDoNotHearOfEndsSessions,
 	})
 }

@@ -47,7 +47,7 @@ func (i inhabited) Restrict(ctx context.Context, cause audit.Cause, tenant ident
 		return nil // the start: there is nothing yet
 	}
 	var err error
-	if t, ok := r.tenants.ByID(tenant); ok && len(t.Settings.Session.Networks) > 0 {
+	if t, ok := r.tenants.ByID(tenant); ok && (len(t.Settings.Session.Networks) > 0 || t.Settings.Session.BindDevice) {
 		err = r.nodes.reconnect(ctx, tenant)
 	}
 	return errors.Join(err, r.sessions.Trim(ctx, cause, tenant))
