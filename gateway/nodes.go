@@ -277,7 +277,7 @@ func (n *nodes) reviewStreams(ctx context.Context) error {
 	}
 	for tenant, principals := range front.Sessionless() {
 		if t, ok := n.rooms.tenants.ByID(tenant); !ok || t.Status != tenants.Active {
-			n.cut(tenant, "")
+			n.cut(ctx, tenant, "")
 			continue
 		}
 		ids := slices.DeleteFunc(slices.Collect(maps.Keys(principals)), func(id string) bool { return id == "" })
@@ -287,7 +287,7 @@ func (n *nodes) reviewStreams(ctx context.Context) error {
 		}
 		for _, id := range ids {
 			if !good[id] {
-				n.cut(tenant, id)
+				n.cut(ctx, tenant, id)
 			}
 		}
 	}
@@ -295,11 +295,11 @@ func (n *nodes) reviewStreams(ctx context.Context) error {
 }
 
 // cut closes what is open without a session, and waits for nobody.
-func (n *nodes) cut(tenant identity.TenantID, principal string) {
-	nobody, cancel := context.WithCancel(context.Background())
+func (n *nodes) cut(ctx context.Context, tenant identity.TenantID, principal string) {
+	nobody, cancel := context.WithCancel(ctx)
 	cancel()
 	if err := n.endHere(nobody, tenant, principal); err != nil && !errors.Is(err, context.Canceled) {
-		n.log.Warn("something that was cut is still open", "tenant", tenant, "error", err)
+		n.log.WarnContext(ctx, "something that was cut is still open", "tenant", tenant, "error", err)
 	}
 }
 
@@ -336,7 +336,7 @@ func (n *nodes) tend(ctx context.Context) {
 		return
 	}
 	for tenant := range n.rooms.front.Sessionless() {
-		n.cut(tenant, "")
+		n.cut(ctx, tenant, "")
 	}
 }
 
