@@ -15,6 +15,7 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_ASAMLAnswerIsGoodForTheConnectionThatVerifiedIt, TestSAMLAcceptsWhatProvidersSend,
 		TestP1_ADefaultRoleThatIsGoneIsARefusalWithARecord, TestP2_BackChannelLogoutEndsWhatItNames, TestALogoutTokenIsHeededOnce,
 		TestHostileLogoutTokensEndNothing, TestLogoutTokensOfOtherConnections, TestLogoutTokensAskTheProviderSeldom,
-		TestAProviderThatCannotBeReachedIsAskedToTryAgain, TestP2_FrontChannelLogoutEndsTheBrowsersOwnSession,
+		TestAProviderThatCannotBeReachedIsAskedToTryAgain, TestALogoutTokenIsNotRefusedForWantOfKeys,
+		TestASignInWithoutTheProvidersKeysMayBeTriedAgain, TestP2_FrontChannelLogoutEndsTheBrowsersOwnSession,
 	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers")
 }
