@@ -74,6 +74,7 @@ type revocation struct {
 	Nodes       []nodeView       `json:"nodes"`
 	TookMS      int64            `json:"took_ms"`
 	EventID     identity.EventID `json:"event_id"`
+	Deferred    bool             `json:"deferred,omitempty" doc:"Whether the database could not be reached: then it is written there later, holds all the same, and sessions and devices count what this node knew of"`
 }
 
 type nodeView struct {
@@ -124,7 +125,8 @@ func (a *API) sessionPage(ctx context.Context, c *call, filter sessions.Filter) 
 }
 
 func (a *API) endSession(ctx context.Context, c *call, in *ByID[identity.SessionID]) (*bodyOutput[revocation], error) {
-	if _, err := a.cfg.Sessions.Get(ctx, c.tenant(), in.ID); err != nil {
+	_, err := a.cfg.Sessions.Get(ctx, c.tenant(), in.ID)
+	if err := reached(err); err != nil {
 		return nil, err
 	}
 	return a.revoke(ctx, c, sessions.Selector{Session: in.ID}, endedByAdmin)
@@ -160,8 +162,10 @@ func (a *API) revokeSessions(ctx context.Context, c *call, in *revokeInput) (*bo
 	switch {
 	case which.User != "":
 		_, err = a.cfg.People.User(ctx, c.tenant(), which.User)
+		err = reached(err)
 	case which.Device != "":
 		_, err = a.cfg.Sessions.Device(ctx, c.tenant(), which.Device)
+		err = reached(err)
 	case in.Body.Connection != "":
 		which.Connection, err = a.connectionID(ctx, c.tenant(), in.Body.Connection)
 	case which.Group != "":
@@ -180,13 +184,22 @@ func (a *API) revokeSessions(ctx context.Context, c *call, in *revokeInput) (*bo
 	return a.revoke(ctx, c, which, endedByAdmin)
 }
 
+// reached passes over that the database cannot be asked whether there is what was
+// named by its id: signing somebody out must not wait for it.
+func reached(err error) error {
+	if fault.Is(err, fault.Unavailable) {
+		return nil
+	}
+	return err
+}
+
 func (a *API) revoke(ctx context.Context, c *call, which sessions.Selector, reason string) (*bodyOutput[revocation], error) {
 	done, err := a.cfg.Sessions.Revoke(ctx, c.cause, c.tenant(), which, reason)
 	if err != nil {
 		return nil, err
 	}
 	out := revocation{Sessions: done.Sessions, Devices: done.Devices, Connections: done.Connections, Nodes: []nodeView{},
-		TookMS: done.Took.Milliseconds(), EventID: done.Event}
+		TookMS: done.Took.Milliseconds(), EventID: done.Event, Deferred: done.Deferred}
 	for _, node := range done.Nodes {
 		out.Nodes = append(out.Nodes, nodeView{ID: node.ID, Confirmed: confirmation(node.Confirmed)})
 	}

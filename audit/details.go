@@ -30,8 +30,12 @@ var classified = map[Type][]string{
 
 	SessionsRevoked: {"selector", "sessions", "streams", "user", "device", "connection"},
 	SessionExpired:  {"limit", "user", "device"},
-	DeviceNew:       {"kind", "os", "browser", "user"},
-	DeviceChanged:   {"changed", "name", "blocked", "user"},
+
+	RevocationDeferred: {"revocation"},
+	RevocationSettled:  {"revocation"},
+
+	DeviceNew:     {"kind", "os", "browser", "user"},
+	DeviceChanged: {"changed", "name", "blocked", "user"},
 
 	UserCreated:     {"source", "user_name", "email", "external_id", "connection", "subject", "active"},
 	UserChanged:     {"source", "changed", "user_name", "email", "external_id", "connection", "subject"},

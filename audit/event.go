@@ -40,8 +40,12 @@ const (
 
 	SessionsRevoked Type = "session.revoked"
 	SessionExpired  Type = "session.expired"
-	DeviceNew       Type = "device.new"
-	DeviceChanged   Type = "device.changed"
+	// RevocationDeferred is a revocation that holds on every node although the
+	// database could not be reached, RevocationSettled that the database has got it.
+	RevocationDeferred Type = "session.revocation_deferred"
+	RevocationSettled  Type = "session.revocation_settled"
+	DeviceNew          Type = "device.new"
+	DeviceChanged      Type = "device.changed"
 
 	UserCreated     Type = "user.created"
 	UserChanged     Type = "user.changed"

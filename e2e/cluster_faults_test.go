@@ -53,8 +53,12 @@ var clusterFaults = []clusterFault{
 		return func() {}
 	}, false},
 	{"PostgreSQL restarted", func(t *testing.T, f *fleet, _ *node) func() {
-		f.sql.Restart(t)
-		return func() {}
+		if heads() {
+			f.sql.Pause(t)
+			return func() { f.sql.Continue(t) }
+		}
+		f.sql.Kill(t)
+		return func() { f.sql.Restart(t) }
 	}, false},
 	{"node cut off from Redis", func(_ *testing.T, f *fleet, _ *node) func() {
 		f.way.Cut()

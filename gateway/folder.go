@@ -20,6 +20,8 @@ const (
 	caName      = "ca"
 	kekName     = "kek.key"
 	nodeFile    = "node"
+	// unsettledName holds what SQL has not got yet (sessions.Unsettled).
+	unsettledName = "unsettled"
 )
 
 // ErrInUse says that another gateway runs on the data folder.

@@ -5,7 +5,7 @@ import "gatehouse/internal/cluster"
 // observe registers what operators watch. Values are read when they are
 // scraped; the request path pays nothing for them.
 func (g *Gateway) observe() {
-	m, tenants, journal := g.metrics, g.rooms.tenants, g.rooms.journal
+	m, tenants, journal, sessions := g.metrics, g.rooms.tenants, g.rooms.journal, g.rooms.sessions
 	m.Gauge("tenants", "Tenants that exist.", func() float64 { return float64(len(tenants.List())) })
 	m.Gauge("tenants_unready", "Tenants in use that are answered with 503, because their journal, store or key is not there.",
 		func() float64 { return float64(g.readiness.Unready()) })
@@ -18,6 +18,8 @@ func (g *Gateway) observe() {
 	m.Gauge("registry_redis_reached", "1 if Redis answered the last time that it was asked.", func() float64 { return truth(bus.State().RedisReached) })
 	m.Gauge("registry_sql_reached", "1 if the database answered the last time that it was asked.", func() float64 { return truth(bus.State().SQLReached) })
 	m.Counter("registry_gaps_total", "Times that this node may have missed something and verified all that it remembers.", nil, func() float64 { return float64(bus.State().Gaps) })
+	m.Gauge("sessions_unsettled", "Revocations that hold on this node and that it does not know the database to have got.",
+		func() float64 { return float64(sessions.Unsettled()) })
 	m.Gauge("config_refused", "1 while the config file has problems and the config before it is in effect.", func() float64 { return truth(g.standing.Load().refused) })
 	m.Gauge("config_keys_waiting", "Keys that are changed in the config file and wait for a restart.",
 		func() float64 { return float64(len(g.standing.Load().waiting)) })

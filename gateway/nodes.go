@@ -357,6 +357,7 @@ func (n *nodes) standing() map[string]any {
 	state := n.bus.State()
 	seen := map[string]any{"mode": state.Mode, "members": append([]string{}, state.Members...)}
 	if state.Mode != cluster.ModeAlone {
+		seen["unsettled"] = n.rooms.sessions.Unsettled()
 		seen["epoch"], seen["gaps"], seen["redis_reached"], seen["sql_reached"] = state.Epoch, state.Gaps, state.RedisReached, state.SQLReached
 	}
 	return seen

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -101,7 +102,8 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	if err != nil {
 		return nil, err
 	}
-	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Registry: registry, Log: log})
+	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node,
+		Dir: filepath.Join(cfg.Data, unsettledName), Registry: registry, Log: log})
 	r.directory = directory.New(directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Announce: r.nodes.Announce})
 	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory, Announce: r.nodes.Announce})
 	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}})

@@ -107,6 +107,7 @@ type world struct {
 	*sessions.Service
 	t       testing.TB
 	db      *store.DB
+	dir     string
 	journal *journal
 
 	mu     sync.Mutex
@@ -115,8 +116,13 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	return newWorldOn(t, postgrestest.Or(t, "sqlite://"+t.TempDir()))
+}
+
+func newWorldOn(t testing.TB, url string) *world {
+	t.Helper()
 	ctx := context.Background()
-	db, err := store.Open(ctx, postgrestest.Or(t, "sqlite://"+t.TempDir()), store.Options{Keys: testKeys{}, Environment: "test"})
+	db, err := store.Open(ctx, url, store.Options{Keys: testKeys{}, Environment: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +131,7 @@ func newWorld(t testing.TB) *world {
 			t.Fatal(err)
 		}
 	}
-	w := &world{t: t, db: db, journal: &journal{}, limits: sessions.Limits{Idle: 8 * time.Hour, Absolute: 168 * time.Hour}}
+	w := &world{t: t, db: db, dir: t.TempDir(), journal: &journal{}, limits: sessions.Limits{Idle: 8 * time.Hour, Absolute: 168 * time.Hour}}
 	for _, tenant := range []identity.TenantID{acme, globex} {
 		w.exec(tenant, `INSERT INTO connections (id, name, type, spec, enabled, version, created_at, updated_at)
 			VALUES ('con_oidc', 'oidc', 'oidc', '{}', TRUE, 1, 0, 0)`)
@@ -145,7 +151,7 @@ func newWorld(t testing.TB) *world {
 // reopen starts a service that knows only what the database holds, as after
 // kill -9 of the one before.
 func (w *world) reopen() {
-	w.Service = sessions.New(sessions.Config{Store: w.db, Keys: testKeys{}, Journal: w.journal, Node: "n1",
+	w.Service = sessions.New(sessions.Config{Store: w.db, Keys: testKeys{}, Journal: w.journal, Node: "n1", Dir: w.dir,
 		Limits: func(identity.TenantID) sessions.Limits {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -206,6 +206,19 @@ func (r *Local) End(ctx context.Context, tenant identity.TenantID, sel Selector,
 	return r.Shut(ctx, tenant, lives, reason)(), nil
 }
 
+// Partial implements [Registry]: what it was not given it knows nothing of.
+func (r *Local) Partial() bool { return false }
+
+// Withhold implements [Registry]. What SQL says is heard once, at Load, and the
+// service settles what it owes before that.
+func (r *Local) Withhold(context.Context, Unsettled) error { return nil }
+
+// Withheld implements [Registry].
+func (r *Local) Withheld() []Unsettled { return nil }
+
+// Settled implements [Registry].
+func (r *Local) Settled(Unsettled, bool) {}
+
 // Select gives the sessions that a selector means, and those of them that have
 // ended but still have a stream inside.
 func (r *Local) Select(tenant identity.TenantID, sel Selector) ([]*Live, error) {
@@ -233,6 +246,7 @@ func (r *Local) Shut(ctx context.Context, tenant identity.TenantID, lives []*Liv
 		now := live.end(asking.stream)
 		if now.first {
 			ended.Sessions = append(ended.Sessions, live.session.ID)
+			ended.Devices = append(ended.Devices, live.session.Device)
 		}
 		ended.Connections += now.open
 		r.terminate(now.untold, reason)

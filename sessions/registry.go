@@ -40,6 +40,18 @@ type Registry interface {
 	// open and is not waited for. The hashes are those of the sessions that SQL has
 	// ended just before.
 	End(ctx context.Context, tenant identity.TenantID, sel Selector, hashes []TokenHash, reason string) (Ended, error)
+	// Partial reports whether sessions can be ended that the registry was not given:
+	// of a tenant that is not loaded.
+	Partial() bool
+	// Withhold has every node go by a revocation that SQL has not got, whatever SQL
+	// says of its sessions, and returns when that is so. It is called before End.
+	Withhold(ctx context.Context, u Unsettled) error
+	// Withheld gives the revocations that this node goes by and that it does not know
+	// SQL to have got.
+	Withheld() []Unsettled
+	// Settled tells that SQL has got a revocation by now. Whoever ended has found
+	// sessions to end there, and has called End with them.
+	Settled(u Unsettled, ended bool)
 	// All gives the tenant's live sessions that this node knows, in no order.
 	All(tenant identity.TenantID) iter.Seq[*Live]
 	// Tenants gives the tenants that are loaded.
@@ -53,6 +65,7 @@ type Registry interface {
 // Ended is what a registry did to end sessions.
 type Ended struct {
 	Sessions    []identity.SessionID // that were live on this node until now
+	Devices     []identity.DeviceID  // of these, in the same order
 	Connections int                  // requests and streams that were open and have left
 	Lingering   int                  // that were told to close and have not left in time
 	Nodes       []NodeConfirmation
@@ -60,7 +73,7 @@ type Ended struct {
 
 // Selects reports whether a revocation with this selector ends the session.
 func (sel Selector) Selects(s *Session) bool {
-	if sel.Except != "" && sel.Except == s.ID {
+	if sel.Except != "" && sel.Except == s.ID || !sel.Until.IsZero() && s.CreatedAt.After(sel.Until) {
 		return false
 	}
 	switch {

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,14 +29,18 @@ var ErrUnconfirmed = errors.New("sessions: not every stream of the ended session
 // A crash between the record and the SQL statement leaves a record of a
 // revocation that nobody was told is done; the caller, left without an answer,
 // repeats it. After the SQL statement the sessions stay dead: a restarted node
-// loads only what SQL calls live.
+// loads only what SQL calls live. Where SQL cannot be reached, the revocation holds
+// without it and is written to it later ([Unsettled]); only a group or a team,
+// whose people nobody else knows, cannot be ended so.
 func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, sel Selector, reason string) (Revocation, error) {
 	start := time.Now()
 	if err := sel.check(); err != nil {
 		return Revocation{}, err
 	}
-	if err := s.ready(ctx, tenant); err != nil {
-		return Revocation{}, err
+	if !s.registry.Partial() {
+		if err := s.ready(ctx, tenant); err != nil {
+			return Revocation{}, err
+		}
 	}
 	event := revocationEvent(cause, tenant, sel, reason)
 	event.Target.Name = s.nameOf(ctx, tenant, sel)
@@ -45,9 +50,27 @@ func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
 	defer cancel()
-	rows, ended, err := s.end(ctx, tenant, sel, reason)
+	rows, people, sqlErr := s.endPeople(ctx, tenant, sel, reason)
+	deferred := outOfReach(sqlErr) && sel.Group == "" && sel.Team == ""
+	var owed Unsettled
+	if deferred {
+		owed, err = s.without(ctx, cause, tenant, sel, reason, receipt.Event())
+		if sqlErr = nil; err != nil {
+			sqlErr, deferred = err, false
+		}
+	}
+	rows, ended, err := s.endServed(ctx, tenant, sel, reason, rows, people, sqlErr == nil && !deferred)
+	err = errors.Join(sqlErr, err)
+	if deferred && err == nil {
+		late, again, inSQL, failed := s.withoutTo(ctx, owed)
+		ended.add(again)
+		rows, deferred, err = late, !inSQL, failed
+	}
 	done := Revocation{Sessions: len(rows), Devices: countDevices(rows), Connections: ended.Connections,
-		Nodes: ended.Nodes, Took: time.Since(start), Event: receipt.Event()}
+		Nodes: ended.Nodes, Took: time.Since(start), Event: receipt.Event(), Deferred: deferred}
+	if deferred {
+		done.Sessions, done.Devices = len(ended.Sessions), len(slices.Compact(slices.Sorted(slices.Values(ended.Devices))))
+	}
 	if err != nil {
 		return done, unavailable(fmt.Errorf("end sessions: %w", err))
 	}
@@ -64,8 +87,15 @@ func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity
 func (s *Service) end(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) ([]endedRow, Ended, error) {
 	rows, people, sqlErr := s.endPeople(ctx, tenant, sel, reason)
 	// Also without SQL: they must not be served here while the caller retries.
-	ended, err := s.endServed(ctx, tenant, sel, people, hashesOf(rows), reason)
-	if err := errors.Join(sqlErr, err); err != nil {
+	rows, ended, err := s.endServed(ctx, tenant, sel, reason, rows, people, sqlErr == nil)
+	return rows, ended, errors.Join(sqlErr, err)
+}
+
+// endServed ends the selected sessions in the registry, after SQL has ended rows;
+// inSQL says that it has got the revocation.
+func (s *Service) endServed(ctx context.Context, tenant identity.TenantID, sel Selector, reason string, rows []endedRow, people []identity.UserID, inSQL bool) ([]endedRow, Ended, error) {
+	ended, err := s.endOnNodes(ctx, tenant, sel, people, hashesOf(rows), reason)
+	if err != nil || !inSQL {
 		return rows, ended, err
 	}
 	// A sign-in under way may have written its row between the two steps. If it
@@ -86,6 +116,8 @@ func (s *Service) end(ctx context.Context, tenant identity.TenantID, sel Selecto
 // endPeople ends the selected sessions in SQL, and tells whom a group or team
 // comes to.
 func (s *Service) endPeople(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (rows []endedRow, people []identity.UserID, err error) {
+	ctx, cancel := context.WithTimeout(ctx, sqlTime)
+	defer cancel()
 	if sel.Group == "" && sel.Team == "" {
 		rows, err = s.endInSQL(ctx, tenant, sel, reason)
 		return rows, nil, err
@@ -102,8 +134,8 @@ func (s *Service) endPeople(ctx context.Context, tenant identity.TenantID, sel S
 // peopleBatch is how many people the nodes are told of at once.
 const peopleBatch = 100
 
-// endServed ends the selected sessions in the registry.
-func (s *Service) endServed(ctx context.Context, tenant identity.TenantID, sel Selector, people []identity.UserID, hashes []TokenHash, reason string) (Ended, error) {
+// endOnNodes ends the selected sessions in the registry.
+func (s *Service) endOnNodes(ctx context.Context, tenant identity.TenantID, sel Selector, people []identity.UserID, hashes []TokenHash, reason string) (Ended, error) {
 	if sel.Group == "" && sel.Team == "" {
 		return s.registry.End(ctx, tenant, sel, hashes, reason)
 	}
@@ -125,7 +157,7 @@ func (s *Service) endServed(ctx context.Context, tenant identity.TenantID, sel S
 
 // add sums up two ends; a node has confirmed what it has confirmed of both.
 func (e *Ended) add(o Ended) {
-	e.Sessions = append(e.Sessions, o.Sessions...)
+	e.Sessions, e.Devices = append(e.Sessions, o.Sessions...), append(e.Devices, o.Devices...)
 	e.Connections += o.Connections
 	e.Lingering += o.Lingering
 	for _, n := range o.Nodes {
@@ -139,14 +171,6 @@ func (e *Ended) add(o Ended) {
 		known.Confirmed = known.Confirmed && n.Confirmed
 		known.LeaseExpired = over && !known.Confirmed
 	}
-}
-
-func (s *Service) endInSQL(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (rows []endedRow, err error) {
-	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		rows, err = endRows(ctx, tx, sel, time.Now(), reason)
-		return err
-	})
-	return rows, err
 }
 
 func hashesOf(rows []endedRow) []TokenHash {
@@ -177,7 +201,10 @@ var errSelector = fault.New(fault.Invalid, "selector-invalid", "Select the sessi
 // MaxIDPSessions is the most sessions that an identity provider may name at once.
 const MaxIDPSessions = 20
 
-var errIDP = fault.New(fault.Invalid, "selector-invalid", "An identity provider's subject and sessions go with its connection, and no more than 20 sessions, each with a name.")
+// maxSelector bounds a selector, in bytes: the nodes are told of it in one message.
+const maxSelector = 3 << 10
+
+var errIDP = fault.New(fault.Invalid, "selector-invalid", "An identity provider's subject and sessions go with its connection, and no more than 20 sessions, each with a name, which take 3 KiB at most.")
 
 func (sel Selector) check() error {
 	chosen := []bool{sel.Session != "", sel.Device != "", sel.User != "", sel.Connection != "", sel.Group != "", sel.Team != "",
@@ -187,6 +214,9 @@ func (sel Selector) check() error {
 	}
 	// No name of a session is no session's name: those without one are many.
 	if sel.ofIDP() && sel.Connection == "" || len(sel.IDPSessions) > MaxIDPSessions || slices.Contains(sel.IDPSessions, "") {
+		return errIDP
+	}
+	if text, err := json.Marshal(sel); err != nil || len(text) > maxSelector {
 		return errIDP
 	}
 	return nil
@@ -232,6 +262,9 @@ func revocationEvent(cause audit.Cause, tenant identity.TenantID, sel Selector, 
 	return event
 }
 
+// nameTime bounds how long a revocation waits for a name.
+const nameTime = time.Second
+
 // nameOf is what a reader of the journal knows the selected by: a device, its
 // person, or both. It is empty where nothing is known any more; no revocation
 // waits for a word to call it by.
@@ -260,6 +293,8 @@ func (s *Service) nameOf(ctx context.Context, tenant identity.TenantID, sel Sele
 		return ""
 	}
 	var names [2]string
+	ctx, cancel := context.WithTimeout(ctx, nameTime)
+	defer cancel()
 	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		names, err = store.One(ctx, tx, func(row store.Row) (n [2]string, err error) {
 			err = row.Scan(&n[0], &n[1])

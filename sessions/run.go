@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"gatehouse/audit"
@@ -27,9 +28,12 @@ const (
 	keepDevice = 400 * 24 * time.Hour
 )
 
-// Run writes last-seen times behind and ends sessions that ran out, until ctx
-// is done.
+// Run writes last-seen times behind, ends sessions that ran out and writes to SQL
+// what it is owed, until ctx is done.
 func (s *Service) Run(ctx context.Context) error {
+	var settling sync.WaitGroup
+	defer settling.Wait()
+	settling.Go(func() { s.settleAlways(ctx) })
 	flush, sweep, purge := time.NewTicker(flushEvery), time.NewTicker(sweepEvery), time.NewTicker(purgeEvery)
 	defer flush.Stop()
 	defer sweep.Stop()

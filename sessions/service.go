@@ -50,6 +50,9 @@ type Config struct {
 	Limits func(identity.TenantID) Limits
 	// Node is this gateway's name in confirmations.
 	Node string
+	// Dir is where this node keeps what SQL has not got yet ([Unsettled]); empty: in
+	// memory alone.
+	Dir string
 	// Registry holds the live sessions; nil: a [Local] one.
 	Registry Registry
 	// Log is for the operator; nil: nowhere.
@@ -65,6 +68,7 @@ type Service struct {
 	registry Registry
 	log      *slog.Logger
 	loads    singleflight.Group
+	debts    *debts
 }
 
 // New makes the service; [Service.Run] and [Service.Close] belong to it.
@@ -75,7 +79,8 @@ func New(c Config) *Service {
 	if c.Registry == nil {
 		c.Registry = NewLocal(c.Node, c.Log)
 	}
-	return &Service{store: c.Store, keys: c.Keys, journal: c.Journal, limits: c.Limits, registry: c.Registry, log: c.Log}
+	return &Service{store: c.Store, keys: c.Keys, journal: c.Journal, limits: c.Limits, registry: c.Registry, log: c.Log,
+		debts: newDebts(c.Dir, c.Keys)}
 }
 
 var (
@@ -164,6 +169,10 @@ func (s *Service) ready(ctx context.Context, tenant identity.TenantID) error {
 		// Others wait for this load too: it must not end with its first caller.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
 		defer cancel()
+		settled, err := s.settleFirst(ctx, tenant)
+		if err != nil {
+			return nil, err
+		}
 		orphans, err := s.endOrphans(ctx, tenant)
 		if err != nil {
 			return nil, err
@@ -172,6 +181,11 @@ func (s *Service) ready(ctx context.Context, tenant identity.TenantID) error {
 			return nil, err
 		}
 		// Another node may serve them still.
+		for _, u := range settled {
+			if _, err := s.registry.End(ctx, tenant, u.Selector, hashesOf(u.rows), u.Reason); err != nil {
+				return nil, err
+			}
+		}
 		for _, row := range orphans {
 			if _, err := s.registry.End(ctx, tenant, Selector{Session: row.session}, []TokenHash{row.hash}, ReasonUserInactive); err != nil {
 				return nil, err
@@ -253,8 +267,13 @@ func (s *Service) Open(tenant identity.TenantID) map[identity.SessionID]int {
 	return open
 }
 
-// Forget drops what is in memory of a tenant that was deleted.
-func (s *Service) Forget(tenant identity.TenantID) { s.registry.Forget(tenant) }
+// Forget drops what this node has of a tenant that was deleted.
+func (s *Service) Forget(tenant identity.TenantID) {
+	s.registry.Forget(tenant)
+	if err := s.debts.forget(tenant); err != nil {
+		s.log.Warn("a deleted tenant's sealed file stays", "tenant", tenant, "error", err)
+	}
+}
 
 // LogoutHint gives what the identity provider wants back at sign-out; empty if
 // there is nothing, NotFound for a session that never was.

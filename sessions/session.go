@@ -47,7 +47,8 @@ type Device struct {
 }
 
 // Selector says which sessions a revocation ends. Exactly one of the fields
-// that select is set; Except spares one session of those selected.
+// that select is set; Except spares one session of those selected, and Until those
+// that were begun after it.
 type Selector struct {
 	Session    identity.SessionID    `json:"session,omitempty"`
 	Device     identity.DeviceID     `json:"device,omitempty"`
@@ -63,6 +64,7 @@ type Selector struct {
 	IDPSubject  string             `json:"idp_subject,omitempty"`
 	IDPSessions []string           `json:"idp_sessions,omitempty"`
 	Except      identity.SessionID `json:"except,omitempty"`
+	Until       time.Time          `json:"until,omitzero"`
 
 	// Users is what a group or a team comes to. It is for registries: they know
 	// neither.
@@ -135,6 +137,9 @@ type Revocation struct {
 	Nodes       []NodeConfirmation
 	Took        time.Duration
 	Event       identity.EventID
+	// Deferred: SQL could not be reached and gets it later ([Unsettled]). Sessions and
+	// Devices then count what this node knew of.
+	Deferred bool
 }
 
 // Confirmed reports whether every node is known to serve none of the sessions.

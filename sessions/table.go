@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"database/sql"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -72,28 +73,42 @@ type endedRow struct {
 
 // endRows marks the selected sessions as ended.
 func endRows(ctx context.Context, tx *store.Tx, sel Selector, at time.Time, reason string) ([]endedRow, error) {
-	condition, value := "connection_id = $4", any(sel.Connection)
+	condition, value := "connection_id = $5", any(sel.Connection)
 	switch {
 	case sel.All:
-		return endWhere(ctx, tx, at, reason, "id <> $3", sel.Except)
+		return endSelected(ctx, tx, at, reason, sel, "")
 	case sel.Session != "":
-		condition, value = "id = $4", sel.Session
+		condition, value = "id = $5", sel.Session
 	case sel.Device != "":
-		condition, value = "device_id = $4", sel.Device
+		condition, value = "device_id = $5", sel.Device
 	case sel.User != "":
-		condition, value = "user_id = $4", sel.User
+		condition, value = "user_id = $5", sel.User
 	case sel.Group != "":
-		condition, value = "user_id IN ("+ofGroup("$4")+")", sel.Group
+		condition, value = "user_id IN ("+ofGroup("$5")+")", sel.Group
 	case sel.Team != "":
-		condition, value = "user_id IN ("+ofTeam("$4")+")", sel.Team
+		condition, value = "user_id IN ("+ofTeam("$5")+")", sel.Team
 	case !sel.Before.IsZero():
-		condition, value = "created_at < $4", store.Millis(sel.Before)
+		condition, value = "created_at < $5", store.Millis(sel.Before)
 	case sel.Network.IsValid():
 		return endNetwork(ctx, tx, at, reason, sel)
 	case sel.ofIDP():
 		return endIDP(ctx, tx, at, reason, sel)
 	}
-	return endWhere(ctx, tx, at, reason, "id <> $3 AND "+condition, sel.Except, value)
+	return endSelected(ctx, tx, at, reason, sel, condition, value)
+}
+
+// endSelected marks the live sessions of a condition, whose parameters begin at
+// $5, as ended, save those that the selector spares.
+func endSelected(ctx context.Context, tx *store.Tx, at time.Time, reason string, sel Selector, condition string, args ...any) ([]endedRow, error) {
+	until := int64(math.MaxInt64)
+	if !sel.Until.IsZero() {
+		until = store.Millis(sel.Until)
+	}
+	spared := "id <> $3 AND created_at <= $4"
+	if condition != "" {
+		spared += " AND " + condition
+	}
+	return endWhere(ctx, tx, at, reason, spared, append([]any{sel.Except, until}, args...)...)
 }
 
 // ofGroup and ofTeam select the people of a group, and those with a role in a
@@ -116,20 +131,20 @@ func peopleOf(ctx context.Context, tx *store.Tx, sel Selector) ([]identity.UserI
 
 // endIDP ends what an identity provider names.
 func endIDP(ctx context.Context, tx *store.Tx, at time.Time, reason string, sel Selector) ([]endedRow, error) {
-	condition, args := "id <> $3 AND connection_id = $4", []any{sel.Except, sel.Connection}
+	condition, args := "connection_id = $5", []any{sel.Connection}
 	if sel.IDPSubject != "" {
 		args = append(args, sel.IDPSubject)
-		condition += " AND idp_subject = $" + strconv.Itoa(len(args)+2)
+		condition += " AND idp_subject = $" + strconv.Itoa(len(args)+4)
 	}
 	if len(sel.IDPSessions) > 0 {
 		places := make([]string, len(sel.IDPSessions))
 		for i, id := range sel.IDPSessions {
 			args = append(args, id)
-			places[i] = "$" + strconv.Itoa(len(args)+2)
+			places[i] = "$" + strconv.Itoa(len(args)+4)
 		}
 		condition += " AND idp_session IN (" + strings.Join(places, ", ") + ")"
 	}
-	return endWhere(ctx, tx, at, reason, condition, args...)
+	return endSelected(ctx, tx, at, reason, sel, condition, args...)
 }
 
 // networkBatch is how many addresses one statement ends the sessions of.
@@ -147,11 +162,11 @@ func endNetwork(ctx context.Context, tx *store.Tx, at time.Time, reason string, 
 		return err != nil || !sel.Network.Contains(ip)
 	})
 	for batch := range slices.Chunk(within, networkBatch) {
-		args, places := []any{sel.Except}, make([]string, len(batch))
+		args, places := make([]any, len(batch)), make([]string, len(batch))
 		for i, ip := range batch {
-			args, places[i] = append(args, ip), "$"+strconv.Itoa(i+4)
+			args[i], places[i] = ip, "$"+strconv.Itoa(i+5)
 		}
-		rows, err := endWhere(ctx, tx, at, reason, "id <> $3 AND ip IN ("+strings.Join(places, ", ")+")", args...)
+		rows, err := endSelected(ctx, tx, at, reason, sel, "ip IN ("+strings.Join(places, ", ")+")", args...)
 		if err != nil {
 			return nil, err
 		}

@@ -49,6 +49,12 @@ func (b *Alone) Publish(ctx context.Context, m Message) ([]Confirmation, error) 
 	return all, verdict(all)
 }
 
+// Kept is never so: nobody joins.
+func (b *Alone) Kept(context.Context, string) (bool, error) { return false, nil }
+
+// Unkeep has nothing to do.
+func (b *Alone) Unkeep(context.Context, string) error { return nil }
+
 // Fresh is always so, until Close.
 func (b *Alone) Fresh() bool { return b.life.ctx.Err() == nil }
 

@@ -39,12 +39,22 @@ type Message struct {
 	Topic  string
 	Tenant identity.TenantID
 	Body   []byte // up to MaxBody
+	// Keep, if set, names what SQL cannot tell of: who joins later takes the message
+	// in as well, until Unkeep. It is kept in Redis, and not beyond the epoch: nobody
+	// joins another before SQL has answered for a Lease, and by then whoever has
+	// applied the message must have told SQL.
+	Keep string // up to 64 bytes
 }
+
+// maxKept bounds the messages that are kept at one time.
+const maxKept = 4096
 
 func (m Message) check() error {
 	switch {
 	case m.Topic == "" || len(m.Topic) > maxTopic:
 		return fmt.Errorf("cluster: a topic has 1 to %d bytes, not %d", maxTopic, len(m.Topic))
+	case len(m.Keep) > maxTopic:
+		return fmt.Errorf("cluster: what is kept has a name of up to %d bytes, not %d", maxTopic, len(m.Keep))
 	case len(m.Tenant) > maxTopic:
 		return fmt.Errorf("cluster: a tenant has up to %d bytes, not %d", maxTopic, len(m.Tenant))
 	case len(m.Body) > MaxBody:
@@ -91,6 +101,10 @@ type Bus interface {
 	// and its wait is over, or its lease has run out. An error means that this is
 	// not so of all; the confirmations say of whom. Publishing again is harmless.
 	Publish(ctx context.Context, m Message) ([]Confirmation, error)
+	// Kept reports whether a message is still kept under this name.
+	Kept(ctx context.Context, name string) (bool, error)
+	// Unkeep has who joins later not hear of a message any more.
+	Unkeep(ctx context.Context, name string) error
 	// Fresh reports whether this node may answer from memory at this instant.
 	Fresh() bool
 	// Apart reports whether this node may answer by asking SQL while it is not

@@ -3,8 +3,8 @@
 -- marker away, a restart and a failover change the process (run_id), whatever
 -- data they bring along.
 --   KEYS[1]  the bus: a hash of epoch (the marker), settled (1 if it is), seq (the
---            number of the last message) and n:<node> (its last renewal, as
---            renew.lua writes it). They are one key, to be lost together only.
+--            number of the last message), n:<node> (its last renewal, as renew.lua
+--            writes it) and k:<name> (a message that is kept, publish.lua). They are one key, to be lost together only.
 --   ARGV[1]  the caller's epoch
 --   ARGV[2]  the run_id that it trusts
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')

@@ -35,12 +35,13 @@ func newInbox(life *life) *inbox {
 
 // take applies a message unless it was applied before, and returns after the
 // quick step. done is called once the wait is over: from here if there is none,
-// from the wait's goroutine else, and not at all if it was applied before.
-func (in *inbox) take(ctx context.Context, m Message, done func(report []byte, err error)) {
+// from the wait's goroutine else, and not at all if it was applied before, which
+// is what take reports.
+func (in *inbox) take(ctx context.Context, m Message, done func(report []byte, err error)) (applied bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.known[m.ID] {
-		return
+		return false
 	}
 	ctx, cancel := in.life.beyond(ctx)
 	var wait func(context.Context) ([]byte, error)
@@ -73,6 +74,7 @@ func (in *inbox) take(ctx context.Context, m Message, done func(report []byte, e
 			done(nil, errBusy)
 		}
 	}
+	return true
 }
 
 func waited(ctx context.Context, wait func(context.Context) ([]byte, error)) ([]byte, error) {

@@ -61,11 +61,36 @@ func (b *Redis) join(ctx context.Context) (*term, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.verifyAll(t.ctx); err != nil { //nolint:contextcheck // the term's context ends with this one
+	// What was done while SQL was away is kept in the Redis of that epoch. Whoever
+	// joins a new one verifies when SQL has been back for long enough to have got it.
+	err = b.awaitSettled(t) //nolint:contextcheck // the term's context ends with this one
+	if err == nil {
+		err = b.takeKept(t) //nolint:contextcheck // as above
+	}
+	if err == nil {
+		err = b.verifyAll(t.ctx) //nolint:contextcheck // as above
+	}
+	if err != nil {
 		b.finish(t, context.Canceled)
 		return nil, err
 	}
 	return t, nil
+}
+
+// awaitSettled waits until nobody is left in the epoch before ([Redis.digest]).
+func (b *Redis) awaitSettled(t *term) error {
+	for {
+		b.mu.Lock()
+		settled := t.settled
+		b.mu.Unlock()
+		switch {
+		case settled:
+			return nil
+		case t.ctx.Err() != nil:
+			return errUnsettled
+		}
+		sleep(t.ctx, pause)
+	}
 }
 
 func (b *Redis) verifyAll(ctx context.Context) error {
@@ -155,13 +180,19 @@ func (b *Redis) learn(e Epoch) {
 func (b *Redis) hear(q *question) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch before := b.sqlOK; {
+	before := b.sqlOK
+	switch {
 	case q.err == nil && (!before || q.sent-b.answered > interval+askTime):
 		// After a longer silence nobody knows what SQL did meanwhile: this node may
 		// have stood still.
 		b.steady = q.sent
 	case q.err != nil && (before || b.lost == 0):
 		b.lost = b.now()
+	}
+	if q.err != nil {
+		b.apart.Store(0) // what others do from now on, SQL may not know when it is back
+	} else if !before {
+		b.back = q.sent
 	}
 	if b.sqlOK = q.err == nil; !b.sqlOK {
 		if t := b.term; t != nil && !t.settled {
@@ -283,15 +314,18 @@ func (b *Redis) beginOutbox(at uint64) {
 }
 
 // sayApart puts this node on SQL's list of those who live by it when its lease
-// runs low, so that it need not pause. It never takes itself off: a call that was
+// runs low, so that it need not pause, unless SQL was away just before. It never takes itself off: a call that was
 // held up on its way could do so much later. Until SQL forgets it, others wait
 // longer than they need to.
 func (b *Redis) sayApart(ctx context.Context) {
 	now := b.now()
 	b.mu.Lock()
 	starting := (b.redisOK || !b.tried) && (b.gaps == 0 || b.gaps == 1 && b.term != nil && b.term.settled) // fresh in a moment
+	// What others did while SQL was away they write to it as soon as it is back:
+	// until then its answers are not relied on.
+	owed := now < b.back+patience
 	b.mu.Unlock()
-	if starting || b.until.Load()-int64(now) >= int64(Lease/2) {
+	if starting || owed || b.until.Load()-int64(now) >= int64(Lease/2) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)

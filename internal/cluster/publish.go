@@ -178,7 +178,7 @@ func (b *Redis) send(ctx context.Context, t *term, m Message, q *question, began
 		return 0, nil, ctx.Err()
 	}
 	answer, err := b.run(ctx, publishScript, []string{b.keys.bus(), b.keys.log(t.epoch.Number)},
-		t.epoch.Number, t.epoch.Server, b.id, m.ID, m.Topic, string(m.Tenant), m.Body)
+		t.epoch.Number, t.epoch.Server, b.id, m.ID, m.Topic, string(m.Tenant), m.Body, m.Keep)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -86,7 +86,9 @@ type Redis struct {
 	// steady is since when SQL has answered every question, lost since when none,
 	// and answered when the last was sent that it has answered.
 	steady, lost, answered time.Duration
-	tried                  bool // Redis has been asked
+	// back is since when SQL answers that did not answer before.
+	back  time.Duration
+	tried bool // Redis has been asked
 }
 
 // position is what has been applied of an epoch's log: all after from, up to seq.

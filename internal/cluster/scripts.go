@@ -22,6 +22,8 @@ var (
 	publishScript = script("check.lua", "standing.lua", "publish.lua")
 	ackScript     = script("check.lua", "ack.lua")
 	leaveScript   = script("check.lua", "leave.lua")
+	keptScript    = script("check.lua", "kept.lua")
+	unkeepScript  = script("check.lua", "unkeep.lua")
 )
 
 func script(files ...string) *redis.Script {

@@ -38,7 +38,15 @@ func TestP2_EveryStepChecksTheEpoch(t *testing.T) {
 			return err
 		},
 		"publish": func(epoch uint64, run string) error {
-			_, err := b.run(t.Context(), publishScript, []string{b.keys.bus(), b.keys.log(epoch)}, epoch, run, "me", "id", "topic", "tenant", "body")
+			_, err := b.run(t.Context(), publishScript, []string{b.keys.bus(), b.keys.log(epoch)}, epoch, run, "me", "id", "topic", "tenant", "body", "name")
+			return err
+		},
+		"kept": func(epoch uint64, run string) error {
+			_, err := b.run(t.Context(), keptScript, []string{b.keys.bus()}, epoch, run, "")
+			return err
+		},
+		"unkeep": func(epoch uint64, run string) error {
+			_, err := b.run(t.Context(), unkeepScript, []string{b.keys.bus()}, epoch, run, "name")
 			return err
 		},
 		"ack": func(epoch uint64, run string) error {

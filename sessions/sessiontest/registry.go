@@ -131,8 +131,12 @@ func notLoaded(t *testing.T, r sessions.Registry) {
 	if err := r.Add(t.Context(), l); !errors.Is(err, sessions.ErrNotLoaded) {
 		t.Errorf("add: %v, want ErrNotLoaded", err)
 	}
-	if _, err := r.End(t.Context(), acme, sessions.Selector{All: true}, nil, "test"); !errors.Is(err, sessions.ErrNotLoaded) {
-		t.Errorf("end: %v, want ErrNotLoaded", err)
+	want := sessions.ErrNotLoaded
+	if r.Partial() { // others may have them
+		want = nil
+	}
+	if _, err := r.End(t.Context(), acme, sessions.Selector{All: true}, nil, "test"); !errors.Is(err, want) {
+		t.Errorf("end: %v, want %v", err, want)
 	}
 	if r.Loaded(acme) || len(r.Tenants()) != 0 {
 		t.Error("a fresh registry claims to know a tenant")

@@ -5,6 +5,5 @@
 // It exists so that promise P2 holds on every node at once. SQL is the record
 // and is asked whenever it can be; Redis keeps a copy of the live sessions for
 // when it cannot. The package must not know how a revocation is decided or
-// journalled. While SQL is away a revocation fails (Unavailable) and is to be
-// repeated, though what this node and the others have open is closed already.
+// journalled.
 package shared

@@ -37,9 +37,6 @@ type report struct {
 
 // End implements [sessions.Registry]: Redis, this node, then every other.
 func (r *Registry) End(ctx context.Context, tenant identity.TenantID, sel sessions.Selector, hashes []sessions.TokenHash, reason string) (sessions.Ended, error) {
-	if !r.cache.Loaded(tenant) {
-		return sessions.Ended{}, sessions.ErrNotLoaded
-	}
 	e := ending{From: r.id, Selector: sel, Reason: reason}
 	if err := r.copies.remove(ctx, tenant, hashes); err != nil {
 		r.log.WarnContext(ctx, "ended sessions were not taken out of Redis, which is not relied on until they are", "tenant", tenant, "error", err)

@@ -3,6 +3,7 @@ package shared
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -314,5 +315,142 @@ func TestHostileCopies(t *testing.T) {
 		if got, err := r.copies.get(t.Context(), acme, hash); err == nil || got.live != nil {
 			t.Errorf("%.40q: %+v", text, got)
 		}
+	}
+}
+
+func owed(n int) sessions.Unsettled {
+	return sessions.Unsettled{ID: fmt.Sprint("u", n), Tenant: acme, Reason: "test",
+		Selector: sessions.Selector{Session: live(n).Session().ID, Until: time.Now().Add(time.Minute)}}
+}
+
+// TestP8_WithheldIsKept: what SQL has not got counts until SQL has it and no copy
+// in Redis can tell otherwise.
+func TestP8_WithheldIsKept(t *testing.T) {
+	server := redistest.Start(t)
+	for name, c := range map[string]struct {
+		settled func(*Registry, *keeping)
+		kept    bool // the copy of the session that was withheld
+		others  bool // those of others
+		listed  bool
+	}{
+		"SQL has not got it":                {func(*Registry, *keeping) {}, true, true, true},
+		"whoever ended it took out a copy":  {func(r *Registry, _ *keeping) { r.Settled(owed(1), true) }, true, true, false},
+		"another did, and may be at it":     {func(r *Registry, _ *keeping) { r.Settled(owed(1), false) }, true, true, true},
+		"another did, and has not finished": {func(r *Registry, _ *keeping) { r.withheld.settle(owed(1), r.proof.Now()-cleanTime, false) }, false, false, false},
+		"another did, and is done": {func(r *Registry, bus *keeping) {
+			r.Settled(owed(1), false)
+			bus.kept = ""
+		}, true, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server.Do("FLUSHALL")
+			record := &table{all: map[sessions.TokenHash]int{hashOf(1): 1, hashOf(2): 2}}
+			r := alone(t, server.URL(), record, 0)
+			bus := &keeping{Bus: r.bus}
+			r.bus = bus
+			for n := 1; n <= 2; n++ {
+				if got, err := r.Find(t.Context(), acme, hashOf(n)); got == nil || err != nil {
+					t.Fatal(got, err)
+				}
+			}
+			if err := r.Withhold(t.Context(), owed(1)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.End(t.Context(), acme, owed(1).Selector, nil, "test"); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := r.Find(t.Context(), acme, hashOf(1)); got != nil || err != nil {
+				t.Errorf("SQL says that it lives, and it is found: %v, %v", got, err)
+			}
+			c.settled(r, bus)
+			r.release(t.Context())
+			got, err := r.copies.get(t.Context(), acme, hashOf(1))
+			other, err2 := r.copies.get(t.Context(), acme, hashOf(2))
+			if err != nil || err2 != nil || (got.live != nil) != c.kept || (other.live != nil) != c.others {
+				t.Errorf("its copy %t, another's %t: %v, %v", got.live != nil, other.live != nil, err, err2)
+			}
+			s := live(1).Session()
+			if listed := bus.kept != ""; listed != c.listed || r.withheld.covers(&s) != c.listed {
+				t.Errorf("kept %t, counts %t, want %t", listed, r.withheld.covers(&s), c.listed)
+			}
+		})
+	}
+}
+
+// keeping is a bus that keeps the last message that is to be kept.
+type keeping struct {
+	cluster.Bus
+	kept string
+}
+
+// Publish implements [cluster.Bus].
+func (b *keeping) Publish(ctx context.Context, m cluster.Message) ([]cluster.Confirmation, error) {
+	if m.Keep != "" {
+		b.kept = m.Keep
+	}
+	return b.Bus.Publish(ctx, m)
+}
+
+// Kept implements [cluster.Bus].
+func (b *keeping) Kept(_ context.Context, name string) (bool, error) { return b.kept == name, nil }
+
+// Unkeep implements [cluster.Bus].
+func (b *keeping) Unkeep(_ context.Context, name string) error {
+	if b.kept == name {
+		b.kept = ""
+	}
+	return nil
+}
+
+// TestP8_WithheldIsVerified: what is held of a session that was withheld meanwhile
+// goes when it is made sure of, whatever SQL says.
+func TestP8_WithheldIsVerified(t *testing.T) {
+	r := alone(t, redistest.Start(t).URL(), &table{all: map[sessions.TokenHash]int{hashOf(1): 1, hashOf(2): 2}}, 0)
+	for n := 1; n <= 2; n++ {
+		if got, err := r.Find(t.Context(), acme, hashOf(n)); got == nil || err != nil {
+			t.Fatal(got, err)
+		}
+	}
+	body, err := json.Marshal(withholding{From: "n2", What: owed(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wait := r.hearWithheld(t.Context(), cluster.Message{Tenant: acme, Body: body}); wait != nil {
+		t.Fatal("something to wait for")
+	}
+	if err := r.verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r.cache.Len() != 1 || len(r.Withheld()) != 1 {
+		t.Errorf("%d are held, %d withheld", r.cache.Len(), len(r.Withheld()))
+	}
+	if got, err := r.Find(t.Context(), acme, hashOf(1)); got != nil || err != nil {
+		t.Errorf("%v, %v", got, err)
+	}
+	r.Forget(acme)
+	if len(r.Withheld()) != 0 || r.withheld.n != 0 {
+		t.Error("a deleted tenant's are kept")
+	}
+}
+
+// TestWithheldIsBounded: what cannot be read, or is one too many, is not confirmed.
+func TestWithheldIsBounded(t *testing.T) {
+	r := alone(t, nowhere, &table{}, 0)
+	for _, body := range []string{"{", `{"from":"n2","what":{"id":"x","tenant":"ten_globex"}}`} {
+		wait := r.hearWithheld(t.Context(), cluster.Message{Tenant: acme, Body: []byte(body)})
+		if wait == nil {
+			t.Fatalf("%s was taken in", body)
+		}
+		if _, err := wait(t.Context()); err == nil {
+			t.Errorf("%s was confirmed", body)
+		}
+	}
+	for n := range sessions.MaxUnsettled {
+		if err := r.withhold(owed(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Withhold(t.Context(), owed(sessions.MaxUnsettled)); !errors.Is(err, errTooMany) {
+		t.Errorf("one more: %v", err)
 	}
 }

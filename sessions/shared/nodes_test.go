@@ -20,7 +20,7 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_EveryNode, TestP2_NoRequestAnywhereAfterTheReturn, TestP2_CutOffNode, TestP7_LostNode,
 		TestP8_RedisLosesItsMind, TestP8_RedisGoneAndBack, TestP8_CopiesThatCouldNotBeRemoved, TestSQLLost, TestSeenElsewhere,
 		TestP9_CrashAfterDeactivation, TestP2_DeadNode,
-	})
+	}, "TestP8_RevokedWithoutSQL") // which has a server of its own
 }
 
 // TestP2_EveryNode: what is open anywhere is closed when the revocation returns.
@@ -114,6 +114,8 @@ func TestP2_CutOffNode(t *testing.T) {
 	far, idle := nodes[1], w.signIn(nodes[0])
 	clustertest.Until(t, "served", func() bool { return far.serves(idle.Token) })
 	theirs, others := far.mustOpen(made.Token), far.mustOpen(other.Token)
+	began := time.Now()
+	clustertest.Until(t, "SQL has been there for a while", func() bool { return time.Since(began) > cluster.Lease })
 	far.proxy.Cut()
 	done := nodes[0].revoke(sessions.Selector{Session: made.Session.ID})
 	if theirs.live.Current() || far.serves(made.Token) {

@@ -65,7 +65,7 @@ func (r *Registry) confront(ctx context.Context, tenant identity.TenantID, batch
 		return nil, err
 	}
 	for _, live := range batch {
-		if known[live.Hash()] {
+		if s := live.Session(); known[live.Hash()] && !r.withheld.covers(&s) {
 			lives(live)
 		} else {
 			over = append(over, live)

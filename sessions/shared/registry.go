@@ -61,6 +61,7 @@ type Registry struct {
 	bus      cluster.Bus
 	cache    *sessions.Local
 	ledger   ledger
+	withheld withheld
 	copies   *copies
 	record   Record
 	proof    proof
@@ -90,14 +91,17 @@ func New(o Options) *Registry {
 		id: crand.Text(), node: o.Node, bus: o.Bus, cache: sessions.NewLocal(o.Node, o.Log), record: o.Record,
 		copies: &copies{client: o.Redis, bus: o.Bus, environment: o.Environment, stale: map[identity.TenantID]int{}},
 		proof:  proof{bus: o.Bus, base: time.Now()}, capacity: cmp.Or(o.Capacity, Capacity), log: o.Log,
-		asking: make(chan struct{}, maxAsking),
+		withheld: withheld{all: map[identity.TenantID]map[string]*withholdingUntil{}},
+		asking:   make(chan struct{}, maxAsking),
 	}
 	o.Bus.Subscribe(topic, r.apply)
+	o.Bus.Subscribe(topicWithhold, r.hearWithheld)
 	o.Bus.OnGap(r.verify)
 	ctx, cancel := context.WithCancel(context.Background())
 	r.closing = cancel
 	r.work.Go(func() { r.keep(ctx, r.proveStreams) })
 	r.work.Go(func() { r.keep(ctx, r.cutStreams) })
+	r.work.Go(func() { r.keep(ctx, r.release) })
 	return r
 }
 
@@ -162,6 +166,9 @@ func (r *Registry) lookUp(ctx context.Context, tenant identity.TenantID, hash se
 		return nil, fmt.Errorf("shared: look a session up: %w", err)
 	case err != nil:
 		live, apart = copied.live, false
+	}
+	if s := live.Session(); r.withheld.covers(&s) {
+		return nil, nil
 	}
 	live, err = r.hold(asked, live)
 	if err != nil {
@@ -242,7 +249,7 @@ func (r *Registry) Load(ctx context.Context, tenant identity.TenantID, all iter.
 	defer r.ledger.mu.Unlock()
 	return r.cache.Load(ctx, tenant, func(yield func(*sessions.Live, error) bool) {
 		for _, live := range first {
-			if s := live.Session(); r.ledger.holds(asked, &s) && !yield(live, nil) {
+			if s := live.Session(); r.ledger.holds(asked, &s) && !r.withheld.covers(&s) && !yield(live, nil) {
 				return
 			}
 		}
@@ -288,6 +295,7 @@ func (r *Registry) Tenants() []identity.TenantID {
 // Forget implements [sessions.Registry].
 func (r *Registry) Forget(tenant identity.TenantID) {
 	r.cache.Forget(tenant)
+	r.withheld.forget(tenant)
 	r.work.Go(func() {
 		if err := r.copies.forget(context.Background(), tenant); err != nil {
 			r.log.Warn("a deleted tenant's sessions stay in Redis for a day at most", "tenant", tenant, "error", err)

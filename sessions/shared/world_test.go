@@ -73,9 +73,14 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldOn(t, postgrestest.Or(t, "sqlite://"+t.TempDir()))
+}
+
+func newWorldOn(t *testing.T, url string) *world {
+	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, server: redistest.Start(t), memory: clustertest.NewMemory()}
-	db, err := store.Open(ctx, postgrestest.Or(t, "sqlite://"+t.TempDir()), store.Options{Keys: testKeys{}, Environment: "test"})
+	db, err := store.Open(ctx, url, store.Options{Keys: testKeys{}, Environment: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +178,7 @@ func (w *world) node(name string) *node {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = client.Close() })
-	n.Service = sessions.New(sessions.Config{Store: w.db, Keys: testKeys{}, Journal: journal{}, Node: name, Log: log,
+	n.Service = sessions.New(sessions.Config{Store: w.db, Keys: testKeys{}, Journal: journal{}, Node: name, Dir: w.t.TempDir(), Log: log,
 		Limits: func(identity.TenantID) sessions.Limits {
 			return sessions.Limits{Idle: time.Duration(w.idle.Load()), Absolute: 0}
 		},
