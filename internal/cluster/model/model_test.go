@@ -46,6 +46,11 @@ func TestP2_EveryRuleIsNeeded(t *testing.T) {
 		"who lives by SQL is forgotten early":               {Rules{Forgetful: true}, Faults{Apart: 1}},
 		"who lives by SQL is not waited for":                {Rules{Unaware: true}, Faults{Apart: 1}},
 		"a failed question counts long after the last good": {Rules{Stale: true}, Faults{All: 1, Away: 1}},
+		"who could not commit does not try again":           {Rules{Trustful: true}, Faults{All: 1, Away: 1, Apart: 1}},
+		"who joins does not learn what SQL is owed":         {Rules{Unlisted: true}, Faults{All: 2, Away: 1, Crash: 1}},
+		"SQL is believed though it is owed something":       {Rules{Believing: true}, Faults{All: 1, Away: 1, Apart: 1}},
+		"who joins an epoch verifies at once":               {Rules{Early: true}, Faults{All: 2, Away: 1, Empty: 1}},
+		"SQL is lived by as soon as it is back":             {Rules{Prompt: true}, Faults{All: 1, Away: 1, Apart: 1}},
 		"SQL comes and goes and nobody notices (the limit)": {Rules{Unnoticed: true}, Faults{All: 1, Away: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {

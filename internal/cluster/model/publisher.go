@@ -95,6 +95,15 @@ func (c *search) publish(now state) {
 			s.a.phase, s.a.since = committed, 0
 			return !s.sql.away
 		})
+		c.try("A cannot commit", now, func(s *state) bool {
+			s.a.phase = refused
+			return s.sql.away
+		})
+	case refused:
+		c.try("A notes on its disk what SQL is owed", now, func(s *state) bool {
+			s.a.phase, s.a.since, s.sql.owed, s.a.owing = committed, 0, true, true
+			return true
+		})
 	case committed:
 		c.try("A asks SQL, to publish", now, func(s *state) bool {
 			s.askA()
@@ -139,12 +148,27 @@ func (c *search) publish(now state) {
 	case published:
 		c.try("A returns: the session is revoked", now, func(s *state) bool {
 			s.a.phase = done
-			s.sql.revoked = true
-			return now.sql.revoked || !s.sql.away
+			s.sql.revoked = s.sql.revoked || !s.a.owing // in the order of CommitLast
+			return !now.a.owing && (now.sql.revoked || !now.sql.away) || now.a.owing && (now.sql.away || c.rules.Trustful)
+		})
+		c.try("A finds SQL back, commits what it was owed, and publishes again", now, func(s *state) bool {
+			s.sql.revoked, s.sql.owed, s.a.owing = true, false, false
+			s.a.phase, s.a.since = committed, 0
+			// It is another message that says the same: the first is left out from here on.
+			s.redis[0].log, s.redis[1].log, s.b.applied, s.b.unacked = 0, 0, false, false
+			return now.a.owing && !now.sql.away
 		})
 	case done, failed:
 	}
+	c.try("SQL gets what it was owed", now, func(s *state) bool {
+		s.sql.revoked, s.sql.owed = true, false
+		return now.sql.owed && !s.sql.away
+	})
 }
+
+// mayPass reports whether time goes on: what SQL is owed it gets before it has been
+// back for a lease.
+func (s *state) mayPass() bool { return !s.sql.owed || s.sql.away || s.sql.back < lease-1 }
 
 // send appends the message to the log, and finds how long B is to be waited for.
 func (c *search) send(s *state) bool {
@@ -152,7 +176,7 @@ func (c *search) send(s *state) bool {
 	if !holds {
 		return false
 	}
-	p.log = s.a.term
+	p.log, p.listed = s.a.term, s.sql.owed && !c.rules.Unlisted
 	if p.member && !c.rules.Impatient {
 		s.a.wait = lease - s.a.seen
 	}

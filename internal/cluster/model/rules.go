@@ -28,6 +28,16 @@ type Rules struct {
 	// Stale: a question that SQL does not answer counts, however long ago the last
 	// one was that counted.
 	Stale bool
+	// Unlisted: who joins does not read in Redis what SQL has not got yet.
+	Unlisted bool
+	// Believing: SQL's word counts also of what it has not got yet.
+	Believing bool
+	// Trustful: who could not commit does not try again before it returns.
+	Trustful bool
+	// Early: who joins an epoch verifies before it is settled.
+	Early bool
+	// Prompt: a node lives by SQL as soon as it is back.
+	Prompt bool
 	// Unnoticed: SQL is away and back, or back and away, and a node that waits for it
 	// to answer has not asked meanwhile. This is the known limit of the protocol.
 	Unnoticed bool

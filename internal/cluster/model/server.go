@@ -5,7 +5,7 @@ func (b *server) current() bool { return b.fresh() || b.proven > 0 }
 
 // apply drops the session, and what was looked up before.
 func (c *search) apply(b *server) {
-	b.cached, b.proven = false, 0
+	b.cached, b.proven, b.withheld = false, 0, true
 	if !c.rules.Overtaken {
 		b.lookup = lookup{}
 	}
@@ -54,12 +54,15 @@ func (c *search) join(now state) {
 	})
 	c.try("B has verified its cache", now, func(s *state) bool {
 		b := &s.b
-		if !b.verifying {
+		if !b.verifying || !b.settled && !c.rules.Early {
 			return false
 		}
 		if s.sql.away {
 			b.finish()
 			return true
+		}
+		if s.redis[b.at].listed {
+			b.withheld, b.cached, b.proven = true, false, 0
 		}
 		if s.sql.revoked && b.caught {
 			b.cached, b.proven = false, 0
@@ -119,7 +122,9 @@ func (c *search) ask(now state) {
 	if now.sql.away {
 		c.try("B asks SQL and hears nothing", now, func(s *state) bool {
 			b := &s.b
-			b.sqlOK = false
+			if b.sqlOK = false; !c.rules.Prompt {
+				b.apart = 0
+			}
 			if b.term != 0 && !b.settled || (b.asked < lease || c.rules.Stale) && !b.prove(&b.asked, 0) {
 				b.finish()
 			}
@@ -174,7 +179,7 @@ func (c *search) lookUp(now state) {
 			return true
 		})
 	} else if (!b.cached || !b.current()) && (b.fresh() || b.apart > 0) && !now.sql.away {
-		if now.sql.revoked {
+		if now.sql.revoked || b.withheld && !c.rules.Believing {
 			c.try("B looks the session up in SQL: it is over", now, func(s *state) bool {
 				s.b.cached, s.b.proven = false, 0
 				return true
@@ -192,6 +197,7 @@ func (c *search) lookUp(now state) {
 			s.sql.apart = lease
 		}
 		low := !s.b.fresh() || max(s.b.renewed, s.b.asked) >= lease/2
-		return low && !s.sql.away && s.faults.alone()
+		steady := c.rules.Prompt || s.b.sqlOK && s.b.turned >= lease
+		return low && steady && !s.sql.away && s.faults.alone()
 	})
 }

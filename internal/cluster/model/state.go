@@ -32,6 +32,8 @@ type record struct {
 	epoch   uint8
 	servers [epochs + 1]uint8 // the run_id that each epoch trusts
 	apart   uint8             // how long the server stays on the list
+	owed    bool              // the nodes go by the revocation, and it is not committed
+	back    uint8             // for how long SQL could have got it
 }
 
 // process is one process of Redis: the first, or the replica that took over.
@@ -41,6 +43,7 @@ type process struct {
 	settled bool
 	log     uint8 // the epoch in whose log the message stands
 	member  bool  // the server is one
+	listed  bool  // that SQL has not got the revocation
 }
 
 // node is what both nodes have.
@@ -70,12 +73,14 @@ type publisher struct {
 	wait  uint8 // how long it waits for the server yet
 	qOK   bool  // SQL has answered the question that a publication begins with
 	apart bool  // the server may live by SQL
+	owing bool  // it could not commit
 }
 
 type phase uint8
 
 const (
 	idle      phase = iota
+	refused         // SQL was not there to commit
 	committed       // Publish is called
 	asked           // SQL has been asked
 	sending         // was fresh, so the message goes through Redis
@@ -97,6 +102,7 @@ type server struct {
 	unacked   bool
 	verifying bool // what is cached, before a term counts
 	caught    bool // the session was cached when that began
+	withheld  bool // it goes by the revocation, whatever SQL says
 
 	renewal renewal
 	lookup  lookup
@@ -148,6 +154,9 @@ func (s *state) pass() {
 			*age++
 		}
 	}
+	if s.sql.owed && !s.sql.away {
+		s.sql.back++
+	}
 	for _, left := range []*uint8{&a.wait, &b.proven, &b.apart, &s.sql.apart} {
 		if *left > 0 {
 			*left--
@@ -173,8 +182,12 @@ func (s *state) normal() {
 	}
 	if !b.sqlOK {
 		b.turned = 0
-	} else if b.settled {
+	} else if b.settled && (s.faults.Apart == 0 || a.phase > refused && !a.owing && !s.sql.owed) {
 		b.turned = lease
+	}
+	if !s.sql.owed {
+		s.sql.back, b.withheld = 0, false
+		s.redis[0].listed, s.redis[1].listed = false, false
 	}
 	if a.sqlOK && a.settled {
 		a.turned = lease
@@ -184,13 +197,14 @@ func (s *state) normal() {
 			n.renewed, n.asked = never, never // the term is over in any case
 		}
 	}
-	if a.phase >= asked {
+	if a.phase >= asked && !a.owing {
 		s.sql.apart = 0
 	}
 	if a.phase == idle || a.phase == committed && s.sql.apart == 0 && s.faults.Apart == 0 {
 		a.since = 0
 	}
 	switch {
+	case a.owing && a.phase < done: // it may have to publish again
 	case a.phase >= published:
 		*a = publisher{phase: a.phase}
 	case a.phase == appended:
@@ -203,13 +217,14 @@ func (s *state) normal() {
 	if (a.phase == asked || a.phase == sending) && !a.apart {
 		a.since = 0
 	}
-	if !s.redis[a.at].member || a.phase > sending {
+	over := a.phase > sending && (!a.owing || a.phase >= done) // nothing more is published
+	if !s.redis[a.at].member || over {
 		a.seen = 0
 	}
-	if b.at == 1 && (a.at == 1 || a.phase > sending) {
+	if b.at == 1 && (a.at == 1 || over) {
 		s.redis[0] = process{}
 	}
-	if a.phase > sending {
+	if over {
 		s.redis[0].member, s.redis[1].member = false, false
 	}
 	for e := range uint8(len(s.sql.servers)) {

@@ -4,13 +4,15 @@ package model
 // is broken right now. Nothing says when a step is taken: a node that is paused,
 // stuck or cut off is one whose steps do not come for some ticks.
 func (c *search) steps(now state) (broken bool) {
-	s := now
-	s.pass()
-	c.keepUp(&s, now)
-	c.reach(passing, s)
+	if now.mayPass() {
+		s := now
+		s.pass()
+		c.keepUp(&s, now)
+		c.reach(passing, s)
+	}
 	c.faults(now)
 	c.publish(now)
-	if now.a.phase <= asked {
+	if now.a.phase <= asked || now.a.owing && now.a.phase == published {
 		c.keepPublisher(now)
 	}
 	c.keepServer(now)
@@ -47,8 +49,8 @@ func (c *search) faults(now state) {
 		})
 		c.try("a replica without the message takes over", now, func(s *state) bool {
 			s.redis[1] = s.redis[0]
-			s.redis[1].run, s.redis[1].log = 2, 0
-			return now.redis[1].run == 0 && now.redis[0].log != 0 && s.faults.take(failover)
+			s.redis[1].run, s.redis[1].log, s.redis[1].listed = 2, 0, false
+			return now.redis[1].run == 0 && (now.redis[0].log != 0 || now.redis[0].listed) && s.faults.take(failover)
 		})
 		c.try("SQL goes away", now, func(s *state) bool {
 			s.sql.away = true
@@ -68,7 +70,7 @@ func (c *search) faults(now state) {
 		return now.sql.away && c.noticed(s)
 	})
 	if now.redis[1].run != 0 {
-		if now.a.at == 0 && now.a.phase <= asked {
+		if now.a.at == 0 && (now.a.phase <= asked || now.a.owing && now.a.phase == published) {
 			c.try("A finds the other Redis", now, func(s *state) bool { s.a.at = 1; return true })
 		}
 		if now.b.at == 0 {
@@ -154,6 +156,6 @@ func mark(s *state, n *node) bool {
 // noticed reports whether both nodes know that SQL was away, or was back, before it
 // changes again.
 func (c *search) noticed(s *state) bool {
-	asks := s.a.phase <= asked || s.a.phase == appended
+	asks := s.a.phase <= asked || s.a.phase == appended || s.a.owing && s.a.phase < done
 	return c.rules.Unnoticed || s.b.sqlOK == s.sql.away && (s.a.sqlOK == s.sql.away || !asks)
 }
