@@ -23,7 +23,8 @@ var ErrUnconfirmed = errors.New("sessions: not every stream of the ended session
 // Revoke ends the selected sessions: journal, SQL, registry, streams, in this
 // order. When it returns without an error, P2 holds for them; the stream of the
 // request that asks for it ([Calling]) ends with its answer. Ending what has
-// ended already changes nothing, is journalled, and answers zeros.
+// ended already changes nothing, is journalled, and answers zeros; a session that
+// never was is NotFound.
 //
 // Once the record is in the journal, the caller's context no longer stops it.
 // A crash between the record and the SQL statement leaves a record of a
@@ -43,7 +44,11 @@ func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity
 		}
 	}
 	event := revocationEvent(cause, tenant, sel, reason)
-	event.Target.Name = s.nameOf(ctx, tenant, sel)
+	name, known := s.nameOf(ctx, tenant, sel)
+	if !known && sel.Session != "" {
+		return Revocation{}, errNoSession
+	}
+	event.Target.Name = name
 	receipt, err := s.journal.Commit(ctx, event)
 	if err != nil {
 		return Revocation{}, err
@@ -267,8 +272,9 @@ const nameTime = time.Second
 
 // nameOf is what a reader of the journal knows the selected by: a device, its
 // person, or both. It is empty where nothing is known any more; no revocation
-// waits for a word to call it by.
-func (s *Service) nameOf(ctx context.Context, tenant identity.TenantID, sel Selector) string {
+// waits for a word to call it by. known is false if SQL says that there is nothing
+// of the kind.
+func (s *Service) nameOf(ctx context.Context, tenant identity.TenantID, sel Selector) (name string, known bool) {
 	const person = `coalesce(nullif(u.email, ''), nullif(u.display_name, ''), u.user_name, '')`
 	var query, id string
 	var more []any
@@ -290,7 +296,7 @@ func (s *Service) nameOf(ctx context.Context, tenant identity.TenantID, sel Sele
 	case sel.Connection != "":
 		query, id = `SELECT '', name FROM connections WHERE id = $1`, string(sel.Connection)
 	default:
-		return ""
+		return "", true
 	}
 	var names [2]string
 	ctx, cancel := context.WithTimeout(ctx, nameTime)
@@ -305,5 +311,5 @@ func (s *Service) nameOf(ctx context.Context, tenant identity.TenantID, sel Sele
 	if err != nil && !errors.Is(err, store.ErrNoRows) {
 		s.log.Warn("what a revocation is about was not found out", "tenant", tenant, "error", err)
 	}
-	return strings.Join(slices.DeleteFunc(names[:], func(name string) bool { return name == "" }), " of ")
+	return strings.Join(slices.DeleteFunc(names[:], func(name string) bool { return name == "" }), " of "), !errors.Is(err, store.ErrNoRows)
 }

@@ -130,7 +130,8 @@ func (s *Service) expire(ctx context.Context, live *Live) error {
 	tenant, this := live.session.Tenant, Selector{Session: live.session.ID}
 	event := audit.SystemCause().Event(tenant, audit.SessionExpired, audit.Success)
 	event.Reason, event.Session, event.Device = ReasonExpired, live.session.ID, live.session.Device
-	event.Target = audit.Target{Kind: "user", ID: string(live.session.User), Name: s.nameOf(ctx, tenant, Selector{User: live.session.User})}
+	event.Target = audit.Target{Kind: "user", ID: string(live.session.User)}
+	event.Target.Name, _ = s.nameOf(ctx, tenant, Selector{User: live.session.User})
 	if _, err := s.journal.Commit(ctx, event); err != nil {
 		return err
 	}
