@@ -150,6 +150,8 @@ func (i inhabited) Restrict(ctx context.Context, cause audit.Cause, tenant ident
 	return i.h.sessions.Trim(ctx, cause, tenant)
 }
 
+func (i inhabited) Reconnect(identity.TenantID) {}
+
 func (i inhabited) Forget(tenant identity.TenantID) { i.h.sessions.Forget(tenant) }
 
 // callers answers as authn does, with a shorter cookie name.

@@ -158,6 +158,11 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 	if err := s.grantDefault(ctx, cause, tenant, user, c.DefaultRole); err != nil {
 		return s.refuse(w, r, c, err)
 	}
+	// Who they are by now, with the groups and the role that have just come to them.
+	arrived := &identity.Principal{Kind: identity.KindUser, Tenant: tenant, ID: string(user.ID), User: user.ID}
+	if err := s.Admits(ctx, arrived, httpkit.RequestFrom(ctx).ClientIP); err != nil {
+		return s.refuse(w, r, c, err)
+	}
 	wanted := s.newSession(r, c, user.ID, a)
 	wanted.Details["created"] = strconv.FormatBool(created)
 	session, err := s.sessions.Create(ctx, cause, tenant, wanted)

@@ -1,13 +1,16 @@
 package authn
 
 import (
+	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/sessions"
+	"gatehouse/tenants"
 )
 
 // Caller is who makes a request.
@@ -62,6 +65,8 @@ func (s *Service) Caller(r *http.Request) (Caller, error) {
 var (
 	errNetwork = fault.New(fault.Denied, "network-not-allowed",
 		"Your organisation does not allow the network that you come from. Connect from another one, or ask your administrator.")
+	errRoleNetwork = fault.New(fault.Denied, "network-not-allowed-for-role",
+		"Your organisation does not allow the network that you come from for one of your roles. Connect from another one, or ask your administrator.")
 	errDevice = fault.New(fault.Unauthenticated, "device-mismatch", "This sign-in belongs to another device. Sign in on this one.")
 )
 
@@ -73,13 +78,43 @@ func (s *Service) admits(r *http.Request, p *identity.Principal, live *sessions.
 	if !ok || p.Kind == identity.KindSCIMToken {
 		return nil
 	}
-	if !t.Settings.Session.Admits(httpkit.RequestFrom(r.Context()).ClientIP) {
-		return errNetwork
+	if err := s.admitsFrom(r.Context(), &t.Settings.Session, p, httpkit.RequestFrom(r.Context()).ClientIP); err != nil {
+		return err
 	}
 	if live != nil && t.Settings.Session.BindDevice {
 		if device, _ := httpkit.ReadCookie(r, httpkit.DeviceCookie); !live.On(device) {
 			return errDevice
 		}
+	}
+	return nil
+}
+
+// Admits refuses somebody who has something open and comes from a network that is
+// not, or no longer, allowed for them: by the tenant's settings, or by a role.
+func (s *Service) Admits(ctx context.Context, p *identity.Principal, ip netip.Addr) error {
+	t, ok := s.tenants.ByID(p.Tenant)
+	if !ok || p.Kind == identity.KindSCIMToken {
+		return nil
+	}
+	return s.admitsFrom(ctx, &t.Settings.Session, p, ip)
+}
+
+// admitsFrom is on the way of every request; only tenants whose roles have
+// networks are asked for somebody's roles. Where those cannot be known nobody is
+// let in (P7).
+func (s *Service) admitsFrom(ctx context.Context, set *tenants.SessionSettings, p *identity.Principal, ip netip.Addr) error {
+	if !set.Admits(ip) {
+		return errNetwork
+	}
+	if len(set.RoleNetworks) == 0 {
+		return nil
+	}
+	roles, err := s.roles.Held(ctx, p)
+	if err != nil {
+		return err
+	}
+	if !set.AdmitsRoles(roles, ip) {
+		return errRoleNetwork
 	}
 	return nil
 }

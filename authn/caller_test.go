@@ -108,6 +108,9 @@ func TestSettingsSayWhereASessionCounts(t *testing.T) {
 		check(t, err)
 		secrets[scope] = secret
 	}
+	who, err := w.sessions.Find(t.Context(), acme, b.cookie(httpkit.SessionCookie))
+	check(t, err)
+	w.grants.held = map[identity.UserID][]string{who.Principal().User: {"admin", "member"}}
 	ask := func(cookie, secret string) string {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Cookie", cookie)
@@ -139,6 +142,11 @@ func TestSettingsSayWhereASessionCounts(t *testing.T) {
 		{tenants.SessionSettings{BindDevice: true}, "device-mismatch", "", "", ""},
 		{tenants.SessionSettings{Networks: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}, "", "", "", ""},
 		{tenants.SessionSettings{Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}, "network-not-allowed", "network-not-allowed", "network-not-allowed", ""},
+		{tenants.SessionSettings{RoleNetworks: elsewhere("owner")}, "", "", "", ""},
+		{tenants.SessionSettings{RoleNetworks: elsewhere("viewer")}, "", "", "network-not-allowed-for-role", ""},
+		{tenants.SessionSettings{RoleNetworks: elsewhere("admin", "viewer")}, "network-not-allowed-for-role", "network-not-allowed-for-role", "network-not-allowed-for-role", ""},
+		{tenants.SessionSettings{RoleNetworks: map[string][]netip.Prefix{"admin": here, "viewer": here}}, "", "", "", ""},
+		{tenants.SessionSettings{Networks: elsewhere("")[""], RoleNetworks: map[string][]netip.Prefix{"admin": here}}, "network-not-allowed", "network-not-allowed", "network-not-allowed", ""},
 	} {
 		set(try.settings)
 		for what, got := range map[string][2]string{
@@ -156,4 +164,28 @@ func TestSettingsSayWhereASessionCounts(t *testing.T) {
 	if reason := w.journal.lastRefusal(t); reason != "network-not-allowed" {
 		t.Errorf("recorded as %q", reason)
 	}
+	set(tenants.SessionSettings{RoleNetworks: elsewhere("admin")})
+	signedIn := len(w.journal.all(audit.SignInSucceeded))
+	w.browser().open("/").has(t, http.StatusForbidden, "one of your roles")
+	if reason := w.journal.lastRefusal(t); reason != "network-not-allowed-for-role" || len(w.journal.all(audit.SignInSucceeded)) != signedIn {
+		t.Errorf("recorded as %q, and signed in %d times", reason, len(w.journal.all(audit.SignInSucceeded)))
+	}
+	w.grants.mu.Lock()
+	w.grants.err = fault.New(fault.Unavailable, "policy-unavailable", "Not now.")
+	w.grants.mu.Unlock()
+	if got := ask(session+"; "+device, ""); got != "policy-unavailable" {
+		t.Errorf("with roles that cannot be known: %q", got)
+	}
+}
+
+// here is where requests of these tests come from, and elsewhere a network for
+// each of these roles that is not.
+var here = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
+
+func elsewhere(roles ...string) map[string][]netip.Prefix {
+	all := map[string][]netip.Prefix{}
+	for _, role := range roles {
+		all[role] = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
+	}
+	return all
 }

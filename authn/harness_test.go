@@ -165,6 +165,7 @@ func (c *connections) ConnectionByID(ctx context.Context, t identity.TenantID, i
 type grants struct {
 	mu    sync.Mutex
 	given []string
+	held  map[identity.UserID][]string
 	err   error
 	after func() // called once a role is given
 }
@@ -180,6 +181,16 @@ func (g *grants) GrantDefault(_ context.Context, _ audit.Cause, _ identity.Tenan
 		g.after()
 	}
 	return nil
+}
+
+// Held fails where roles cannot be known.
+func (g *grants) Held(_ context.Context, p *identity.Principal) ([]string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p.Role != "" {
+		return []string{p.Role}, g.err
+	}
+	return g.held[p.User], g.err
 }
 
 // world is signing in over a real store, directory and sessions, served over

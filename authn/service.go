@@ -85,10 +85,15 @@ type Tokens interface {
 	Verify(ctx context.Context, tenant identity.TenantID, secret string) (*identity.Principal, error)
 }
 
-// Roles gives a person made by a first sign-in the connection's default role.
-// A person who has the role already keeps it: that is no error.
+// Roles gives a person made by a first sign-in the connection's default role, and
+// knows who has which.
 type Roles interface {
+	// GrantDefault gives a role. A person who has it already keeps it: that is no
+	// error.
 	GrantDefault(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, role string) error
+	// Held names the roles that a principal has at this moment, account-wide and in
+	// teams. It is asked for requests of tenants whose roles have networks.
+	Held(ctx context.Context, p *identity.Principal) ([]string, error)
 }
 
 // Config names what signing in is built of. All parts are required, save

@@ -6,10 +6,10 @@ import (
 	"gatehouse/identity"
 )
 
-// maxDecisions bounds how many decisions are remembered of one tenant: about
-// 4 MB. The keys that callers can choose are few: an unknown team is the same
-// as any other unknown one.
-const maxDecisions = 1 << 14
+// maxRemembered bounds how much of a kind is remembered of one tenant: of
+// decisions about 4 MB. The keys that callers can choose are few: an unknown team
+// is the same as any other unknown one.
+const maxRemembered = 1 << 14
 
 // decisionKey is what a decision depends on, beside policy and directory.
 type decisionKey struct {
@@ -21,36 +21,43 @@ type decisionKey struct {
 	where      string
 }
 
-// decisions remembers what was decided under one state of policy and
-// directory. Two generations bound it: when the young one is full the old one
-// is dropped, and what is still asked for moves up.
-type decisions struct {
+// holderKey is what the roles of a caller depend on, likewise.
+type holderKey struct {
+	kind identity.Kind
+	id   string
+	role string
+}
+
+// memory remembers what was found under one state of policy and directory. Two
+// generations bound it: when the young one is full the old one is dropped, and
+// what is still asked for moves up.
+type memory[K comparable, V any] struct {
 	mu         sync.RWMutex
-	young, old map[decisionKey]Decision
+	young, old map[K]V
 }
 
-func newDecisions() *decisions { return &decisions{young: map[decisionKey]Decision{}} }
+func newMemory[K comparable, V any]() *memory[K, V] { return &memory[K, V]{young: map[K]V{}} }
 
-func (c *decisions) get(k decisionKey) (Decision, bool) {
-	c.mu.RLock()
-	d, ok := c.young[k]
+func (m *memory[K, V]) get(k K) (V, bool) {
+	m.mu.RLock()
+	found, ok := m.young[k]
 	if ok {
-		c.mu.RUnlock()
-		return d, true
+		m.mu.RUnlock()
+		return found, true
 	}
-	d, ok = c.old[k]
-	c.mu.RUnlock()
+	found, ok = m.old[k]
+	m.mu.RUnlock()
 	if ok {
-		c.put(k, d)
+		m.put(k, found)
 	}
-	return d, ok
+	return found, ok
 }
 
-func (c *decisions) put(k decisionKey, d Decision) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.young) >= maxDecisions/2 {
-		c.old, c.young = c.young, make(map[decisionKey]Decision, maxDecisions/2)
+func (m *memory[K, V]) put(k K, v V) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.young) >= maxRemembered/2 {
+		m.old, m.young = m.young, make(map[K]V, maxRemembered/2)
 	}
-	c.young[k] = d
+	m.young[k] = v
 }

@@ -69,7 +69,8 @@ type view struct {
 	directory uint64
 	places    map[string]string // of the teams, by name
 	teamNames map[identity.TeamID]string
-	decisions *decisions
+	decisions *memory[decisionKey, Decision]
+	held      *memory[holderKey, []string]
 	used      atomic.Uint64 // the engine's clock when it was last asked
 }
 

@@ -158,6 +158,46 @@ func TestRolesComeByGroups(t *testing.T) {
 	}
 }
 
+// Held counts every role, wherever it is held and however it has come, and costs
+// nothing once it is known.
+func TestHeldRoles(t *testing.T) {
+	w := newWorld(t)
+	ann, payments := w.user(acme, "ann"), w.team(acme, "payments")
+	held := func(p *identity.Principal, want ...string) {
+		t.Helper()
+		for range 2 { // found out, and remembered
+			if got, err := w.Held(t.Context(), p); err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s holds %v, %v; want %v", p.ID, got, err, want)
+			}
+		}
+	}
+	held(ann)
+	w.assign(acme, authz.Assignment{Name: "a", Role: authz.Viewer, User: ann.User})
+	held(ann, authz.Viewer)
+	w.assign(acme, authz.Assignment{Name: "b", Role: authz.Owner, Group: w.group(acme, "ops", ann)})
+	w.assign(acme, authz.Assignment{Name: "c", Role: authz.TeamAdmin, Team: payments, User: ann.User})
+	w.assign(acme, authz.Assignment{Name: "d", Role: authz.Viewer, Group: w.group(acme, "all", ann)})
+	held(ann, authz.Owner, authz.TeamAdmin, authz.Viewer)
+	if n := testing.AllocsPerRun(100, func() { _, _ = w.Held(t.Context(), ann) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	for _, role := range []string{authz.Admin, "gone"} {
+		held(&identity.Principal{Kind: identity.KindAPIToken, Tenant: acme, ID: "tok_1", Role: role}, role)
+	}
+	held(&identity.Principal{Kind: identity.KindUser, Tenant: globex, ID: ann.ID, User: ann.User}) // is nobody there
+	w.activate(ann, false)
+	held(ann)
+	w.activate(ann, true)
+	held(ann, authz.Owner, authz.TeamAdmin, authz.Viewer)
+	if err := w.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.people.Refresh(acme)
+	if got, err := w.Held(t.Context(), ann); !fault.Is(err, fault.Unavailable) || got != nil {
+		t.Errorf("without the database: %v, %v", got, err)
+	}
+}
+
 // TestTeamsNameComesBack: whoever had a role in a deleted team has none in the
 // next one of its name.
 func TestDecisionsNameThePerson(t *testing.T) {

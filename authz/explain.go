@@ -81,6 +81,37 @@ func (e *Engine) Profile(ctx context.Context, p *identity.Principal) (*Profile, 
 	return profile, nil
 }
 
+// Held gives the names of the roles that a principal has at this moment, be it
+// account-wide or in any team, by themselves or through a group. A person who is
+// gone or inactive has none. It is on the way of requests: what is remembered
+// costs no allocation, and must not be changed.
+func (e *Engine) Held(ctx context.Context, p *identity.Principal) ([]string, error) {
+	v, err := e.current(ctx, p.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	k := holderKey{kind: p.Kind, id: p.ID, role: p.Role}
+	if roles, ok := v.held.get(k); ok {
+		return roles, nil
+	}
+	subjects, _, err := e.subjects(ctx, v, p)
+	if err != nil {
+		return nil, err
+	}
+	var roles []string
+	if p.Kind == identity.KindAPIToken {
+		roles = append(roles, p.Role) // also one that does not exist: it may have networks
+	}
+	for _, s := range subjects {
+		for _, a := range v.bySubject[s.key] {
+			roles = append(roles, a.Role)
+		}
+	}
+	roles = distinct(roles)
+	v.held.put(k, roles)
+	return roles, nil
+}
+
 func distinct(names []string) []string {
 	slices.Sort(names)
 	return slices.Compact(names)

@@ -47,7 +47,7 @@ func (e *Engine) current(ctx context.Context, tenant identity.TenantID) (*view, 
 // see [Withdraw]. Callers have the tenant's turn.
 func (e *Engine) renew(ctx context.Context, tenant identity.TenantID, keep *policy) (*view, error) {
 	// The version comes first: what is read after it may be newer, never older.
-	v := &view{directory: e.people.Version(tenant), decisions: newDecisions(),
+	v := &view{directory: e.people.Version(tenant), decisions: newMemory[decisionKey, Decision](), held: newMemory[holderKey, []string](),
 		places: map[string]string{}, teamNames: map[identity.TeamID]string{}}
 	err := e.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
 		teams, err := store.All(ctx, tx, scanTeam, `SELECT id, name FROM teams`)

@@ -8,7 +8,7 @@ import (
 
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
-		TestBuiltInRoles, TestWhoDecisionsAreAbout, TestRolesComeByGroups, TestDecisionsNameThePerson, TestTeamsNameComesBack,
+		TestBuiltInRoles, TestWhoDecisionsAreAbout, TestRolesComeByGroups, TestHeldRoles, TestDecisionsNameThePerson, TestTeamsNameComesBack,
 		TestUnknownTeams, TestPolicyChangesAreVersionedAndJournalled, TestWhoGoesTakesTheirRolesAlong, TestARoleIsChangedAndDeletedAtItsVersionAlone, TestP1_NoPolicyChangeWithoutRecord, TestWhatIsRefused,
 		TestLastOwnerStays, TestNobodyGivesWhatTheyLack, TestDefaultRoleIsGivenOnce, TestTenantsInMemoryAreBounded,
 		TestP7_NoPolicyNoPermit, TestP7_AChangeThatHangsHoldsNobodyUp, TestTheJournalTellsWhatAChangeOfThePolicyDid, TestP7_TellingTheOthersHoldsNobodyUp,

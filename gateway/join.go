@@ -40,17 +40,19 @@ func (i inhabited) EndTenant(ctx context.Context, cause audit.Cause, tenant iden
 	return errors.Join(err, revoked)
 }
 
-// Restrict has the settings of this moment hold for what is there already.
+// Restrict has the limits of this moment hold for the sessions that are there
+// already.
 func (i inhabited) Restrict(ctx context.Context, cause audit.Cause, tenant identity.TenantID) error {
-	r := i.rooms
-	if r.sessions == nil {
+	if i.rooms.sessions == nil {
 		return nil // the start: there is nothing yet
 	}
-	var err error
-	if t, ok := r.tenants.ByID(tenant); ok && (len(t.Settings.Session.Networks) > 0 || t.Settings.Session.BindDevice) {
-		err = r.nodes.reconnect(ctx, tenant)
+	return i.rooms.sessions.Trim(ctx, cause, tenant)
+}
+
+func (i inhabited) Reconnect(tenant identity.TenantID) {
+	if front := i.rooms.front; front != nil {
+		front.Reconnect(tenant)
 	}
-	return errors.Join(err, r.sessions.Trim(ctx, cause, tenant))
 }
 
 func (i inhabited) Forget(tenant identity.TenantID) {

@@ -26,8 +26,6 @@ const (
 	// topicStreams: what is open without a session has to be closed, of one
 	// principal or of the whole tenant.
 	topicStreams = "gateway.streams"
-	// topicReconnect: what is open of a tenant has to be asked for again.
-	topicReconnect = "gateway.reconnect"
 )
 
 const (
@@ -77,7 +75,6 @@ func newNodes(bus cluster.Bus, r *rooms, log *slog.Logger) *nodes {
 		proving: make(chan struct{}, 1), unsaid: map[saying]uint64{}}
 	bus.Subscribe(topicChanged, n.hearChange)
 	bus.Subscribe(topicStreams, n.hearEnd)
-	bus.Subscribe(topicReconnect, n.hearReconnect)
 	bus.OnGap(n.reread)
 	return n
 }
@@ -148,6 +145,9 @@ func (n *nodes) reread(ctx context.Context) error {
 	if err := n.reviewStreams(ctx); err != nil {
 		return err
 	}
+	for _, t := range n.rooms.tenants.List() {
+		n.review(ctx, t.ID)
+	}
 	for caught := n.caught.Load(); caught < missed && !n.caught.CompareAndSwap(caught, missed); {
 		caught = n.caught.Load()
 	}
@@ -158,11 +158,26 @@ func (n *nodes) reread(ctx context.Context) error {
 // they may remember, and returns once none of them goes by what was. Where
 // nothing has changed now, it says only what they may not have heard earlier.
 func (n *nodes) Announce(ctx context.Context, tenant identity.TenantID, changed bool) error {
+	if changed {
+		n.review(ctx, tenant)
+	}
 	this := saying{topic: topicChanged, tenant: tenant}
 	if !changed && !n.owes(this) {
 		return nil
 	}
 	return n.say(ctx, this)
+}
+
+// review has what is open here judged by the roles of this moment, where roles
+// have networks.
+func (n *nodes) review(ctx context.Context, tenant identity.TenantID) {
+	front := n.rooms.front
+	if front == nil { // nothing is served yet
+		return
+	}
+	if t, ok := n.rooms.tenants.ByID(tenant); ok && len(t.Settings.Session.RoleNetworks) > 0 {
+		front.Review(ctx, tenant)
+	}
 }
 
 func (n *nodes) owes(this saying) bool {
@@ -219,6 +234,7 @@ func (n *nodes) hearChange(_ context.Context, m cluster.Message) wait {
 				n.missed.Add(1)
 				return nil, err
 			}
+			n.review(ctx, m.Tenant)
 			return nil, nil
 		}
 	})
@@ -246,25 +262,6 @@ func (n *nodes) endHere(ctx context.Context, tenant identity.TenantID, principal
 // principal or, if that is empty, of the whole tenant.
 func (n *nodes) endStreams(ctx context.Context, tenant identity.TenantID, principal string) error {
 	return errors.Join(n.endHere(ctx, tenant, principal), n.say(ctx, saying{topicStreams, tenant, principal}))
-}
-
-// reconnect has clients connect again whose tenant's settings have changed.
-func (n *nodes) reconnect(ctx context.Context, tenant identity.TenantID) error {
-	n.reconnectHere(tenant)
-	return n.say(ctx, saying{topic: topicReconnect, tenant: tenant})
-}
-
-func (n *nodes) hearReconnect(_ context.Context, m cluster.Message) wait {
-	return n.hear(m, func(word) wait {
-		n.reconnectHere(m.Tenant)
-		return nil
-	})
-}
-
-func (n *nodes) reconnectHere(tenant identity.TenantID) {
-	if front := n.rooms.front; front != nil {
-		front.Reconnect(tenant)
-	}
 }
 
 // reviewStreams asks SQL for whoever has something open without a session, and

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"gatehouse/assertion"
@@ -68,6 +69,9 @@ type Config struct {
 	// came by if it is a person. Nobody is a nil principal; a credential that is
 	// not good is a fault of kind Unauthenticated.
 	Caller func(*http.Request) (*identity.Principal, *sessions.Live, error)
+	// Admits refuses whoever has something open and may not come from where they do
+	// any more: by the tenant's settings or by a role that they were given.
+	Admits func(ctx context.Context, p *identity.Principal, ip netip.Addr) error
 	// SignInURL is where a browser goes to sign in, to come back to this request.
 	SignInURL func(*http.Request) string
 	Decider   Decider
@@ -92,7 +96,7 @@ type Config struct {
 
 func (c Config) check() error {
 	switch {
-	case c.Tenants == nil, c.Caller == nil, c.SignInURL == nil, c.Decider == nil,
+	case c.Tenants == nil, c.Caller == nil, c.Admits == nil, c.SignInURL == nil, c.Decider == nil,
 		c.Journal == nil, c.Refusals == nil, c.Minter == nil, c.Own == nil, c.Ready == nil:
 		return errors.New("proxy: a part of the gate is missing from its configuration")
 	}

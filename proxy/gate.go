@@ -103,7 +103,7 @@ func (g *Gate) pass(v *visit) error {
 	defer s.finish()
 	g.admitted.enter(s) // from now on a change of the tenant's settings finds it
 
-	if err = g.who(v); err != nil { // 5. one principal, or nobody
+	if err = g.who(v, s); err != nil { // 5. one principal, or nobody
 		return err
 	}
 	permit, decision, err := g.mayThey(v) // 6. one decision, with its reason
@@ -193,8 +193,8 @@ func (g *Gate) findRoute(v *visit) error {
 
 // who is stage 5. A credential that is not good is never better than none: on
 // a public route its bearer is nobody, elsewhere the request is refused.
-func (g *Gate) who(v *visit) error {
-	p, live, err := g.config.Caller(v.r)
+func (g *Gate) who(v *visit, s *stream) error {
+	p, live, err := g.callerOf(v.r, s)
 	if p != nil && p.Kind == identity.KindSCIMToken {
 		// A token for one purpose is worthless for another, whatever its role.
 		p, err = nil, fault.New(fault.Unauthenticated, "scim-only", "A SCIM token is good for /scim/v2 alone. Send an API token.")

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,6 +57,7 @@ type world struct {
 	tenants  *tenants.Service
 	people   *directory.Service
 	sessions *sessions.Service
+	decider  *authz.Engine
 	minter   *mint.Minter
 	pool     *upstream.Pool
 	gate     *Gate
@@ -110,10 +112,11 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	w.must(err)
 	w.pool, err = upstream.New(upstream.Config{URLs: []string{"http://" + w.app.addr}, HeaderTimeout: 5 * time.Second})
 	w.must(err)
+	w.decider = authz.New(authz.Config{Store: db, Journal: w.journal, People: w.people})
 	config := Config{
-		Tenants: w.tenants, Caller: w.caller,
+		Tenants: w.tenants, Caller: w.caller, Admits: w.admits,
 		SignInURL: func(r *http.Request) string { return "/.gatehouse/login?return_to=" + r.URL.EscapedPath() },
-		Decider:   authz.New(authz.Config{Store: db, Journal: w.journal, People: w.people}),
+		Decider:   w.decider,
 		Journal:   w.journal, Refusals: audit.NewRefusals(w.journal), Minter: w.minter,
 		Own: http.HandlerFunc(w.own),
 		Ready: func(identity.TenantID) error {
@@ -142,10 +145,9 @@ func (i inhabited) EndTenant(ctx context.Context, cause audit.Cause, tenant iden
 	return errors.Join(err, revoked)
 }
 
-func (i inhabited) Restrict(_ context.Context, _ audit.Cause, tenant identity.TenantID) error {
-	i.w.gate.Reconnect(tenant)
-	return nil
-}
+func (i inhabited) Restrict(context.Context, audit.Cause, identity.TenantID) error { return nil }
+
+func (i inhabited) Reconnect(tenant identity.TenantID) { i.w.gate.Reconnect(tenant) }
 
 func (i inhabited) Forget(tenant identity.TenantID) { i.w.sessions.Forget(tenant) }
 
@@ -185,6 +187,16 @@ func (w *world) serve(dir string) {
 	running.Go(func() { _ = w.pool.Run(ctx) })
 	w.stop = sync.OnceFunc(func() { cancel(); running.Wait() })
 	w.t.Cleanup(w.stop)
+}
+
+// admits keeps owners in the networks that the tests say.
+func (w *world) admits(ctx context.Context, p *identity.Principal, ip netip.Addr) error {
+	t, _ := w.tenants.ByID(p.Tenant)
+	roles, err := w.decider.Held(ctx, p)
+	if err == nil && !t.Settings.Session.AdmitsRoles(roles, ip) {
+		err = fault.New(fault.Denied, "network-not-allowed-for-role", "Not from there.")
+	}
+	return err
 }
 
 // caller knows sessions by their cookie, one API token and one SCIM token.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/identity"
@@ -46,6 +48,9 @@ type stream struct {
 	writeIdle time.Duration
 	tenant    identity.TenantID
 	admitted  *admittedShard // where a change of the tenant's settings finds it; or nil
+	ip        netip.Addr     // where it comes from
+
+	whose atomic.Pointer[identity.Principal] // nil: nobody's, or not known yet
 
 	mu          sync.Mutex
 	over        bool // the handler is done with the connection
@@ -57,7 +62,7 @@ type stream struct {
 }
 
 func newStream(v *visit, x *upstream.Exchange) *stream {
-	s := &stream{w: v.w, rc: *http.NewResponseController(v.w), exchange: x, writeIdle: v.Limits.WriteIdle, tenant: v.Tenant, extended: v.Start}
+	s := &stream{w: v.w, rc: *http.NewResponseController(v.w), exchange: x, writeIdle: v.Limits.WriteIdle, tenant: v.Tenant, ip: v.ClientIP, extended: v.Start}
 	if v.r.ProtoMajor == 1 {
 		s.socket = socketOf(v.r.Context())
 	}

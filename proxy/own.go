@@ -25,7 +25,7 @@ func (g *Gate) serveOwn(v *visit) error {
 		g.admitted.enter(s)
 	}
 	var c caller
-	p, live, err := g.config.Caller(v.r)
+	p, live, err := g.callerOf(v.r, s)
 	switch {
 	case err == nil:
 		c = caller{principal: p, live: live}

@@ -79,9 +79,10 @@ type rooms struct {
 	ended     []string
 	forgotten []identity.TenantID
 
-	restricted atomic.Int64
-	lost       identity.TenantID // whose row is gone, and not by a deletion
-	err        error
+	restricted  atomic.Int64
+	reconnected []identity.TenantID
+	lost        identity.TenantID // whose row is gone, and not by a deletion
+	err         error
 }
 
 func (r *rooms) EndTenant(ctx context.Context, _ audit.Cause, tenant identity.TenantID, reason string) error {
@@ -102,6 +103,8 @@ func (r *rooms) Restrict(_ context.Context, _ audit.Cause, tenant identity.Tenan
 	r.restricted.Add(1)
 	return r.err
 }
+
+func (r *rooms) Reconnect(tenant identity.TenantID) { r.reconnected = append(r.reconnected, tenant) }
 
 func (r *rooms) Forget(tenant identity.TenantID) {
 	if has, err := r.h.ring.Has(r.t.Context(), tenant); has != (tenant == r.lost) || err != nil {

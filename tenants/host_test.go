@@ -88,12 +88,12 @@ func TestDurationsAreText(t *testing.T) {
 }
 
 func TestNetworksAreReadAndAdmit(t *testing.T) {
-	const text = `{"session":{"max_per_person":3,"when_full":"refuse","bind_device":true,"networks":["192.0.2.0/24","2001:db8::/32"]}}`
+	const text = `{"session":{"max_per_person":3,"when_full":"refuse","bind_device":true,"networks":["192.0.2.0/24","2001:db8::/32"],"role_networks":{"admin":["2001:db8::/32"],"owner":["192.0.2.0/25","2001:db8::/48"]},"reauth_age":"5m0s"}}`
 	var fromJSON, fromYAML tenants.Settings
 	if err := json.Unmarshal([]byte(text), &fromJSON); err != nil {
 		t.Fatal(err)
 	}
-	if err := yaml.Unmarshal([]byte("session: {max_per_person: 3, when_full: refuse, bind_device: true, networks: [192.0.2.0/24, 2001:db8::/32]}"), &fromYAML); err != nil {
+	if err := yaml.Unmarshal([]byte("session: {max_per_person: 3, when_full: refuse, bind_device: true, networks: [192.0.2.0/24, 2001:db8::/32], role_networks: {owner: [192.0.2.0/25, 2001:db8::/48], admin: [2001:db8::/32]}, reauth_age: 5m}"), &fromYAML); err != nil {
 		t.Fatal(err)
 	}
 	again, err := json.Marshal(fromYAML)
@@ -104,12 +104,31 @@ func TestNetworksAreReadAndAdmit(t *testing.T) {
 		if got := fromJSON.Session.Admits(netip.MustParseAddr(ip)); got != admitted {
 			t.Errorf("%s: %t", ip, got)
 		}
-		if !(tenants.SessionSettings{}).Admits(netip.MustParseAddr(ip)) {
+		if !new(tenants.SessionSettings).Admits(netip.MustParseAddr(ip)) {
 			t.Errorf("%s is kept out though nothing is set", ip)
 		}
 	}
 	if fromJSON.Session.Admits(netip.Addr{}) {
 		t.Error("an address that is not known is admitted")
+	}
+	for _, try := range []struct {
+		ip       string
+		roles    []string
+		admitted bool
+	}{
+		{"198.51.100.1", nil, true}, {"198.51.100.1", []string{"member", "viewer"}, true},
+		{"192.0.2.9", []string{"owner"}, true}, {"::ffff:192.0.2.9", []string{"owner"}, true}, {"192.0.2.200", []string{"owner"}, false},
+		{"192.0.2.9", []string{"member", "owner", "admin"}, false}, {"2001:db8::7", []string{"owner", "admin"}, true}, {"2001:db8:1::7", []string{"owner", "admin"}, false},
+	} {
+		if got := fromJSON.Session.AdmitsRoles(try.roles, netip.MustParseAddr(try.ip)); got != try.admitted {
+			t.Errorf("%v from %s: %t", try.roles, try.ip, got)
+		}
+	}
+	if fromJSON.Session.AdmitsRoles([]string{"owner"}, netip.Addr{}) {
+		t.Error("an owner from an address that is not known is admitted")
+	}
+	if fromYAML.Session.Recent() != 5*time.Minute || new(tenants.SessionSettings).Recent() != 15*time.Minute {
+		t.Error("how recent an authentication must be")
 	}
 }
 

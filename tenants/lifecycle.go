@@ -34,8 +34,13 @@ type Rooms interface {
 	// without, and returns once nothing of it is served (promise P2). After an
 	// error that is not known; repeating it waits again.
 	EndTenant(ctx context.Context, cause audit.Cause, tenant identity.TenantID, reason string) error
-	// Restrict ends what of a tenant goes beyond its settings, on every node.
+	// Restrict ends the sessions of a tenant that go beyond its settings, on every
+	// node.
 	Restrict(ctx context.Context, cause audit.Cause, tenant identity.TenantID) error
+	// Reconnect has what of a tenant is open on this node ask anew whether it may:
+	// by its settings, which are in force, others are let in than before. It must
+	// not wait for anything.
+	Reconnect(tenant identity.TenantID)
 	// Forget lets go of what is in memory of a tenant that is deleted.
 	Forget(tenant identity.TenantID)
 }

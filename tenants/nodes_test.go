@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"gatehouse/identity"
 	"gatehouse/tenants"
@@ -98,6 +101,47 @@ func TestP2_WhatIsSuspendedEndsUntold(t *testing.T) {
 	c.Enabled = false
 	if kept, err := s.PutConnection(t.Context(), cause, acme.ID, c); !errors.Is(err, said.err) || kept.ID != c.ID || kept.Version != c.Version+1 {
 		t.Errorf("kept %+v, %v", kept, err)
+	}
+}
+
+// What is open asks anew where others are let in than before, on every node that
+// learns of it, and nowhere else: not for another name, nor in another tenant.
+func TestP2_WhatIsOpenIsJudgedByNewSettings(t *testing.T) {
+	h := newHouse(t)
+	acme := h.add(t, "acme", "acme.example.com")
+	h.add(t, "globex")
+	other, _ := h.neighbour(t)
+	learn := func(what string, by func() error, counts bool) {
+		t.Helper()
+		h.rooms.reconnected = nil
+		must(t, by())
+		if got := h.rooms.reconnected; len(got) > 1 || len(got) == 1 != counts || counts && got[0] != acme.ID {
+			t.Errorf("%s: %v asked anew", what, got)
+		}
+	}
+	inside := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	for _, change := range []struct {
+		what   string
+		counts bool
+		make   func(*tenants.Tenant)
+	}{
+		{"networks", true, func(x *tenants.Tenant) { x.Settings.Session.Networks = inside }},
+		{"a name", false, func(x *tenants.Tenant) { x.DisplayName = "Acme Corp" }},
+		{"a limit", false, func(x *tenants.Tenant) { x.Settings.Session.MaxPerPerson = 3 }},
+		{"the same", false, func(x *tenants.Tenant) { x.Settings.Session.Networks = slices.Clone(inside) }},
+		{"a role's networks", true, func(x *tenants.Tenant) {
+			x.Settings.Session.RoleNetworks = map[string][]netip.Prefix{"owner": inside}
+		}},
+		{"devices", true, func(x *tenants.Tenant) { x.Settings.Session.BindDevice = true }},
+		{"a recent sign-in", true, func(x *tenants.Tenant) { x.Settings.Session.ReauthAge = tenants.Duration(time.Hour) }},
+		{"all of it", true, func(x *tenants.Tenant) { x.Settings = tenants.Settings{} }},
+	} {
+		learn(change.what, func() error {
+			_, err := h.service.Update(t.Context(), cause, acme.ID, 0, func(x *tenants.Tenant) error { change.make(x); return nil })
+			return err
+		}, change.counts)
+		learn(change.what+", on another node", func() error { return other.Refresh(t.Context()) }, change.counts)
+		learn(change.what+", known already", func() error { return h.service.Refresh(t.Context()) }, false)
 	}
 }
 

@@ -13,5 +13,6 @@ func TestOnPostgres(t *testing.T) {
 		TestThePlatformIsATenantFromTheStart, TestATenantIsFoundByHostIDAndNameAcrossRestarts, TestTenantsAreChecked,
 		TestUpdateChangesWhatItIsGivenAndNoMore, TestConcurrentUpdatesAllCount, TestP1_NothingChangesWithoutItsRecord, TestP1_WhatIsRecordedHappens,
 		TestP10_DeletedTenantsAreGone, TestP10_ABrokenDeletionConverges, TestAFailedCreationLeavesNothing, TestP2_WhatIsSuspendedEndsUntold,
+		TestP2_WhatIsOpenIsJudgedByNewSettings, TestRoleNetworksAreChecked,
 	}, "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion")
 }

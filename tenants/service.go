@@ -311,7 +311,17 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 		return nil, true, fmt.Errorf("update tenant %s: %w", current.Name, err)
 	}
 	s.tenants.put(&next)
+	s.judgeAnew(current, &next)
 	return &next, true, nil
+}
+
+// judgeAnew has what is open ask again where settings that have come into force
+// let in others than those before. Every node does so for itself, however it has
+// learnt of them: by its own change, from another, or from SQL after a gap.
+func (s *Service) judgeAnew(before, now *Tenant) {
+	if !now.Settings.Session.admitsAs(before.Settings.Session) {
+		s.rooms.Reconnect(now.ID)
+	}
 }
 
 func (t *Tenant) target() audit.Target {

@@ -3,6 +3,8 @@ package tenants_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -142,6 +144,35 @@ func TestTenantsAreChecked(t *testing.T) {
 	}
 	if n := len(h.service.List()); n != 2 {
 		t.Errorf("%d tenants", n)
+	}
+}
+
+func TestRoleNetworksAreChecked(t *testing.T) {
+	h := newHouse(t)
+	acme := h.add(t, "acme", "acme.example.com")
+	inside := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	many := map[string][]netip.Prefix{}
+	for i := range 21 {
+		many[fmt.Sprint("role", i)] = inside
+	}
+	for what, wrong := range map[string]tenants.SessionSettings{
+		"no network":    {RoleNetworks: map[string][]netip.Prefix{"owner": {}}},
+		"no role":       {RoleNetworks: map[string][]netip.Prefix{"": inside}},
+		"no name":       {RoleNetworks: map[string][]netip.Prefix{"Owner of all": inside}},
+		"a long name":   {RoleNetworks: map[string][]netip.Prefix{strings.Repeat("a", 64): inside}},
+		"a host's bits": {RoleNetworks: map[string][]netip.Prefix{"owner": {netip.MustParsePrefix("192.0.2.1/24")}}},
+		"no range":      {RoleNetworks: map[string][]netip.Prefix{"owner": {{}}}},
+		"many networks": {RoleNetworks: map[string][]netip.Prefix{"owner": slices.Repeat(inside, 101)}},
+		"many roles":    {RoleNetworks: many},
+		"at once":       {ReauthAge: tenants.Duration(time.Second)},
+		"never":         {ReauthAge: tenants.Duration(30 * 24 * time.Hour)},
+		"negative":      {ReauthAge: tenants.Duration(-time.Hour)},
+	} {
+		_, err := h.service.Update(t.Context(), cause, acme.ID, 0, func(x *tenants.Tenant) error { x.Settings.Session = wrong; return nil })
+		wantFault(t, what, err, fault.Invalid)
+	}
+	if now, _ := h.service.ByID(acme.ID); now.Version != acme.Version {
+		t.Errorf("changed to %+v", now)
 	}
 }
 

@@ -144,8 +144,10 @@ func (s *Service) Refresh(ctx context.Context) error {
 			continue // a change here was faster
 		}
 		s.connections.forgetAll()
-		for id := range before.byID {
-			if byID[id] == nil {
+		for id, known := range before.byID {
+			if now := byID[id]; now != nil {
+				s.judgeAnew(known, now)
+			} else {
 				s.letGo(ctx, id)
 			}
 		}
