@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/netip"
@@ -119,7 +120,7 @@ func (a *API) sessionPage(ctx context.Context, c *call, filter sessions.Filter) 
 	refs := a.references(c.tenant())
 	return pageOf(found, next, func(s sessions.Session) session {
 		return session{ID: s.ID, User: refs.user(ctx, s.User), Device: refs.device(ctx, s.Device), Connection: names[s.Connection], IP: address(s.IP),
-			SignedInAt: s.AuthAt.UTC(), LastSeenAt: s.SeenAt.UTC(), ExpiresAt: s.ExpiresAt.UTC(),
+			SignedInAt: cmp.Or(s.AuthAt, s.CreatedAt).UTC(), LastSeenAt: s.SeenAt.UTC(), ExpiresAt: s.ExpiresAt.UTC(),
 			EndedAt: timestamp(s.EndedAt), EndReason: s.EndReason, Connections: open[s.ID], Current: s.ID == c.principal.Session}
 	}), nil
 }

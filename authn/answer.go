@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"gatehouse/audit"
 	"gatehouse/directory"
@@ -38,14 +39,14 @@ func (s *Service) answer(kind tenants.ConnectionType) httpkit.HandlerFunc {
 		if err != nil {
 			return s.refuse(w, r, c, err)
 		}
-		a, returnTo, err := s.verify(r, c)
+		a, state, err := s.verify(r, c)
 		if err != nil {
 			return s.refuse(w, r, c, err)
 		}
 		if r.Method == http.MethodPost {
-			return s.bounce(w, r, c, returnTo, a)
+			return s.bounce(w, r, c, state, a)
 		}
-		return s.finish(w, r, c, returnTo, a)
+		return s.finish(w, r, c, state, a)
 	}
 }
 
@@ -79,33 +80,33 @@ func (s *Service) connectionFor(r *http.Request, kind tenants.ConnectionType) (t
 
 // verify consumes the step that the answer belongs to and has the protocol
 // verify the answer.
-func (s *Service) verify(r *http.Request, c tenants.Connection) (Assertion, string, error) {
+func (s *Service) verify(r *http.Request, c tenants.Connection) (Assertion, flow, error) {
 	req := httpkit.RequestFrom(r.Context())
 	protocol := s.protocols[c.Type]
 	token := protocol.Token(r)
 	state, err := s.flows.take(r.Context(), req.Tenant, token, flowCookie(r), hopAnswer, c.ID)
 	if err != nil {
-		return Assertion{}, "", err
+		return Assertion{}, flow{}, err
 	}
 	step := Step{Tenant: req.Tenant, Token: token, Endpoints: endpointsOf(req.Origin, c)}
 	a, err := protocol.Finish(r.Context(), c, step, state.Private, r)
 	if err != nil {
-		return Assertion{}, "", err
+		return Assertion{}, flow{}, err
 	}
 	if a.Replay != "" {
 		if err := s.flows.once(r.Context(), req.Tenant, c.ID, a.Replay, a.ReplayUntil); err != nil {
-			return Assertion{}, "", err
+			return Assertion{}, flow{}, err
 		}
 	}
-	return a, state.ReturnTo, nil
+	return a, state, nil
 }
 
 // bounce carries a verified assertion over to a GET of our own. An answer that
 // is posted from another site brings neither the device's cookie nor that of
 // an old session along (SameSite=Lax); the GET that follows does.
-func (s *Service) bounce(w http.ResponseWriter, r *http.Request, c tenants.Connection, returnTo string, a Assertion) error {
+func (s *Service) bounce(w http.ResponseWriter, r *http.Request, c tenants.Connection, state flow, a Assertion) error {
 	token := newToken()
-	err := s.flows.put(r.Context(), tenantOf(r), token, flowCookie(r), c.ID, flow{Hop: hopFinish, ReturnTo: returnTo, Assertion: &a, Version: c.Version})
+	err := s.flows.put(r.Context(), tenantOf(r), token, flowCookie(r), c.ID, flow{Hop: hopFinish, ReturnTo: state.ReturnTo, Fresh: state.Fresh, Assertion: &a, Version: c.Version})
 	if err != nil {
 		return storeDown(err)
 	}
@@ -130,17 +131,25 @@ func (s *Service) carryOn(kind tenants.ConnectionType) httpkit.HandlerFunc {
 		if state.Version != c.Version {
 			return s.refuse(w, r, c, Refuse(connectionChanged, "The connection was changed after the answer had been verified."))
 		}
-		return s.finish(w, r, c, state.ReturnTo, *state.Assertion)
+		return s.finish(w, r, c, state, *state.Assertion)
 	}
 }
 
 // finish turns what the provider says, verified by this version of the
 // connection, into a session. The session room writes the sign-in down before
 // there is a session (P1), and makes none by a connection that has changed.
-func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Connection, returnTo string, a Assertion) error {
+func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Connection, state flow, a Assertion) error {
 	ctx, tenant := r.Context(), tenantOf(r)
 	if t, ok := s.tenants.ByID(tenant); ok && !t.Settings.Session.Admits(httpkit.RequestFrom(ctx).ClientIP) {
 		return s.refuse(w, r, c, errNetwork)
+	}
+	if a.AuthTime.After(s.now().Add(authSkew)) {
+		a.AuthTime = time.Time{} // says nothing
+	}
+	if state.Fresh {
+		if err := s.fresh(tenant, a); err != nil {
+			return s.refuse(w, r, c, err)
+		}
 	}
 	cause := audit.CauseOf(r, nil)
 	cause.Actor.Kind = identity.KindUser
@@ -171,7 +180,24 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 	}
 	httpkit.SetSessionCookie(w, session.Token)
 	httpkit.SetDeviceCookie(w, session.DeviceToken)
-	redirect(w, returnTo)
+	redirect(w, state.ReturnTo)
+	return nil
+}
+
+// authSkew is how far ahead of ours an identity provider's clock may be.
+const authSkew = time.Minute
+
+// fresh refuses an answer without the recent authentication that was asked for
+// (OpenID Connect Core §3.1.3.7 item 13, SAML core §3.4.1 on ForceAuthn). The
+// session would be of no use where it is needed, and the browser sent round for
+// ever.
+func (s *Service) fresh(tenant identity.TenantID, a Assertion) error {
+	switch {
+	case a.AuthTime.IsZero():
+		return Refuse(authenticationUndated, "A recent authentication was asked for, and the identity provider does not say when the person authenticated.")
+	case !s.recent(tenant, a.AuthTime):
+		return Refuse(authenticationTooOld, "A recent authentication was asked for, and the identity provider answered with one of %s.", a.AuthTime.UTC().Format(time.RFC3339))
+	}
 	return nil
 }
 
@@ -197,13 +223,9 @@ func (s *Service) grantDefault(ctx context.Context, cause audit.Cause, tenant id
 func (s *Service) newSession(r *http.Request, c tenants.Connection, user identity.UserID, a Assertion) sessions.NewSession {
 	device, _ := httpkit.ReadCookie(r, httpkit.DeviceCookie)
 	old, _ := httpkit.ReadCookie(r, httpkit.SessionCookie)
-	authAt := a.AuthTime
-	if authAt.IsZero() {
-		authAt = s.now()
-	}
 	return sessions.NewSession{
 		User: user, Connection: c.ID, ConnectionVersion: c.Version, IDPSubject: a.Subject, IDPSession: a.IDPSession, LogoutHint: a.LogoutHint,
-		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: r.UserAgent(), AuthAt: authAt,
+		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: r.UserAgent(), AuthAt: a.AuthTime,
 		DeviceToken: device, Replaces: old,
 		Details: map[string]string{"protocol": string(c.Type), "connection": c.Name, "subject": a.Subject,
 			"amr": strings.Join(a.AMR, " "), "acr": a.ACR},

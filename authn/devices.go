@@ -126,7 +126,7 @@ func (s *Service) endDevices(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if caller.Live == nil {
-		redirect(w, loginURL("", pathDevices))
+		redirect(w, loginURL("", pathDevices, false))
 		return nil
 	}
 	p := caller.Principal

@@ -46,6 +46,8 @@ const (
 type flow struct {
 	Hop      hop    `json:"hop"`
 	ReturnTo string `json:"return_to"`
+	// Fresh is for a sign-in that has to end with a recent authentication.
+	Fresh bool `json:"fresh,omitempty"`
 	// Private is the protocol's own, for hopAnswer.
 	Private []byte `json:"private,omitempty"`
 	// Assertion is what was verified, for hopFinish, and Version that of the

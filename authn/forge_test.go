@@ -96,6 +96,7 @@ type message struct {
 	AssertionIssuer, AssertionID, NameID, Format, Method    string
 	Recipient, SubjectInResponseTo, Audience, Email, Status string
 	Issued, NotBefore, NotOnOrAfter, ConfirmUntil           time.Time
+	Authenticated                                           time.Time
 }
 
 var messageTemplate = template.Must(template.New("").Funcs(template.FuncMap{"at": func(t time.Time) string { return t.UTC().Format(time.RFC3339) }}).Parse(
@@ -104,7 +105,7 @@ var messageTemplate = template.Must(template.New("").Funcs(template.FuncMap{"at"
 		`<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="{{.AssertionID}}" Version="2.0" IssueInstant="{{at .Issued}}"><saml:Issuer>{{.AssertionIssuer}}</saml:Issuer>` +
 		`<saml:Subject><saml:NameID Format="{{.Format}}">{{.NameID}}</saml:NameID><saml:SubjectConfirmation Method="{{.Method}}"><saml:SubjectConfirmationData NotOnOrAfter="{{at .ConfirmUntil}}" Recipient="{{.Recipient}}" InResponseTo="{{.SubjectInResponseTo}}"/></saml:SubjectConfirmation></saml:Subject>` +
 		`<saml:Conditions NotBefore="{{at .NotBefore}}" NotOnOrAfter="{{at .NotOnOrAfter}}"><saml:AudienceRestriction><saml:Audience>{{.Audience}}</saml:Audience></saml:AudienceRestriction></saml:Conditions>` +
-		`<saml:AuthnStatement AuthnInstant="{{at .Issued}}" SessionIndex="idx"><saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement>` +
+		`<saml:AuthnStatement AuthnInstant="{{at .Authenticated}}" SessionIndex="idx"><saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement>` +
 		`<saml:AttributeStatement><saml:Attribute Name="mail"><saml:AttributeValue>{{.Email}}</saml:AttributeValue></saml:Attribute><saml:Attribute Name="displayName"><saml:AttributeValue>Gil</saml:AttributeValue></saml:Attribute></saml:AttributeStatement>` +
 		`</saml:Assertion></samlp:Response>`))
 
@@ -125,15 +126,21 @@ type flight struct {
 	relayState string
 	message    message
 	acs        string
+	force      string // ForceAuthn of the request
 }
 
 // samlFlight begins a sign-in and reads the request as the provider would.
 func (b *browser) samlFlight() flight {
 	b.t.Helper()
+	return b.samlFlightBy("/.gatehouse/login?connection=adfs&return_to=/reports")
+}
+
+func (b *browser) samlFlightBy(login string) flight {
+	b.t.Helper()
 	follow := b.CheckRedirect
 	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	defer func() { b.CheckRedirect = follow }()
-	p := b.open("/.gatehouse/login?connection=adfs&return_to=/reports")
+	p := b.open(login)
 	p.has(b.t, http.StatusSeeOther)
 	target, err := url.Parse(p.header.Get("Location"))
 	check(b.t, err)
@@ -145,15 +152,16 @@ func (b *browser) samlFlight() flight {
 		ID     string `xml:",attr"`
 		ACS    string `xml:"AssertionConsumerServiceURL,attr"`
 		Issuer string
+		Force  string `xml:"ForceAuthn,attr"`
 	}
 	check(b.t, xml.Unmarshal(raw, &request))
 	now := time.Now()
-	return flight{w: b.w, relayState: target.Query().Get("RelayState"), acs: request.ACS, message: message{
+	return flight{w: b.w, relayState: target.Query().Get("RelayState"), acs: request.ACS, force: request.Force, message: message{
 		Issuer: idpEntity, Destination: request.ACS, InResponseTo: request.ID, Version: "2.0",
 		AssertionIssuer: idpEntity, AssertionID: "_" + request.ID, NameID: "gil", Format: "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent",
 		Method: "urn:oasis:names:tc:SAML:2.0:cm:bearer", Recipient: request.ACS, SubjectInResponseTo: request.ID, Audience: request.Issuer,
 		Email: "gil@globex.example", Status: "urn:oasis:names:tc:SAML:2.0:status:Success",
-		Issued: now, NotBefore: now.Add(-time.Minute), NotOnOrAfter: now.Add(5 * time.Minute), ConfirmUntil: now.Add(5 * time.Minute)}}
+		Issued: now, Authenticated: now, NotBefore: now.Add(-time.Minute), NotOnOrAfter: now.Add(5 * time.Minute), ConfirmUntil: now.Add(5 * time.Minute)}}
 }
 
 func (f flight) form(raw []byte) url.Values {

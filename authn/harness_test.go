@@ -141,6 +141,12 @@ func (c *connections) ByID(id identity.TenantID) (*tenants.Tenant, bool) {
 	return &t, id == t.ID
 }
 
+func (c *connections) set(s tenants.SessionSettings) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tenant.Settings.Session = s
+}
+
 func (c *connections) Connections(context.Context, identity.TenantID) ([]tenants.Connection, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

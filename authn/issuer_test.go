@@ -31,6 +31,7 @@ type issuer struct {
 	key *ecdsa.PrivateKey
 
 	mu        sync.Mutex
+	asked     url.Values // the last authentication request
 	challenge string
 	nonce     string
 	claims    func(jwt.MapClaims)                 // changes the id token's claims
@@ -138,6 +139,7 @@ func (i *issuer) jwks(w http.ResponseWriter, _ *http.Request) {
 func (i *issuer) authorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	i.mu.Lock()
+	i.asked = q
 	i.challenge, i.nonce = q.Get("code_challenge"), q.Get("nonce")
 	back := url.Values{"code": {"c0de"}, "state": {q.Get("state")}, "iss": {i.URL}}
 	if i.answer != nil {

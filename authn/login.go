@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"gatehouse/audit"
+	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/tenants"
@@ -17,15 +19,20 @@ func (s *Service) SignInURL(r *http.Request) string {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return pathLogin
 	}
-	target := safeReturn(r.URL.RequestURI())
-	if target == "/" {
-		return pathLogin
-	}
-	return loginURL("", target)
+	return loginURL("", safeReturn(r.URL.RequestURI()), false)
 }
 
-func loginURL(connection, returnTo string) string {
+// SignInAgainURL is the same for somebody who is signed in and has to
+// authenticate once more.
+func (s *Service) SignInAgainURL(r *http.Request) string {
+	return loginURL("", safeReturn(r.URL.RequestURI()), true)
+}
+
+func loginURL(connection, returnTo string, fresh bool) string {
 	q := url.Values{}
+	if fresh {
+		q.Set("fresh", "yes")
+	}
 	if connection != "" {
 		q.Set("connection", connection)
 	}
@@ -42,7 +49,7 @@ func loginURL(connection, returnTo string) string {
 // one there is, or with a page to choose on.
 func (s *Service) login(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
-	returnTo, name := safeReturn(query.Get("return_to")), query.Get("connection")
+	returnTo, name, fresh := safeReturn(query.Get("return_to")), query.Get("connection"), query.Get("fresh") == "yes"
 	caller, err := s.callerAfresh(w, r)
 	if err != nil {
 		return err
@@ -51,6 +58,9 @@ func (s *Service) login(w http.ResponseWriter, r *http.Request) error {
 		return nil // whoever only looks begins nothing
 	}
 	if caller.Live != nil {
+		if fresh && !s.recent(caller.Principal.Tenant, caller.Principal.AuthTime) {
+			return s.signInAgain(w, r, caller.Principal, returnTo)
+		}
 		redirect(w, returnTo)
 		return nil
 	}
@@ -65,18 +75,38 @@ func (s *Service) login(w http.ResponseWriter, r *http.Request) error {
 	case name != "":
 		for _, c := range open {
 			if c.Name == name {
-				return s.begin(w, r, c, returnTo)
+				return s.begin(w, r, c, returnTo, fresh)
 			}
 		}
 		return s.refuse(w, r, tenants.Connection{}, Refuse(connectionUnknown, "There is no enabled connection of the name that was asked for."))
 	case len(open) == 1:
-		return s.begin(w, r, open[0], returnTo)
+		return s.begin(w, r, open[0], returnTo, fresh)
 	case len(open) == 0:
 		s.page(w, r, httpkit.Page{Status: http.StatusNotFound, Title: "Nobody can sign in here yet",
 			Lead: "No sign-in service is connected. An administrator has to add a connection first."})
 		return nil
 	}
-	return s.choose(w, r, open, returnTo)
+	return s.choose(w, r, open, returnTo, fresh)
+}
+
+// signInAgain has somebody who is signed in authenticate once more, where they
+// did before. What comes of it replaces their session.
+func (s *Service) signInAgain(w http.ResponseWriter, r *http.Request, p *identity.Principal, returnTo string) error {
+	c, err := s.tenants.ConnectionByID(r.Context(), p.Tenant, p.Connection)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	if err != nil || !c.Enabled || s.protocols[c.Type] == nil {
+		return s.refuse(w, r, tenants.Connection{}, Refuse(connectionUnknown, "The connection by which the person signed in is not there any more."))
+	}
+	return s.begin(w, r, c, returnTo, true)
+}
+
+// recent reports whether who authenticated at this time has done so recently, by
+// what the tenant has set.
+func (s *Service) recent(tenant identity.TenantID, at time.Time) bool {
+	t, ok := s.tenants.ByID(tenant)
+	return ok && !at.IsZero() && s.now().Sub(at) < t.Settings.Session.Recent()
 }
 
 // served refuses where nobody gets in at all.
@@ -104,7 +134,7 @@ func (s *Service) openConnections(r *http.Request) ([]tenants.Connection, error)
 
 // begin sends the browser to the identity provider. The token of the step and
 // the browser's own are kept as hashes; what the protocol must remember, sealed.
-func (s *Service) begin(w http.ResponseWriter, r *http.Request, c tenants.Connection, returnTo string) error {
+func (s *Service) begin(w http.ResponseWriter, r *http.Request, c tenants.Connection, returnTo string, fresh bool) error {
 	req := httpkit.RequestFrom(r.Context())
 	if ok, wait := s.starts.Allow(req.ClientIP, s.now()); !ok {
 		f := fault.New(fault.TooMany, "too-many-sign-ins", "Too many sign-ins were begun from your network. Wait a moment and try again.")
@@ -116,6 +146,9 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request, c tenants.Connec
 		browser = newToken()
 	}
 	step := Step{Tenant: req.Tenant, Token: newToken(), Endpoints: endpointsOf(req.Origin, c)}
+	if t, ok := s.tenants.ByID(req.Tenant); ok && fresh {
+		step.MaxAge = t.Settings.Session.Recent()
+	}
 	target, private, err := s.protocols[c.Type].Start(r.Context(), c, step)
 	if err != nil {
 		return s.refuse(w, r, c, err)
@@ -123,7 +156,7 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request, c tenants.Connec
 	if _, err := s.refusals.Record(r.Context(), s.event(r, audit.SignInStarted, audit.Success, c)); err != nil {
 		return err
 	}
-	if err := s.flows.put(r.Context(), req.Tenant, step.Token, browser, c.ID, flow{Hop: hopAnswer, ReturnTo: returnTo, Private: private}); err != nil {
+	if err := s.flows.put(r.Context(), req.Tenant, step.Token, browser, c.ID, flow{Hop: hopAnswer, ReturnTo: returnTo, Fresh: fresh, Private: private}); err != nil {
 		return storeDown(err)
 	}
 	httpkit.SetFlowCookie(w, browser)

@@ -40,11 +40,11 @@ func body(name string, data any) (template.HTML, error) {
 }
 
 // choose shows the ways to sign in.
-func (s *Service) choose(w http.ResponseWriter, r *http.Request, open []tenants.Connection, returnTo string) error {
+func (s *Service) choose(w http.ResponseWriter, r *http.Request, open []tenants.Connection, returnTo string, fresh bool) error {
 	type choice struct{ Name, Href string }
 	var choices []choice
 	for _, c := range open {
-		choices = append(choices, choice{c.Name, loginURL(c.Name, returnTo)})
+		choices = append(choices, choice{c.Name, loginURL(c.Name, returnTo, fresh)})
 	}
 	content, err := body("choose.html", choices)
 	if err != nil {

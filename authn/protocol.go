@@ -71,6 +71,9 @@ type Step struct {
 	// state, the SAML RelayState. base64url, 43 characters.
 	Token     string
 	Endpoints Endpoints
+	// MaxAge, if set, is how long ago the person may have authenticated. The
+	// protocol asks for it; that it is so is checked by the flow.
+	MaxAge time.Duration
 }
 
 // Assertion is what an identity provider says of a person, verified.
@@ -84,7 +87,7 @@ type Assertion struct {
 	Groups        []string
 	AMR           []string
 	ACR           string
-	AuthTime      time.Time
+	AuthTime      time.Time // when they authenticated; zero: the provider does not say
 	// IDPSession is how the provider calls its own session (sid, SessionIndex).
 	IDPSession string
 	// LogoutHint is a secret that lets us end the provider's session (an id_token).

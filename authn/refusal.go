@@ -41,6 +41,10 @@ const (
 	SubjectUnusable     Reason = "subject-unusable"
 	CodeRejected        Reason = "code-rejected"
 
+	// The person was to authenticate anew, and has not, as far as anybody knows.
+	authenticationTooOld  Reason = "authentication-too-old"
+	authenticationUndated Reason = "authentication-undated"
+
 	// The identity provider says no, or nothing.
 	ProviderRefused     Reason = "provider-refused"
 	ProviderUnreachable Reason = "provider-unreachable"
@@ -96,6 +100,10 @@ func (f *Refusal) Unwrap() error { return f.cause }
 // lead is what the person reads: what happened, and what to do.
 func (r Reason) lead() string {
 	switch r {
+	case authenticationTooOld:
+		return "This needs a new sign-in, but your organisation's sign-in service answered with an earlier one. Sign out there, and try again."
+	case authenticationUndated:
+		return "This needs a new sign-in, but your organisation's sign-in service does not say when you signed in. Tell your administrator the event number below."
 	case ProviderRefused:
 		return "Your organisation's sign-in service did not let you in. Try again, or ask your administrator for access."
 	case ProviderUnreachable:

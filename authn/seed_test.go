@@ -18,7 +18,7 @@ func TestSeeds(t *testing.T) {
 	m := message{Issuer: idpEntity, Destination: acs, InResponseTo: "id-1", Version: "2.0", AssertionIssuer: idpEntity, AssertionID: "_a", NameID: "gil",
 		Format: "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent", Method: "urn:oasis:names:tc:SAML:2.0:cm:bearer",
 		Recipient: acs, SubjectInResponseTo: "id-1", Audience: "https://acme.example/metadata", Email: "gil@globex.example",
-		Status: "urn:oasis:names:tc:SAML:2.0:status:Success", Issued: at, NotBefore: at, NotOnOrAfter: at.Add(5 * time.Minute), ConfirmUntil: at.Add(5 * time.Minute)}
+		Status: "urn:oasis:names:tc:SAML:2.0:status:Success", Issued: at, Authenticated: at, NotBefore: at, NotOnOrAfter: at.Add(5 * time.Minute), ConfirmUntil: at.Add(5 * time.Minute)}
 	doc := m.document(t)
 	seeds := map[string]string{"unsigned": string(bytesOf(t, doc))}
 	signAssertion(t, doc)

@@ -1,6 +1,10 @@
 package authz
 
-import "gatehouse/identity"
+import (
+	"time"
+
+	"gatehouse/identity"
+)
 
 // Access is what a route asks of its caller.
 type Access uint8
@@ -20,6 +24,8 @@ type Query struct {
 	Access     Access
 	Permission Permission // with NeedPermission
 	Team       string     // the team's name, or empty: account-level
+	// MaxAge, if set, is how long ago the caller may have authenticated.
+	MaxAge time.Duration
 }
 
 // The reasons of decisions: stable codes for the log and for programs.
@@ -34,6 +40,12 @@ const (
 	ReasonInactive    = "inactive"     // the person is deactivated or gone
 	ReasonWrongTenant = "wrong-tenant" // the caller belongs to another tenant
 	ReasonNoRoute     = "no-route"     // no route covers the path: for callers of [Routes.Match]
+
+	// ReasonTooOld: the person may do it, but has authenticated too long ago, or
+	// nobody knows when.
+	ReasonTooOld = "authentication-too-old"
+	// ReasonNotAPerson: only a person can have authenticated just now.
+	ReasonNotAPerson = "not-a-person"
 )
 
 // Decision is the answer with its reason.

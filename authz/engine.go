@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gatehouse/audit"
 	"gatehouse/identity"
@@ -129,7 +130,25 @@ func (e *Engine) Decide(ctx context.Context, p *identity.Principal, q Query) (Pe
 			v.decisions.put(k, d)
 		}
 	}
+	if d.Allowed && q.MaxAge > 0 {
+		d = recent(d, p, q.MaxAge) // never remembered: it changes by itself
+	}
 	return Permit{tenant: q.Tenant, ok: d.Allowed}, d, nil
+}
+
+// recent refuses what is allowed to somebody who has not authenticated within
+// this time.
+func recent(d Decision, p *identity.Principal, within time.Duration) Decision {
+	switch {
+	case p == nil || p.Kind != identity.KindUser:
+		d.Allowed, d.Reason, d.Message = false, ReasonNotAPerson, "The route asks for a recent authentication, and only a person has one."
+	case p.AuthTime.IsZero():
+		d.Allowed, d.Reason, d.Message = false, ReasonTooOld, "The identity provider has not said when the person authenticated."
+	case time.Since(p.AuthTime) >= within:
+		d.Allowed, d.Reason, d.Message = false, ReasonTooOld,
+			"The person authenticated at "+p.AuthTime.UTC().Format(time.RFC3339)+", more than "+within.String()+" ago."
+	}
+	return d
 }
 
 // settle decides what needs neither policy nor directory.

@@ -21,7 +21,7 @@ type Route struct {
 	Access     string   `yaml:"access" enum:"public,signed_in" doc:"public: everybody; signed_in: every signed-in person of the tenant."`
 	Permission string   `yaml:"permission" doc:"Object of the permission, such as billing; the action follows from the method: read, write or delete. object:action names it outright."`
 	Methods    []string `yaml:"methods" doc:"Methods the route holds for. Empty: all."`
-	StepUp     string   `yaml:"step_up" enum:"mfa" doc:"Asks for a fresh second factor. Not available yet."`
+	StepUp     string   `yaml:"step_up" enum:"recent,mfa" doc:"recent: serves only people who authenticated a short time ago, by the tenant's session.reauth_age; others are asked to again. mfa: asks for a fresh second factor; not available yet."`
 }
 
 // Headers names the headers that carry the identity to the app.
@@ -98,8 +98,11 @@ func (r *Route) check(c *checker, key string) {
 			c.add(index(key+".methods", i), "unknown method "+quote(method), "write one of "+strings.Join(methods, ", ")+suggestion(method, methods))
 		}
 	}
-	if r.StepUp != "" {
-		c.add(key+".step_up", "step_up is not available yet, and a route that asks for it must not be served without", "remove step_up, or wait with this route")
+	switch {
+	case r.StepUp == "mfa":
+		c.add(key+".step_up", "step_up: mfa is not available yet, and a route that asks for it must not be served without", "remove step_up, write step_up: recent, or wait with this route")
+	case r.StepUp != "" && r.Access == "public":
+		c.add(key+".step_up", "a public route asks nobody to sign in, so there is no authentication that could be recent", "remove step_up, or write access: signed_in")
 	}
 }
 

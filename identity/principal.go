@@ -52,7 +52,8 @@ type Principal struct {
 	Role string
 	// Expires is when a token is no longer good; zero for whoever has none.
 	Expires time.Time
-	// AuthTime is when the person last proved who they are, AMR how (RFC 8176).
+	// AuthTime is when the person last proved who they are, zero if that is not
+	// known; AMR how (RFC 8176).
 	AuthTime time.Time
 	AMR      []string
 	ACR      string

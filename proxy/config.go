@@ -74,10 +74,13 @@ type Config struct {
 	Admits func(ctx context.Context, p *identity.Principal, ip netip.Addr) error
 	// SignInURL is where a browser goes to sign in, to come back to this request.
 	SignInURL func(*http.Request) string
-	Decider   Decider
-	Journal   Journal
-	Refusals  Refusals
-	Minter    Minter
+	// SignInAgainURL is where somebody who is signed in goes to authenticate once
+	// more, likewise.
+	SignInAgainURL func(*http.Request) string
+	Decider        Decider
+	Journal        Journal
+	Refusals       Refusals
+	Minter         Minter
 	// Own serves /.gatehouse/ and /scim/v2, and everything at the operators' host,
 	// where there is no app.
 	Own http.Handler
@@ -96,7 +99,7 @@ type Config struct {
 
 func (c Config) check() error {
 	switch {
-	case c.Tenants == nil, c.Caller == nil, c.Admits == nil, c.SignInURL == nil, c.Decider == nil,
+	case c.Tenants == nil, c.Caller == nil, c.Admits == nil, c.SignInURL == nil, c.SignInAgainURL == nil, c.Decider == nil,
 		c.Journal == nil, c.Refusals == nil, c.Minter == nil, c.Own == nil, c.Ready == nil:
 		return errors.New("proxy: a part of the gate is missing from its configuration")
 	}

@@ -67,6 +67,7 @@ type visit struct {
 	r         *http.Request
 	tenant    *tenants.Tenant
 	route     routes.Route
+	recent    time.Duration // how old the caller's authentication may be; 0: any age
 	caller    caller
 	counted   bool // among what its network asks as a stranger
 	event     audit.Event
@@ -225,8 +226,16 @@ func (g *Gate) who(v *visit, s *stream) error {
 
 // mayThey is stage 6.
 func (g *Gate) mayThey(v *visit) (authz.Permit, authz.Decision, error) {
+	if v.route.StepUp == routes.Recent {
+		// As it is set now: v.tenant is of before a change could find the stream.
+		t, ok := g.config.Tenants.ByHost(canonicalHost(v.r.Host))
+		if !ok || t.ID != v.tenant.ID {
+			return authz.Permit{}, authz.Decision{}, errSuspended
+		}
+		v.recent = t.Settings.Session.Recent()
+	}
 	return g.config.Decider.Decide(v.r.Context(), v.caller.principal, authz.Query{
-		Tenant: v.tenant.ID, Access: v.route.Access, Permission: v.route.Permission, Team: v.route.Team})
+		Tenant: v.tenant.ID, Access: v.route.Access, Permission: v.route.Permission, Team: v.route.Team, MaxAge: v.recent})
 }
 
 // record is stage 7.
@@ -240,9 +249,22 @@ func (g *Gate) record(v *visit, d authz.Decision) (audit.Receipt, error) {
 	if err != nil || d.Allowed {
 		return receipt, err
 	}
-	return audit.Receipt{}, fault.New(fault.Denied, "not-allowed",
-		"You are signed in, but you may not do this. If you should, ask your administrator and name the event.").
-		WithEvent(string(receipt.Event()))
+	return audit.Receipt{}, v.refused(d).WithEvent(string(receipt.Event()))
+}
+
+// refused tells somebody who is known why they may not.
+func (v *visit) refused(d authz.Decision) *fault.Fault {
+	switch d.Reason {
+	case authz.ReasonTooOld:
+		f := fault.New(fault.Unauthenticated, d.Reason,
+			"You are signed in, but for this you must have signed in at most "+v.recent.String()+" ago. Sign in again.")
+		f.FreshWithin = v.recent
+		return f
+	case authz.ReasonNotAPerson:
+		return fault.New(fault.Denied, d.Reason, "This is for people who have just signed in. No token can, so none is let through.")
+	}
+	return fault.New(fault.Denied, "not-allowed",
+		"You are signed in, but you may not do this. If you should, ask your administrator and name the event.")
 }
 
 // describe fills the request's event with what is known so far.
@@ -268,11 +290,14 @@ func (g *Gate) reply(v *visit, err error) {
 		}
 	}
 	if f.Kind == fault.Unauthenticated {
+		signIn := g.config.SignInURL
+		if f.FreshWithin > 0 {
+			signIn = g.config.SignInAgainURL
+		}
 		if browses(v.r) {
-			http.Redirect(v.w, v.r, g.config.SignInURL(v.r), http.StatusSeeOther)
+			http.Redirect(v.w, v.r, signIn(v.r), http.StatusSeeOther)
 			return
 		}
-		v.w.Header().Set("WWW-Authenticate", `Bearer realm="gatehouse"`) // RFC 9110 §11.6.1
 	}
 	httpkit.ReplyError(v.w, v.r, f)
 }

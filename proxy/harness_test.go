@@ -46,6 +46,8 @@ const scimToken = "gh_scim"
 var routeTable = []routes.Spec{
 	{Path: "/public/**", Access: "public"},
 	{Path: "/admin/**", Permission: "billing"},
+	{Path: "/sensitive/**", Access: "signed_in", StepUp: routes.Recent},
+	{Path: "/sensitive/admin", Permission: "billing", StepUp: routes.Recent},
 	{Path: "/**", Access: "signed_in"},
 }
 
@@ -115,9 +117,10 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	w.decider = authz.New(authz.Config{Store: db, Journal: w.journal, People: w.people})
 	config := Config{
 		Tenants: w.tenants, Caller: w.caller, Admits: w.admits,
-		SignInURL: func(r *http.Request) string { return "/.gatehouse/login?return_to=" + r.URL.EscapedPath() },
-		Decider:   w.decider,
-		Journal:   w.journal, Refusals: audit.NewRefusals(w.journal), Minter: w.minter,
+		SignInURL:      func(r *http.Request) string { return "/.gatehouse/login?return_to=" + r.URL.EscapedPath() },
+		SignInAgainURL: func(r *http.Request) string { return "/.gatehouse/login?fresh=yes&return_to=" + r.URL.EscapedPath() },
+		Decider:        w.decider,
+		Journal:        w.journal, Refusals: audit.NewRefusals(w.journal), Minter: w.minter,
 		Own: http.HandlerFunc(w.own),
 		Ready: func(identity.TenantID) error {
 			if f := w.notReady.Load(); f != nil {
@@ -279,11 +282,17 @@ type person struct {
 
 func (w *world) signIn(name string) person {
 	w.t.Helper()
+	return w.signInAt(name, time.Now())
+}
+
+// signInAt is a sign-in by an authentication of this time; zero: it is not known.
+func (w *world) signInAt(name string, at time.Time) person {
+	w.t.Helper()
 	ctx := context.Background()
 	user, err := w.people.CreateUser(ctx, audit.SystemCause(), w.acme.ID, directory.User{
 		UserName: name + "@acme.test", Email: name + "@acme.test", DisplayName: name, Active: true, Source: directory.SourceAdmin})
 	w.must(err)
-	made, err := w.sessions.Create(ctx, audit.SystemCause(), w.acme.ID, sessions.NewSession{User: user.ID, Connection: w.door, ConnectionVersion: 1, AuthAt: time.Now()})
+	made, err := w.sessions.Create(ctx, audit.SystemCause(), w.acme.ID, sessions.NewSession{User: user.ID, Connection: w.door, ConnectionVersion: 1, AuthAt: at})
 	w.must(err)
 	return person{user: user, session: made.Session, token: made.Token}
 }

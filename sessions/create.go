@@ -147,8 +147,8 @@ func (s *Service) sealHint(ctx context.Context, tenant identity.TenantID, hint s
 
 func (s *Service) signedIn(tenant identity.TenantID, n NewSession, now time.Time) Session {
 	auth := n.AuthAt.UTC()
-	if n.AuthAt.IsZero() {
-		auth = now
+	if auth.After(now) {
+		auth = now // by the clock of the identity provider, which must not make it last longer
 	}
 	absolute := s.limits(tenant).Absolute
 	return Session{

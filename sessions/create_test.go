@@ -18,12 +18,14 @@ import (
 func TestCreateAndFind(t *testing.T) {
 	w := newWorld(t)
 	ann := w.user(acme, "ann")
-	made := w.signIn(acme, signIn(ann))
+	from := signIn(ann)
+	from.AuthAt = time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+	made := w.signIn(acme, from)
 	live := w.find(acme, made.Token)
 	p, s := live.Principal(), live.Session()
 	if p.Kind != identity.KindUser || p.Tenant != acme || p.ID != string(ann) || p.User != ann ||
 		p.Session != made.Session.ID || p.Device != made.Device.ID || p.Connection != "con_oidc" ||
-		p.ACR != "2" || !slices.Equal(p.AMR, []string{"pwd", "otp"}) || p.AuthTime.IsZero() {
+		p.ACR != "2" || !slices.Equal(p.AMR, []string{"pwd", "otp"}) || !p.AuthTime.Equal(from.AuthAt) {
 		t.Errorf("principal %+v", p)
 	}
 	if s.IP.String() != "192.0.2.7" || s.UserAgent != chrome || s.IDPSubject != "sub" || s.CreatedAt.IsZero() || s.SeenAt.IsZero() {

@@ -24,7 +24,7 @@ type Session struct {
 	ACR        string
 	IP         netip.Addr // at sign-in
 	UserAgent  string
-	AuthAt     time.Time
+	AuthAt     time.Time // when the person authenticated; zero: the identity provider did not say
 	CreatedAt  time.Time
 	SeenAt     time.Time // last request, to within the write-behind interval
 	ExpiresAt  time.Time // absolute limit
@@ -106,7 +106,7 @@ type NewSession struct {
 	ACR        string
 	IP         netip.Addr
 	UserAgent  string
-	AuthAt     time.Time // zero: now
+	AuthAt     time.Time // zero: not known
 	// DeviceToken is the browser's device cookie, if it sent one; anything that
 	// is not a token of ours counts as none.
 	DeviceToken string

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -47,7 +46,7 @@ func (p *Protocol) claims(ctx context.Context, idp *provider, id *gooidc.IDToken
 		return nil, authn.Refuse(authn.Malformed, "The userinfo claims cannot be read.").Because(err)
 	}
 	for name, value := range more {
-		if _, signed := c[name]; !signed {
+		if _, signed := c[name]; !signed && name != "auth_time" { // which is about the id token
 			c[name] = value
 		}
 	}
@@ -67,12 +66,11 @@ func (c claims) assertion(id *gooidc.IDToken, names tenants.AttributeMap) authn.
 		IDPSession:    c.text("sid"),
 	}
 	var at float64
+	// Without it nobody knows: the token was issued now, but the person may have
+	// authenticated days ago.
 	if json.Unmarshal(c["auth_time"], &at) == nil && at > 0 {
 		a.AuthTime = seconds(at)
-	} else if !id.IssuedAt.IsZero() {
-		a.AuthTime = id.IssuedAt
 	}
-	a.AuthTime = a.AuthTime.Truncate(time.Second)
 	return a
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,7 +55,13 @@ func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step
 	if err != nil {
 		return "", nil, fmt.Errorf("oidc: keep request: %w", err)
 	}
-	redirect = idp.client(c, s.Endpoints.Callback).AuthCodeURL(s.Token, gooidc.Nonce(kept.Nonce), oauth2.S256ChallengeOption(kept.Verifier))
+	asked := []oauth2.AuthCodeOption{gooidc.Nonce(kept.Nonce), oauth2.S256ChallengeOption(kept.Verifier)}
+	if s.MaxAge > 0 {
+		// Both: max_age has the id token say when the person authenticated, and there
+		// are providers that heed only one of them.
+		asked = append(asked, oauth2.SetAuthURLParam("max_age", strconv.Itoa(int(s.MaxAge.Seconds()))), oauth2.SetAuthURLParam("prompt", "login"))
+	}
+	redirect = idp.client(c, s.Endpoints.Callback).AuthCodeURL(s.Token, asked...)
 	return redirect, state, nil
 }
 

@@ -66,6 +66,10 @@ func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step
 	if err != nil {
 		return "", nil, fmt.Errorf("saml: make request: %w", err)
 	}
+	if s.MaxAge > 0 {
+		fresh := true
+		request.ForceAuthn = &fresh // SAML core §3.4.1
+	}
 	request.NameIDPolicy.Format = nil // the provider's own choice; some choke on an unknown wish
 	target, err := request.Redirect(s.Token, sp)
 	if err != nil {

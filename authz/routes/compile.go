@@ -125,6 +125,12 @@ func ruleOf(spec Spec) (rule, error) {
 		}
 		made.route.Permission = p
 	}
+	switch {
+	case spec.StepUp != "" && spec.StepUp != Recent:
+		return rule{}, fmt.Errorf("step_up %q is not known, and a route that asks for it must not be served without", spec.StepUp)
+	case spec.StepUp != "" && made.route.Access == authz.Public:
+		return rule{}, errors.New("is public, so there is no authentication that could be recent")
+	}
 	for _, m := range spec.Methods {
 		if m == "" || strings.ToUpper(m) != m || strings.ContainsFunc(m, func(c rune) bool { return (c < 'A' || c > 'Z') && c != '-' }) {
 			return rule{}, fmt.Errorf("method %q is not written as methods are", m)

@@ -13,6 +13,9 @@ import (
 	"gatehouse/authz"
 )
 
+// Recent is the step-up of a route that asks for a recent authentication.
+const Recent = "recent"
+
 // Spec is one line of the table, as it is configured.
 type Spec struct {
 	// Path is the pattern: segments that match themselves, "*" or "{name}" for
@@ -24,7 +27,7 @@ type Spec struct {
 	// "object:action".
 	Access     string
 	Permission string
-	StepUp     string
+	StepUp     string // empty or Recent
 	Methods    []string // none: every method
 }
 
@@ -34,7 +37,7 @@ type Route struct {
 	Access     authz.Access
 	Permission authz.Permission
 	Team       string // from the path; empty: account-level
-	StepUp     string
+	StepUp     string // empty or Recent
 }
 
 // Table is a compiled route table. It does not change.

@@ -30,7 +30,7 @@ func TestRoutes(t *testing.T) {
 		routes.Spec{Path: "/api/teams/{team}/reports/{id}", Permission: "reports:approve", Methods: []string{"POST"}},
 		routes.Spec{Path: "/api/teams/{team}/reports/{id}", Permission: "reports"},
 		routes.Spec{Path: "/api/teams/all/summary", Permission: "summary"},
-		routes.Spec{Path: "/api/admin/**", Permission: "billing", StepUp: "mfa"},
+		routes.Spec{Path: "/api/admin/**", Permission: "billing", StepUp: routes.Recent},
 		routes.Spec{Path: "/hook", Access: "public", Methods: []string{"POST"}},
 		routes.Spec{Path: "/a/b/y", Access: "public"},
 		routes.Spec{Path: "/a/*/x", Permission: "star"},
@@ -69,7 +69,7 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%s %s: %+v, %t; want %s %s %s", c.method, c.path, got, ok, c.pattern, c.permission, c.team)
 		}
 	}
-	if got, _ := r.Match("GET", "/api/admin/x"); got.StepUp != "mfa" || got.Access != authz.NeedPermission {
+	if got, _ := r.Match("GET", "/api/admin/x"); got.StepUp != routes.Recent || got.Access != authz.NeedPermission {
 		t.Errorf("%+v", got)
 	}
 	if _, ok := compile(t).Match("GET", "/"); ok {
@@ -86,6 +86,8 @@ func TestRoutesThatAreWrong(t *testing.T) {
 		{routes.Spec{Path: "", Access: "public"}, "begins with /"},
 		{routes.Spec{Path: "/x"}, "either access or permission"},
 		{routes.Spec{Path: "/x", Access: "public", Permission: "x"}, "either access or permission"},
+		{routes.Spec{Path: "/x", Access: "signed_in", StepUp: "mfa"}, "not known"},
+		{routes.Spec{Path: "/x", Access: "public", StepUp: routes.Recent}, "is public"},
 		{routes.Spec{Path: "/x", Access: "open"}, "neither public nor signed_in"},
 		{routes.Spec{Path: "/x", Permission: "*"}, "neither object"},
 		{routes.Spec{Path: "/x", Permission: "x:"}, "neither object"},

@@ -57,6 +57,9 @@ type Fault struct {
 	Detail string
 	// RetryAfter, if set, is when trying again makes sense.
 	RetryAfter time.Duration
+	// FreshWithin, if set, is for somebody who is known well enough, but has to have
+	// proved it within this time.
+	FreshWithin time.Duration
 	// Event is the id of the journal record of this refusal, if there is one.
 	Event string
 

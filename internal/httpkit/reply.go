@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"gatehouse/internal/fault"
 )
@@ -76,6 +77,8 @@ type Problem struct {
 	Errors []FieldError `json:"errors,omitempty" doc:"Each field that is wrong, and why"`
 	// RetryAfter is the seconds after which trying again makes sense; 0: none.
 	RetryAfter int `json:"-"`
+	// FreshWithin is within which time the caller has to have authenticated; 0: any.
+	FreshWithin time.Duration `json:"-"`
 }
 
 // FieldError is one field of a request that is wrong.
@@ -98,7 +101,7 @@ func NewProblem(ctx context.Context, status int, code, detail string) Problem {
 func ProblemOf(ctx context.Context, err error) Problem {
 	f := fault.As(err)
 	p := NewProblem(ctx, Status(f.Kind), f.Code, f.Detail)
-	p.EventID = f.Event
+	p.EventID, p.FreshWithin = f.Event, f.FreshWithin
 	if f.RetryAfter > 0 || f.Kind == fault.Unavailable {
 		p.RetryAfter = max(1, int(math.Ceil(f.RetryAfter.Seconds())))
 	}
@@ -109,14 +112,19 @@ func ProblemOf(ctx context.Context, err error) Problem {
 }
 
 // Header gives the fields that go with the problem's status (RFC 9110 §10.2.3,
-// §11.6.1).
+// §11.6.1; RFC 9470 §3).
 func (p *Problem) Header() http.Header {
 	h := http.Header{}
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
 	}
 	if p.Status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", `Bearer realm="gatehouse"`)
+		challenge := `Bearer realm="gatehouse"`
+		if p.FreshWithin > 0 {
+			challenge += `, error="insufficient_user_authentication", error_description="More recent authentication is required", max_age="` +
+				strconv.Itoa(int(p.FreshWithin.Seconds())) + `"`
+		}
+		h.Set("WWW-Authenticate", challenge)
 	}
 	return h
 }
