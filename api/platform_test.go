@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"bytes"
 	"net/http"
 	"slices"
@@ -21,7 +22,7 @@ spec: { role: owner, user: boss@initech.example }
 ---
 kind: Tenant
 name: initech
-spec: { hosts: [initech.localhost], display_name: Initech, settings: { session: { idle: 30m } } }
+spec: { hosts: [initech.localhost], display_name: Initech, settings: { session: { idle: 30m, reauth_age: 5m, role_networks: { support: [192.0.2.0/24] } } } }
 ---
 kind: Connection
 tenant: initech
@@ -187,4 +188,33 @@ func TestSettingsAreReplacedWhole(t *testing.T) {
 	}
 	session(map[string]any{"networks": []string{"198.51.100.0/24"}}).problem(http.StatusConflict, "would-lock-you-out")
 	session(map[string]any{"networks": []string{"198.51.100.0/24", "203.0.113.0/24"}, "max_per_person": 1}).want(http.StatusOK)
+
+	// Networks of roles, and how recent an authentication must be.
+	before, _ := h.tenants.ByID(h.acme.ID)
+	many := map[string]any{}
+	for i := range 21 {
+		many[fmt.Sprint("role", i)] = []string{"203.0.113.0/24"}
+	}
+	for _, wrong := range []map[string]any{
+		{"reauth_age": "soon"}, {"reauth_age": "1s"}, {"reauth_age": "-1h"}, {"reauth_age": "9999h"}, {"reauth_age": 5},
+		{"role_networks": map[string]any{"admin": []string{}}}, {"role_networks": map[string]any{"owner": []string{"203.0.113.7/24"}}},
+		{"role_networks": map[string]any{"owner": []string{"everywhere"}}}, {"role_networks": map[string]any{"owner": "203.0.113.0/24"}},
+		{"role_networks": map[string]any{"onwer": []string{"203.0.113.0/24"}}}, {"role_networks": map[string]any{"": []string{"203.0.113.0/24"}}},
+		{"role_networks": map[string]any{"owner": slices.Repeat([]string{"203.0.113.0/24"}, 101)}}, {"role_networks": many}, {"role_networks": []string{"owner"}},
+		{"idle": "20m", "role_networks": map[string]any{"admin": []string{"203.0.113.0/24", "::ffff:203.0.113.0/120"}}},
+	} {
+		if r := session(wrong); r.status != http.StatusBadRequest && r.status != http.StatusUnprocessableEntity {
+			t.Errorf("%v: status %d: %s", wrong, r.status, r.body)
+		}
+	}
+	session(map[string]any{"role_networks": map[string]any{"owner": []string{"198.51.100.0/24"}}}).problem(http.StatusConflict, "would-lock-you-out")
+	if now, _ := h.tenants.ByID(h.acme.ID); now.Version != before.Version {
+		t.Errorf("something of it was applied: %+v", now)
+	}
+	wanted := map[string]any{"reauth_age": "5m0s", "role_networks": map[string]any{"admin": []string{"198.51.100.0/24", "2001:db8::/32"}, "owner": []string{"203.0.113.0/24"}}}
+	session(wanted).want(http.StatusOK)
+	kept := into[map[string]any](owner.do("GET", "settings", nil).want(http.StatusOK))
+	if fmt.Sprint(kept["session"]) != fmt.Sprint(wanted) {
+		t.Errorf("kept %v, not %v", kept["session"], wanted)
+	}
 }

@@ -38,6 +38,8 @@ type Callers interface {
 type Policy interface {
 	Decide(ctx context.Context, p *identity.Principal, q authz.Query) (authz.Permit, authz.Decision, error)
 	Profile(ctx context.Context, p *identity.Principal) (*authz.Profile, error)
+	// Held names the roles of a principal, account-wide and in teams.
+	Held(ctx context.Context, p *identity.Principal) ([]string, error)
 	Explain(ctx context.Context, tenant identity.TenantID, user identity.UserID, q authz.Query) (authz.Decision, error)
 	// MayGrant and MayDefine refuse to let a caller give away, or write down, a
 	// role that holds more than the caller has; team is a name or empty.

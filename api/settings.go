@@ -2,8 +2,12 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
+	"gatehouse/authz"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/tenants"
@@ -42,8 +46,8 @@ func (a *API) putSettings(ctx context.Context, c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if ip := c.cause.IP; ip.IsValid() && !in.Body.Session.Admits(ip) {
-		return nil, errLockedOut
+	if err := a.checkNetworks(ctx, c, &in.Body.Session); err != nil {
+		return nil, err
 	}
 	changed, err := a.cfg.Tenants.Update(ctx, c.cause, c.tenant(), version, func(t *tenants.Tenant) error {
 		t.DisplayName = in.Body.DisplayName
@@ -54,6 +58,40 @@ func (a *API) putSettings(ctx context.Context, c *call, in *struct {
 		return nil, err
 	}
 	return withVersion(changed.Version, settingsOf(changed)), nil
+}
+
+// checkNetworks refuses networks that would lock out who sets them, and those of
+// a role that there is not: a slip of the pen would let its people in from
+// anywhere.
+func (a *API) checkNetworks(ctx context.Context, c *call, wanted *tenants.SessionSettings) error {
+	t, err := a.tenant(c.tenant())
+	if err != nil {
+		return err
+	}
+	if len(wanted.RoleNetworks) > 0 {
+		roles, err := a.cfg.Policy.Roles(ctx, c.tenant())
+		if err != nil {
+			return err
+		}
+		for _, name := range slices.Sorted(maps.Keys(wanted.RoleNetworks)) {
+			_, kept := t.Settings.Session.RoleNetworks[name] // of a role that was deleted since
+			if !kept && !slices.ContainsFunc(roles, func(r authz.Role) bool { return r.Name == name }) {
+				return fault.New(fault.Invalid, "role-not-found", fmt.Sprintf("session.role_networks: there is no role %.100q.", name))
+			}
+		}
+	}
+	ip := c.cause.IP
+	if !ip.IsValid() {
+		return nil
+	}
+	held, err := a.cfg.Policy.Held(ctx, c.principal)
+	if err != nil {
+		return err
+	}
+	if !wanted.Admits(ip) || !wanted.AdmitsRoles(held, ip) {
+		return errLockedOut
+	}
+	return nil
 }
 
 var errLockedOut = fault.New(fault.Conflict, "would-lock-you-out",

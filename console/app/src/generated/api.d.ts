@@ -1294,6 +1294,12 @@ export interface components {
             max_per_person?: number;
             /** @description Addresses (CIDR) from which people and API tokens are let in; absent: any */
             networks?: string[];
+            /** @description How long ago a person may have authenticated at the identity provider, for routes with step_up: recent; default 15m */
+            reauth_age?: string;
+            /** @description Addresses (CIDR), by role, from which people and API tokens with that role are let in, if networks lets them in as well; whoever has several of the roles must be let in by each */
+            role_networks?: {
+                [key: string]: string[];
+            };
             /**
              * @description What becomes of one more; absent: the oldest ends
              * @enum {string}

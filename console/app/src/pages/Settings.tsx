@@ -6,6 +6,7 @@ import { keys, useCan, useRefresh } from '../client/queries';
 import { Page } from '../parts/Page';
 import { Failure, LoadingRows } from '../parts/States';
 import { hours, minutes } from '../words/time';
+import { RoleNetworks, rowsOf, settingOf } from './RoleNetworks';
 
 /** What an organisation decides of its sign-ins. */
 export function Settings() {
@@ -29,6 +30,9 @@ function Form({ kept }: { kept: Kept }) {
   const [full, setFull] = useState<'end_oldest' | 'refuse'>(session.when_full ?? 'end_oldest');
   const [bound, setBound] = useState(session.bind_device ?? false);
   const [networks, setNetworks] = useState(session.networks ?? []);
+  const [ofRoles, setOfRoles] = useState(rowsOf(session.role_networks));
+  const age = hours(session.reauth_age);
+  const [recent, setRecent] = useState<number | string>(age === undefined ? '' : Math.round(age * 60));
   const save = useMutation({
     mutationFn: () => done(api.PUT('/v1/settings', {
       body: {
@@ -39,6 +43,8 @@ function Form({ kept }: { kept: Kept }) {
           ...(most !== '' && { max_per_person: Number(most), when_full: full }),
           ...(bound && { bind_device: true }),
           ...(networks.length > 0 && { networks }),
+          ...(Object.keys(settingOf(ofRoles)).length > 0 && { role_networks: settingOf(ofRoles) }),
+          ...(recent !== '' && { reauth_age: `${recent}m` }),
         },
       },
     })),
@@ -62,6 +68,8 @@ function Form({ kept }: { kept: Kept }) {
             </Group>
             <TagsInput label="Networks" description="From which people and API tokens are let in, such as 192.0.2.0/24; none: from anywhere" placeholder={networks.length === 0 ? 'Anywhere' : undefined}
               maxTags={100} value={networks} onChange={setNetworks} clearable clearButtonProps={{ 'aria-label': 'Remove all networks' }} />
+            <RoleNetworks rows={ofRoles} onChange={setOfRoles} readOnly={readOnly} />
+            <NumberInput label="Sensitive pages ask for a sign-in of the last" description="Minutes; empty: 15. For routes of the app with step_up: recent" min={1} max={10080} allowDecimal={false} suffix=" min" value={recent} onChange={setRecent} />
             <Switch label="A sign-in counts only on its own device" description="A copied session cookie is worth nothing without the device's cookie" checked={bound} onChange={(e) => setBound(e.currentTarget.checked)} />
             {save.isError && <Failure error={save.error} />}
             {save.isSuccess && !save.isPending && <Alert color="teal" role="status">Saved. It holds from now on.</Alert>}
