@@ -225,11 +225,30 @@ func (s *Service) newSession(r *http.Request, c tenants.Connection, user identit
 	old, _ := httpkit.ReadCookie(r, httpkit.SessionCookie)
 	return sessions.NewSession{
 		User: user, Connection: c.ID, ConnectionVersion: c.Version, IDPSubject: a.Subject, IDPSession: a.IDPSession, LogoutHint: a.LogoutHint,
-		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: r.UserAgent(), AuthAt: a.AuthTime,
+		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: r.UserAgent(), Hints: hintsOf(r), AuthAt: a.AuthTime,
 		DeviceToken: device, Replaces: old,
 		Details: map[string]string{"protocol": string(c.Type), "connection": c.Name, "subject": a.Subject,
 			"amr": strings.Join(a.AMR, " "), "acr": a.ACR},
 	}
+}
+
+// wantedHints are the client hints beyond those that browsers send anyway: the
+// version of Windows and the model of a phone, by which people know a device again
+// in a list. Nothing depends on them, so Critical-CH, which would have the
+// browser ask for a page once more, is not sent.
+const wantedHints = "Sec-CH-UA-Platform-Version, Sec-CH-UA-Model"
+
+// hintsOf are the client hints of a request. After an answer that was posted from
+// another site, it is the GET of our own that brings them ([Service.bounce]).
+func hintsOf(r *http.Request) sessions.ClientHints {
+	field := func(name string) string {
+		if values := r.Header[name]; len(values) == 1 {
+			return values[0]
+		}
+		return ""
+	}
+	return sessions.ClientHints{Brands: field("Sec-Ch-Ua"), Mobile: field("Sec-Ch-Ua-Mobile"), Model: field("Sec-Ch-Ua-Model"),
+		Platform: field("Sec-Ch-Ua-Platform"), PlatformVersion: field("Sec-Ch-Ua-Platform-Version")}
 }
 
 // metadata serves the document that an identity provider's admin needs.

@@ -17,6 +17,6 @@ func TestOnPostgres(t *testing.T) {
 		TestHostileLogoutTokensEndNothing, TestLogoutTokensOfOtherConnections, TestLogoutTokensAskTheProviderSeldom,
 		TestAProviderThatCannotBeReachedIsAskedToTryAgain, TestALogoutTokenIsNotRefusedForWantOfKeys,
 		TestASignInWithoutTheProvidersKeysMayBeTriedAgain, TestP2_FrontChannelLogoutEndsTheBrowsersOwnSession,
-		TestAFreshSignInByOIDC, TestAFreshSignInHasToBeFresh, TestAFreshSignInBySAML,
+		TestAFreshSignInByOIDC, TestAFreshSignInHasToBeFresh, TestAFreshSignInBySAML, TestClientHintsNameADevice,
 	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers")
 }

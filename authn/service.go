@@ -211,6 +211,7 @@ func (s *Service) routes() http.Handler {
 // which names it.
 func (s *Service) handle(h httpkit.HandlerFunc) http.Handler {
 	return httpkit.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Accept-CH", wantedHints) // RFC 8942 §3.1
 		err := h(w, r)
 		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Event == "" {
 			switch f.Kind {

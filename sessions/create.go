@@ -124,7 +124,7 @@ func (s *Service) recognise(ctx context.Context, tenant identity.TenantID, n New
 	if !known {
 		made.DeviceToken, hash = newToken()
 	}
-	a := describe(n.UserAgent)
+	a := describeBy(n.Hints, n.UserAgent)
 	if device.ID == "" {
 		made.NewDevice = true
 		made.Device = Device{ID: identity.NewDeviceID(), User: n.User, Name: a.name(), FirstSeen: now}

@@ -106,6 +106,7 @@ type NewSession struct {
 	ACR        string
 	IP         netip.Addr
 	UserAgent  string
+	Hints      ClientHints
 	AuthAt     time.Time // zero: not known
 	// DeviceToken is the browser's device cookie, if it sent one; anything that
 	// is not a token of ours counts as none.

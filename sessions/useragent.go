@@ -14,9 +14,9 @@ const (
 	maxLabel      = 45  // bytes of an OS' or browser's name; two of them make a device's
 )
 
-// agent is what a User-Agent header says of a device. It is the device's own
-// claim: good for recognising it in a list, never for a decision.
-type agent struct{ kind, os, browser string }
+// agent is what a browser says of its device. It is the device's own claim: good
+// for recognising it in a list, never for a decision.
+type agent struct{ kind, os, browser, model string }
 
 func describe(header string) agent {
 	ua := useragent.Parse(clip(header, maxUserAgent))
@@ -37,6 +37,8 @@ func describe(header string) agent {
 // name is the device's name until its owner gives it another.
 func (a agent) name() string {
 	switch {
+	case a.browser != "" && a.model != "":
+		return a.browser + " on " + a.model
 	case a.browser != "" && a.os != "":
 		return a.browser + " on " + a.os
 	case a.browser != "":
