@@ -9,6 +9,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
 	"gatehouse/sessions"
 )
 
@@ -25,7 +26,15 @@ type me struct {
 	Teams       []teamRoles        `json:"teams" doc:"Roles in single teams"`
 	Groups      []string           `json:"groups"`
 	Permissions []string           `json:"permissions" doc:"The permissions of this API that the caller has"`
+	NewDevices  []newDevice        `json:"new_devices" doc:"Devices that signed in as the caller within a week, after the caller's own, and since the caller has last looked at their devices in this browser"`
 	Tenant      meTenant           `json:"tenant"`
+}
+
+// newDevice is a device that its person may not know of yet.
+type newDevice struct {
+	ID        identity.DeviceID `json:"id"`
+	Name      string            `json:"name"`
+	FirstSeen time.Time         `json:"first_seen_at"`
 }
 
 type teamRoles struct {
@@ -60,7 +69,7 @@ func (a *API) registerMe() {
 func (a *API) getMe(ctx context.Context, c *call, _ *struct{}) (*bodyOutput[me], error) {
 	p := c.principal
 	m := me{Kind: p.Kind, ID: p.ID, Email: p.Email, Name: p.Name, Session: p.Session, Device: p.Device,
-		SignedInAt: timestamp(p.AuthTime), Roles: []string{}, Teams: []teamRoles{}, Groups: []string{},
+		SignedInAt: timestamp(p.AuthTime), Roles: []string{}, Teams: []teamRoles{}, Groups: []string{}, NewDevices: []newDevice{},
 		Tenant: meTenant{ID: c.tenant(), Name: c.request.TenantName, Platform: c.tenant() == identity.Platform}}
 	if tenant, ok := a.cfg.Tenants.ByID(c.tenant()); ok {
 		m.Tenant.DisplayName = tenant.DisplayName
@@ -80,6 +89,13 @@ func (a *API) getMe(ctx context.Context, c *call, _ *struct{}) (*bodyOutput[me],
 		}
 		for _, group := range profile.Person.Groups {
 			m.Groups = append(m.Groups, group.Name)
+		}
+		devices, err := a.cfg.Sessions.NewDevices(ctx, p, httpkit.LookedAt(c.http, p.User, time.Now()))
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range devices {
+			m.NewDevices = append(m.NewDevices, newDevice{ID: d.ID, Name: d.Name, FirstSeen: d.FirstSeen.UTC()})
 		}
 	}
 	var err error
@@ -140,12 +156,22 @@ func (a *API) endMyOtherSessions(ctx context.Context, c *call, _ *struct{}) (*bo
 	return a.revoke(ctx, c, sessions.Selector{User: p.User, Except: p.Session}, sessions.ReasonSignedOut)
 }
 
-func (a *API) listMyDevices(ctx context.Context, c *call, in *Paging) (*pageOutput[device], error) {
+// myDevices also tells the browser that they were looked at.
+type myDevices struct {
+	Looked http.Cookie `header:"Set-Cookie"`
+	Body   page[device]
+}
+
+func (a *API) listMyDevices(ctx context.Context, c *call, in *Paging) (*myDevices, error) {
 	p, err := c.person()
 	if err != nil {
 		return nil, err
 	}
-	return a.devicePage(ctx, c, sessions.DeviceFilter{User: p.User, Limit: in.Limit, Cursor: in.Cursor})
+	found, err := a.devicePage(ctx, c, sessions.DeviceFilter{User: p.User, Limit: in.Limit, Cursor: in.Cursor})
+	if err != nil {
+		return nil, err
+	}
+	return &myDevices{*httpkit.Looked(p.User, time.Now()), found.Body}, nil
 }
 
 type myDeviceInput struct {

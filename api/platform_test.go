@@ -1,8 +1,8 @@
 package api
 
 import (
-	"fmt"
 	"bytes"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"

@@ -78,6 +78,7 @@ type Sessions interface {
 	Get(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (sessions.Session, error)
 	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, which sessions.Selector, reason string) (sessions.Revocation, error)
 	Devices(ctx context.Context, tenant identity.TenantID, filter sessions.DeviceFilter) ([]sessions.Device, string, error)
+	NewDevices(ctx context.Context, p *identity.Principal, since time.Time) ([]sessions.Device, error)
 	Device(ctx context.Context, tenant identity.TenantID, id identity.DeviceID) (sessions.Device, error)
 	UpdateDevice(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.DeviceID, change func(*sessions.Device) error) (sessions.Device, error)
 	// Open counts the live requests and streams of each session.

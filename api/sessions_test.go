@@ -305,3 +305,23 @@ func TestP3_IdsOfOtherTenantsNameNothing(t *testing.T) {
 	program.host = "globex.localhost"
 	program.do("GET", "sessions", nil).want(http.StatusUnauthorized)
 }
+
+// A person is told of a device that signed in as them, until they look at theirs.
+func TestMeTellsOfNewDevices(t *testing.T) {
+	h := newHouse(t)
+	first := h.signIn(h.acme, "owner", "owner")
+	news := func() int {
+		t.Helper()
+		all, ok := into[map[string]any](first.do("GET", "me", nil).want(http.StatusOK))["new_devices"].([]any)
+		if !ok {
+			t.Fatal("there is no list")
+		}
+		return len(all)
+	}
+	if got := news(); got != 0 {
+		t.Errorf("%d new devices for the only one", got)
+	}
+	if cookie := first.do("GET", "me/devices", nil).want(http.StatusOK).header.Get("Set-Cookie"); !strings.HasPrefix(cookie, "__Host-gatehouse-looked=") || !strings.Contains(cookie, "HttpOnly") {
+		t.Errorf("looking is kept as %q", cookie)
+	}
+}

@@ -57,6 +57,7 @@ func (s *Service) showDevices(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	http.SetCookie(w, httpkit.Looked(caller.Principal.User, s.now()))
 	s.page(w, r, httpkit.Page{Title: "Your devices", Lead: lead,
 		Body: content, Links: []httpkit.Link{{Text: "Back to the app", Href: "/"}}})
 	return nil
@@ -107,6 +108,19 @@ func (s *Service) deviceRow(id identity.DeviceID, known map[identity.DeviceID]se
 		row.New = !row.Current && d.FirstSeen.After(oldest) && s.now().Sub(d.FirstSeen) < newFor
 	}
 	return row
+}
+
+// news tells somebody who is signed in of a new device that has signed in as them,
+// until they have looked. A page must not fail for it.
+func (s *Service) news(r *http.Request, p *identity.Principal) httpkit.Link {
+	devices, err := s.devices.NewDevices(r.Context(), p, httpkit.LookedAt(r, p.User, s.now()))
+	if err != nil {
+		s.log.WarnContext(r.Context(), "new devices cannot be told of", "error", err)
+	}
+	if len(devices) == 0 {
+		return httpkit.Link{}
+	}
+	return httpkit.Link{Href: pathDevices, Text: "A new device signed in as you: " + deviceName(devices[0]) + ", " + when(devices[0].FirstSeen) + ". If this was not you, sign it out."}
 }
 
 // deviceName says what a device is, by the name its person or an admin gave it

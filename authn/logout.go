@@ -25,6 +25,7 @@ func (s *Service) askToSignOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	page := httpkit.Page{Title: "Sign out", Lead: "This ends your session in this browser.",
 		Links: []httpkit.Link{{Text: "Stay signed in", Href: "/"}, {Text: "Your devices", Href: pathDevices}}}
+	page.Notice = s.news(r, caller.Principal)
 	provider := ""
 	if u, err := url.Parse(s.providerSignOut(r, caller.Live)); err == nil && u.Host != "" {
 		provider = u.Host

@@ -17,6 +17,6 @@ func TestOnPostgres(t *testing.T) {
 		TestHostileLogoutTokensEndNothing, TestLogoutTokensOfOtherConnections, TestLogoutTokensAskTheProviderSeldom,
 		TestAProviderThatCannotBeReachedIsAskedToTryAgain, TestALogoutTokenIsNotRefusedForWantOfKeys,
 		TestASignInWithoutTheProvidersKeysMayBeTriedAgain, TestP2_FrontChannelLogoutEndsTheBrowsersOwnSession,
-		TestAFreshSignInByOIDC, TestAFreshSignInHasToBeFresh, TestAFreshSignInBySAML, TestClientHintsNameADevice,
+		TestAFreshSignInByOIDC, TestAFreshSignInHasToBeFresh, TestAFreshSignInBySAML, TestClientHintsNameADevice, TestANewDeviceIsToldOf,
 	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers")
 }

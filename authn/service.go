@@ -77,6 +77,7 @@ type Sessions interface {
 type Devices interface {
 	Device(ctx context.Context, tenant identity.TenantID, id identity.DeviceID) (sessions.Device, error)
 	List(ctx context.Context, tenant identity.TenantID, f sessions.Filter) (items []sessions.Session, next string, err error)
+	NewDevices(ctx context.Context, p *identity.Principal, since time.Time) ([]sessions.Device, error)
 	Devices(ctx context.Context, tenant identity.TenantID, f sessions.DeviceFilter) (items []sessions.Device, next string, err error)
 }
 

@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"time"
 
 	"gatehouse/audit"
 	"gatehouse/identity"
@@ -36,6 +37,28 @@ func (s *Service) Devices(ctx context.Context, tenant identity.TenantID, f Devic
 	}
 	items, next = page(items, w.limit, func(d Device) mark { return mark{at: store.Millis(d.FirstSeen), id: string(d.ID)} })
 	return items, next, nil
+}
+
+// newsFor is how long a device is news, and maxNews how many are told of at once.
+const (
+	newsFor = 7 * 24 * time.Hour
+	maxNews = 5
+)
+
+// NewDevices gives the devices on which a person has signed in for the first time
+// within a week and after since, the latest first. Who asks from a device is told
+// of those that came after it, so a stranger's own is not told of those before.
+func (s *Service) NewDevices(ctx context.Context, p *identity.Principal, since time.Time) (items []Device, err error) {
+	if week := time.Now().Add(-newsFor); since.Before(week) {
+		since = week
+	}
+	err = s.store.Tenant(p.Tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		items, err = store.All(ctx, tx, scanDevice, `SELECT `+deviceColumns+` FROM devices WHERE user_id = $1 AND first_seen > $2
+			AND first_seen > (SELECT first_seen FROM devices WHERE id = $3) ORDER BY first_seen DESC, id DESC LIMIT $4`,
+			p.User, store.Millis(since), p.Device, maxNews)
+		return err
+	})
+	return items, unavailable(err)
 }
 
 // Device gives one device.

@@ -3,8 +3,11 @@ package httpkit
 import (
 	"iter"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
+
+	"gatehouse/identity"
 )
 
 // The cookies. The __Host- prefix makes browsers accept them only with Secure,
@@ -18,6 +21,9 @@ const (
 	// FlowCookie binds a sign-in under way to the browser that began it; it
 	// grants nothing.
 	FlowCookie = "__Host-gatehouse-flow"
+	// LookedCookie says when whom has last looked at their devices in this browser;
+	// it grants nothing.
+	LookedCookie = "__Host-gatehouse-looked"
 )
 
 // How long browsers keep them. A browser refuses more than 400 days (RFC
@@ -25,6 +31,7 @@ const (
 const (
 	deviceCookieLife = 400 * 24 * time.Hour
 	flowCookieLife   = time.Hour
+	lookedCookieLife = 30 * 24 * time.Hour
 )
 
 // SetSessionCookie hands the session's token to the browser. It lasts as long
@@ -45,6 +52,25 @@ func SetFlowCookie(w http.ResponseWriter, token string) {
 	setCookie(w, FlowCookie, token, flowCookieLife, http.SameSiteNoneMode)
 }
 
+// Looked is the cookie that says that somebody looks at their devices now. What
+// they see in one browser is not told in that one any more, while the others go on:
+// who looks may be who has no business there.
+func Looked(user identity.UserID, now time.Time) *http.Cookie {
+	return cookie(LookedCookie, strconv.FormatInt(now.UnixMilli(), 10)+"."+string(user), lookedCookieLife, http.SameSiteLaxMode)
+}
+
+// LookedAt is when this person has last done so in this browser; zero: not within
+// memory.
+func LookedAt(r *http.Request, user identity.UserID, now time.Time) time.Time {
+	value, _ := ReadCookie(r, LookedCookie)
+	at, whose, _ := strings.Cut(value, ".")
+	ms, err := strconv.ParseInt(at, 10, 64)
+	if err != nil || whose != string(user) || ms <= 0 || ms > now.UnixMilli() {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
 // ClearCookie makes the browser forget a cookie of ours.
 func ClearCookie(w http.ResponseWriter, name string) {
 	sameSite := http.SameSiteLaxMode
@@ -56,9 +82,13 @@ func ClearCookie(w http.ResponseWriter, name string) {
 
 // life 0 is a cookie of the browser's session, below 0 an order to forget it.
 func setCookie(w http.ResponseWriter, name, value string, life time.Duration, sameSite http.SameSite) {
+	http.SetCookie(w, cookie(name, value, life, sameSite))
+}
+
+func cookie(name, value string, life time.Duration, sameSite http.SameSite) *http.Cookie {
 	// #nosec G124 -- Secure and HttpOnly always, SameSite by the caller
-	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
-		Secure: true, HttpOnly: true, SameSite: sameSite})
+	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
+		Secure: true, HttpOnly: true, SameSite: sameSite}
 }
 
 // ReadCookie returns the value of a cookie of ours and how many of that name

@@ -38,6 +38,8 @@ type Page struct {
 	Lead string
 	// Tenant is the name shown above the title, if known.
 	Tenant string
+	// Notice is something else that the person should know and look at, if set.
+	Notice Link
 	// Body is further content, made by an html/template of the calling room.
 	Body template.HTML
 	// Links are the ways on from here; the first is shown as the main one, unless

@@ -1,5 +1,5 @@
 import {
-  ActionIcon, AppShell, Avatar, Box, Burger, Group, Menu, NavLink, ScrollArea, Text, Tooltip, UnstyledButton, VisuallyHidden, useComputedColorScheme, useMantineColorScheme,
+  ActionIcon, Alert, Anchor, AppShell, Avatar, Box, Burger, Group, Menu, NavLink, ScrollArea, Text, Tooltip, UnstyledButton, VisuallyHidden, useComputedColorScheme, useMantineColorScheme,
 } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconDeviceLaptop, IconExternalLink, IconLogout, IconMoon, IconSun } from '@tabler/icons-react';
@@ -9,6 +9,7 @@ import type { Me } from './client/api';
 import { LiveContext, useLive } from './client/live';
 import logo from './gate.svg';
 import { placesFor } from './navigation';
+import { exactly } from './words/time';
 
 /** The frame of every page: header, menu, and the live connection to the log. */
 export function Shell({ me, children }: { me: Me; children: ReactNode }) {
@@ -46,10 +47,21 @@ export function Shell({ me, children }: { me: Me; children: ReactNode }) {
           </ScrollArea>
         </AppShell.Navbar>
         <AppShell.Main id="main" tabIndex={-1}>
-          <Box maw={1180} mx="auto">{children}</Box>
+          <Box maw={1180} mx="auto"><NewDevice me={me} />{children}</Box>
         </AppShell.Main>
       </AppShell>
     </LiveContext>
+  );
+}
+
+/** Tells of a device that has signed in as the person, until they have looked at their devices. */
+function NewDevice({ me }: { me: Me }) {
+  const newest = me.new_devices[0];
+  if (!newest) return null;
+  return (
+    <Alert color="orange" variant="light" mb="lg" icon={<IconDeviceLaptop aria-hidden />} title="A new device signed in as you" role="status">
+      {newest.name}, {exactly(newest.first_seen_at)}. If this was not you, <Anchor component={RouterLink} to="/devices" inherit>sign it out</Anchor>.
+    </Alert>
   );
 }
 

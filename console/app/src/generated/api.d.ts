@@ -1099,6 +1099,8 @@ export interface components {
             id: string;
             kind: string;
             name?: string;
+            /** @description Devices that signed in as the caller within a week, after the caller's own, and since the caller has last looked at their devices in this browser */
+            new_devices: components["schemas"]["NewDevice"][];
             /** @description The permissions of this API that the caller has */
             permissions: string[];
             /** @description Account-wide roles */
@@ -1128,6 +1130,12 @@ export interface components {
             email?: string;
             groups?: string;
             name?: string;
+        };
+        NewDevice: {
+            /** Format: date-time */
+            first_seen_at: string;
+            id: string;
+            name: string;
         };
         NodeView: {
             /** @description true, or lease_expired when the node was waited out */
@@ -2112,6 +2120,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "Set-Cookie"?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -1,5 +1,6 @@
 import { Badge, Button } from '@mantine/core';
 import { IconDeviceLaptop } from '@tabler/icons-react';
+import { useEffect } from 'react';
 import { api, done, type Revocation } from '../client/api';
 import { keys, usePages, useRefresh } from '../client/queries';
 import { useConfirm } from '../parts/Confirm';
@@ -14,6 +15,9 @@ import { summary } from '../words/revocation';
 export function MyDevices() {
   const refresh = useRefresh();
   const query = usePages([...keys.devices, 'mine'], (cursor) => done(api.GET('/v1/me/devices', { params: { query: { cursor } } })));
+  // Who has looked is not told of new devices any more.
+  const looked = query.isSuccess;
+  useEffect(() => { if (looked) void refresh(keys.me); }, [looked]);
   const end = useConfirm<Revocation>(summary, () => refresh(keys.devices, keys.sessions));
   return (
     <Page title="My devices" lead="Where you have signed in. If you do not know a device, sign it out and change your password at your identity provider." live
