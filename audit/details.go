@@ -28,6 +28,8 @@ var classified = map[Type][]string{
 	SignOutRefused:  {"protocol", "connection"},
 	SignedOut:       {"protocol", "connection", "user", "device", "at_provider"},
 
+	SignOutAtProvider: {"protocol", "connection"},
+
 	SessionsRevoked: {"selector", "sessions", "streams", "user", "device", "connection"},
 	SessionExpired:  {"limit", "user", "device"},
 

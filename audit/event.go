@@ -37,6 +37,9 @@ const (
 	SignedOut       Type = "session.signed_out"
 	// SignOutRefused is a sign-out that an identity provider is said to ask for.
 	SignOutRefused Type = "signout.refused"
+	// SignOutAtProvider is what an identity provider says became of its own session
+	// when somebody had signed out here.
+	SignOutAtProvider Type = "signout.at_provider"
 
 	SessionsRevoked Type = "session.revoked"
 	SessionExpired  Type = "session.expired"

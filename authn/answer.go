@@ -265,7 +265,7 @@ func (s *Service) metadata(w http.ResponseWriter, r *http.Request) error {
 	if !ok || c.Type != tenants.SAML {
 		return missing
 	}
-	document, mediaType, err := publisher.Metadata(c, endpointsOf(httpkit.RequestFrom(r.Context()).Origin, c))
+	document, mediaType, err := publisher.Metadata(r.Context(), tenantOf(r), c, endpointsOf(httpkit.RequestFrom(r.Context()).Origin, c))
 	if err != nil {
 		return err
 	}

@@ -40,16 +40,21 @@ const (
 	hopAnswer hop = "answer"
 	// hopFinish is from a verified answer to the session.
 	hopFinish hop = "finish"
+	// hopSignOut is the way to the identity provider and back of somebody who has
+	// signed out here.
+	hopSignOut hop = "sign-out"
 )
 
-// flow is what is kept of a sign-in between two hops, sealed.
+// flow is what is kept of a sign-in or a sign-out between two hops, sealed.
 type flow struct {
 	Hop      hop    `json:"hop"`
 	ReturnTo string `json:"return_to"`
 	// Fresh is for a sign-in that has to end with a recent authentication.
 	Fresh bool `json:"fresh,omitempty"`
-	// Private is the protocol's own, for hopAnswer.
+	// Private is the protocol's own, for hopAnswer and hopSignOut.
 	Private []byte `json:"private,omitempty"`
+	// User is who has signed out, for hopSignOut.
+	User identity.UserID `json:"user,omitempty"`
 	// Assertion is what was verified, for hopFinish, and Version that of the
 	// connection by which it was.
 	Assertion *Assertion `json:"assertion,omitempty"`

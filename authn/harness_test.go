@@ -261,7 +261,7 @@ func newWorld(t *testing.T) *world {
 		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Roles: w.grants, Now: w.clock,
 		Log: slog.New(slog.DiscardHandler), StartsPerSecond: 1, StartBurst: startBurst,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
-			tenants.OIDC: oidc.New(w.egress, w.clock), tenants.SAML: saml.New(w.egress, w.clock)},
+			tenants.OIDC: oidc.New(w.egress, w.clock), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock})},
 	})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config.Handler = http.HandlerFunc(w.gate)

@@ -10,6 +10,10 @@ import (
 	"gatehouse/sessions"
 )
 
+// signedOutPage is for somebody without a session.
+var signedOutPage = httpkit.Page{Title: "You are signed out", Lead: "Close the browser window if others use this computer.",
+	Links: []httpkit.Link{{Text: "Sign in", Href: pathLogin}}}
+
 // askToSignOut shows the button: a link alone must not sign anybody out. For
 // somebody without a session it is the page that says so, and where an
 // identity provider sends the browser back to.
@@ -19,15 +23,14 @@ func (s *Service) askToSignOut(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if caller.Live == nil {
-		s.page(w, r, httpkit.Page{Title: "You are signed out", Lead: "Close the browser window if others use this computer.",
-			Links: []httpkit.Link{{Text: "Sign in", Href: pathLogin}}})
+		s.page(w, r, signedOutPage)
 		return nil
 	}
 	page := httpkit.Page{Title: "Sign out", Lead: "This ends your session in this browser.",
 		Links: []httpkit.Link{{Text: "Stay signed in", Href: "/"}, {Text: "Your devices", Href: pathDevices}}}
 	page.Notice = s.news(r, caller.Principal)
 	provider := ""
-	if u, err := url.Parse(s.providerSignOut(r, caller.Live)); err == nil && u.Host != "" {
+	if u, err := url.Parse(s.providerSignOut(r, caller.Live, newToken()).URL); err == nil && u.Host != "" {
 		provider = u.Host
 		page.FormAction = []string{u.Scheme + "://" + u.Host} // the form's answer leads there
 	}
@@ -48,40 +51,61 @@ func (s *Service) signOut(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	target := pathLogout
+	provider, awaited := Departure{}, false
 	if caller.Live != nil {
-		p := caller.Principal
+		p, token := caller.Principal, newToken()
 		if _, err := s.sessions.Revoke(r.Context(), s.causeOf(r, p), p.Tenant, sessions.Selector{Session: p.Session}, sessions.ReasonSignedOut); err != nil {
 			return err
 		}
-		if provider := s.providerSignOut(r, caller.Live); provider != "" {
-			target = provider
-		}
+		provider = s.providerSignOut(r, caller.Live, token)
+		awaited = provider.Private != nil && s.awaitProvider(w, r, p, token, provider)
 	}
 	httpkit.ClearCookie(w, httpkit.SessionCookie)
+	if awaited {
+		return s.depart(w, r, provider, httpkit.Page{Title: "Signing out",
+			Lead: "You are signed out here. You go to your sign-in service now, so that you are signed out there as well."})
+	}
 	httpkit.ClearCookie(w, httpkit.FlowCookie)
+	target := pathLogout
+	if provider.Private == nil && provider.URL != "" {
+		target = provider.URL
+	}
 	redirect(w, target)
 	return nil
 }
 
-// providerSignOut is where the identity provider ends its session, "" if
-// nowhere. Whatever goes wrong here must not keep anybody signed in.
-func (s *Service) providerSignOut(r *http.Request, live *sessions.Live) string {
+// awaitProvider keeps the step of somebody who comes back from the provider. A
+// sign-out without one is a sign-out here alone.
+func (s *Service) awaitProvider(w http.ResponseWriter, r *http.Request, p *identity.Principal, token string, d Departure) bool {
+	browser := newToken()
+	err := s.flows.put(r.Context(), p.Tenant, token, browser, p.Connection, flow{Hop: hopSignOut, Private: d.Private, User: p.User})
+	if err != nil {
+		s.log.WarnContext(r.Context(), "sign out here only", "connection", p.Connection, "error", err)
+		return false
+	}
+	httpkit.SetFlowCookie(w, browser)
+	return true
+}
+
+// providerSignOut is the way to where the identity provider ends its session, if
+// there is one. Whatever goes wrong here must not keep anybody signed in.
+func (s *Service) providerSignOut(r *http.Request, live *sessions.Live, token string) Departure {
 	ctx, p := r.Context(), live.Principal()
 	c, err := s.tenants.ConnectionByID(ctx, p.Tenant, p.Connection)
 	if err != nil || s.protocols[c.Type] == nil {
-		return ""
+		return Departure{}
 	}
 	hint, err := s.sessions.LogoutHint(ctx, p.Tenant, p.Session)
 	if err != nil {
 		s.log.WarnContext(ctx, "no logout hint for the identity provider", "session", p.Session, "error", err)
 	}
-	target, err := s.protocols[c.Type].SignOut(ctx, p.Tenant, c, hint, httpkit.RequestFrom(ctx).Origin+pathLogout)
+	step := Step{Tenant: p.Tenant, Token: token, Endpoints: endpointsOf(httpkit.RequestFrom(ctx).Origin, c)}
+	d, err := s.protocols[c.Type].SignOut(ctx, c, step, hint)
 	if err != nil {
 		s.log.WarnContext(ctx, "sign out here only", "connection", c.Name, "error", err)
-		return ""
+		return Departure{}
 	}
-	return target
+	return d
 }
 
 // causeOf says that a person with a session is behind a change.

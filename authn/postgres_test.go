@@ -18,5 +18,10 @@ func TestOnPostgres(t *testing.T) {
 		TestAProviderThatCannotBeReachedIsAskedToTryAgain, TestALogoutTokenIsNotRefusedForWantOfKeys,
 		TestASignInWithoutTheProvidersKeysMayBeTriedAgain, TestP2_FrontChannelLogoutEndsTheBrowsersOwnSession,
 		TestAFreshSignInByOIDC, TestAFreshSignInHasToBeFresh, TestAFreshSignInBySAML, TestClientHintsNameADevice, TestANewDeviceIsToldOf,
+		TestP2_ALogoutRequestEndsWhatItNames, TestAnswersGoWhereTheMetadataSays, TestALogoutRequestIsHeededOnce,
+		TestLogoutRequestsOfOtherConnections, TestSigningOutHereSignsOutAtTheProvider, TestTheNameIDGoesBackAsItCame,
+		TestSignOutAtAProviderThatTakesForms, TestAProviderWithoutSingleLogoutIsLeftAlone, TestHostileAnswersToASignOut,
+		TestAuthnRequestsAreSignedWhereThatIsWanted, TestHostileLogoutRequestsEndNothing,
+		TestLogoutRequestsThatCannotBeHeededAreAnswered, TestASAMLKeyIsMadeOnce, TestMetadataSaysHowToSignOut,
 	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers")
 }

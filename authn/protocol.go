@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"gatehouse/identity"
@@ -21,10 +22,9 @@ type Protocol interface {
 	Token(r *http.Request) string
 	// Finish verifies the answer in r. What it does not accept is a [Refusal].
 	Finish(ctx context.Context, c tenants.Connection, s Step, private []byte, r *http.Request) (Assertion, error)
-	// SignOut is the address at which the identity provider ends its own
-	// session, "" if it has none. hint is the sign-in's LogoutHint, back where the
-	// browser is sent afterwards.
-	SignOut(ctx context.Context, tenant identity.TenantID, c tenants.Connection, hint, back string) (string, error)
+	// SignOut is the way to where the identity provider ends its own session; it
+	// leads nowhere if there is none. hint is the sign-in's LogoutHint.
+	SignOut(ctx context.Context, c tenants.Connection, s Step, hint string) (Departure, error)
 	// Forget drops what is known of a deleted tenant's identity providers.
 	Forget(tenant identity.TenantID)
 	// Close ends what is asked of identity providers, and waits for its end.
@@ -34,7 +34,18 @@ type Protocol interface {
 // MetadataPublisher is a [Protocol] that describes this side of a connection
 // to the identity provider in a document (SAML metadata).
 type MetadataPublisher interface {
-	Metadata(c tenants.Connection, e Endpoints) (document []byte, mediaType string, err error)
+	Metadata(ctx context.Context, tenant identity.TenantID, c tenants.Connection, e Endpoints) (document []byte, mediaType string, err error)
+}
+
+// Departure is how a browser goes to an identity provider with a message.
+type Departure struct {
+	// URL is where it goes; "" is nowhere.
+	URL string
+	// Form, if set, is posted there. Otherwise the URL says it all.
+	Form url.Values
+	// Private, if set, is what the protocol must know again when the provider
+	// sends the browser back with the step's token.
+	Private []byte
 }
 
 // SignOutListener is a [Protocol] whose identity providers tell us, server to
@@ -58,10 +69,41 @@ type SignedOut struct {
 	ReplayUntil time.Time
 }
 
+// SingleLogout is a [Protocol] whose identity providers send the browser here to
+// say that somebody has signed out there, and send it back when we have sent it
+// to them (SAML profiles §4.4). The forms of requests are parsed and bounded.
+type SingleLogout interface {
+	// Token is that of [Protocol].
+	Token(r *http.Request) string
+	// Answers reports whether r is the answer to a [Protocol.SignOut].
+	Answers(r *http.Request) bool
+	// SignOutAsked verifies what r asks for. What it does not accept is a [Refusal].
+	SignOutAsked(ctx context.Context, c tenants.Connection, s Step, r *http.Request) (SignOutRequest, error)
+	// SignOutAnswered verifies the answer in r; private is that of the departure. A
+	// [Refusal] for the reason ProviderRefused or PartialLogout is what the provider
+	// says itself.
+	SignOutAnswered(ctx context.Context, c tenants.Connection, s Step, private []byte, r *http.Request) error
+}
+
+// SignOutRequest is what an identity provider asks for by way of the browser,
+// verified.
+type SignOutRequest struct {
+	SignedOut
+
+	// Refusal is why it cannot be done; nil if it can.
+	Refusal *Refusal
+	// Answer makes the answer, once it is done. Whatever that needs of other parts
+	// has been seen to before.
+	Answer func() (Departure, error)
+}
+
 // Endpoints are our own absolute addresses of one connection.
 type Endpoints struct {
 	Callback string // OIDC redirect_uri, SAML assertion consumer service
 	Metadata string // SAML: also our entity id
+	Logout   string // SAML: single logout service
+	// SignedOut is where people are when they have signed out.
+	SignedOut string
 }
 
 // Step is what a protocol is told of one sign-in under way.
@@ -90,7 +132,8 @@ type Assertion struct {
 	AuthTime      time.Time // when they authenticated; zero: the provider does not say
 	// IDPSession is how the provider calls its own session (sid, SessionIndex).
 	IDPSession string
-	// LogoutHint is a secret that lets us end the provider's session (an id_token).
+	// LogoutHint is a secret that lets us end the provider's session (an id_token,
+	// a NameID with its SessionIndex).
 	LogoutHint string
 	// Replay, if set, names an assertion that may be used once, until
 	// ReplayUntil.

@@ -49,6 +49,9 @@ const (
 	ProviderRefused     Reason = "provider-refused"
 	ProviderUnreachable Reason = "provider-unreachable"
 	ProviderUnusable    Reason = "provider-unusable"
+	// PartialLogout is a provider that has ended its own session, but not all that
+	// hang on it.
+	PartialLogout Reason = "partial-logout"
 
 	// The step is not one of ours any more, or not this browser's.
 	unsolicited       Reason = "unsolicited"

@@ -187,8 +187,8 @@ func (s *Service) Close() {
 func (s *Service) Handler() http.Handler { return s.handler }
 
 // routes mounts every address. The pages take no cross-origin POST; the
-// assertion consumer service must, and proves its step instead. The back channel
-// looks at no cookie.
+// assertion consumer service must, and proves its step instead, as single logout
+// goes by what is signed. The back channel looks at no cookie.
 func (s *Service) routes() http.Handler {
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(s.handle(refuseCrossOrigin))
@@ -204,6 +204,8 @@ func (s *Service) routes() http.Handler {
 	mux.Handle("POST "+pathOIDC+"{connection}/backchannel-logout", s.handle(s.backChannel))
 	mux.Handle("POST "+pathSAML+"{connection}/acs", s.handle(s.answer(tenants.SAML)))
 	mux.Handle("GET "+pathSAML+"{connection}/acs", s.handle(s.carryOn(tenants.SAML)))
+	mux.Handle("GET "+pathSAML+"{connection}/slo", s.handle(s.singleLogout))
+	mux.Handle("POST "+pathSAML+"{connection}/slo", s.handle(s.singleLogout))
 	mux.Handle("GET "+pathSAML+"{connection}/metadata", s.handle(s.metadata))
 	return httpkit.Routed(mux)
 }
@@ -228,7 +230,8 @@ func (s *Service) handle(h httpkit.HandlerFunc) http.Handler {
 // knows them.
 func endpointsOf(origin string, c tenants.Connection) Endpoints {
 	if c.Type == tenants.SAML {
-		return Endpoints{Callback: origin + pathSAML + c.Name + "/acs", Metadata: origin + pathSAML + c.Name + "/metadata"}
+		at := origin + pathSAML + c.Name
+		return Endpoints{Callback: at + "/acs", Metadata: at + "/metadata", Logout: at + "/slo", SignedOut: origin + pathLogout}
 	}
-	return Endpoints{Callback: origin + pathOIDC + c.Name + "/callback"}
+	return Endpoints{Callback: origin + pathOIDC + c.Name + "/callback", SignedOut: origin + pathLogout}
 }

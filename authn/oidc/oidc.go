@@ -154,12 +154,13 @@ func exchangeFailed(err error) error {
 }
 
 // SignOut gives the provider's end-session address.
-func (p *Protocol) SignOut(ctx context.Context, tenant identity.TenantID, c tenants.Connection, hint, back string) (string, error) {
-	idp, err := p.providers.Of(ctx, tenant, c)
+func (p *Protocol) SignOut(ctx context.Context, c tenants.Connection, s authn.Step, hint string) (authn.Departure, error) {
+	idp, err := p.providers.Of(ctx, s.Tenant, c)
 	if err != nil {
-		return "", err
+		return authn.Departure{}, err
 	}
-	return idp.signOut(c, hint, back)
+	to, err := idp.signOut(c, hint, s.Endpoints.SignedOut)
+	return authn.Departure{URL: to}, err
 }
 
 // Forget drops what is known of a deleted tenant's providers.

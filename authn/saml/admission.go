@@ -66,8 +66,16 @@ func admit(raw []byte) (admitted, error) {
 // places checks that what matters stands only where it belongs, whatever
 // namespace it claims.
 func (a admitted) places() error {
+	if err := uniqueIDs(a.response); err != nil {
+		return err
+	}
+	return a.response.walk(a.place)
+}
+
+// uniqueIDs checks that an id can only mean one element.
+func uniqueIDs(root *element) error {
 	ids := map[string]bool{}
-	return a.response.walk(func(e *element) error {
+	return root.walk(func(e *element) error {
 		for _, attr := range e.attrs {
 			if !isID(attr.Name) {
 				continue
@@ -77,7 +85,7 @@ func (a admitted) places() error {
 			}
 			ids[attr.Value] = true
 		}
-		return a.place(e)
+		return nil
 	})
 }
 
@@ -109,22 +117,30 @@ func (a admitted) place(e *element) error {
 // status is the identity provider's own verdict. It is good enough for a
 // refusal unsigned.
 func (a admitted) status() error {
-	status := a.response.one(nsProtocol, "Status")
+	first, second, err := statusOf(a.response)
+	if err != nil || first == statusSuccess {
+		return err
+	}
+	return authn.Refuse(authn.ProviderRefused, "The identity provider answered with the status %s.", statusName(second))
+}
+
+// statusOf gives the codes of a response: the first level, and the second, which
+// says more (SAML core §3.2.2.2), or the first again.
+func statusOf(root *element) (first, second string, err error) {
+	status := root.one(nsProtocol, "Status")
 	if status == nil {
-		return authn.Refuse(authn.Malformed, "The response has no status.")
+		return "", "", authn.Refuse(authn.Malformed, "The response has no status.")
 	}
 	code := status.one(nsProtocol, "StatusCode")
 	if code == nil {
-		return authn.Refuse(authn.Malformed, "The response has no status code.")
+		return "", "", authn.Refuse(authn.Malformed, "The response has no status code.")
 	}
-	if value, _ := code.attr("Value"); value == statusSuccess {
-		return nil
-	}
+	first, _ = code.attr("Value")
 	if inner := code.one(nsProtocol, "StatusCode"); inner != nil {
-		code = inner // the second level says more (SAML core §3.2.2.2)
+		code = inner
 	}
-	value, _ := code.attr("Value")
-	return authn.Refuse(authn.ProviderRefused, "The identity provider answered with the status %s.", statusName(value))
+	second, _ = code.attr("Value")
+	return first, second, nil
 }
 
 // statusName keeps what a stranger could write out of the journal.

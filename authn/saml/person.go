@@ -57,6 +57,10 @@ func (v *verification) person(a *crewjam.Assertion, c tenants.Connection) (authn
 	p.Groups = values(a, wanted.Groups, groupAttributes)
 	statement := a.AuthnStatements[0]
 	p.AuthTime, p.IDPSession = statement.AuthnInstant, statement.SessionIndex
+	var err error
+	if p.LogoutHint, err = hintOf(id, statement.SessionIndex); err != nil {
+		return authn.Assertion{}, err
+	}
 	if ref := statement.AuthnContext.AuthnContextClassRef; ref != nil {
 		p.ACR = strings.TrimSpace(ref.Value)
 	}

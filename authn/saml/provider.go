@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	crewjam "github.com/crewjam/saml"
@@ -64,6 +65,14 @@ func (p *Protocol) fetch(ctx context.Context, url string) ([]byte, error) {
 		return nil, fmt.Errorf("saml: metadata: %s", resp.Status)
 	}
 	return io.ReadAll(resp.Body) // bounded by the guarded client
+}
+
+// wantsSignedRequests reports whether a provider takes signed requests alone
+// (SAML metadata §2.4.3).
+func (p *provider) wantsSignedRequests() bool {
+	return slices.ContainsFunc(p.metadata.IDPSSODescriptors, func(role crewjam.IDPSSODescriptor) bool {
+		return role.WantAuthnRequestsSigned != nil && *role.WantAuthnRequestsSigned
+	})
 }
 
 // parseMetadata reads the metadata of one identity provider.

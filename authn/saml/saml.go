@@ -15,7 +15,6 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/identity"
-	"gatehouse/internal/httpkit"
 	"gatehouse/tenants"
 )
 
@@ -23,32 +22,49 @@ import (
 // accepting requests when it has run out, so it is long.
 const metadataLife = 365 * 24 * time.Hour
 
-// Protocol is SAML 2.0. It implements [authn.Protocol] and
+// Protocol is SAML 2.0. It implements [authn.Protocol], [authn.SingleLogout] and
 // [authn.MetadataPublisher].
 type Protocol struct {
 	providers *authn.Providers[*provider]
+	keys      *keyring
 	client    *http.Client
 	now       func() time.Time
 }
 
-// New makes the protocol. client fetches metadata and must be the guarded one;
-// a nil now means [time.Now]. The protocol must be closed.
-func New(client *http.Client, now func() time.Time) *Protocol {
-	if now == nil {
-		now = time.Now
+// Config names what the protocol is built of. Store and Keys keep what it signs
+// with; Client fetches metadata and must be the guarded one.
+type Config struct {
+	Store  authn.Stores
+	Keys   authn.Keys
+	Client *http.Client
+	// Now is the clock; nil means [time.Now].
+	Now func() time.Time
+}
+
+// New makes the protocol. It must be closed.
+func New(c Config) *Protocol {
+	if c.Now == nil {
+		c.Now = time.Now
 	}
-	p := &Protocol{client: client, now: now}
-	p.providers = authn.NewProviders(now, p.load)
+	p := &Protocol{client: c.Client, keys: newKeyring(c.Store, c.Keys, c.Now), now: c.Now}
+	p.providers = authn.NewProviders(c.Now, p.load)
 	return p
 }
 
-// private is what Finish must know of the request that it gets the answer to.
+// private is what must be known of a request when its answer comes.
 type private struct {
 	RequestID string `json:"request_id"`
 }
 
+func readPrivate(state []byte) (asked private, err error) {
+	if err := json.Unmarshal(state, &asked); err != nil {
+		return private{}, fmt.Errorf("saml: read what was asked: %w", err)
+	}
+	return asked, nil
+}
+
 // Start makes an authentication request for the redirect binding (SAML
-// bindings §3.4).
+// bindings §3.4), signed if the provider wants it so.
 func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step) (redirect string, state []byte, err error) {
 	idp, err := p.providers.Of(ctx, s.Tenant, c)
 	if err != nil {
@@ -59,7 +75,7 @@ func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step
 		return "", nil, err
 	}
 	at := sp.GetSSOBindingLocation(crewjam.HTTPRedirectBinding)
-	if u, err := url.Parse(at); err != nil || u.Host == "" || (u.Scheme != "https" && !httpkit.PlainLoopback(u.Scheme, u.Hostname())) {
+	if !usable(at) {
 		return "", nil, authn.Refuse(authn.ProviderUnusable, "The identity provider's metadata names no address for sign-in by redirect over TLS.")
 	}
 	request, err := sp.MakeAuthenticationRequest(at, crewjam.HTTPRedirectBinding, crewjam.HTTPPostBinding)
@@ -71,20 +87,31 @@ func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step
 		request.ForceAuthn = &fresh // SAML core §3.4.1
 	}
 	request.NameIDPolicy.Format = nil // the provider's own choice; some choke on an unknown wish
-	target, err := request.Redirect(s.Token, sp)
+	var key *signingKey
+	if idp.wantsSignedRequests() {
+		if key, err = p.keys.signing(ctx, s.Tenant, c.ID); err != nil {
+			return "", nil, err
+		}
+	}
+	departure, err := depart(crewjam.HTTPRedirectBinding, at, paramRequest, request.Element(), s.Token, key)
 	if err != nil {
-		return "", nil, fmt.Errorf("saml: make redirect: %w", err)
+		return "", nil, err
 	}
 	state, err = json.Marshal(private{RequestID: request.ID})
 	if err != nil {
 		return "", nil, fmt.Errorf("saml: keep request: %w", err)
 	}
-	return target.String(), state, nil
+	return departure.URL, state, nil
 }
 
-// Token is the RelayState that the answer brings back (SAML bindings §3.5.3).
+// Token is the RelayState that the answer brings back (SAML bindings §3.4.3,
+// §3.5.3).
 func (p *Protocol) Token(r *http.Request) string {
-	if v := r.PostForm["RelayState"]; len(v) == 1 {
+	sent := r.PostForm
+	if r.Method != http.MethodPost {
+		sent = r.URL.Query()
+	}
+	if v := sent[paramRelay]; len(v) == 1 {
 		return v[0]
 	}
 	return ""
@@ -92,11 +119,11 @@ func (p *Protocol) Token(r *http.Request) string {
 
 // Finish verifies the response.
 func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Step, state []byte, r *http.Request) (authn.Assertion, error) {
-	var asked private
-	if err := json.Unmarshal(state, &asked); err != nil {
-		return authn.Assertion{}, fmt.Errorf("saml: read what was asked: %w", err)
+	asked, err := readPrivate(state)
+	if err != nil {
+		return authn.Assertion{}, err
 	}
-	raw, err := decode(r.PostForm["SAMLResponse"])
+	raw, err := decode(r.PostForm[paramResponse])
 	if err != nil {
 		return authn.Assertion{}, err
 	}
@@ -112,28 +139,27 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	return v.person(assertion, c)
 }
 
-// decode takes the response out of its form field.
+// decode takes a message out of its form field.
 func decode(fields []string) ([]byte, error) {
 	if len(fields) != 1 || fields[0] == "" {
-		return nil, authn.Refuse(authn.Malformed, "The answer does not hold exactly one response.")
+		return nil, authn.Refuse(authn.Malformed, "The form does not hold exactly one message.")
 	}
 	if base64.StdEncoding.DecodedLen(len(fields[0])) > maxDocument+maxDocument/16 { // line breaks are allowed for
 		return nil, authn.Refuse(authn.TooLarge, "The message is larger than %d bytes.", maxDocument)
 	}
 	raw, err := base64.StdEncoding.DecodeString(fields[0])
 	if err != nil {
-		return nil, authn.Refuse(authn.Malformed, "The response is not base64.").Because(err)
+		return nil, authn.Refuse(authn.Malformed, "The message is not base64.").Because(err)
 	}
 	return raw, nil
 }
 
-// SignOut says that there is nowhere to go: single logout is not spoken yet.
-func (p *Protocol) SignOut(context.Context, identity.TenantID, tenants.Connection, string, string) (string, error) {
-	return "", nil
-}
-
 // Metadata describes this side of a connection (SAML metadata §2.4.4).
-func (p *Protocol) Metadata(_ tenants.Connection, e authn.Endpoints) (document []byte, mediaType string, err error) {
+func (p *Protocol) Metadata(ctx context.Context, tenant identity.TenantID, c tenants.Connection, e authn.Endpoints) (document []byte, mediaType string, err error) {
+	certificate, err := p.keys.certificate(ctx, tenant, c.ID)
+	if err != nil {
+		return nil, "", err
+	}
 	sp, err := serviceProvider(e, &provider{})
 	if err != nil {
 		return nil, "", err
@@ -141,6 +167,10 @@ func (p *Protocol) Metadata(_ tenants.Connection, e authn.Endpoints) (document [
 	sp.MetadataValidDuration = metadataLife
 	d := sp.Metadata()
 	role := &d.SPSSODescriptors[0]
+	role.KeyDescriptors = []crewjam.KeyDescriptor{{Use: "signing", KeyInfo: crewjam.KeyInfo{X509Data: crewjam.X509Data{
+		X509Certificates: []crewjam.X509Certificate{{Data: base64.StdEncoding.EncodeToString(certificate)}}}}}}
+	role.SingleLogoutServices = []crewjam.Endpoint{
+		{Binding: crewjam.HTTPRedirectBinding, Location: e.Logout}, {Binding: crewjam.HTTPPostBinding, Location: e.Logout}}
 	role.NameIDFormats = []crewjam.NameIDFormat{crewjam.PersistentNameIDFormat, crewjam.EmailAddressNameIDFormat, crewjam.UnspecifiedNameIDFormat}
 	// The library also offers the artifact binding, which is not spoken here.
 	role.AssertionConsumerServices = []crewjam.IndexedEndpoint{{Binding: crewjam.HTTPPostBinding, Location: e.Callback, Index: 1}}

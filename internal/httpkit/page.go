@@ -21,12 +21,15 @@ var pageCSS string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageSource))
 
-// stylePolicy lets exactly our inline style through, so that a page needs no
-// second request and no 'unsafe-inline' (CSP Level 3 §2.3.1).
-var stylePolicy = func() string {
-	sum := sha256.Sum256([]byte(pageCSS))
+// stylePolicy and submitPolicy let exactly our inline style and script through,
+// so that a page needs no second request and no 'unsafe-inline' (CSP Level 3
+// §2.3.1).
+var stylePolicy, submitPolicy = hashOf(pageCSS), hashOf(submitScript)
+
+func hashOf(inline string) string {
+	sum := sha256.Sum256([]byte(inline))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-}()
+}
 
 // Page is a small page of ours: sign-in steps, refusals, errors. Every page
 // works without JavaScript, from the keyboard and for a screen reader, and
@@ -56,7 +59,13 @@ type Page struct {
 	// RefreshTo, if set, is where a browser is sent at once (SAML POST pages
 	// use a form instead).
 	RefreshTo string
+	// Submit sends the first form of the Body at once, where scripts run; elsewhere
+	// its button does.
+	Submit bool
 }
+
+// submitScript is the only script that a page may have.
+const submitScript = "document.forms[0].submit()"
 
 // Link is one way on from a page.
 type Link struct{ Text, Href string }
@@ -69,8 +78,9 @@ func WritePage(w http.ResponseWriter, p Page) {
 	var body bytes.Buffer
 	data := struct {
 		Page
-		CSS template.CSS
-	}{p, template.CSS(pageCSS)} // #nosec G203 -- our own embedded file
+		CSS    template.CSS
+		Script template.JS
+	}{p, template.CSS(pageCSS), template.JS(submitScript)} // #nosec G203 -- our own embedded file, our own constant
 	if err := pageTemplate.Execute(&body, data); err != nil {
 		slog.Error("render page", "error", err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
@@ -81,6 +91,10 @@ func WritePage(w http.ResponseWriter, p Page) {
 		formAction += " " + origin
 	}
 	h := w.Header()
+	script := ""
+	if p.Submit {
+		script = "script-src " + submitPolicy + "; "
+	}
 	ancestors := p.FramedBy
 	if ancestors == "" {
 		ancestors = "'none'"
@@ -89,7 +103,7 @@ func WritePage(w http.ResponseWriter, p Page) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src "+stylePolicy+"; img-src 'self' data:; form-action "+formAction+"; frame-ancestors "+ancestors+"; base-uri 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src "+stylePolicy+"; "+script+"img-src 'self' data:; form-action "+formAction+"; frame-ancestors "+ancestors+"; base-uri 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -1,0 +1,184 @@
+package saml
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/beevik/etree"
+	crewjam "github.com/crewjam/saml"
+	dsig "github.com/russellhaering/goxmldsig"
+
+	"gatehouse/authn"
+	"gatehouse/internal/httpkit"
+	"gatehouse/tenants"
+)
+
+// logoutLife is how long a request of ours may be heeded.
+const logoutLife = 5 * time.Minute
+
+// hint is what a provider wants to hear again when its session is to end: whom
+// it named, exactly as it did, and in which session (SAML profiles §4.4.4.1).
+type hint struct {
+	Value           string `json:"value"`
+	Format          string `json:"format,omitempty"`
+	NameQualifier   string `json:"name_qualifier,omitempty"`
+	SPNameQualifier string `json:"sp_name_qualifier,omitempty"`
+	SPProvidedID    string `json:"sp_provided_id,omitempty"`
+	Session         string `json:"session,omitempty"`
+}
+
+// hintOf gives the hint of a sign-in; "" where one of its parts is longer than
+// any real one.
+func hintOf(name *crewjam.NameID, session string) (string, error) {
+	for _, part := range []string{name.Value, name.Format, name.NameQualifier, name.SPNameQualifier, name.SPProvidedID, session} {
+		if len(part) > maxSubject {
+			return "", nil
+		}
+	}
+	text, err := json.Marshal(hint{Value: name.Value, Format: name.Format, NameQualifier: name.NameQualifier,
+		SPNameQualifier: name.SPNameQualifier, SPProvidedID: name.SPProvidedID, Session: session})
+	if err != nil {
+		return "", fmt.Errorf("saml: keep who signed in: %w", err)
+	}
+	return string(text), nil
+}
+
+// SignOut makes a request that the provider end its session (SAML profiles
+// §4.4.3.1), if it takes any and the sign-in left word of whom it knew.
+func (p *Protocol) SignOut(ctx context.Context, c tenants.Connection, s authn.Step, kept string) (authn.Departure, error) {
+	idp, err := p.providers.Of(ctx, s.Tenant, c)
+	if err != nil {
+		return authn.Departure{}, err
+	}
+	binding, at, err := idp.logoutService(false)
+	if err != nil || at == "" || kept == "" {
+		return authn.Departure{}, err
+	}
+	var who hint
+	if err := json.Unmarshal([]byte(kept), &who); err != nil {
+		return authn.Departure{}, fmt.Errorf("saml: read who signed in: %w", err)
+	}
+	key, err := p.keys.signing(ctx, s.Tenant, c.ID)
+	if err != nil {
+		return authn.Departure{}, err
+	}
+	now := p.now().UTC()
+	until := now.Add(logoutLife)
+	request := &crewjam.LogoutRequest{ID: newID(), Version: "2.0", IssueInstant: now, NotOnOrAfter: &until, Destination: at,
+		Issuer: &crewjam.Issuer{Value: s.Endpoints.Metadata},
+		NameID: &crewjam.NameID{Value: who.Value, Format: who.Format, NameQualifier: who.NameQualifier,
+			SPNameQualifier: who.SPNameQualifier, SPProvidedID: who.SPProvidedID}}
+	if who.Session != "" {
+		request.SessionIndex = &crewjam.SessionIndex{Value: who.Session}
+	}
+	d, err := depart(binding, at, paramRequest, request.Element(), s.Token, key)
+	if err != nil {
+		return authn.Departure{}, err
+	}
+	d.Private, err = json.Marshal(private{RequestID: request.ID})
+	if err != nil {
+		return authn.Departure{}, fmt.Errorf("saml: keep request: %w", err)
+	}
+	return d, nil
+}
+
+// answer tells the provider what became of its request. It goes to the address
+// of the metadata: none that a message names is trusted. A provider that takes
+// no answers gets none.
+func (v *verification) answer(request, relay string, refusal *authn.Refusal, key *signingKey) (authn.Departure, error) {
+	binding, at, err := v.idp.logoutService(true)
+	if err != nil || at == "" {
+		return authn.Departure{}, err
+	}
+	response := &crewjam.LogoutResponse{ID: newID(), Version: "2.0", IssueInstant: v.now.UTC(), Destination: at, InResponseTo: request,
+		Issuer: &crewjam.Issuer{Value: v.endpoints.Metadata}, Status: crewjam.Status{StatusCode: crewjam.StatusCode{Value: statusSuccess}}}
+	if refusal != nil {
+		response.Status.StatusCode.Value = statusRequester // SAML core §3.2.2.2
+		if refusal.Reason == authn.SubjectUnusable {
+			response.Status.StatusCode.StatusCode = &crewjam.StatusCode{Value: statusUnknown}
+		}
+	}
+	return depart(binding, at, paramResponse, response.Element(), relay, key)
+}
+
+// logoutService is where a provider takes requests about sign-outs, or answers
+// to its own (SAML metadata §2.2.2): by redirect if it can, else by a form; ""
+// if it takes none.
+func (p *provider) logoutService(answer bool) (binding, at string, err error) {
+	for _, binding := range []string{crewjam.HTTPRedirectBinding, crewjam.HTTPPostBinding} {
+		for _, role := range p.metadata.IDPSSODescriptors {
+			for _, service := range role.SingleLogoutServices {
+				if service.Binding != binding {
+					continue
+				}
+				at = service.Location
+				if answer {
+					at = cmp.Or(service.ResponseLocation, at)
+				}
+				if !usable(at) {
+					return "", "", authn.Refuse(authn.ProviderUnusable, "The identity provider's metadata names no address for sign-out over TLS.")
+				}
+				return binding, at, nil
+			}
+		}
+	}
+	return "", "", nil
+}
+
+// usable reports whether a browser may be sent to an address of the metadata.
+func usable(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || httpkit.PlainLoopback(u.Scheme, u.Hostname()))
+}
+
+// depart has the browser take a message along, signed as its binding has it.
+func depart(binding, at, kind string, el *etree.Element, relay string, key *signingKey) (authn.Departure, error) {
+	if binding == crewjam.HTTPPostBinding {
+		if err := key.signElement(el); err != nil {
+			return authn.Departure{}, err
+		}
+	}
+	doc := etree.NewDocument()
+	doc.SetRoot(el)
+	raw, err := doc.WriteToBytes()
+	if err != nil {
+		return authn.Departure{}, fmt.Errorf("saml: write message: %w", err)
+	}
+	if binding == crewjam.HTTPPostBinding {
+		form := url.Values{kind: {base64.StdEncoding.EncodeToString(raw)}}
+		if relay != "" {
+			form.Set(paramRelay, relay)
+		}
+		return authn.Departure{URL: at, Form: form}, nil
+	}
+	to, err := pack(at, kind, raw, relay, key)
+	if err != nil {
+		return authn.Departure{}, fmt.Errorf("saml: pack message: %w", err)
+	}
+	return authn.Departure{URL: to}, nil
+}
+
+// signElement puts a signature into a message, after the issuer, where the
+// schema wants it.
+func (k *signingKey) signElement(el *etree.Element) error {
+	ctx, err := dsig.NewSigningContext(k.private, [][]byte{k.certificate})
+	if err != nil {
+		return fmt.Errorf("saml: sign message: %w", err)
+	}
+	ctx.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
+	signature, err := ctx.ConstructSignature(el, true)
+	if err != nil {
+		return fmt.Errorf("saml: sign message: %w", err)
+	}
+	el.InsertChildAt(1, signature)
+	return nil
+}
+
+// newID names a message: an xs:ID, which must not begin with a digit.
+func newID() string { return "_" + rand.Text() }
