@@ -79,6 +79,7 @@ func TestDemo(t *testing.T) {
 	t.Run("everybody signs in and has their role", func(t *testing.T) { everybodySignsInAndHasTheirRole(t, d) })
 	t.Run("sign-out goes to the identity provider and back", func(t *testing.T) { signOutGoesToTheIdentityProviderAndBack(t, d) })
 	t.Run("signing out at the identity provider ends the session", func(t *testing.T) { signingOutAtTheIdentityProviderEndsTheSession(t, d) })
+	t.Run("single logout by SAML, both ways", func(t *testing.T) { singleLogoutBothWays(t, d) })
 	t.Run("tokens open what they are for", func(t *testing.T) { tokensOpenWhatTheyAreFor(t, d) })
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gatehouse/audit"
+	"gatehouse/demo/browse"
 	"gatehouse/tenants"
 )
 
@@ -168,4 +169,64 @@ func issuerOf(t *testing.T, d *Demo) string {
 		t.Fatal(err)
 	}
 	return c.OIDC.Issuer
+}
+
+// singleLogoutBothWays: SAML through the real gate, begun there and begun here.
+func singleLogoutBothWays(t *testing.T, d *Demo) {
+	t.Helper()
+	g := d.Info().Tenants[globex]
+	here, elsewhere := browser(t, d), browser(t, d)
+	for _, client := range []*http.Client{here, elsewhere} {
+		if err := d.SignIn(t.Context(), client, globex, g.Users[1].Email); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open, other := events(t, here, g.URL), events(t, elsewhere, g.URL)
+	at := samlOf(t, d)
+	resp, err := here.PostForm(at+"/sign-out", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if err != nil || resp.StatusCode != http.StatusOK || resp.Request.URL.Path != "/signed-out" {
+		t.Fatalf("the sign-out ended at %s: %s %s", resp.Request.URL, resp.Status, text)
+	}
+	if _, err := io.Copy(io.Discard, open); errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal("the stream goes on")
+	}
+	if status, text := get(t, here, g.URL+"api/whoami", ""); status != http.StatusUnauthorized {
+		t.Errorf("after signing out at the provider: %d %s", status, text)
+	}
+	if _, err := other.ReadString('\n'); err != nil {
+		t.Errorf("the other browser's stream: %v", err)
+	}
+
+	// The page's form, the way to the provider and back.
+	resp, err = browse.SignIn(t.Context(), elsewhere, g.URL+".gatehouse/logout", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err = io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if err != nil || resp.Request.URL.Path != "/.gatehouse/saml/saml/slo" || !strings.Contains(string(text), "Close the browser window") {
+		t.Errorf("the sign-out ended at %s: %s %s", resp.Request.URL, resp.Status, text)
+	}
+	if _, err := io.Copy(io.Discard, other); errors.Is(err, context.DeadlineExceeded) {
+		t.Error("the stream goes on")
+	}
+	if status, _ := get(t, elsewhere, g.URL+"api/whoami", ""); status != http.StatusUnauthorized {
+		t.Errorf("after signing out here: %d", status)
+	}
+}
+
+func samlOf(t *testing.T, d *Demo) string {
+	t.Helper()
+	services := d.Gateway().Services()
+	tenant, _ := services.Tenants.ByName(globex)
+	c, err := services.Tenants.Connection(t.Context(), tenant.ID, "saml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSuffix(c.SAML.IDPMetadata.URL, "/metadata")
 }

@@ -38,9 +38,13 @@ type Provider struct {
 	accounts idp.Accounts
 	log      *slog.Logger
 	mux      http.ServeMux
+	base     string
+	key      *rsa.PrivateKey
 
 	mu       sync.Mutex
 	services map[string]*saml.EntityDescriptor // by entity id, at most maxServices
+	sessions sessions                          // at most maxSessions
+	leaving  map[string][]visit                // sign-outs under way by RelayState: who is asked next; at most maxSessions
 }
 
 // Options say what a provider is made of.
@@ -58,7 +62,8 @@ func New(o Options) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("saml provider: %w", err)
 	}
-	p := &Provider{accounts: o.Accounts, log: o.Log, services: map[string]*saml.EntityDescriptor{}}
+	p := &Provider{accounts: o.Accounts, log: o.Log, base: o.URL, key: o.Key,
+		services: map[string]*saml.EntityDescriptor{}, sessions: sessions{}, leaving: map[string][]visit{}}
 	p.server, err = samlidp.New(samlidp.Options{URL: *base, Key: o.Key, Certificate: o.Certificate,
 		Logger: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), Store: &samlidp.MemoryStore{}})
 	if err != nil {
@@ -69,6 +74,12 @@ func New(o Options) (*Provider, error) {
 	p.server.IDP.ValidDuration = &metadataLife
 	p.mux.HandleFunc("GET /metadata", p.metadata)
 	p.mux.HandleFunc("/sso", p.signOn)
+	p.mux.HandleFunc("GET "+sloPath, p.singleLogout)
+	p.mux.HandleFunc("GET "+signOutPath, askToSignOut)
+	p.mux.HandleFunc("POST "+signOutPath, p.signOut)
+	p.mux.HandleFunc("GET "+signedOut, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("You are signed out.\n"))
+	})
 	return p, nil
 }
 
@@ -95,6 +106,7 @@ func (p *Provider) metadata(w http.ResponseWriter, _ *http.Request) {
 	for i := range document.IDPSSODescriptors {
 		// The library names transient alone; subjects here are stable.
 		document.IDPSSODescriptors[i].NameIDFormats = []saml.NameIDFormat{saml.PersistentNameIDFormat}
+		document.IDPSSODescriptors[i].SingleLogoutServices = []saml.Endpoint{{Binding: saml.HTTPRedirectBinding, Location: p.sloURL()}}
 	}
 	text, err := xml.Marshal(document)
 	if err != nil {
@@ -117,7 +129,7 @@ func (p *Provider) GetServiceProvider(_ *http.Request, entityID string) (*saml.E
 	return service, nil
 }
 
-// ServeHTTP serves the metadata and the sign-on.
+// ServeHTTP serves the metadata, the sign-on and the sign-out.
 func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 	p.mux.ServeHTTP(w, r)

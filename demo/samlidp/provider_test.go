@@ -2,8 +2,10 @@ package samlidp_test
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -32,10 +34,11 @@ var accounts = idp.Accounts{{Subject: "g-1", Email: "member@globex.example", Nam
 type party struct {
 	provider *samlidp.Provider
 	service  saml.ServiceProvider
+	key      *rsa.PrivateKey // signs what it says about sign-outs
 	landed   chan url.Values // what the assertion consumer service received
 }
 
-func start(t *testing.T) *party {
+func newKey(t *testing.T) (*rsa.PrivateKey, *x509.Certificate) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -51,10 +54,17 @@ func start(t *testing.T) *party {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return key, certificate
+}
+
+func start(t *testing.T) *party {
+	t.Helper()
+	key, certificate := newKey(t)
 	var handler http.Handler
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
 	p := &party{landed: make(chan url.Values, 4)}
+	var err error
 	if p.provider, err = samlidp.New(samlidp.Options{URL: server.URL, Key: key, Certificate: certificate, Accounts: accounts, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
@@ -74,12 +84,17 @@ func start(t *testing.T) *party {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	p.service = saml.ServiceProvider{EntityID: consumer.URL + "/metadata", AcsURL: *base.JoinPath("/acs"), MetadataURL: *base.JoinPath("/metadata"),
+	own, shown := newKey(t)
+	p.key = own
+	p.service = saml.ServiceProvider{Key: own, Certificate: shown, SloURL: *base.JoinPath("/slo"), LogoutBindings: []string{saml.HTTPRedirectBinding},
+		EntityID: consumer.URL + "/metadata", AcsURL: *base.JoinPath("/acs"), MetadataURL: *base.JoinPath("/metadata"),
 		AuthnNameIDFormat: saml.PersistentNameIDFormat, IDPMetadata: &saml.EntityDescriptor{}}
 	if err := xml.NewDecoder(resp.Body).Decode(p.service.IDPMetadata); err != nil {
 		t.Fatal(err)
 	}
-	metadata, err := xml.Marshal(p.service.Metadata())
+	described := p.service.Metadata()
+	described.SPSSODescriptors[0].KeyDescriptors[0].Use = "signing" // the library means it for encryption
+	metadata, err := xml.Marshal(described)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,5 +202,57 @@ func TestAdministrationIsNotServed(t *testing.T) {
 		if resp.StatusCode != http.StatusNotFound {
 			t.Errorf("%s answered %d", path, resp.StatusCode)
 		}
+	}
+}
+
+// logoutRequest makes a LogoutRequest by redirect, signed by the service's key or by
+// another.
+func (p *party) logoutRequest(t *testing.T, key *rsa.PrivateKey, change func(string) string) string {
+	t.Helper()
+	base := strings.TrimSuffix(p.provider.MetadataURL(), "/metadata")
+	request := &saml.LogoutRequest{ID: "_1", Version: "2.0", IssueInstant: time.Now().UTC(), Destination: base + "/slo",
+		Issuer: &saml.Issuer{Value: p.service.EntityID}, NameID: &saml.NameID{Value: "g-1"}}
+	raw, err := request.Deflate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := "SAMLRequest=" + url.QueryEscape(base64.StdEncoding.EncodeToString(raw)) + "&RelayState=back&SigAlg=" + url.QueryEscape(dsig.RSASHA256SignatureMethod)
+	sum := sha256.Sum256([]byte(query))
+	signature, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base + "/slo?" + change(query+"&Signature="+url.QueryEscape(base64.StdEncoding.EncodeToString(signature)))
+}
+
+func TestSignOutsAreVerified(t *testing.T) {
+	p := start(t)
+	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func(q string) string { return q }
+	once := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	ask := func(address string) *http.Response {
+		resp, err := browse.Open(t.Context(), once, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp
+	}
+	for name, address := range map[string]string{
+		"another key": p.logoutRequest(t, stranger, same),
+		"unsigned":    p.logoutRequest(t, p.key, func(q string) string { q, _, _ = strings.Cut(q, "&SigAlg"); return q }),
+		"changed":     p.logoutRequest(t, p.key, func(q string) string { return strings.Replace(q, "=back", "=evil", 1) }),
+	} {
+		if resp := ask(address); resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %s", name, resp.Status)
+		}
+	}
+	resp := ask(p.logoutRequest(t, p.key, same))
+	to, err := resp.Location()
+	if err != nil || !strings.HasPrefix(to.String(), p.service.SloURL.String()+"?SAMLResponse=") || to.Query().Get("RelayState") != "back" || !to.Query().Has("Signature") {
+		t.Errorf("%s: sent to %s, %v", resp.Status, to, err)
 	}
 }

@@ -32,7 +32,7 @@ func (p *Provider) signOn(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		err = p.writeForm(w, request, username)
 	} else {
-		err = p.respond(w, request, account)
+		err = p.respond(w, r, request, account)
 	}
 	if err != nil {
 		p.log.Error("sign-on", "error", err)
@@ -48,7 +48,7 @@ func (p *Provider) writeForm(w http.ResponseWriter, request *saml.IdpAuthnReques
 		}, Username: username, Refused: username != "", Accounts: p.accounts})
 }
 
-func (p *Provider) respond(w http.ResponseWriter, request *saml.IdpAuthnRequest, account idp.Account) error {
+func (p *Provider) respond(w http.ResponseWriter, r *http.Request, request *saml.IdpAuthnRequest, account idp.Account) error {
 	// The mail address is in the library's uri form as well; these are the names
 	// that a connection's attribute mapping is usually written with.
 	session := &saml.Session{
@@ -63,6 +63,7 @@ func (p *Provider) respond(w http.ResponseWriter, request *saml.IdpAuthnRequest,
 	if err := (saml.DefaultAssertionMaker{}).MakeAssertion(request, session); err != nil {
 		return err
 	}
+	p.enter(w, r, visit{service: request.ServiceProviderMetadata.EntityID, nameID: account.Subject, index: session.Index})
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	return request.WriteResponse(w)
