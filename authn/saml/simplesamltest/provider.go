@@ -1,0 +1,193 @@
+package simplesamltest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"embed"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"text/template"
+	"time"
+)
+
+// startTime is how long the server may take on a machine that is busy.
+const startTime = time.Minute
+
+// homes are where it may be: installed, or unpacked by .ci/parts.
+var homes = []string{"/usr/share/simplesamlphp", "/usr/local/lib/simplesamlphp/usr/share/simplesamlphp"}
+
+//go:embed *.tmpl
+var templates embed.FS
+
+// User is somebody who can sign in.
+type User struct{ Name, Password, Email string }
+
+// Provider is a running SimpleSAMLphp.
+type Provider struct {
+	// URL ends in a slash.
+	URL string
+
+	dir string
+	log output
+}
+
+// Start runs a provider on loopback until the test ends.
+func Start(t *testing.T, users ...User) *Provider {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs SimpleSAMLphp")
+	}
+	php, err := exec.LookPath("php")
+	home := slices.IndexFunc(homes, func(home string) bool { _, err := os.Stat(home + "/www"); return err == nil })
+	if err != nil || home < 0 {
+		t.Fatalf("PHP or SimpleSAMLphp is missing (.ci/parts installs them): %v", err)
+	}
+	address := freeAddress(t)
+	p := &Provider{URL: "http://" + address + "/", dir: t.TempDir()}
+	for _, folder := range []string{"config", "cert", "metadata", "log", "data", "tmp", "sessions"} {
+		check(t, os.Mkdir(filepath.Join(p.dir, folder), 0o700))
+	}
+	p.writeKey(t)
+	p.write(t, "config/config.php", "config.php.tmpl", struct{ URL, Dir, Salt string }{p.URL, p.dir, rand.Text()})
+	p.write(t, "config/authsources.php", "authsources.php.tmpl", users)
+	p.write(t, "metadata/saml20-idp-hosted.php", "idp-hosted.php.tmpl", struct{ URL string }{p.URL})
+	p.Trust(t, []byte("<EntitiesDescriptor xmlns=\"urn:oasis:names:tc:SAML:2.0:metadata\"/>"))
+	p.run(t, php, address, homes[home]+"/www")
+	return p
+}
+
+// Trust makes a service known by its metadata, the only one there is.
+func (p *Provider) Trust(t *testing.T, metadata []byte) {
+	t.Helper()
+	check(t, os.WriteFile(filepath.Join(p.dir, "metadata", "services.xml"), metadata, 0o600))
+}
+
+// MetadataURL is where the provider describes itself.
+func (p *Provider) MetadataURL() string { return p.URL + "saml2/idp/metadata.php" }
+
+// SignOutURL is where somebody signs out at the provider, and so everywhere.
+func (p *Provider) SignOutURL() string {
+	return p.URL + "saml2/idp/SingleLogoutService.php?ReturnTo=" + p.URL + "logout.php"
+}
+
+func (p *Provider) write(t *testing.T, name, source string, data any) {
+	t.Helper()
+	parsed, err := template.ParseFS(templates, source)
+	check(t, err)
+	var text bytes.Buffer
+	check(t, parsed.Execute(&text, data))
+	check(t, os.WriteFile(filepath.Join(p.dir, name), text.Bytes(), 0o600))
+}
+
+// writeKey makes what the provider signs with.
+func (p *Provider) writeKey(t *testing.T) {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	check(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "SimpleSAMLphp"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	check(t, err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	check(t, err)
+	for name, block := range map[string]*pem.Block{"idp.pem": {Type: "PRIVATE KEY", Bytes: private}, "idp.crt": {Type: "CERTIFICATE", Bytes: der}} {
+		check(t, os.WriteFile(filepath.Join(p.dir, "cert", name), pem.EncodeToMemory(block), 0o600))
+	}
+}
+
+// run starts PHP's own server, and waits until it serves.
+func (p *Provider) run(t *testing.T, php, address, pages string) {
+	t.Helper()
+	cmd := exec.Command(php, "-S", address, "-t", pages) // #nosec G204 -- a test's own command
+	cmd.Env = append(os.Environ(), "SIMPLESAMLPHP_CONFIG_DIR="+filepath.Join(p.dir, "config"))
+	cmd.Stdout, cmd.Stderr = &p.log, &p.log
+	check(t, cmd.Start())
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-done
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(p.dir, "log", "simplesamlphp.log"))
+			t.Logf("SimpleSAMLphp:\n%s%s", &p.log, log)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), startTime)
+	defer cancel()
+	for {
+		status, err := ask(ctx, p.MetadataURL())
+		switch {
+		case err == nil && status == http.StatusOK:
+			return
+		case err == nil:
+			t.Fatalf("SimpleSAMLphp answers %d", status)
+		case ctx.Err() != nil:
+			t.Fatalf("SimpleSAMLphp does not start: %v", err)
+		}
+		select {
+		case err := <-done:
+			done <- err
+			t.Fatalf("SimpleSAMLphp has ended: %v", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func ask(ctx context.Context, address string) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
+}
+
+// freeAddress is one that nobody listened on a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(fmt.Errorf("simplesamlphp: %w", err))
+	}
+}
+
+// output is what a process says while a test may read it.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}

@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/authn/saml/simplesamltest"
+	"gatehouse/demo"
+	"gatehouse/demo/browse"
+)
+
+// gil is somebody whom SimpleSAMLphp knows.
+var gil = simplesamltest.User{Name: "gil", Password: "hunter2", Email: "gil@acme.example"}
+
+// simpleSAML has acme trust a real identity provider, and it acme.
+func simpleSAML(t *testing.T, d *demo.Demo) *simplesamltest.Provider {
+	t.Helper()
+	p := simplesamltest.Start(t, gil)
+	acme := d.Info().Tenants["acme"]
+	client, err := d.Info().Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	resp, text := do(t, client, request(t, http.MethodPut, acme.URL+".gatehouse/api/v1/connections/simple",
+		`{"type":"saml","idp_metadata":{"url":"`+p.MetadataURL()+`"},"attributes":{"email":"mail","name":"displayName"},"default_role":"viewer"}`,
+		"Authorization", "Bearer "+acme.APIToken))
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
+		t.Fatalf("%s: %s", resp.Status, text)
+	}
+	resp, text = get(t, client, acme.URL+".gatehouse/saml/simple/metadata")
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", resp.Status, text)
+	}
+	p.Trust(t, text)
+	return p
+}
+
+// gilsBrowser is a browser of gil's.
+func gilsBrowser(t *testing.T, d *demo.Demo) *http.Client {
+	t.Helper()
+	client, err := d.Info().Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	return client
+}
+
+// visit signs in by SimpleSAMLphp and gives the page that comes of it.
+func visit(t *testing.T, d *demo.Demo, client *http.Client, password string) (address *url.URL, text string) {
+	t.Helper()
+	acme := d.Info().Tenants["acme"]
+	resp, err := browse.SignIn(t.Context(), client, acme.URL+".gatehouse/login?connection=simple&return_to=/api/whoami", gil.Name, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.Request.URL, read(t, resp)
+}
+
+func TestP2_SingleLogoutWithSimpleSAMLphp(t *testing.T) {
+	d := inProcess(t)
+	provider := simpleSAML(t, d)
+	acme := d.Info().Tenants["acme"]
+	here, elsewhere := gilsBrowser(t, d), gilsBrowser(t, d)
+	for _, client := range []*http.Client{here, elsewhere} {
+		if at, text := visit(t, d, client, gil.Password); at.Path != "/api/whoami" || !strings.Contains(text, gil.Email) {
+			t.Fatalf("the sign-in ended at %s: %s", at, text)
+		}
+	}
+	stream, other := openEvents(t, here, acme.URL+"events"), openEvents(t, elsewhere, acme.URL+"events")
+	stream.await(t, "data")
+	other.await(t, "data")
+
+	t.Run("begun at the provider", func(t *testing.T) {
+		resp, text := get(t, here, provider.SignOutURL())
+		if resp.StatusCode != http.StatusOK || resp.Request.URL.Path != "/logout.php" {
+			t.Fatalf("the sign-out ended at %s: %s %s", resp.Request.URL, resp.Status, text)
+		}
+		stream.ends(t)
+		if resp, _ := get(t, here, acme.URL+"api/whoami"); resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("after signing out at the provider: %s", resp.Status)
+		}
+		other.await(t, "data") // another session of the provider's
+	})
+
+	t.Run("begun here", func(t *testing.T) {
+		// The page's form, the way to the provider and back.
+		resp, err := browse.SignIn(t.Context(), elsewhere, acme.URL+".gatehouse/logout", "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := read(t, resp); resp.Request.URL.Path != "/.gatehouse/saml/simple/slo" || resp.StatusCode != http.StatusOK ||
+			!strings.Contains(text, "You are signed out") || !strings.Contains(text, "Close the browser window") {
+			t.Fatalf("the sign-out ended at %s: %s %s", resp.Request.URL, resp.Status, text)
+		}
+		other.ends(t)
+		if at, text := visit(t, d, elsewhere, "wrong"); !strings.HasPrefix(at.String(), provider.URL) {
+			t.Errorf("the provider did not ask for the password: %s: %s", at, text)
+		}
+		said := journalled(t, d, "signout.at_provider")
+		if len(said) != 1 || said[0].Outcome != "success" {
+			t.Errorf("recorded as %+v", said)
+		}
+	})
+}
+
+// outcome is what a record says came of something.
+type outcome struct{ Outcome, Reason string }
+
+// journalled are acme's records of a type, once the index holds them.
+func journalled(t *testing.T, d *demo.Demo, kind string) []outcome {
+	t.Helper()
+	acme := d.Info().Tenants["acme"]
+	client := gilsBrowser(t, d)
+	for deadline := time.Now().Add(patience); ; {
+		resp, text := get(t, client, acme.URL+".gatehouse/api/v1/audit/events?type="+kind, "Authorization", "Bearer "+acme.APIToken)
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s", resp.Status, text)
+		}
+		if found := decode[struct{ Items []outcome }](t, text); len(found.Items) > 0 || time.Now().After(deadline) {
+			return found.Items
+		}
+	}
+}
+
+func read(t *testing.T, resp *http.Response) string {
+	t.Helper()
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
