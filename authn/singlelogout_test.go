@@ -332,7 +332,7 @@ func TestHostileAnswersToASignOut(t *testing.T) {
 		"another address":    {wrong: func(n *notice) { n.Destination = "https://evil.example" }, want: "wrong-destination"},
 		"old":                {wrong: func(n *notice) { n.Issued = time.Now().Add(-7 * time.Minute) }, want: "expired"},
 		"no status":          {wrong: func(n *notice) { n.Kind, n.Status = "LogoutResponse", ""; n.NameID = "x" }, want: "malformed"},
-		"unsigned":           {query: func(q string) string { return q[:strings.Index(q, "&SigAlg")] }, want: "signature-missing"},
+		"unsigned":           {query: func(q string) string { q, _, _ = strings.Cut(q, "&SigAlg"); return q }, want: "signature-missing"},
 		"changed":            {query: func(q string) string { return strings.Replace(q, "SAMLResponse=", "SAMLResponse=A", 1) }, want: "malformed"},
 		"another connection": {at: "/.gatehouse/saml/other/slo", want: "other-connection"},
 	} {

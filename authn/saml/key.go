@@ -22,6 +22,8 @@ const (
 	keyBits = 2048
 	// keyLife is long: providers that look at it stop believing us when it is over.
 	keyLife = 20 * 365 * 24 * time.Hour
+	// createTime bounds the making of a key.
+	createTime = 15 * time.Second
 	// firstGeneration is the key that a connection begins with.
 	firstGeneration = 1
 	// keyPurpose keeps what is sealed here apart from every other use of the key,
@@ -97,7 +99,10 @@ func (k *keyring) row(ctx context.Context, tenant identity.TenantID, connection 
 	if row, err = k.read(ctx, tenant, connection); !errors.Is(err, store.ErrNoRows) {
 		return row, outOfReach(err) // made while this one waited
 	}
-	if err := k.create(ctx, tenant, connection); err != nil {
+	// Whoever asks and leaves must not have it made again and again.
+	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTime)
+	defer cancel()
+	if err := k.create(lasting, tenant, connection); err != nil {
 		return keyRow{}, outOfReach(err)
 	}
 	row, err = k.read(ctx, tenant, connection)

@@ -235,7 +235,7 @@ func (p *Provider) send(w http.ResponseWriter, r *http.Request, to, param string
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
-	http.Redirect(w, r, target, http.StatusSeeOther)
+	http.Redirect(w, r, target, http.StatusSeeOther) // #nosec G710 -- to an address of the service's metadata
 }
 
 func (p *Provider) redirectTo(to, param string, el *etree.Element, relay string) (string, error) {

@@ -111,12 +111,15 @@ func (p *Provider) writeKey(t *testing.T) {
 // run starts PHP's own server, and waits until it serves.
 func (p *Provider) run(t *testing.T, php, address, pages string) {
 	t.Helper()
-	cmd := exec.Command(php, "-S", address, "-t", pages) // #nosec G204 -- a test's own command
+	cmd := exec.CommandContext(t.Context(), php, "-S", address, "-t", pages) // #nosec G204 -- a test's own command
 	cmd.Env = append(os.Environ(), "SIMPLESAMLPHP_CONFIG_DIR="+filepath.Join(p.dir, "config"))
 	cmd.Stdout, cmd.Stderr = &p.log, &p.log
 	check(t, cmd.Start())
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = cmd.Wait() // it is killed
+	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		<-done
@@ -138,9 +141,8 @@ func (p *Provider) run(t *testing.T, php, address, pages string) {
 			t.Fatalf("SimpleSAMLphp does not start: %v", err)
 		}
 		select {
-		case err := <-done:
-			done <- err
-			t.Fatalf("SimpleSAMLphp has ended: %v", err)
+		case <-done:
+			t.Fatalf("SimpleSAMLphp has ended: %v", cmd.ProcessState)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -161,7 +163,8 @@ func ask(ctx context.Context, address string) (int, error) {
 // freeAddress is one that nobody listened on a moment ago.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var config net.ListenConfig
+	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	check(t, err)
 	defer func() { _ = l.Close() }()
 	return l.Addr().String()
