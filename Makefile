@@ -57,7 +57,7 @@ bench: build ## print the side-by-side table (docs/performance.md)
 clean: ## remove what the targets made
 	rm -rf bin out data console/web/dist console/app/node_modules
 
-parts: ## install the test parts that are missing (Debian: redis-server, postgresql, chromium)
+parts: ## install the test parts that are missing (Debian: redis-server, postgresql, chromium, php, simplesamlphp)
 	./.ci/parts
 
 $(LINT):
