@@ -1,12 +1,16 @@
 package e2e
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp"
 
 	"gatehouse/authn/saml/simplesamltest"
 	"gatehouse/demo"
@@ -20,14 +24,26 @@ var gil = simplesamltest.User{Name: "gil", Password: "hunter2", Email: "gil@acme
 func simpleSAML(t *testing.T, d *demo.Demo) *simplesamltest.Provider {
 	t.Helper()
 	p := simplesamltest.Start(t, gil)
+	trust(t, d, p, map[string]string{"url": p.MetadataURL()})
+	return p
+}
+
+// trust makes the connection by metadata of the provider's, and the provider
+// know it.
+func trust(t *testing.T, d *demo.Demo, p *simplesamltest.Provider, metadata map[string]string) {
+	t.Helper()
 	acme := d.Info().Tenants["acme"]
 	client, err := d.Info().Client()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.CloseIdleConnections)
+	source, err := json.Marshal(metadata)
+	if err != nil {
+		t.Fatal(err)
+	}
 	resp, text := do(t, client, request(t, http.MethodPut, acme.URL+".gatehouse/api/v1/connections/simple",
-		`{"type":"saml","idp_metadata":{"url":"`+p.MetadataURL()+`"},"attributes":{"email":"mail","name":"displayName"},"default_role":"viewer"}`,
+		`{"type":"saml","idp_metadata":`+string(source)+`,"attributes":{"email":"mail","name":"displayName"},"default_role":"viewer"}`,
 		"Authorization", "Bearer "+acme.APIToken))
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
 		t.Fatalf("%s: %s", resp.Status, text)
@@ -37,7 +53,6 @@ func simpleSAML(t *testing.T, d *demo.Demo) *simplesamltest.Provider {
 		t.Fatalf("%s: %s", resp.Status, text)
 	}
 	p.Trust(t, text)
-	return p
 }
 
 // gilsBrowser is a browser of gil's.
@@ -107,6 +122,40 @@ func TestP2_SingleLogoutWithSimpleSAMLphp(t *testing.T) {
 			t.Errorf("recorded as %+v", said)
 		}
 	})
+}
+
+// TestBrowserSingleLogout signs out in a real browser, which keeps to the pages'
+// policies: by redirect, and at a provider that takes forms alone.
+func TestBrowserSingleLogout(t *testing.T) {
+	d := inProcess(t)
+	provider := simpleSAML(t, d)
+	acme := d.Info().Tenants["acme"]
+	b := chromium(t, d.Info())
+	_, described := get(t, http.DefaultClient, provider.MetadataURL())
+	redirect := regexp.MustCompile(`<md:SingleLogoutService [^>]*HTTP-Redirect[^>]*>`)
+	for _, binding := range []string{"redirect", "form"} {
+		if binding == "form" {
+			if !redirect.Match(described) {
+				t.Fatalf("the provider takes no redirects: %s", described)
+			}
+			trust(t, d, provider, map[string]string{"xml": string(redirect.ReplaceAll(described, nil))})
+		}
+		p := b.profile(desktopChrome, desk)
+		p.open(acme.URL + ".gatehouse/login?connection=simple")
+		p.see(`//input[@name="username"]`)
+		p.do("sign in", chromedp.SendKeys(`//input[@name="username"]`, gil.Name), chromedp.SendKeys(`//input[@name="password"]`, gil.Password),
+			chromedp.Click(`//*[@id="submit_button"]`))
+		seesIdentity(p, "acme", gil.Email)
+		p.open(acme.URL + ".gatehouse/logout")
+		p.click(`//button[text()="Sign out"]`)
+		p.see(`//h1[text()="You are signed out"]`)
+		if at := script[string](p, "location.pathname"); at != "/.gatehouse/saml/simple/slo" {
+			t.Errorf("by %s: the sign-out ended at %s", binding, at)
+		}
+	}
+	if said := journalled(t, d, "signout.at_provider"); len(said) == 0 || said[0].Outcome != "success" {
+		t.Errorf("recorded as %+v", said)
+	}
 }
 
 // outcome is what a record says came of something.
