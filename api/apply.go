@@ -190,7 +190,7 @@ func (r *application) connection(ctx context.Context, tenant identity.TenantID, 
 // sameConnection compares what a document can set.
 func sameConnection(a, b tenants.Connection) bool {
 	if a.Type != b.Type || a.Enabled != b.Enabled || a.DefaultRole != b.DefaultRole || a.Link != b.Link ||
-		(a.OIDC == nil) != (b.OIDC == nil) || (a.SAML == nil) != (b.SAML == nil) {
+		(a.OIDC == nil) != (b.OIDC == nil) || (a.SAML == nil) != (b.SAML == nil) || !a.Signals.Same(b.Signals) {
 		return false
 	}
 	if a.OIDC != nil {

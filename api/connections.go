@@ -15,12 +15,13 @@ import (
 
 // connection is one way for people to sign in, without its secret.
 type connection struct {
-	ID        identity.ConnectionID    `json:"id"`
-	Name      string                   `json:"name"`
-	Spec      resources.ConnectionSpec `json:"spec" doc:"As it is put; the client secret is never given out"`
-	HasSecret bool                     `json:"has_client_secret"`
-	CreatedAt time.Time                `json:"created_at"`
-	UpdatedAt time.Time                `json:"updated_at"`
+	ID             identity.ConnectionID    `json:"id"`
+	Name           string                   `json:"name"`
+	Spec           resources.ConnectionSpec `json:"spec" doc:"As it is put; secrets are never given out"`
+	HasSecret      bool                     `json:"has_client_secret"`
+	SignalsGuarded bool                     `json:"has_signals_authorization" doc:"Whether a push must carry a secret"`
+	CreatedAt      time.Time                `json:"created_at"`
+	UpdatedAt      time.Time                `json:"updated_at"`
 }
 
 func (a *API) registerConnections() {
@@ -29,14 +30,15 @@ func (a *API) registerConnections() {
 	register(a, operation{id: "get-connection", method: http.MethodGet, path: "/connections/{name}", tag: "Connections", needs: reads("connections"),
 		summary: "Show a connection"}, a.getConnection)
 	register(a, operation{id: "put-connection", method: http.MethodPut, path: "/connections/{name}", tag: "Connections", needs: writes("connections"),
-		status: http.StatusOK, summary: "Make or replace a connection; without client_secret the one it has is kept. Changing whom it trusts takes the right to make owners, and ends its sessions before the answer, as disabling it does"}, a.putConnection)
+		status: http.StatusOK, summary: "Make or replace a connection; without client_secret the one it has is kept. Changing whom it trusts takes the right to make owners, and ends its sessions before the answer, as disabling it does; changing its signals takes that right as well"}, a.putConnection)
 	register(a, operation{id: "delete-connection", method: http.MethodDelete, path: "/connections/{name}", tag: "Connections", needs: deletes("connections"),
 		summary: "Delete a connection; ends its sessions before the answer"}, a.deleteConnection)
 }
 
 func connectionOf(c tenants.Connection) connection {
 	return connection{ID: c.ID, Name: c.Name, Spec: resources.SpecOfConnection(c), HasSecret: c.OIDC != nil && c.OIDC.ClientSecret != "",
-		CreatedAt: c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC()}
+		SignalsGuarded: c.Signals != nil && c.Signals.Authorization != "",
+		CreatedAt:      c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC()}
 }
 
 func (a *API) listConnections(ctx context.Context, c *call, in *Paging) (*pageOutput[connection], error) {

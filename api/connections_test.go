@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"gatehouse/audit"
+	"gatehouse/tenants"
 )
 
 // with copies a body with one field changed.
@@ -71,4 +72,73 @@ func TestP2_SessionsOfADeletedConnectionCanBeRevoked(t *testing.T) {
 		t.Errorf("revoked %+v", done)
 	}
 	owner.do("GET", "me", nil).want(http.StatusUnauthorized)
+}
+
+// What secures signals is never shown, stays where nothing new is said, and goes
+// to no other place than it was given for.
+func TestP6_SecretsOfSignalsAreKeptAndNotShown(t *testing.T) {
+	h := newHouse(t)
+	operator := h.operator("acme")
+	door := map[string]any{"type": "oidc", "issuer": "https://door.example", "client_id": "gatehouse"}
+	const hidden = "hidden-from-everybody"
+	kept := func() *tenants.Signals {
+		t.Helper()
+		c, err := h.tenants.Connection(t.Context(), h.acme.ID, "door")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Signals
+	}
+	put := func(signals map[string]any) connection {
+		t.Helper()
+		answer := operator.do("PUT", "connections/door", with(door, "signals", signals)).want(http.StatusOK)
+		if strings.Contains(string(answer.body), hidden) {
+			t.Errorf("shown: %s", answer.body)
+		}
+		return into[connection](answer)
+	}
+	push := map[string]any{"issuer": "https://mdm.example", "authorization": hidden}
+	if c := put(push); !c.SignalsGuarded || c.Spec.Signals.Issuer != "https://mdm.example" || kept().Authorization != hidden {
+		t.Errorf("%+v", c)
+	}
+	exported := operator.do("GET", "connections/door", nil).want(http.StatusOK)
+	if !into[connection](exported).SignalsGuarded || strings.Contains(string(exported.body), hidden) {
+		t.Errorf("%s", exported.body)
+	}
+	delete(push, "authorization")
+	put(push)
+	if kept().Authorization != hidden {
+		t.Error("the secret is lost")
+	}
+	push["issuer"] = "https://other.example"
+	if c := put(push); c.SignalsGuarded || kept().Authorization != "" {
+		t.Error("another issuer has the secret of the one before")
+	}
+	poll := func(endpoint, token string) map[string]any {
+		return map[string]any{"issuer": "https://mdm.example", "poll": map[string]any{"endpoint": endpoint, "token": token}}
+	}
+	put(poll("https://mdm.example/poll", hidden))
+	again := poll("https://mdm.example/poll", hidden)
+	delete(again["poll"].(map[string]any), "token")
+	put(again)
+	if kept().Poll.Token != hidden {
+		t.Error("the token is lost")
+	}
+	elsewhere := poll("https://evil.example/poll", hidden)
+	delete(elsewhere["poll"].(map[string]any), "token")
+	operator.do("PUT", "connections/door", with(door, "signals", elsewhere)).want(http.StatusBadRequest)
+	if kept().Poll.Endpoint != "https://mdm.example/poll" {
+		t.Error("the token was sent elsewhere")
+	}
+
+	// apply and export say the same, without secrets.
+	documents := parse(t, "{kind: Connection, tenant: acme, name: door, spec: {type: oidc, issuer: 'https://door.example', client_id: gatehouse, "+
+		"signals: {issuer: 'https://mdm.example', poll: {endpoint: 'https://mdm.example/poll'}}}}")
+	if _, result := h.operator("platform").apply(documents, false); result.Failed || result.Results[0].Action != unchanged {
+		t.Errorf("%+v", result)
+	}
+	all := h.operator("platform").do("GET", "platform/export", nil).want(http.StatusOK)
+	if strings.Contains(string(all.body), hidden) || !strings.Contains(string(all.body), "https://mdm.example/poll") {
+		t.Errorf("%s", all.body)
+	}
 }

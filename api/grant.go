@@ -62,6 +62,9 @@ func (a *API) mayTrust(ctx context.Context, c *call, wanted, current tenants.Con
 	if wanted.Link == tenants.LinkByEmail && current.Link != tenants.LinkByEmail || current.ID != "" && wanted.TrustsAnew(current) {
 		return a.mayMakeOwners(ctx, c, "Who decides whom the connection "+wanted.Name+" trusts can become anybody here.")
 	}
+	if current.ID != "" && !wanted.Signals.Same(current.Signals) {
+		return a.mayMakeOwners(ctx, c, "Who decides whose signals the connection "+wanted.Name+" heeds decides who is signed out here, and who is not.")
+	}
 	return nil
 }
 

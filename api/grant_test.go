@@ -29,6 +29,7 @@ func TestTrustTakesTheRightToMakeOwners(t *testing.T) {
 			"another claim":  with(oidcBody, "claims", map[string]any{"email": "nickname"}),
 			"another type":   saml,
 			"by email":       with(oidcBody, "link", "email"),
+			"signals":        with(oidcBody, "signals", map[string]any{"issuer": "https://mdm.example"}),
 			"while disabled": with(with(oidcBody, "issuer", "https://evil.example"), "enabled", false),
 		},
 		"connections/corp": {
@@ -47,6 +48,25 @@ func TestTrustTakesTheRightToMakeOwners(t *testing.T) {
 	}
 	owner.do("PUT", "connections/idp", with(oidcBody, "issuer", "https://other.example")).want(http.StatusOK)
 	owner.do("PUT", "connections/new", with(oidcBody, "link", "email")).want(http.StatusOK)
+
+	heeding := with(oidcBody, "signals", map[string]any{"issuer": "https://mdm.example", "authorization": "Bearer a"})
+	admin.do("PUT", "connections/heeding", heeding).want(http.StatusOK)
+	for name, signals := range map[string]any{
+		"none": nil, "another issuer": map[string]any{"issuer": "https://evil.example"},
+		"other keys":           map[string]any{"issuer": "https://mdm.example", "jwks_url": "https://evil.example/keys"},
+		"another audience":     map[string]any{"issuer": "https://mdm.example", "audience": "x"},
+		"another secret":       map[string]any{"issuer": "https://mdm.example", "authorization": "Bearer b"},
+		"fetched, not awaited": map[string]any{"issuer": "https://mdm.example", "poll": map[string]any{"endpoint": "https://evil.example", "token": "t"}},
+	} {
+		body := with(oidcBody, "signals", signals)
+		if signals == nil {
+			body = oidcBody
+		}
+		if p := admin.do("PUT", "connections/heeding", body).problem(http.StatusForbidden, "more-than-you-have"); p.EventID == "" {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+	admin.do("PUT", "connections/heeding", with(with(oidcBody, "signals", map[string]any{"issuer": "https://mdm.example"}), "scopes", []string{"openid"})).want(http.StatusOK)
 }
 
 func TestProvisioningTakesTheRightToMakeOwners(t *testing.T) {

@@ -100,6 +100,9 @@ func (c *Connection) check() error {
 	if c.Link != LinkNever && c.Link != LinkByEmail {
 		return badConnection(`link is empty or "email"`)
 	}
+	if err := c.Signals.check(); err != nil {
+		return err
+	}
 	switch {
 	case c.Type == OIDC && c.OIDC != nil && c.SAML == nil:
 		return c.OIDC.check()

@@ -19,8 +19,10 @@ const (
 	maxConnections = 100
 	// maxCachedTenants bounds whose connections are in memory at once.
 	maxCachedTenants = 1024
-	// sealPurpose is under which client secrets are sealed.
+	// sealPurpose is under which client secrets are sealed, and sealSignals those
+	// of signals.
 	sealPurpose = "connection"
+	sealSignals = "connection-signals"
 )
 
 var errNoConnection = fault.New(fault.NotFound, "no-such-connection", "There is no such connection.")
@@ -132,6 +134,15 @@ func (s *Service) connectionsOf(ctx context.Context, tenant identity.TenantID) (
 			}
 			c.OIDC.ClientSecret = string(secret)
 		}
+		if len(c.signals) > 0 && c.Signals != nil {
+			secrets, err := s.keys.Open(ctx, tenant, sealSignals, c.signals)
+			if err == nil {
+				err = c.Signals.setSecrets(secrets)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("secrets of the signals of connection %s: %w", c.ID, err)
+			}
+		}
 		all[i] = c.Connection
 	}
 	s.connections.keep(tenant, all, changed)
@@ -176,11 +187,9 @@ func (s *Service) putConnection(ctx context.Context, cause audit.Cause, tenant i
 		}
 		c.ID, c.Version, c.CreatedAt, c.UpdatedAt = identity.NewConnectionID(), 1, now, now
 	}
-	sealed := sealedConnection{Connection: c}
-	if c.OIDC != nil && c.OIDC.ClientSecret != "" {
-		if sealed.secret, err = s.keys.Seal(ctx, tenant, sealPurpose, []byte(c.OIDC.ClientSecret)); err != nil {
-			return Connection{}, false, err
-		}
+	sealed, err := s.seal(ctx, tenant, c)
+	if err != nil {
+		return Connection{}, false, err
 	}
 	e := c.event(cause, tenant, audit.ConnectionChanged)
 	e.Details = map[string]string{"change": change, "type": string(c.Type), "enabled": fmt.Sprint(c.Enabled), "version": fmt.Sprint(c.Version)}
@@ -199,6 +208,23 @@ func (s *Service) putConnection(ctx context.Context, cause audit.Cause, tenant i
 	}
 	s.connections.forget(tenant)
 	return c, true, nil
+}
+
+func (s *Service) seal(ctx context.Context, tenant identity.TenantID, c Connection) (sealed sealedConnection, err error) {
+	sealed.Connection = c
+	if c.OIDC != nil && c.OIDC.ClientSecret != "" {
+		if sealed.secret, err = s.keys.Seal(ctx, tenant, sealPurpose, []byte(c.OIDC.ClientSecret)); err != nil {
+			return sealed, err
+		}
+	}
+	secrets, err := c.Signals.secrets()
+	if err != nil {
+		return sealed, fmt.Errorf("encode the secrets of signals: %w", err)
+	}
+	if secrets != nil {
+		sealed.signals, err = s.keys.Seal(ctx, tenant, sealSignals, secrets)
+	}
+	return sealed, err
 }
 
 // DeleteConnection removes a connection of this version, or of any if it is 0.
@@ -264,5 +290,6 @@ func (c Connection) clone() Connection {
 		spec := *c.SAML
 		c.SAML = &spec
 	}
+	c.Signals = c.Signals.clone()
 	return c
 }

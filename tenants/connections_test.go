@@ -21,12 +21,15 @@ const secret = "a-secret-that-must-not-show"
 func oidc(name string) tenants.Connection {
 	return tenants.Connection{Name: name, Type: tenants.OIDC, Enabled: true, DefaultRole: "member", Link: tenants.LinkByEmail,
 		OIDC: &tenants.OIDCSpec{Issuer: "https://idp.example.com/tenant", ClientID: "gatehouse", ClientSecret: secret,
-			Scopes: []string{"openid", "email"}, Claims: tenants.AttributeMap{Email: "email", Groups: "groups"}}}
+			Scopes: []string{"openid", "email"}, Claims: tenants.AttributeMap{Email: "email", Groups: "groups"}},
+		Signals: &tenants.Signals{Issuer: "https://idp.example.com/ssf", Authorization: "Bearer " + secret}}
 }
 
 func saml(name string) tenants.Connection {
 	return tenants.Connection{Name: name, Type: tenants.SAML, Enabled: true,
-		SAML: &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{XML: "<EntityDescriptor/>"}, Attributes: tenants.AttributeMap{Email: "mail"}}}
+		SAML: &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{XML: "<EntityDescriptor/>"}, Attributes: tenants.AttributeMap{Email: "mail"}},
+		Signals: &tenants.Signals{Issuer: "https://mdm.example.com", JWKSURL: "https://mdm.example.com/keys", Audience: "gatehouse",
+			Poll: &tenants.SignalsPoll{Endpoint: "https://mdm.example.com/poll", Token: secret}}}
 }
 
 func TestConnectionsAreKeptWholeAcrossRestarts(t *testing.T) {
@@ -55,10 +58,12 @@ func TestConnectionsAreKeptWholeAcrossRestarts(t *testing.T) {
 		must(t, err)
 		byID, err := h.service.ConnectionByID(t.Context(), acme.ID, bySAML.ID)
 		must(t, err)
-		if !reflect.DeepEqual(byName.OIDC, want.OIDC) || byName.DefaultRole != "member" || byName.Link != tenants.LinkByEmail || byID.SAML.IDPMetadata.XML != "<EntityDescriptor/>" {
-			t.Errorf("%s: %+v, %+v", when, byName.OIDC, byID.SAML)
+		if !reflect.DeepEqual(byName.OIDC, want.OIDC) || byName.DefaultRole != "member" || byName.Link != tenants.LinkByEmail || byID.SAML.IDPMetadata.XML != "<EntityDescriptor/>" ||
+			!byName.Signals.Same(oidc("").Signals) || !byID.Signals.Same(saml("").Signals) {
+			t.Errorf("%s: %+v, %+v, %+v, %+v", when, byName.OIDC, byID.SAML, byName.Signals, byID.Signals)
 		}
 		byName.OIDC.Scopes[0], byName.OIDC.ClientSecret = "changed", "changed" // what is handed out is the caller's own
+		byName.Signals.Issuer, byID.Signals.Poll.Token = "changed", "changed"
 		if when == "cached" {
 			h.open(t)
 		}
@@ -84,7 +89,7 @@ func TestPutConnectionReplacesWhatTheCallerHasSeen(t *testing.T) {
 	if second.ID != first.ID || second.Version != 2 || second.Enabled {
 		t.Errorf("%+v", second)
 	}
-	if got, err := h.service.Connection(t.Context(), acme.ID, "okta"); err != nil || got.Enabled || got.OIDC.ClientSecret != secret {
+	if got, err := h.service.Connection(t.Context(), acme.ID, "okta"); err != nil || got.Enabled || got.OIDC.ClientSecret != secret || got.Signals.Authorization != "Bearer "+secret {
 		t.Errorf("found %+v, %v", got, err)
 	}
 	_, err = h.service.PutConnection(t.Context(), cause, acme.ID, first)
@@ -94,11 +99,11 @@ func TestPutConnectionReplacesWhatTheCallerHasSeen(t *testing.T) {
 	_, err = h.service.PutConnection(t.Context(), cause, acme.ID, gone)
 	wantFault(t, "a version of nothing", err, fault.Precondition)
 	public := oidc("okta") // version 0: whatever is there
-	public.OIDC.ClientSecret = ""
+	public.OIDC.ClientSecret, public.Signals = "", nil
 	third, err := h.service.PutConnection(t.Context(), cause, acme.ID, public)
 	must(t, err)
 	h.open(t)
-	if got, err := h.service.Connection(t.Context(), acme.ID, "okta"); err != nil || got.OIDC.ClientSecret != "" || got.Version != third.Version {
+	if got, err := h.service.Connection(t.Context(), acme.ID, "okta"); err != nil || got.OIDC.ClientSecret != "" || got.Signals != nil || got.Version != third.Version {
 		t.Errorf("found %+v, %v", got, err)
 	}
 	wantFault(t, "delete an old version", h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta", second.Version), fault.Precondition)
@@ -123,14 +128,16 @@ func TestP3_ConnectionsBelongToOneTenant(t *testing.T) {
 	}
 }
 
-// A client secret shows neither in JSON nor in print nor in the journal, and
+// A connection's secret shows neither in JSON nor in print nor in the journal, and
 // the row in the database, read with the key, holds it sealed.
-func TestP6_ClientSecretsStayInside(t *testing.T) {
+func TestP6_ConnectionSecretsStayInside(t *testing.T) {
 	h := newHouse(t)
 	acme := h.add(t, "acme")
 	kept, err := h.service.PutConnection(t.Context(), cause, acme.ID, oidc("okta"))
 	must(t, err)
-	text, err := json.Marshal(kept)
+	polled, err := h.service.PutConnection(t.Context(), cause, acme.ID, saml("adfs"))
+	must(t, err)
+	text, err := json.Marshal([]tenants.Connection{kept, polled})
 	must(t, err)
 	h.journal.mu.Lock()
 	events := fmt.Sprintf("%+v", h.journal.events)
@@ -139,13 +146,13 @@ func TestP6_ClientSecretsStayInside(t *testing.T) {
 	must(t, h.db.Tenant(acme.ID).Read(t.Context(), func(tx *store.Tx) (err error) {
 		row, err = store.One(t.Context(), tx, func(r store.Row) (string, error) {
 			var spec string
-			var secret []byte
-			err := r.Scan(&spec, &secret)
-			return fmt.Sprintf("%s %x %s", spec, secret, secret), err
-		}, `SELECT name || spec, secret FROM connections`)
+			var secret, signals []byte
+			err := r.Scan(&spec, &secret, &signals)
+			return fmt.Sprintf("%s %x %s %x %s", spec, secret, secret, signals, signals), err
+		}, `SELECT name || spec, secret, signals_secret FROM connections WHERE name = 'adfs'`)
 		return err
 	}))
-	shown := map[string]string{"JSON": string(text), "%v": fmt.Sprintf("%v", kept), "%+v": fmt.Sprintf("%+v %+v", kept, *kept.OIDC), "journal": events, "row": row}
+	shown := map[string]string{"JSON": string(text), "%v": fmt.Sprintf("%v", kept), "%+v": fmt.Sprintf("%+v %+v %+v %+v", kept, *kept.OIDC, *kept.Signals, *polled.Signals.Poll), "journal": events, "row": row}
 	must(t, filepath.WalkDir(h.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -195,8 +202,25 @@ func TestConnectionsAreChecked(t *testing.T) {
 			*c = saml("x")
 			c.SAML.IDPMetadata.URL = "http://idp.example.com/metadata"
 		},
-		"metadata too large":  func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.XML = strings.Repeat("x", 256<<10+1) },
-		"metadata in Latin-1": func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.XML = "\xe4" },
+		"metadata too large":         func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.XML = strings.Repeat("x", 256<<10+1) },
+		"signals of nobody":          func(c *tenants.Connection) { c.Signals.Issuer = "" },
+		"signals over plain http":    func(c *tenants.Connection) { c.Signals.Issuer = "http://idp.example.com" },
+		"query in their issuer":      func(c *tenants.Connection) { c.Signals.Issuer += "?a=b" },
+		"keys over plain http":       func(c *tenants.Connection) { c.Signals.JWKSURL = "http://idp.example.com/keys" },
+		"long audience":              func(c *tenants.Connection) { c.Signals.Audience = strings.Repeat("x", 3000) },
+		"audience of two lines":      func(c *tenants.Connection) { c.Signals.Audience = "a\nb" },
+		"authorization of two lines": func(c *tenants.Connection) { c.Signals.Authorization += "\r\nX: y" },
+		"authorization with a space": func(c *tenants.Connection) { c.Signals.Authorization += " " },
+		"long authorization":         func(c *tenants.Connection) { c.Signals.Authorization = strings.Repeat("x", 5000) },
+		"pushed and polled":          func(c *tenants.Connection) { c.Signals.Poll = saml("x").Signals.Poll },
+		"poll over plain http": func(c *tenants.Connection) {
+			*c = saml("x")
+			c.Signals.Poll.Endpoint = "http://10.0.0.1/poll"
+		},
+		"poll without a token":     func(c *tenants.Connection) { *c = saml("x"); c.Signals.Poll.Token = "" },
+		"poll by a token of words": func(c *tenants.Connection) { *c = saml("x"); c.Signals.Poll.Token = secret + " b" },
+		"poll by a token in UTF-8": func(c *tenants.Connection) { *c = saml("x"); c.Signals.Poll.Token = secret + "\u00e4" },
+		"metadata in Latin-1":      func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.XML = "\xe4" },
 	} {
 		c := oidc("okta")
 		spoil(&c)

@@ -9,7 +9,7 @@ import (
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestConnectionsAreKeptWholeAcrossRestarts, TestPutConnectionReplacesWhatTheCallerHasSeen, TestP3_ConnectionsBelongToOneTenant,
-		TestP6_ClientSecretsStayInside, TestConnectionsAreChecked, TestP2_SuspendedMeansOut, TestP10_DeletionGoesInOrder,
+		TestP6_ConnectionSecretsStayInside, TestConnectionsAreChecked, TestP2_SuspendedMeansOut, TestP10_DeletionGoesInOrder,
 		TestThePlatformIsATenantFromTheStart, TestATenantIsFoundByHostIDAndNameAcrossRestarts, TestTenantsAreChecked,
 		TestUpdateChangesWhatItIsGivenAndNoMore, TestConcurrentUpdatesAllCount, TestP1_NothingChangesWithoutItsRecord, TestP1_WhatIsRecordedHappens,
 		TestP10_DeletedTenantsAreGone, TestP10_ABrokenDeletionConverges, TestAFailedCreationLeavesNothing, TestP2_WhatIsSuspendedEndsUntold,

@@ -112,19 +112,20 @@ type storedSpec struct {
 	Link        LinkRule  `json:"link,omitempty"`
 	OIDC        *OIDCSpec `json:"oidc,omitempty"`
 	SAML        *SAMLSpec `json:"saml,omitempty"`
+	Signals     *Signals  `json:"signals,omitempty"`
 }
 
-// sealedConnection is a row of connections with its secret still sealed.
+// sealedConnection is a row of connections with its secrets still sealed.
 type sealedConnection struct {
 	Connection
-	secret []byte
+	secret, signals []byte
 }
 
 func scanConnection(row store.Row) (sealedConnection, error) {
 	var c sealedConnection
 	var spec string
 	var created, updated int64
-	if err := row.Scan(&c.ID, &c.Name, &c.Type, &spec, &c.secret, &c.Enabled, &c.Version, &created, &updated); err != nil {
+	if err := row.Scan(&c.ID, &c.Name, &c.Type, &spec, &c.secret, &c.signals, &c.Enabled, &c.Version, &created, &updated); err != nil {
 		return c, err
 	}
 	c.CreatedAt, c.UpdatedAt = store.Time(created), store.Time(updated)
@@ -132,14 +133,14 @@ func scanConnection(row store.Row) (sealedConnection, error) {
 	if err := json.Unmarshal([]byte(spec), &s); err != nil {
 		return c, fmt.Errorf("spec of connection %s: %w", c.ID, err)
 	}
-	c.DefaultRole, c.Link, c.OIDC, c.SAML = s.DefaultRole, s.Link, s.OIDC, s.SAML
+	c.DefaultRole, c.Link, c.OIDC, c.SAML, c.Signals = s.DefaultRole, s.Link, s.OIDC, s.SAML, s.Signals
 	return c, nil
 }
 
 func loadConnections(ctx context.Context, tenant store.Tenant) (all []sealedConnection, err error) {
 	err = tenant.Read(ctx, func(tx *store.Tx) (err error) {
 		all, err = store.All(ctx, tx, scanConnection,
-			`SELECT id, name, type, spec, secret, enabled, version, created_at, updated_at FROM connections ORDER BY name LIMIT $1`, maxConnections)
+			`SELECT id, name, type, spec, secret, signals_secret, enabled, version, created_at, updated_at FROM connections ORDER BY name LIMIT $1`, maxConnections)
 		return err
 	})
 	return all, err
@@ -148,18 +149,18 @@ func loadConnections(ctx context.Context, tenant store.Tenant) (all []sealedConn
 // putConnection writes a new row for version 1, else changes the one of the
 // version before.
 func putConnection(ctx context.Context, tx *store.Tx, c sealedConnection) error {
-	spec, err := json.Marshal(storedSpec{DefaultRole: c.DefaultRole, Link: c.Link, OIDC: c.OIDC, SAML: c.SAML})
+	spec, err := json.Marshal(storedSpec{DefaultRole: c.DefaultRole, Link: c.Link, OIDC: c.OIDC, SAML: c.SAML, Signals: c.Signals})
 	if err != nil {
 		return fmt.Errorf("encode connection: %w", err)
 	}
 	if c.Version == 1 {
-		_, err := tx.Exec(ctx, `INSERT INTO connections (id, name, type, spec, secret, enabled, version, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, string(c.ID), c.Name, string(c.Type), string(spec), c.secret, c.Enabled, c.Version,
+		_, err := tx.Exec(ctx, `INSERT INTO connections (id, name, type, spec, secret, signals_secret, enabled, version, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, string(c.ID), c.Name, string(c.Type), string(spec), c.secret, c.signals, c.Enabled, c.Version,
 			store.Millis(c.CreatedAt), store.Millis(c.UpdatedAt))
 		return err
 	}
-	changed, err := tx.Exec(ctx, `UPDATE connections SET type = $1, spec = $2, secret = $3, enabled = $4, version = $5, updated_at = $6
-		WHERE id = $7 AND version = $8`, string(c.Type), string(spec), c.secret, c.Enabled, c.Version, store.Millis(c.UpdatedAt),
+	changed, err := tx.Exec(ctx, `UPDATE connections SET type = $1, spec = $2, secret = $3, signals_secret = $4, enabled = $5, version = $6, updated_at = $7
+		WHERE id = $8 AND version = $9`, string(c.Type), string(spec), c.secret, c.signals, c.Enabled, c.Version, store.Millis(c.UpdatedAt),
 		string(c.ID), c.Version-1)
 	if err != nil {
 		return err

@@ -60,6 +60,7 @@ type Connection struct {
 	Link      LinkRule
 	OIDC      *OIDCSpec
 	SAML      *SAMLSpec
+	Signals   *Signals // nil: none are heard
 	Version   uint64
 	CreatedAt time.Time
 	UpdatedAt time.Time

@@ -5,7 +5,7 @@ import (
 	"gatehouse/tenants"
 )
 
-// SpecOfConnection shows a connection as a spec, without its secret.
+// SpecOfConnection shows a connection as a spec, without its secrets.
 func SpecOfConnection(c tenants.Connection) ConnectionSpec {
 	spec := ConnectionSpec{Type: c.Type, DefaultRole: c.DefaultRole, Link: c.Link}
 	if !c.Enabled {
@@ -22,15 +22,17 @@ func SpecOfConnection(c tenants.Connection) ConnectionSpec {
 		}
 		spec.Attributes, spec.IDPInitiated = namesOf(c.SAML.Attributes), c.SAML.IDPInitiated
 	}
+	spec.Signals = signalsOf(c.Signals)
 	return spec
 }
 
 // Connection makes the connection that the spec describes, keeping of the
-// current one (zero if there is none) its identity, and its secret where the
+// current one (zero if there is none) its identity, and its secrets where the
 // spec has none.
 func (s ConnectionSpec) Connection(name string, current tenants.Connection) (tenants.Connection, error) {
 	wanted := tenants.Connection{ID: current.ID, Name: name, Type: s.Type, Enabled: s.Enabled == nil || *s.Enabled,
-		DefaultRole: s.DefaultRole, Link: s.Link, Version: current.Version, CreatedAt: current.CreatedAt, UpdatedAt: current.UpdatedAt}
+		DefaultRole: s.DefaultRole, Link: s.Link, Version: current.Version, CreatedAt: current.CreatedAt, UpdatedAt: current.UpdatedAt,
+		Signals: s.Signals.signals(current.Signals)}
 	oidc := s.Issuer != "" || s.ClientID != "" || s.ClientSecret != "" || len(s.Scopes) > 0 || s.Claims != nil
 	saml := s.IDPMetadata != nil || s.Attributes != nil || s.IDPInitiated
 	switch s.Type {
@@ -58,6 +60,37 @@ func (s ConnectionSpec) Connection(name string, current tenants.Connection) (ten
 		return tenants.Connection{}, fault.New(fault.Invalid, "bad-connection", "The type of a connection is oidc or saml.")
 	}
 	return wanted, nil
+}
+
+func signalsOf(s *tenants.Signals) *SignalsSpec {
+	if s == nil {
+		return nil
+	}
+	spec := &SignalsSpec{Issuer: s.Issuer, JWKSURL: s.JWKSURL, Audience: s.Audience}
+	if s.Poll != nil {
+		spec.Poll = &SignalsPollSpec{Endpoint: s.Poll.Endpoint}
+	}
+	return spec
+}
+
+// signals makes the signals that the spec describes. A secret stays where it is
+// not said anew, but is shown to nobody else than it was meant for.
+func (s *SignalsSpec) signals(current *tenants.Signals) *tenants.Signals {
+	if s == nil {
+		return nil
+	}
+	wanted := &tenants.Signals{Issuer: s.Issuer, JWKSURL: s.JWKSURL, Audience: s.Audience, Authorization: s.Authorization}
+	if wanted.Authorization == "" && s.Poll == nil && current != nil && current.Issuer == s.Issuer {
+		wanted.Authorization = current.Authorization
+	}
+	if s.Poll == nil {
+		return wanted
+	}
+	wanted.Poll = &tenants.SignalsPoll{Endpoint: s.Poll.Endpoint, Token: s.Poll.Token}
+	if wanted.Poll.Token == "" && current != nil && current.Poll != nil && current.Poll.Endpoint == s.Poll.Endpoint {
+		wanted.Poll.Token = current.Poll.Token
+	}
+	return wanted
 }
 
 func mixed(what string) error {

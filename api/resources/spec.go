@@ -46,6 +46,23 @@ type ConnectionSpec struct {
 	IDPMetadata  *Metadata `json:"idp_metadata,omitempty" yaml:"idp_metadata,omitempty"`
 	Attributes   *NamesMap `json:"attributes,omitempty" yaml:"attributes,omitempty"`
 	IDPInitiated bool      `json:"idp_initiated,omitempty" yaml:"idp_initiated,omitempty"`
+
+	Signals *SignalsSpec `json:"signals,omitempty" yaml:"signals,omitempty" doc:"Who tells of security events of its people (Shared Signals Framework); absent: none are heard"`
+}
+
+// SignalsSpec says who tells of security events, and how they come here.
+type SignalsSpec struct {
+	Issuer        string           `json:"issuer" yaml:"issuer" minLength:"1" maxLength:"2048" doc:"The transmitter, as its tokens name it"`
+	JWKSURL       string           `json:"jwks_url,omitempty" yaml:"jwks_url,omitempty" maxLength:"2048" doc:"Where its keys are; absent: where its own configuration says so"`
+	Audience      string           `json:"audience,omitempty" yaml:"audience,omitempty" maxLength:"2048" doc:"Whom its tokens are for; absent: the address that they are pushed to"`
+	Authorization string           `json:"authorization,omitempty" yaml:"authorization,omitempty" maxLength:"4096" writeOnly:"true" doc:"What a push must carry in its Authorization header; absent: the one that there is for this issuer stays"`
+	Poll          *SignalsPollSpec `json:"poll,omitempty" yaml:"poll,omitempty" doc:"Where events are fetched; absent: they are pushed"`
+}
+
+// SignalsPollSpec says where events wait to be fetched (RFC 8936).
+type SignalsPollSpec struct {
+	Endpoint string `json:"endpoint" yaml:"endpoint" minLength:"1" maxLength:"2048"`
+	Token    string `json:"token,omitempty" yaml:"token,omitempty" maxLength:"4096" writeOnly:"true" doc:"Bearer token; absent: the one that there is for this endpoint stays"`
 }
 
 // NamesMap names the claims or attributes that hold a person's data.

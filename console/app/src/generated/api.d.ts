@@ -221,7 +221,7 @@ export interface paths {
          */
         get: operations["get-connection"];
         /**
-         * Make or replace a connection; without client_secret the one it has is kept. Changing whom it trusts takes the right to make owners, and ends its sessions before the answer, as disabling it does
+         * Make or replace a connection; without client_secret the one it has is kept. Changing whom it trusts takes the right to make owners, and ends its sessions before the answer, as disabling it does; changing its signals takes that right as well
          * @description Needs: gatehouse.connections:write.
          */
         put: operations["put-connection"];
@@ -885,9 +885,11 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             has_client_secret: boolean;
+            /** @description Whether a push must carry a secret */
+            has_signals_authorization: boolean;
             id: string;
             name: string;
-            /** @description As it is put; the client secret is never given out */
+            /** @description As it is put; secrets are never given out */
             spec: components["schemas"]["ConnectionSpec"];
             /** Format: date-time */
             updated_at: string;
@@ -910,6 +912,8 @@ export interface components {
              */
             link?: "" | "email";
             scopes?: string[];
+            /** @description Who tells of security events of its people (Shared Signals Framework); absent: none are heard */
+            signals?: components["schemas"]["SignalsSpec"];
             /** @enum {string} */
             type: "oidc" | "saml";
         };
@@ -1316,6 +1320,23 @@ export interface components {
         };
         Settings: {
             session?: components["schemas"]["SessionSettings"];
+        };
+        SignalsPollSpec: {
+            endpoint: string;
+            /** @description Bearer token; absent: the one that there is for this endpoint stays */
+            token?: string;
+        };
+        SignalsSpec: {
+            /** @description Whom its tokens are for; absent: the address that they are pushed to */
+            audience?: string;
+            /** @description What a push must carry in its Authorization header; absent: the one that there is for this issuer stays */
+            authorization?: string;
+            /** @description The transmitter, as its tokens name it */
+            issuer: string;
+            /** @description Where its keys are; absent: where its own configuration says so */
+            jwks_url?: string;
+            /** @description Where events are fetched; absent: they are pushed */
+            poll?: components["schemas"]["SignalsPollSpec"];
         };
         SubjectRef: {
             id: string;
