@@ -2,29 +2,18 @@ package oidc
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
-	"golang.org/x/time/rate"
 
 	"gatehouse/authn"
+	"gatehouse/authn/keyset"
 	"gatehouse/internal/httpkit"
 	"gatehouse/tenants"
 )
-
-// algorithms are the signatures that are accepted, all of them asymmetric: with
-// HS256 whoever knows the client secret, or a public key taken for one, could
-// sign; "none" is no signature (RFC 8725 §3.1).
-var algorithms = []string{
-	gooidc.RS256, gooidc.RS384, gooidc.RS512, gooidc.PS256, gooidc.PS384, gooidc.PS512,
-	gooidc.ES256, gooidc.ES384, gooidc.ES512, gooidc.EdDSA,
-}
 
 // metadata is what go-oidc leaves unread of the discovery document (OpenID
 // Connect Discovery §3, RFC 9207 §3, RP-Initiated Logout §2.1).
@@ -42,42 +31,6 @@ type provider struct {
 	metadata   metadata
 	algorithms []string
 	keys       gooidc.KeySet
-}
-
-// keyFetches is how often in a row a provider's keys are fetched; then it is once
-// a second, which misses no key for longer.
-const keyFetches = 5
-
-// seldom bounds how often the provider is asked: go-oidc fetches its keys
-// whenever a token is signed with none that it knows, and anybody can show one.
-type seldom struct {
-	next  http.RoundTripper
-	limit *rate.Limiter
-}
-
-var errTooOften = errors.New("oidc: the provider's keys were fetched just now")
-
-// RoundTrip implements [http.RoundTripper].
-func (s seldom) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !s.limit.Allow() {
-		return nil, errTooOften
-	}
-	return s.next.RoundTrip(r)
-}
-
-// tokenKeys are a provider's keys, asked for one token. They note whether they
-// could not be fetched: go-oidc's verifier keeps no more than the words of it.
-type tokenKeys struct {
-	gooidc.KeySet
-	unfetched bool
-}
-
-// VerifySignature implements [gooidc.KeySet]. What a remote key set wraps is the
-// failure of a fetch; a signature that is not good has no cause.
-func (k *tokenKeys) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
-	payload, err := k.KeySet.VerifySignature(ctx, raw)
-	k.unfetched = errors.Unwrap(err) != nil
-	return payload, err
 }
 
 // discover reads what a connection's provider publishes. Its keys are fetched
@@ -101,16 +54,14 @@ func (p *Protocol) discover(ctx context.Context, c tenants.Connection) (*provide
 		}
 	}
 	for _, a := range fresh.metadata.Algorithms {
-		if slices.Contains(algorithms, a) {
+		if slices.Contains(keyset.Algorithms, a) {
 			fresh.algorithms = append(fresh.algorithms, a)
 		}
 	}
 	if len(fresh.algorithms) == 0 {
 		fresh.algorithms = []string{gooidc.RS256} // what every provider must speak (OpenID Connect Core §15.1)
 	}
-	client := *p.client
-	client.Transport = seldom{p.client.Transport, rate.NewLimiter(rate.Every(time.Second), keyFetches)}
-	fresh.keys = gooidc.NewRemoteKeySet(gooidc.ClientContext(context.WithoutCancel(ctx), &client), fresh.metadata.JWKS)
+	fresh.keys = keyset.Remote(ctx, p.client, fresh.metadata.JWKS)
 	return fresh, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 
 	"gatehouse/authn"
+	"gatehouse/authn/keyset"
 )
 
 const (
@@ -69,16 +70,16 @@ func (v *verification) verify(ctx context.Context, raw, accessToken string) (*go
 }
 
 // verifier has go-oidc verify one token, by a clock that is behind ours.
-func (v *verification) verifier() (*gooidc.IDTokenVerifier, *tokenKeys) {
-	keys := &tokenKeys{KeySet: v.idp.keys}
+func (v *verification) verifier() (*gooidc.IDTokenVerifier, *keyset.Asked) {
+	keys := &keyset.Asked{KeySet: v.idp.keys}
 	return gooidc.NewVerifier(v.issuer, keys, &gooidc.Config{ClientID: v.clientID, SupportedSigningAlgs: v.idp.algorithms,
 		Now: func() time.Time { return v.now.Add(-skew) }}), keys
 }
 
 // unverified tells a token that nobody could verify from one that is not good:
 // a provider may send the former again.
-func (v *verification) unverified(keys *tokenKeys, err error) *authn.Refusal {
-	if keys.unfetched {
+func (v *verification) unverified(keys *keyset.Asked, err error) *authn.Refusal {
+	if keys.Unfetched {
 		return authn.Refuse(authn.ProviderUnreachable, "The identity provider's keys cannot be fetched.").Because(err)
 	}
 	return authn.Refuse(authn.WrongKey, "The %s is not signed with a key of the identity provider.", v.what).Because(err)

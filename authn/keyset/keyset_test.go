@@ -1,0 +1,47 @@
+package keyset
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Strangers use up how often keys are asked for; a token by a key that was only
+// just published must not be taken for a forged one.
+func TestKeysAreAskedForSeldom(t *testing.T) {
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = w.Write([]byte(`{"keys":[]}`))
+	}))
+	defer server.Close()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{}).SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	remote, begun := Remote(t.Context(), server.Client(), server.URL), time.Now()
+	for range 30 {
+		before := asked.Load()
+		keys := Asked{KeySet: remote}
+		_, err := keys.VerifySignature(t.Context(), raw)
+		tooOften := err != nil && strings.Contains(err.Error(), ErrTooOften.Error())
+		if err == nil || keys.Unfetched != tooOften || tooOften == (asked.Load() > before) {
+			t.Fatalf("%v, unfetched %t, asked %d times", err, keys.Unfetched, asked.Load()-before)
+		}
+	}
+	if n, most := asked.Load(), fetches+1+int64(time.Since(begun)/time.Second); n < fetches || n > most {
+		t.Errorf("asked %d times, at most %d are wanted", n, most)
+	}
+}
