@@ -1,6 +1,7 @@
 package httpkit
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -22,6 +23,7 @@ const (
 	egressMaxBody      = 1 << 20
 	egressMaxHeader    = 64 << 10
 	egressMaxRedirects = 3
+	egressMaxPerHost   = 16
 )
 
 // ErrEgressRefused is the cause when an address may not be reached.
@@ -37,6 +39,10 @@ type EgressOptions struct {
 	Allow []netip.Prefix
 	// RootCAs verifies servers; nil means the system's.
 	RootCAs *x509.CertPool
+	// Patience is how long a server may take to begin its answer; 0 means 10
+	// seconds. Who waits longer bounds by itself how many are asked at once. It stays
+	// what it was at the start.
+	Patience time.Duration
 }
 
 // Egress is the one way to addresses that a tenant's admin can make the gateway
@@ -47,12 +53,13 @@ type EgressOptions struct {
 // limited in size, time and redirects; a request with a body is never
 // redirected, since it may hold a client's secret.
 type Egress struct {
+	patience  time.Duration
 	transport atomic.Pointer[http.Transport]
 }
 
 // NewEgress makes a guarded way out.
 func NewEgress(o EgressOptions) *Egress {
-	e := &Egress{}
+	e := &Egress{patience: o.Patience}
 	e.Change(o)
 	return e
 }
@@ -63,15 +70,19 @@ func (e *Egress) Change(o EgressOptions) {
 	dialer := &net.Dialer{Timeout: egressDialTimeout, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		return o.check(address)
 	}}
+	perHost := egressMaxPerHost
+	if e.patience > 0 {
+		perHost = 0
+	}
 	before := e.transport.Swap(&http.Transport{
 		Proxy:                  nil, // a proxy would do the dialling, and the check would see only the proxy
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
 		TLSHandshakeTimeout:    egressDialTimeout,
-		ResponseHeaderTimeout:  egressTimeout,
+		ResponseHeaderTimeout:  cmp.Or(e.patience, egressTimeout),
 		MaxResponseHeaderBytes: egressMaxHeader,
 		MaxIdleConns:           64,
-		MaxConnsPerHost:        16,
+		MaxConnsPerHost:        perHost,
 		IdleConnTimeout:        time.Minute,
 		ForceAttemptHTTP2:      true,
 	})
@@ -82,7 +93,7 @@ func (e *Egress) Change(o EgressOptions) {
 
 // Client fetches this way.
 func (e *Egress) Client() *http.Client {
-	return &http.Client{Timeout: egressTimeout, Transport: e, CheckRedirect: checkRedirect}
+	return &http.Client{Timeout: e.patience + egressTimeout, Transport: e, CheckRedirect: checkRedirect}
 }
 
 // check decides on "ip:port" as it is about to be dialled.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestEgressRefusesAddressesInside(t *testing.T) {
@@ -116,5 +117,25 @@ func TestEgressGoesByItsNewOptionsAtOnce(t *testing.T) {
 	e.Change(EgressOptions{}) // the connection of before must not serve any more
 	if err := fetch(); !errors.Is(err, ErrEgressRefused) {
 		t.Errorf("no longer allowed: %v", err)
+	}
+}
+
+// Whoever waits longer for an answer does so for its beginning alone.
+func TestEgressIsAsPatientAsItIsTold(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer server.Close()
+	e := NewEgress(EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Patience: 50 * time.Millisecond})
+	e.Change(EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}) // which is no matter of patience
+	client := e.Client()
+	if client.Timeout != egressTimeout+50*time.Millisecond {
+		t.Errorf("an answer may take %v", client.Timeout)
+	}
+	begun := time.Now()
+	_, err := client.Get(server.URL)
+	if slow, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err); !ok || !slow.Timeout() || time.Since(begun) > egressTimeout {
+		t.Errorf("waited %v: %v", time.Since(begun), err)
 	}
 }
