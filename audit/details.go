@@ -26,6 +26,8 @@ var classified = map[Type][]string{
 	SignInSucceeded: {"protocol", "connection", "subject", "amr", "acr", "created", "device", "new_device", "replaced"},
 	SignInRefused:   {"protocol", "connection", "subject", "step", "provider_error"},
 	SignOutRefused:  {"protocol", "connection"},
+	SignalReceived:  {"connection", "event", "subject", "state"},
+	SignalRefused:   {"connection"},
 	SignedOut:       {"protocol", "connection", "user", "device", "at_provider"},
 
 	SignOutAtProvider: {"protocol", "connection"},

@@ -40,6 +40,10 @@ const (
 	// SignOutAtProvider is what an identity provider says became of its own session
 	// when somebody had signed out here.
 	SignOutAtProvider Type = "signout.at_provider"
+	// SignalReceived is a security event that a connection's transmitter tells of,
+	// believed; SignalRefused is one that is not, or that was heeded before.
+	SignalReceived Type = "signal.received"
+	SignalRefused  Type = "signal.refused"
 
 	SessionsRevoked Type = "session.revoked"
 	SessionExpired  Type = "session.expired"

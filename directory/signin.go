@@ -382,6 +382,26 @@ func (p *groupPlan) apply(ctx context.Context, tx *store.Tx, user identity.UserI
 	return nil
 }
 
+// maxSubjects bounds how many identities of a connection one address may have:
+// people share none ([emailFree]), so there are as many as one person has.
+const maxSubjects = 1000
+
+// SubjectsByEmail gives how a connection's identity provider calls the person
+// with an address: every name of theirs there. None if nobody of that
+// connection has the address, or if it is none.
+func (s *Service) SubjectsByEmail(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, email string) (subjects []string, err error) {
+	canonical, err := CanonicalEmail(email)
+	if err != nil {
+		return nil, nil //nolint:nilerr // what is no address is nobody's
+	}
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		subjects, err = store.All(ctx, tx, store.Scalar[string], `SELECT i.subject FROM identities i JOIN user_emails e ON e.user_id = i.user_id
+			WHERE i.connection_id = $1 AND e.email = $2 ORDER BY i.subject LIMIT $3`, connection, canonical, maxSubjects)
+		return err
+	})
+	return subjects, err
+}
+
 // Link binds an identity of a connection to a person, so that it signs that
 // person in. An identity that belongs to another person is a Conflict fault.
 func (s *Service) Link(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, connection identity.ConnectionID, subject string) error {

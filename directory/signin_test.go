@@ -230,3 +230,25 @@ func TestLink(t *testing.T) {
 		t.Fatalf("signed in as %+v", u)
 	}
 }
+
+func TestSubjectsByEmail(t *testing.T) {
+	b := newBench(t)
+	ada := b.create(t, directory.User{UserName: "ada", Email: "Ada@Acme.Example", OtherEmails: []string{"a.l@acme.example"}, Active: true, Source: directory.SourceSCIM})
+	b.create(t, directory.User{UserName: "bob", Email: "bob@acme.example", Active: true, Source: directory.SourceSCIM})
+	for subject, connection := range map[string]identity.ConnectionID{"s1": "con_okta", "s2": "con_okta", "s3": "con_other"} {
+		must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, connection, subject))
+	}
+	for _, c := range []struct {
+		connection  identity.ConnectionID
+		email, want string
+	}{
+		{"con_okta", "ADA@acme.example", "s1 s2"}, {"con_okta", " a.l@Acme.example ", "s1 s2"}, {"con_other", "ada@acme.example", "s3"},
+		{"con_none", "ada@acme.example", ""}, {"con_okta", "bob@acme.example", ""}, {"con_okta", "ada@acme.example@evil.example", ""},
+		{"con_okta", "%@acme.example", ""}, {"con_okta", "", ""},
+	} {
+		got, err := b.SubjectsByEmail(t.Context(), b.tenant, c.connection, c.email)
+		if err != nil || strings.Join(got, " ") != c.want {
+			t.Errorf("%s at %s: %v, %v", c.email, c.connection, got, err)
+		}
+	}
+}
