@@ -112,7 +112,7 @@ func (f *flows) put(ctx context.Context, tenant identity.TenantID, token, browse
 // mostly drives out their own.
 func makeRoom(ctx context.Context, tx *store.Tx, now time.Time, network []byte) error {
 	for _, table := range []string{"login_flows", "assertions_seen"} {
-		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE expires_at <= $1`, store.Millis(now)); err != nil {
+		if err := purge(ctx, tx, table, now); err != nil {
 			return err
 		}
 	}
@@ -122,6 +122,12 @@ func makeRoom(ctx context.Context, tx *store.Tx, now time.Time, network []byte) 
 	}
 	_, err = tx.Exec(ctx, `DELETE FROM login_flows WHERE id_hash IN
 		(SELECT id_hash FROM login_flows ORDER BY network_hash = $1 DESC, expires_at LIMIT $2)`, network, pending-maxPending+1)
+	return err
+}
+
+// purge removes from a table of this room what has expired.
+func purge(ctx context.Context, tx *store.Tx, table string, now time.Time) error {
+	_, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE expires_at <= $1`, store.Millis(now))
 	return err
 }
 
@@ -237,6 +243,9 @@ func (f *flows) once(ctx context.Context, tenant identity.TenantID, connection i
 func (f *flows) remember(ctx context.Context, tenant identity.TenantID, id []byte, until time.Time) (fresh bool, err error) {
 	var n int64
 	err = f.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		if err = purge(ctx, tx, "assertions_seen", f.now()); err != nil {
+			return err
+		}
 		n, err = tx.Exec(ctx, `INSERT INTO assertions_seen (id_hash, expires_at) VALUES ($1, $2) ON CONFLICT (id_hash) DO NOTHING`,
 			id, store.Millis(until))
 		return err

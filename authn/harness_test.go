@@ -21,6 +21,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authn/oidc"
 	"gatehouse/authn/saml"
+	"gatehouse/authn/signals"
 	"gatehouse/authn/token"
 	"gatehouse/directory"
 	"gatehouse/identity"
@@ -147,6 +148,17 @@ func (c *connections) set(s tenants.SessionSettings) {
 	c.tenant.Settings.Session = s
 }
 
+func (c *connections) setStatus(s tenants.Status) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tenant.Status = s
+}
+
+func (c *connections) List() []*tenants.Tenant {
+	t, _ := c.ByID(acme)
+	return []*tenants.Tenant{t}
+}
+
 func (c *connections) Connections(context.Context, identity.TenantID) ([]tenants.Connection, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -262,6 +274,7 @@ func newWorld(t *testing.T) *world {
 		Log: slog.New(slog.DiscardHandler), StartsPerSecond: 1, StartBurst: startBurst,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
 			tenants.OIDC: oidc.New(w.egress, w.clock), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock})},
+		Signals: signals.New(w.egress, w.clock),
 	})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config.Handler = http.HandlerFunc(w.gate)

@@ -23,5 +23,8 @@ func TestOnPostgres(t *testing.T) {
 		TestSignOutAtAProviderThatTakesForms, TestAProviderWithoutSingleLogoutIsLeftAlone, TestHostileAnswersToASignOut,
 		TestAuthnRequestsAreSignedWhereThatIsWanted, TestHostileLogoutRequestsEndNothing,
 		TestLogoutRequestsThatCannotBeHeededAreAnswered, TestASAMLKeyIsMadeOnce, TestMetadataSaysHowToSignOut,
+		TestP2_PushedSignalsEndWhatTheyName, TestASignalIsHeededOnce, TestP2_FetchedSignalsEndWhatTheyName, TestPollingEndsAtOnce,
+		TestOneNodePollsAConnectionAtATime, TestHostileSignalsEndNothing, TestWhoMayPushSignals, TestSignalsByTheTransmittersKeys,
+		TestP2_SignalsOfASAMLProvider, TestASignalThatCannotBeHeededComesAgain, TestATransmittersFaultsAreOutlived, TestMoreSignalsThanWereAskedFor,
 	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers")
 }

@@ -66,6 +66,10 @@ const (
 
 	// The connection asks for what there is not.
 	defaultRoleUnusable Reason = "default-role-unusable"
+
+	// What is pushed is not pushed as was agreed upon.
+	wrongAuthorization Reason = "wrong-authorization"
+	wrongMediaType     Reason = "wrong-media-type"
 )
 
 // Refusal is the error of an answer that is not accepted. Message tells the

@@ -25,6 +25,7 @@ const (
 	pathDevices = "/.gatehouse/devices"
 	pathOIDC    = "/.gatehouse/oidc/"
 	pathSAML    = "/.gatehouse/saml/"
+	pathSignals = "/.gatehouse/signals/"
 )
 
 // How often one client network may begin a sign-in: an office behind one
@@ -63,6 +64,8 @@ type Tenants interface {
 type Directory interface {
 	SignIn(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s directory.SignIn) (u directory.User, created bool, err error)
 	Person(ctx context.Context, tenant identity.TenantID, id identity.UserID) (identity.Person, error)
+	// SubjectsByEmail gives how a connection's provider calls whoever has an address.
+	SubjectsByEmail(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, email string) ([]string, error)
 }
 
 // Sessions begins, finds and ends sessions.
@@ -111,7 +114,9 @@ type Config struct {
 	Tokens    Tokens
 	Roles     Roles
 	Protocols map[tenants.ConnectionType]Protocol
-	Log       *slog.Logger
+	// Signals reads security events; nil: none are heard.
+	Signals SignalReader
+	Log     *slog.Logger
 	// StartsPerSecond and StartBurst limit how often one client network may
 	// begin a sign-in; 0 means the defaults.
 	StartsPerSecond float64
@@ -133,6 +138,7 @@ type Service struct {
 	tokens    Tokens
 	roles     Roles
 	protocols map[tenants.ConnectionType]Protocol
+	signals   SignalReader
 	log       *slog.Logger
 	now       func() time.Time
 	handler   http.Handler
@@ -161,6 +167,7 @@ func New(c Config) *Service {
 		tokens:    c.Tokens,
 		roles:     c.Roles,
 		protocols: maps.Clone(c.Protocols),
+		signals:   c.Signals,
 		log:       c.Log,
 		now:       c.Now,
 	}
@@ -173,12 +180,18 @@ func (s *Service) Forget(tenant identity.TenantID) {
 	for _, p := range s.protocols {
 		p.Forget(tenant)
 	}
+	if s.signals != nil {
+		s.signals.Forget(tenant)
+	}
 }
 
 // Close ends what is asked of identity providers.
 func (s *Service) Close() {
 	for _, p := range s.protocols {
 		p.Close()
+	}
+	if s.signals != nil {
+		s.signals.Close()
 	}
 }
 
@@ -188,7 +201,7 @@ func (s *Service) Handler() http.Handler { return s.handler }
 
 // routes mounts every address. The pages take no cross-origin POST; the
 // assertion consumer service must, and proves its step instead, as single logout
-// goes by what is signed. The back channel looks at no cookie.
+// goes by what is signed. The back channel and signals look at no cookie.
 func (s *Service) routes() http.Handler {
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(s.handle(refuseCrossOrigin))
@@ -207,6 +220,7 @@ func (s *Service) routes() http.Handler {
 	mux.Handle("GET "+pathSAML+"{connection}/slo", s.handle(s.singleLogout))
 	mux.Handle("POST "+pathSAML+"{connection}/slo", s.handle(s.singleLogout))
 	mux.Handle("GET "+pathSAML+"{connection}/metadata", s.handle(s.metadata))
+	mux.Handle("POST "+pathSignals+"{connection}", s.handle(s.receiveSignal))
 	return httpkit.Routed(mux)
 }
 

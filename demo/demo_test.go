@@ -80,6 +80,7 @@ func TestDemo(t *testing.T) {
 	t.Run("sign-out goes to the identity provider and back", func(t *testing.T) { signOutGoesToTheIdentityProviderAndBack(t, d) })
 	t.Run("signing out at the identity provider ends the session", func(t *testing.T) { signingOutAtTheIdentityProviderEndsTheSession(t, d) })
 	t.Run("single logout by SAML, both ways", func(t *testing.T) { singleLogoutBothWays(t, d) })
+	t.Run("a signal ends the session", func(t *testing.T) { aSignalEndsTheSession(t, d) })
 	t.Run("tokens open what they are for", func(t *testing.T) { tokensOpenWhatTheyAreFor(t, d) })
 }
 

@@ -152,6 +152,7 @@ func (f *follower) takeOver(ctx context.Context, file *configs.Config) (keys []s
 	f.server.Apply(next.terms)
 	if !slices.Equal(next.egress.Allow, before.egress.Allow) {
 		f.rooms.egress.Change(next.egress)
+		f.rooms.waits.Change(next.egress)
 	}
 	if next.settings.App != before.settings.App {
 		select {

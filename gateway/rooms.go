@@ -16,6 +16,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authn/oidc"
 	"gatehouse/authn/saml"
+	"gatehouse/authn/signals"
 	"gatehouse/authn/token"
 	"gatehouse/authz"
 	"gatehouse/configs"
@@ -38,6 +39,9 @@ import (
 // sessionConnections bounds the connections to Redis that look up sessions.
 const sessionConnections = 32
 
+// pollPatience is how long a transmitter of signals may keep a poll waiting.
+const pollPatience = 30 * time.Second
+
 // rooms are the parts of one gateway, opened in the order of their floors.
 type rooms struct {
 	keys      *keys.Ring
@@ -57,6 +61,8 @@ type rooms struct {
 	scim      *scim.Service
 	api       *api.API
 	egress    *httpkit.Egress
+	waits     *httpkit.Egress // for answers that may take long
+	polls     *signals.Poller
 	apps      apps
 	front     *proxy.Gate
 	readiness *readiness
@@ -155,7 +161,10 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 			tenants.OIDC: oidc.New(fetch, time.Now),
 			tenants.SAML: saml.New(saml.Config{Store: r.store, Keys: r.keys, Client: fetch}),
 		},
+		Signals: signals.New(fetch, time.Now),
 	})
+	r.waits = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Patience: pollPatience})
+	r.polls = signals.NewPoller(signals.PollerConfig{Receiver: r.authn, Tenants: r.tenants, Store: r.store, Client: r.waits.Client(), Log: log})
 }
 
 // sessionLimits gives a tenant's limits of this moment.
@@ -208,6 +217,7 @@ func (r *rooms) own() http.Handler {
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
 		r.nodes.bus.Run, r.nodes.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
+		r.polls.Run,
 	}
 }
 

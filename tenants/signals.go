@@ -62,7 +62,7 @@ func (s *Signals) check() error {
 	if s == nil {
 		return nil
 	}
-	if u, err := fetchable(s.Issuer); err != nil || u.RawQuery != "" { // SSF 1.0 §7.1
+	if u, err := fetchable(s.Issuer); err != nil || u.RawQuery != "" { // as an issuer of OpenID Connect
 		return badConnection("the issuer of signals is an https URL without query (http only for loopback addresses)")
 	}
 	if s.JWKSURL != "" {
