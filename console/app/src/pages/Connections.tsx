@@ -1,16 +1,20 @@
-import { Badge, Code, Group } from '@mantine/core';
+import { Badge, Button, Code, Group } from '@mantine/core';
 import { IconPlugConnected } from '@tabler/icons-react';
-import { api, done } from '../client/api';
-import { keys, usePages } from '../client/queries';
+import { useState } from 'react';
+import { api, done, type Connection } from '../client/api';
+import { keys, useCan, usePages } from '../client/queries';
 import { Facts, When } from '../parts/Facts';
 import { Page } from '../parts/Page';
 import { Row, Rows } from '../parts/Rows';
+import { SignalsForm } from '../parts/Signals';
 import { Empty, Failure, LoadingRows } from '../parts/States';
 
 const types: Record<string, string> = { oidc: 'OpenID Connect', saml: 'SAML' };
 
 /** How the tenant's people sign in. */
 export function Connections() {
+  const can = useCan();
+  const [heard, setHeard] = useState<Connection>();
   const query = usePages(keys.connections, (cursor) => done(api.GET('/v1/connections', { params: { query: { cursor } } })));
   return (
     <Page title="Connections" lead="The identity providers that your people sign in by. Set them up with gatehouse apply or the admin API." live>
@@ -24,12 +28,17 @@ export function Connections() {
                   c.spec.type === 'oidc' && ['Client id', <Code>{c.spec.client_id}</Code>],
                   c.spec.type === 'oidc' && ['Client secret', c.has_client_secret ? 'set' : 'none'],
                   c.spec.type === 'saml' && ['Metadata', c.spec.idp_metadata?.url ? <Code>{c.spec.idp_metadata.url}</Code> : 'given as a file'],
+                  ['Security events', c.spec.signals ? <><Code>{c.spec.signals.issuer}</Code>{c.spec.signals.poll ? ', fetched' : ', pushed'}</> : 'none are heard'],
                   ['New people become', c.spec.default_role || 'nobody in particular'],
                   ['Changed', <When at={c.updated_at} />],
-                ]} />} />
+                ]} />}
+                actions={can('gatehouse.connections:write') && (
+                  <Button size="xs" variant="light" aria-label={`Security events for ${c.name}`} onClick={() => setHeard(c)}>Security events</Button>
+                )} />
             ))}
           </Rows>
         )}
+      <SignalsForm of={heard} close={() => setHeard(undefined)} />
     </Page>
   );
 }
