@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -160,6 +161,9 @@ func (h *house) open(t *testing.T) {
 func (h *house) config() tenants.Config {
 	return tenants.Config{Store: h.db, Keys: h.ring, Journal: h.journal, Rooms: h.rooms, PlatformHost: "admin.example.com"}
 }
+
+// several reports whether more than one node can be on the store.
+func (h *house) several() bool { return strings.HasPrefix(h.url, "postgres") }
 
 // kept is a tenant's status in the database; empty if it is not there.
 func (h *house) kept(t *testing.T, id identity.TenantID) (status tenants.Status) {

@@ -66,6 +66,8 @@ func (s *Service) Delete(ctx context.Context, cause audit.Cause, id identity.Ten
 	if err != nil {
 		return err
 	}
+	ctx, cancel := effect(ctx) // whoever asked may be gone: what is begun is finished
+	defer cancel()
 	return s.alter(ctx, id, func() (bool, error) { return true, s.remove(ctx, id) })
 }
 
@@ -101,8 +103,8 @@ func (s *Service) giveUp(ctx context.Context, cause audit.Cause, id identity.Ten
 }
 
 // end ends what a tenant has open. One of its requests may be waiting for the
-// lock of changes: whoever holds that may call end only for a tenant that is
-// suspended already.
+// tenant's turn to change: whoever has that may call end only for a tenant that
+// is suspended already.
 func (s *Service) end(ctx context.Context, cause audit.Cause, t *Tenant, reason string) error {
 	ctx, cancel := effect(ctx)
 	defer cancel()

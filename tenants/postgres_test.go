@@ -14,5 +14,6 @@ func TestOnPostgres(t *testing.T) {
 		TestUpdateChangesWhatItIsGivenAndNoMore, TestConcurrentUpdatesAllCount, TestP1_NothingChangesWithoutItsRecord, TestP1_WhatIsRecordedHappens,
 		TestP10_DeletedTenantsAreGone, TestP10_ABrokenDeletionConverges, TestAFailedCreationLeavesNothing, TestP2_WhatIsSuspendedEndsUntold,
 		TestP2_WhatIsOpenIsJudgedByNewSettings, TestRoleNetworksAreChecked,
+		TestAHangingChangeHoldsUpNobodyElse, TestChangesOfATenantWaitForEachOther, TestANameIsGivenOnce,
 	}, "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion")
 }

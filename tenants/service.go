@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"gatehouse/audit"
@@ -60,7 +59,7 @@ type Config struct {
 }
 
 // Service keeps the tenants. Reading costs no lock and no query; changes are
-// rare and go one after the other.
+// rare, and those of one tenant go one after the other.
 type Service struct {
 	store    Store
 	keys     Keys
@@ -69,7 +68,7 @@ type Service struct {
 	announce func(context.Context, identity.TenantID, bool) error
 	log      *slog.Logger
 
-	changes     sync.Mutex // held while a tenant or connection is changed here
+	changes     changes // of tenants and their connections, that are under way here
 	tenants     snapshots
 	connections connectionCache
 }
@@ -156,9 +155,12 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, t Tenant) (*Ten
 // nobody waits for it any more; if they cannot be, the change stands all the same
 // and is given with the error.
 func (s *Service) alter(ctx context.Context, tenant identity.TenantID, change func() (recorded bool, err error)) error {
+	end, err := s.changes.begin(ctx, tenant)
+	if err != nil {
+		return err
+	}
 	recorded, err := func() (bool, error) {
-		s.changes.Lock()
-		defer s.changes.Unlock()
+		defer end()
 		return change()
 	}()
 	ctx, cancel := effect(ctx)
@@ -177,9 +179,11 @@ func (s *Service) create(ctx context.Context, cause audit.Cause, t Tenant) (made
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	t.Version, t.CreatedAt, t.UpdatedAt = 1, now, now
 
-	if what, found := s.tenants.now().collision(&t); found {
-		return nil, false, taken(what)
+	release, err := s.claim(&t)
+	if err != nil {
+		return nil, false, err
 	}
+	defer release()
 	if t.ID == identity.Platform {
 		// Its journal is where its own creation is recorded, and needs its key.
 		if err := s.keys.Create(ctx, t.ID); err != nil {
@@ -202,6 +206,20 @@ func (s *Service) create(ctx context.Context, cause audit.Cause, t Tenant) (made
 	}
 	s.tenants.put(&t)
 	return &t, true, nil
+}
+
+// claim keeps the name and hosts of a tenant for its change until released; on
+// other nodes, SQL does.
+func (s *Service) claim(t *Tenant) (release func(), err error) {
+	release, what := s.changes.claim(t)
+	if release == nil {
+		return nil, taken(what)
+	}
+	if what, found := s.tenants.now().collision(t); found {
+		release()
+		return nil, taken(what)
+	}
+	return release, nil
 }
 
 // settle makes what a tenant needs; the row comes last, so that a tenant that
@@ -285,9 +303,11 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 	if len(fields) == 0 {
 		return current, false, nil
 	}
-	if what, found := s.tenants.now().collision(&next); found {
-		return nil, false, taken(what)
+	release, err := s.claim(&next)
+	if err != nil {
+		return nil, false, err
 	}
+	defer release()
 	if current.Status == Suspended && next.Status == Active {
 		// A crash, or a sign-in under way, may have left the suspension with a
 		// session; none may come back to life with the tenant (P2).

@@ -37,7 +37,12 @@ func (s *snapshots) change(next func(*snapshot) *snapshot) {
 }
 
 func (s *snapshots) put(t *Tenant) {
-	s.change(func(now *snapshot) *snapshot { return now.with(t) })
+	s.change(func(now *snapshot) *snapshot {
+		if known := now.byID[t.ID]; known != nil && known.Version > t.Version {
+			return now // another node has changed it again, and was read meanwhile
+		}
+		return now.with(t)
+	})
 }
 
 // turn is to be asked before SQL is, and given to reset with what it said.
