@@ -19,7 +19,8 @@ type Limits struct {
 	IdleTimeout       time.Duration `yaml:"idle_timeout" default:"2m" doc:"How long an idle client connection is kept."`
 	ConnectTimeout    time.Duration `yaml:"connect_timeout" default:"5s" doc:"How long connecting to an upstream may take."`
 	AnswerTimeout     time.Duration `yaml:"answer_timeout" default:"60s" doc:"How long an upstream may take until it begins to answer."`
-	DrainTimeout      time.Duration `yaml:"drain_timeout" default:"30s" doc:"How long requests in flight may go on after SIGTERM."`
+	DrainNotice       time.Duration `yaml:"drain_notice" default:"2s" doc:"How long a node of several goes on taking connections after SIGTERM, while /readyz says that it is draining: as long as a load balancer takes to notice. 0: not at all."`
+	DrainTimeout      time.Duration `yaml:"drain_timeout" default:"30s" doc:"How long requests in flight may go on after SIGTERM and drain_notice."`
 }
 
 func (l *Limits) check(c *checker) {
@@ -36,6 +37,9 @@ func (l *Limits) check(c *checker) {
 		if n.value < 1 || n.value > 1_000_000 {
 			c.add("limits."+n.key, n.key+" must lie between 1 and 1000000", "write a number such as 1000")
 		}
+	}
+	if l.DrainNotice < 0 || l.DrainNotice > 10*time.Minute {
+		c.add("limits.drain_notice", "drain_notice must lie between 0s and 10m", "write a time such as 10s")
 	}
 	for _, t := range []struct {
 		key   string

@@ -141,9 +141,11 @@ func (g *Gateway) OpsAddr() string {
 	return g.opsAt.Addr().String()
 }
 
-// Run serves until ctx ends, then drains: requests under way finish within the
-// config's drain timeout, WebSockets are told to reconnect, and everything that
-// was written behind is written. It closes the gateway before it returns.
+// Run serves until ctx ends, then drains: first readiness says so, for the config's
+// notice before anything else; then WebSockets are told to reconnect, requests under
+// way finish within the drain timeout, and everything that was written behind is
+// written. Readiness and metrics answer until then, and this node hears the others.
+// It closes the gateway before it returns.
 func (g *Gateway) Run(ctx context.Context) error {
 	// The rooms' background work outlives the last request: what a draining
 	// request leaves behind must still be written.
@@ -158,7 +160,20 @@ func (g *Gateway) Run(ctx context.Context) error {
 	work.Go(func() error { return g.rooms.apps.Run(background, app) })
 
 	front, serving := errgroup.WithContext(ctx)
-	front.Go(func() error { return g.server.Run(serving) })
+	told, tell := context.WithCancel(context.WithoutCancel(ctx))
+	defer tell()
+	drained, over := context.WithCancel(context.WithoutCancel(ctx))
+	defer over()
+	front.Go(func() error {
+		<-serving.Done()
+		g.draining.Store(true)
+		tell()
+		return nil
+	})
+	front.Go(func() error {
+		defer over()
+		return g.server.Run(told) //nolint:contextcheck // it is told once readiness says so
+	})
 	front.Go(func() error {
 		// A failure of the background work ends serving: it would fail closed
 		// for everybody sooner or later, and a restart is the cleaner way.
@@ -170,17 +185,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 		}
 	})
 	if g.opsAt != nil {
-		front.Go(func() error { return serveUntil(serving, g.ops, g.opsAt) })
+		front.Go(func() error { return serveUntil(drained, g.ops, g.opsAt) }) //nolint:contextcheck // it tells of the drain to its end
 	}
 	front.Go(func() error { return serveUntil(serving, g.socket, g.socketAt) })
 	if g.configFile != "" {
 		front.Go(func() error { g.follow(serving, g.configFile, g.hangUp); return nil })
 	}
-	front.Go(func() error {
-		<-serving.Done()
-		g.draining.Store(true)
-		return nil
-	})
 	err := front.Wait()
 
 	e := audit.SystemCause().Event(platform, audit.GatewayStopped, audit.Success)

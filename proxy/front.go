@@ -18,7 +18,7 @@ type front struct {
 }
 
 // ServeHTTP hands a request to the gate, and ends its connection when the front
-// is retired (with GOAWAY, if it is one of HTTP/2).
+// is retired or the server is about to end (with GOAWAY, if it is one of HTTP/2).
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.retired.Load() {
 		w.Header().Set("Connection", "close")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"runtime"
 	"strings"
 	"sync"
@@ -433,6 +434,61 @@ func TestDrainTellsStreamsToComeBackAndLetsRequestsFinish(t *testing.T) {
 	close(release)
 	if got := <-finished; got != "finished" {
 		t.Errorf("the request under way: %q", got)
+	}
+	<-stopped
+}
+
+// While the end is announced, whoever comes is served, and asked not to come again
+// on the same connection; what is open stays so until the notice is over.
+func TestANoticeLetsClientsGoElsewhere(t *testing.T) {
+	w := newWorld(t, nil)
+	w.app.handle(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ws" {
+			echoSocket(rw, r)
+			return
+		}
+		_, _ = io.WriteString(rw, "served")
+	})
+	p := w.signIn("mia")
+	socket := w.dialSocket(&p)
+	kept := map[string]*http.Client{"HTTP/1.1": w.client(false), "HTTP/2": w.client(true)}
+	connection := func(c *http.Client) (name string) {
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { name = i.Conn.LocalAddr().String() }})
+		answer, err := c.Do(w.request(http.MethodGet, "https://acme.test/", nil, &p).WithContext(ctx))
+		w.must(err)
+		if got := w.body(answer); answer.StatusCode != http.StatusOK || got != "served" {
+			t.Errorf("%d %s", answer.StatusCode, got)
+		}
+		return name
+	}
+	was := map[string]string{}
+	for protocol, c := range kept {
+		if was[protocol] = connection(c); was[protocol] != connection(c) {
+			t.Errorf("%s: a connection serves one request", protocol)
+		}
+	}
+	next := w.terms()
+	next.Notice = 24 * time.Hour
+	w.server.Apply(next)
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); w.stop() }()
+	for protocol, c := range kept {
+		for deadline := time.Now().Add(patience); connection(c) == was[protocol]; {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: the connection stays", protocol)
+			}
+		}
+		if first := connection(c); first == connection(c) {
+			t.Errorf("%s: a connection that is new serves more than one request", protocol)
+		}
+	}
+	w.must(socket.Write(t.Context(), websocket.MessageText, []byte("still there")))
+	if _, got, err := socket.Read(t.Context()); err != nil || string(got) != "still there" {
+		t.Errorf("%s, %v", got, err)
+	}
+	w.must(w.server.Close()) // the notice is over
+	if _, _, err := socket.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+		t.Errorf("the WebSocket ended with %v", err)
 	}
 	<-stopped
 }

@@ -62,6 +62,9 @@ type Terms struct {
 	HeadTimeout  time.Duration // from the first byte to the end of a request's head; 10 s
 	IdleTimeout  time.Duration // between two requests; 2 min
 	Drain        time.Duration // how long requests under way may take at the end; 30 s
+	// Notice is how long connections are still taken once the end is known, so
+	// that whoever spreads clients over nodes can look elsewhere; none.
+	Notice time.Duration
 }
 
 // Server is the gate's listeners.
@@ -106,7 +109,7 @@ func (s *Server) Apply(t Terms) {
 
 // sameFor reports whether a connection cannot tell the two apart.
 func (t terms) sameFor(other terms) bool {
-	other.Drain = t.Drain
+	other.Drain, other.Notice = t.Drain, t.Notice
 	return t == other
 }
 
@@ -208,9 +211,11 @@ func (s *Server) newRedirects() *http.Server {
 	}
 }
 
-// Run serves until ctx ends, then drains: no new connections, WebSockets and
-// event streams are told to connect again, and requests under way may finish
-// within the drain time. It returns when nothing is served any more.
+// Run serves until ctx ends, then drains. For the time of the notice everything is
+// served as before, but every connection ends with its next answer. After it there
+// are no new connections, WebSockets and event streams are told to connect again,
+// and requests under way may finish within the drain time. It returns when nothing
+// is served any more.
 func (s *Server) Run(ctx context.Context) error {
 	group, failed := errgroup.WithContext(ctx)
 	if s.plain != nil {
@@ -222,7 +227,10 @@ func (s *Server) Run(ctx context.Context) error {
 			f := s.newFront(s.terms.Load())
 			fronts = append(fronts, f)
 			accepting := make(chan error, 1)
-			go func() { accepting <- served(f.ServeTLS(&f.lent, "", "")) }()
+			go func() {
+				defer close(accepting)
+				accepting <- served(f.ServeTLS(&f.lent, "", ""))
+			}()
 			select {
 			case <-s.changed:
 				err := f.retire()
@@ -231,7 +239,11 @@ func (s *Server) Run(ctx context.Context) error {
 				}
 				fronts = slices.DeleteFunc(fronts, func(f *front) bool { return f.connections.Load() == 0 })
 			case <-failed.Done():
-				return errors.Join(s.drain(context.WithoutCancel(ctx), fronts), <-accepting)
+				var err error
+				if ctx.Err() != nil {
+					err = s.notice(fronts, accepting)
+				}
+				return errors.Join(err, s.drain(context.WithoutCancel(ctx), fronts), <-accepting)
 			case err := <-accepting:
 				return errors.Join(err, s.drain(context.WithoutCancel(ctx), fronts))
 			}
@@ -262,6 +274,23 @@ func served(err error) error {
 		return nil
 	}
 	return fmt.Errorf("proxy: %w", err)
+}
+
+// notice lets clients go elsewhere before nothing is served any more. A connection
+// that a client keeps for its next request could else be closed just when that
+// request is on its way (RFC 9112 §9.5). It is over early when accepting is.
+func (s *Server) notice(fronts []*front, accepting <-chan error) error {
+	for _, f := range fronts {
+		f.retired.Store(true)
+	}
+	over := time.NewTimer(s.terms.Load().Notice)
+	defer over.Stop()
+	select {
+	case <-over.C:
+		return nil
+	case err := <-accepting:
+		return err
+	}
 }
 
 func (s *Server) drain(ctx context.Context, fronts []*front) error {
