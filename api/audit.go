@@ -121,7 +121,7 @@ func (a *API) exportEvents(ctx context.Context, c *call, in *exportInput) (*huma
 		}
 		hc.SetHeader("Content-Type", mediaType)
 		hc.SetHeader("Content-Disposition", `attachment; filename="`+name+`"`)
-		events := a.whileAllowed(ctx, c, only(a.cfg.Journal.All(ctx, c.tenant()), wanted))
+		events := whileAllowed(ctx, a, c, only(a.cfg.Journal.All(ctx, c.tenant()), wanted))
 		if _, err := audit.Export(ctx, hc.BodyWriter(), in.Format, events); err != nil {
 			abort(ctx, err)
 		}
@@ -144,13 +144,14 @@ func matchesType(t audit.Type, types []audit.Type) bool {
 const recheck = 512
 
 // whileAllowed passes events as long as the caller may have them.
-func (a *API) whileAllowed(ctx context.Context, c *call, events iter.Seq2[audit.Event, error]) iter.Seq2[audit.Event, error] {
-	return func(yield func(audit.Event, error) bool) {
+func whileAllowed[E any](ctx context.Context, a *API, c *call, events iter.Seq2[E, error]) iter.Seq2[E, error] {
+	return func(yield func(E, error) bool) {
 		passed := 0
 		for event, err := range events {
 			if passed++; passed%recheck == 0 {
 				if err := a.still(ctx, c); err != nil {
-					yield(audit.Event{}, err)
+					var none E
+					yield(none, err)
 					return
 				}
 			}

@@ -57,8 +57,6 @@ type Policy interface {
 type Journal interface {
 	audit.Recorder
 	Write(ctx context.Context, e *audit.Event) (audit.Receipt, error)
-	// Read gives this node's journal of a tenant, oldest first, from after a record.
-	Read(ctx context.Context, tenant identity.TenantID, afterSeq uint64) iter.Seq2[audit.Event, error]
 	All(ctx context.Context, tenant identity.TenantID) iter.Seq2[audit.Event, error]
 }
 
@@ -69,7 +67,11 @@ type Log interface {
 	Search(ctx context.Context, tenant identity.TenantID, filter audit.Filter) (audit.Page, error)
 	Access(ctx context.Context, tenant identity.TenantID, filter audit.Filter) (audit.Page, error)
 	ByID(ctx context.Context, tenant identity.TenantID, id identity.EventID) (audit.Event, error)
-	Subscribe(tenant identity.TenantID) (events <-chan audit.Event, cancel func())
+	// Subscribe gives what comes into the log of all nodes, in its order, Locate where
+	// in that order an event is, and After what comes behind.
+	Subscribe(ctx context.Context, tenant identity.TenantID) (events <-chan audit.Indexed, cancel func(), err error)
+	Locate(ctx context.Context, tenant identity.TenantID, id identity.EventID) (audit.Indexed, error)
+	After(ctx context.Context, tenant identity.TenantID, position uint64) iter.Seq2[audit.Indexed, error]
 }
 
 // Sessions lists and ends sessions and devices.

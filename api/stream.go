@@ -38,45 +38,38 @@ func (a *API) streamEvents(ctx context.Context, c *call, in *streamInput) (*huma
 	if !strings.Contains(c.http.Header.Get("Accept"), "text/event-stream") {
 		return nil, errNotAStream
 	}
-	missed := func(func(audit.Event, error) bool) {}
+	// Before what was missed is looked for, so that nothing falls between the two.
+	events, cancel, err := a.cfg.Log.Subscribe(ctx, c.tenant())
+	if err != nil {
+		return nil, err
+	}
+	var last audit.Indexed
+	missed := func(func(audit.Indexed, error) bool) {}
 	if in.LastEventID != "" {
-		switch last, err := a.cfg.Log.ByID(ctx, c.tenant(), in.LastEventID); {
+		switch last, err = a.cfg.Log.Locate(ctx, c.tenant(), in.LastEventID); {
 		case err == nil:
-			missed = a.whileAllowed(ctx, c, a.since(ctx, last))
+			missed = whileAllowed(ctx, a, c, a.cfg.Log.After(ctx, c.tenant(), last.Position))
 		case !fault.Is(err, fault.NotFound): // an event that never was has nothing after it
+			cancel()
 			return nil, err
 		}
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
-		_, w := humago.Unwrap(hc)
-		// Before what was missed is read, so that nothing falls between the two.
-		events, cancel := a.cfg.Log.Subscribe(c.tenant())
 		defer cancel()
+		_, w := humago.Unwrap(hc)
 		h := w.Header()
 		h.Set("Content-Type", "text/event-stream")
 		h.Set("X-Accel-Buffering", "no")
-		if err := follow(ctx, w, missed, events, func() error { return a.still(ctx, c) }); err != nil && ctx.Err() == nil {
+		if err := follow(ctx, w, last, missed, events, func() error { return a.still(ctx, c) }); err != nil && ctx.Err() == nil {
 			slog.InfoContext(ctx, "event stream ended", "request_id", c.request.ID, "error", err)
 		}
 	}}, nil
 }
 
-// since gives what came into the log after one of this node's events. A place
-// that cannot be read is passed over, as by the log itself.
-func (a *API) since(ctx context.Context, last audit.Event) iter.Seq2[audit.Event, error] {
-	return func(yield func(audit.Event, error) bool) {
-		for e, err := range a.cfg.Journal.Read(ctx, last.Tenant, last.Seq) {
-			if err == nil && e.Node == last.Node && e.Type != audit.AccessAllowed && !yield(e, nil) {
-				return
-			}
-		}
-	}
-}
-
-// follow writes what was missed and then events as they come (HTML Living
-// Standard §9.2) until ctx ends, the channel is closed, or still, asked before
+// follow writes what was missed since the last event, and then events as they come
+// (HTML Living Standard §9.2), each once, until ctx ends, the channel is closed, or still, asked before
 // each event and each heartbeat, says no.
-func follow(ctx context.Context, w http.ResponseWriter, missed iter.Seq2[audit.Event, error], events <-chan audit.Event, still func() error) error {
+func follow(ctx context.Context, w http.ResponseWriter, last audit.Indexed, missed iter.Seq2[audit.Indexed, error], events <-chan audit.Indexed, still func() error) error {
 	controller := http.NewResponseController(w)
 	// The stream outlives the server's write timeout; each write has its own.
 	write := func(text string) error {
@@ -88,25 +81,28 @@ func follow(ctx context.Context, w http.ResponseWriter, missed iter.Seq2[audit.E
 		}
 		return controller.Flush()
 	}
-	send := func(event audit.Event) error {
-		data, err := json.Marshal(event)
+	at := last.Position
+	seen := func(event audit.Indexed) bool {
+		return event.Position <= at || event.Node == last.Node && event.Seq <= last.Seq
+	}
+	send := func(event audit.Indexed) error {
+		data, err := json.Marshal(event.Event)
 		if err != nil {
 			return err
 		}
+		at = event.Position
 		return write("event: event\nid: " + string(event.ID) + "\ndata: " + string(data) + "\n\n")
 	}
 	if err := write("retry: 2000\n\n"); err != nil {
 		return err
 	}
-	var sent uint64
 	for event, err := range missed {
-		if err == nil {
+		if err == nil && !seen(event) {
 			err = send(event)
 		}
 		if err != nil {
 			return err
 		}
-		sent = event.Seq
 	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
@@ -118,7 +114,7 @@ func follow(ctx context.Context, w http.ResponseWriter, missed iter.Seq2[audit.E
 			if !open {
 				return nil
 			}
-			if event.Seq <= sent {
+			if seen(event) {
 				continue
 			}
 			if err := still(); err != nil {

@@ -239,8 +239,7 @@ func (x *Index) copy(ctx context.Context, tenant identity.TenantID, node string,
 			if err := x.keep(ctx, tenant, node, batch, at.Seq); err != nil {
 				return err
 			}
-			// Published only now: whoever sees an event can find it.
-			x.live.publish(tenant, batch)
+			x.live.wake(tenant)
 			batch = batch[:0]
 		}
 		*from = at
@@ -329,12 +328,18 @@ const moveCursor = `INSERT INTO journal_cursors (node, seq) VALUES ($1, $2)
 	ON CONFLICT (node) DO UPDATE SET seq = excluded.seq`
 
 // keep stores events and cursor in one transaction. A batch that was kept
-// before the cursor's owner crashed is kept once.
+// before the cursor's owner crashed is kept once. Who writes into a tenant's part
+// of the store does so alone, on whichever node: positions become visible in their
+// order.
 func (x *Index) keep(ctx context.Context, tenant identity.TenantID, node string, batch []Event, upTo uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
 	defer cancel()
 	var body []byte
 	err := x.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+		end, err := endOf(ctx, tx)
+		if err != nil {
+			return err
+		}
 		for i := range batch {
 			e := &batch[i]
 			body = appendEvent(body[:0], e)
@@ -343,16 +348,16 @@ func (x *Index) keep(ctx context.Context, tenant identity.TenantID, node string,
 				ip = e.IP.String()
 			}
 			_, err := tx.Exec(ctx, `INSERT INTO events
-				(id, node, seq, at, type, outcome, actor_kind, actor_id, actor_name, target_id, session_id, request_id, ip, body)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+				(id, node, seq, at, type, outcome, actor_kind, actor_id, actor_name, target_id, session_id, request_id, ip, body, position)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
 				string(e.ID), e.Node, int64(e.Seq), store.Millis(e.Time), string(e.Type), string(e.Outcome), // #nosec G115 -- a count
 				string(e.Actor.Kind), column(e.Actor.ID), column(e.Actor.Name), column(e.Target.ID), column(string(e.Session)),
-				column(string(e.RequestID)), ip, string(body))
+				column(string(e.RequestID)), ip, string(body), int64(end)+int64(i)+1) // #nosec G115 -- a count
 			if err != nil {
 				return err
 			}
 		}
-		_, err := tx.Exec(ctx, moveCursor, node, int64(upTo)) // #nosec G115 -- a count
+		_, err = tx.Exec(ctx, moveCursor, node, int64(upTo)) // #nosec G115 -- a count
 		return err
 	})
 	if err != nil {

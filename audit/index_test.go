@@ -69,10 +69,19 @@ func commit(t *testing.T, j *Journal, e Event) Receipt {
 	return must[Receipt](t)(j.Commit(t.Context(), e))
 }
 
+func subscribe(t *testing.T, x *Index, tenant identity.TenantID) (events <-chan Indexed, cancel func()) {
+	t.Helper()
+	events, cancel, err := x.Subscribe(t.Context(), tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events, cancel
+}
+
 func TestIndexFollowsAndPublishes(t *testing.T) {
 	j := open(t, Options{})
 	x := NewIndex(j, openStore(t, acme))
-	live, cancel := x.Subscribe(acme)
+	live, cancel := subscribe(t, x, acme)
 	stop := running(t, x)
 	r := commit(t, j, Event{Type: SignInSucceeded, Outcome: Success})
 	e := access("/allowed")
@@ -105,29 +114,6 @@ func TestIndexFollowsAndPublishes(t *testing.T) {
 		t.Error("the stream outlives the index")
 	}
 	cancel()
-}
-
-func TestSlowSubscribersAreCutOff(t *testing.T) {
-	var l subscribers
-	x := &Index{}
-	slow, cancel := x.Subscribe(acme)
-	defer cancel()
-	x.live.publish(acme, make([]Event, subscriberBuffer+1))
-	n := 0
-	for range slow {
-		n++
-	}
-	if n != subscriberBuffer {
-		t.Error(n)
-	}
-	for range maxSubscribers {
-		l.add(acme, &subscriber{events: make(chan Event)})
-	}
-	late := &subscriber{events: make(chan Event)}
-	l.add(acme, late)
-	if _, ok := <-late.events; ok {
-		t.Error("too many subscribers")
-	}
 }
 
 // A crash between the rows and the cursor, or a cursor that is behind for any
@@ -388,7 +374,7 @@ func TestPagesCoverEverythingOnce(t *testing.T) {
 func TestForgottenTenantsAreNotFollowed(t *testing.T) {
 	j := open(t, Options{})
 	x := NewIndex(j, openStore(t, acme))
-	live, cancel := x.Subscribe(acme)
+	live, cancel := subscribe(t, x, acme)
 	defer cancel()
 	commit(t, j, Event{Type: UserChanged})
 	x.Forget(acme)

@@ -10,6 +10,7 @@ func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestIndexFollowsAndPublishes, TestIndexingTwiceKeepsEachEventOnce, TestP7DeadStoreHoldsUpNothing,
 		TestIndexNoticesAShortenedJournal, TestSearchFilters, TestPagesCoverEverythingOnce, TestForgottenTenantsAreNotFollowed,
-		TestRecordsOfAnEarlierNameAreFound,
-	}, "TestSlowSubscribersAreCutOff")
+		TestRecordsOfAnEarlierNameAreFound, TestSlowSubscribersAreCutOff, TestTheLiveLogTellsOfAllNodes, TestTheLiveLogComesBack,
+		TestWhatCameAfterAnEventIsFound,
+	})
 }

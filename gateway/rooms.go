@@ -96,6 +96,9 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	}
 	r.refusals = audit.NewRefusals(r.journal)
 	r.index = audit.NewIndex(r.journal, r.store)
+	if !local(cfg) {
+		r.index.HearOthers()
+	}
 	if r.minter, err = mint.New(ctx, mint.Config{System: r.store.System(), Keys: r.keys, Log: log}); err != nil {
 		return nil, err
 	}

@@ -52,14 +52,16 @@ func (f *files) tailServer(cmd *cobra.Command, n int, follow bool) iter.Seq2[aud
 			}
 		}
 		s := stream{target: &f.target, pause: firstPause, lost: func(why error) { tell(cmd, "The stream was cut (%v); connecting again.", why) }}
+		shown := map[identity.EventID]bool{}
 		for _, e := range slices.Backward(last) {
-			s.last = e.ID
+			// The log goes by when an event came into it, and the list by its time.
+			s.last, shown[e.ID] = e.ID, true
 			if !yield(e, nil) {
 				return
 			}
 		}
 		if follow {
-			s.run(ctx, yield)
+			s.run(ctx, func(e audit.Event, err error) bool { return err == nil && shown[e.ID] || yield(e, err) })
 		}
 	}
 }
