@@ -63,6 +63,7 @@ func New(cfg Config) (*API, error) {
 	a.registerConnections()
 	a.registerTokens()
 	a.registerAudit()
+	a.registerHealth()
 	a.registerSettings()
 	a.registerTenants()
 	a.registerApply()

@@ -43,7 +43,17 @@ type house struct {
 	acme     *tenants.Tenant
 	globex   *tenants.Tenant
 	platform *tenants.Tenant
+	health   health
 }
+
+// health is what the wiring says of the gateway.
+type health struct {
+	alerts map[identity.TenantID][]Alert
+	nodes  []Node
+}
+
+func (h *health) Alerts(tenant identity.TenantID) []Alert { return h.alerts[tenant] }
+func (h *health) Nodes() []Node                           { return h.nodes }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
@@ -98,7 +108,7 @@ func newHouse(t *testing.T) *house {
 	h.platform, _ = h.tenants.ByID(identity.Platform)
 
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
-		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Tokens: tokens{h.tokens}})
+		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Tokens: tokens{h.tokens}, Health: &h.health})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))
 	t.Cleanup(h.server.Close)

@@ -26,6 +26,7 @@ type Config struct {
 	Tenants     Tenants
 	Connections Connections
 	Tokens      Tokens
+	Health      Health
 }
 
 // Callers answers who made a request. A nil principal is an anonymous caller;

@@ -68,6 +68,8 @@ var classified = map[Type][]string{
 	GatewayStarted:   {"version"},
 	GatewayStopped:   {"version", "reason"},
 	GatewayReloaded:  {},
+	AlertRaised:      {"level", "since"},
+	AlertCleared:     {"level", "since", "raised"},
 	JournalRecovered: {"segment", "bytes", "lost"},
 	JournalShortened: {"indexed", "found"},
 }

@@ -81,6 +81,11 @@ const (
 	// GatewayReloaded is a change of the config that took effect.
 	GatewayReloaded Type = "gateway.reloaded"
 
+	// AlertRaised is something that whoever runs the gateway must see to, by its
+	// reason; AlertCleared says that it is over. They are in the platform's journal.
+	AlertRaised  Type = "alert.raised"
+	AlertCleared Type = "alert.cleared"
+
 	// JournalRecovered is written first of all after the journal could not be
 	// written or was found torn or damaged, JournalShortened when it ends before
 	// records that were in the index already.

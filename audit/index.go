@@ -102,6 +102,19 @@ func (x *Index) Run(ctx context.Context) error {
 	return nil
 }
 
+// Behind counts the tenants whose events could not be put into the index when it
+// was last tried.
+func (x *Index) Behind() (n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, f := range x.state {
+		if f.delay > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Forget ends the following of a tenant that was deleted.
 func (x *Index) Forget(tenant identity.TenantID) {
 	x.mu.Lock()

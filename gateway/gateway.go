@@ -57,6 +57,7 @@ type Gateway struct {
 	socketAt  net.Listener
 	lock      *os.File
 	draining  atomic.Bool
+	started   time.Time
 
 	configFile string
 	hangUp     <-chan os.Signal // asks for the config file to be read again
@@ -65,7 +66,7 @@ type Gateway struct {
 // New opens everything a gateway needs and begins to listen, without serving
 // yet; [Gateway.Run] serves. After an error nothing is left open.
 func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err error) {
-	g := &Gateway{config: cfg, log: o.Log, version: o.Version, configFile: o.ConfigFile, hangUp: o.Reload, metrics: telemetry.NewRegistry()}
+	g := &Gateway{config: cfg, log: o.Log, version: o.Version, started: time.Now(), configFile: o.ConfigFile, hangUp: o.Reload, metrics: telemetry.NewRegistry()}
 	if g.log == nil {
 		g.log = slog.Default()
 	}
@@ -100,6 +101,7 @@ func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err e
 		return nil, err
 	}
 	g.standing.Store(&standing{profiles: cfg.Listen.Profiles})
+	r.roster.self, r.alerts.conditions = g.self, g.watchFor()
 	if err := g.listen(ctx); err != nil {
 		return nil, err
 	}

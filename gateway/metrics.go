@@ -20,6 +20,14 @@ func (g *Gateway) observe() {
 	m.Counter("registry_gaps_total", "Times that this node may have missed something and verified all that it remembers.", nil, func() float64 { return float64(bus.State().Gaps) })
 	m.Gauge("sessions_unsettled", "Revocations that hold on this node and that it does not know the database to have got.",
 		func() float64 { return float64(sessions.Unsettled()) })
+	m.Gauge("registry_apart", "Nodes that ask the database for every request, as it last said.", func() float64 { return float64(len(bus.State().Apart)) })
+	for _, c := range g.rooms.alerts.conditions {
+		m.GaugeOf("alert", "Open alerts that this node has found, by their reason.", map[string]string{"reason": c.reason, "level": string(c.level)},
+			func() float64 { return float64(g.rooms.alerts.count(c.reason)) })
+	}
+	m.Gauge("draining", "1 while this node is about to end.", func() float64 { return truth(g.draining.Load()) })
+	m.Gauge("index_behind", "Tenants whose events could not be put into the search index when it was last tried.",
+		func() float64 { return float64(g.rooms.index.Behind()) })
 	m.Gauge("config_refused", "1 while the config file has problems and the config before it is in effect.", func() float64 { return truth(g.standing.Load().refused) })
 	m.Gauge("config_keys_waiting", "Keys that are changed in the config file and wait for a restart.",
 		func() float64 { return float64(len(g.standing.Load().waiting)) })

@@ -186,6 +186,13 @@ func (n *nodes) owes(this saying) bool {
 	return n.unsaid[this] != 0
 }
 
+// owesAny reports whether there is something that the others may not have heard.
+func (n *nodes) owesAny() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.unsaid) > 0
+}
+
 // say tells the other nodes, and returns once they have done what it asks for. If
 // that cannot be, it is said again until they have.
 func (n *nodes) say(ctx context.Context, this saying) error {
@@ -356,6 +363,7 @@ func (n *nodes) standing() map[string]any {
 	if state.Mode != cluster.ModeAlone {
 		seen["unsettled"] = n.rooms.sessions.Unsettled()
 		seen["epoch"], seen["gaps"], seen["redis_reached"], seen["sql_reached"] = state.Epoch, state.Gaps, state.RedisReached, state.SQLReached
+		seen["apart"] = append([]string{}, state.Apart...)
 	}
 	return seen
 }

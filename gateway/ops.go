@@ -24,7 +24,7 @@ func (g *Gateway) opsHandler() http.Handler {
 			status, text = http.StatusServiceUnavailable, err.Error()
 		}
 		config := g.standing.Load()
-		httpkit.WriteJSON(w, status, map[string]any{"status": text, "tenants_unready": g.readiness.Unready(),
+		httpkit.WriteJSON(w, status, map[string]any{"status": text, "tenants_unready": g.readiness.Unready(), "alerts": g.rooms.alerts.reasons(),
 			"nodes": g.rooms.nodes.standing(), "config_refused": config.refused, "config_waiting": append([]string{}, config.waiting...)})
 	})
 	mux.Handle("GET /metrics", g.metrics.Handler())

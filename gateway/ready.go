@@ -52,8 +52,9 @@ type watch struct {
 	mu      sync.Mutex  // one look at a time
 	looking atomic.Bool // a look on the timer is under way
 	err     atomic.Pointer[fault.Fault]
-	at      atomic.Int64 // when it was looked at, since readiness began
-	wanted  atomic.Int64 // when somebody last asked, since readiness began
+	part    atomic.Pointer[string] // which is not there, with err
+	at      atomic.Int64           // when it was looked at, since readiness began
+	wanted  atomic.Int64           // when somebody last asked, since readiness began
 }
 
 func newReadiness(log *slog.Logger, checks ...check) *readiness {
@@ -152,7 +153,7 @@ func (r *readiness) refresh(ctx context.Context, tenant identity.TenantID, w *wa
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	began := r.now() // what was there then may be gone when the look is over
-	err := r.look(ctx, tenant)
+	part, err := r.missing(ctx, tenant)
 	if ctx.Err() != nil {
 		return // whoever asked is gone, and nothing was found out
 	}
@@ -160,6 +161,7 @@ func (r *readiness) refresh(ctx context.Context, tenant identity.TenantID, w *wa
 	switch {
 	case err != nil:
 		f := fault.As(err)
+		w.part.Store(&part)
 		w.err.Store(f)
 		if before == nil {
 			r.log.Error("tenant cannot be served", "tenant", tenant, "error", err)
@@ -172,15 +174,38 @@ func (r *readiness) refresh(ctx context.Context, tenant identity.TenantID, w *wa
 }
 
 func (r *readiness) look(ctx context.Context, tenant identity.TenantID) error {
+	_, err := r.missing(ctx, tenant)
+	return err
+}
+
+// missing looks for a part that is not there.
+func (r *readiness) missing(ctx context.Context, tenant identity.TenantID) (part string, err error) {
 	for _, c := range r.checks {
 		if err := c.run(ctx, tenant); err != nil {
 			if fault.Is(err, fault.Unavailable) {
-				return err
+				return c.part, err
 			}
-			return fault.Wrap(err, fault.Unavailable, c.part+"-unavailable", "The gateway's "+c.part+" is not available right now, so nothing is let through. Try again in a moment.")
+			return c.part, fault.Wrap(err, fault.Unavailable, c.part+"-unavailable", "The gateway's "+c.part+" is not available right now, so nothing is let through. Try again in a moment.")
 		}
 	}
-	return nil
+	return "", nil
+}
+
+// broken gives the watched tenants that cannot be served, with the part that is
+// not there; empty if that cannot be told, because looking hangs.
+func (r *readiness) broken() map[identity.TenantID]string {
+	found, now := map[identity.TenantID]string{}, r.now()
+	r.watched.Range(func(key, value any) bool {
+		tenant, w := key.(identity.TenantID), value.(*watch) //nolint:errcheck,forcetypeassert // the map holds nothing else
+		switch at := w.at.Load(); {
+		case at != 0 && now-at > int64(checkStale):
+			found[tenant] = ""
+		case w.err.Load() != nil:
+			found[tenant] = *w.part.Load()
+		}
+		return true
+	})
+	return found
 }
 
 // Unready counts the watched tenants that cannot be served.

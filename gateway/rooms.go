@@ -66,6 +66,8 @@ type rooms struct {
 	apps      apps
 	front     *proxy.Gate
 	readiness *readiness
+	alerts    *alerts
+	roster    *roster
 }
 
 // openRooms opens every part that serves tenants; after an error nothing is
@@ -102,6 +104,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	if r.minter, err = mint.New(ctx, mint.Config{System: r.store.System(), Keys: r.keys, Log: log}); err != nil {
 		return nil, err
 	}
+	r.alerts = newAlerts(node, r.journal, log)
 	registry, err := r.meet(ctx, cfg, node, log)
 	if err != nil {
 		return nil, err
@@ -120,7 +123,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Tokens: tokens{r.tokens},
+		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Tokens: tokens{r.tokens}, Health: health{r},
 	})
 	return r, err
 }
@@ -133,6 +136,7 @@ func local(cfg *configs.Config) bool { return cfg.Registry == "local" || cfg.Reg
 func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log *slog.Logger) (sessions.Registry, error) {
 	if local(cfg) {
 		r.nodes = newNodes(cluster.NewAlone(node), r, log)
+		r.roster = newRoster(node, cfg.Environment, nil, log)
 		return sessions.NewLocal(node, log), nil
 	}
 	arbiter, err := record.New(ctx, r.store.System())
@@ -148,6 +152,7 @@ func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log 
 	if r.shared, err = cluster.Connect(string(cfg.Registry), sessionConnections); err != nil {
 		return nil, err
 	}
+	r.roster = newRoster(node, cfg.Environment, r.shared, log)
 	return shared.New(shared.Options{ //nolint:contextcheck // it works until it is closed, whatever becomes of the start
 		Node: node, Environment: cfg.Environment, Bus: bus, Redis: r.shared,
 		Record: sessions.NewRecord(r.store), Log: log}), nil
@@ -219,7 +224,7 @@ func (r *rooms) own() http.Handler {
 // background is the work that runs beside requests.
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
-		r.nodes.bus.Run, r.nodes.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
+		r.nodes.bus.Run, r.nodes.Run, r.roster.Run, r.alerts.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
 		r.polls.Run,
 	}
 }

@@ -141,6 +141,7 @@ type State struct {
 	Mode    Mode
 	Epoch   uint64
 	Members []string // as last heard, this node included
+	Apart   []string // who lives by SQL, as SQL last said
 	// Redis and SQL are when each last answered, zero if never; the Reached tell
 	// whether it did the last time it was asked.
 	Redis, SQL               time.Time

@@ -148,6 +148,9 @@ func (b *Redis) State() State {
 		s.Members = append(s.Members, nodeOf(id))
 	}
 	slices.Sort(s.Members)
+	for _, id := range b.known.Apart {
+		s.Apart = append(s.Apart, nodeOf(id))
+	}
 	if b.term != nil {
 		s.Epoch = b.term.epoch.Number
 	}

@@ -23,6 +23,11 @@ func (r *Registry) Gauge(name, help string, read func() float64) {
 	r.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "gatehouse", Name: name, Help: help}, read))
 }
 
+// GaugeOf registers one of several values of a name that differ in their labels.
+func (r *Registry) GaugeOf(name, help string, labels map[string]string, read func() float64) {
+	r.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "gatehouse", Name: name, Help: help, ConstLabels: labels}, read))
+}
+
 // Counter registers a growing count that is read when it is scraped, so that
 // the request path pays for one atomic addition and nothing else.
 func (r *Registry) Counter(name, help string, labels map[string]string, read func() float64) {

@@ -6,6 +6,7 @@ import { Connections } from './pages/Connections';
 import { Events } from './pages/Events';
 import { Home } from './pages/Home';
 import { MyDevices } from './pages/MyDevices';
+import { Nodes } from './pages/Nodes';
 import { Roles } from './pages/Roles';
 import { Sessions } from './pages/Sessions';
 import { Settings } from './pages/Settings';
@@ -34,6 +35,7 @@ export function App() {
         <Route path="tokens" element={<Tokens />} />
         <Route path="devices" element={<MyDevices />} />
         <Route path="tenants" element={<Tenants />} />
+        <Route path="nodes" element={<Nodes />} />
         <Route path="*" element={<Home />} />
       </Routes>
     </Shell>

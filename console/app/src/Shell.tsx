@@ -1,5 +1,5 @@
 import {
-  ActionIcon, Alert, Anchor, AppShell, Avatar, Box, Burger, Group, Menu, NavLink, ScrollArea, Text, Tooltip, UnstyledButton, VisuallyHidden, useComputedColorScheme, useMantineColorScheme,
+  ActionIcon, Alert, Anchor, AppShell, Avatar, Badge, Box, Burger, Group, Menu, NavLink, ScrollArea, Text, Tooltip, UnstyledButton, VisuallyHidden, useComputedColorScheme, useMantineColorScheme,
 } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconDeviceLaptop, IconExternalLink, IconLogout, IconMoon, IconSun } from '@tabler/icons-react';
@@ -7,8 +7,10 @@ import { useEffect, type ReactNode } from 'react';
 import { NavLink as RouterLink, useLocation } from 'react-router';
 import type { Me } from './client/api';
 import { LiveContext, useLive } from './client/live';
+import { useAlerts } from './client/queries';
 import logo from './gate.svg';
 import { placesFor } from './navigation';
+import { OpenAlerts } from './parts/OpenAlerts';
 import { exactly } from './words/time';
 
 /** The frame of every page: header, menu, and the live connection to the log. */
@@ -16,6 +18,7 @@ export function Shell({ me, children }: { me: Me; children: ReactNode }) {
   const [opened, { toggle, close }] = useDisclosure(false);
   const location = useLocation();
   const live = useLive(me.permissions.includes('gatehouse.audit:read'));
+  const alerts = useAlerts().data?.items ?? [];
   useEffect(close, [location.pathname, close]);
 
   return (
@@ -42,12 +45,13 @@ export function Shell({ me, children }: { me: Me; children: ReactNode }) {
           <ScrollArea>
             {placesFor(me).map(({ to, label, icon: Icon }) => (
               <NavLink key={to} component={RouterLink} to={to} label={label} active={location.pathname.startsWith(to)}
-                leftSection={<Icon size={18} stroke={1.7} aria-hidden />} variant="light" py="xs" mb={2} bdrs="md" />
+                leftSection={<Icon size={18} stroke={1.7} aria-hidden />} rightSection={to === '/nodes' && alerts.length > 0 && <Badge size="sm" circle={alerts.length < 10} color="red" aria-label={`${alerts.length} open alerts`}>{alerts.length}</Badge>}
+                variant="light" py="xs" mb={2} bdrs="md" />
             ))}
           </ScrollArea>
         </AppShell.Navbar>
         <AppShell.Main id="main" tabIndex={-1}>
-          <Box maw={1180} mx="auto"><NewDevice me={me} />{children}</Box>
+          <Box maw={1180} mx="auto"><OpenAlerts alerts={alerts} /><NewDevice me={me} />{children}</Box>
         </AppShell.Main>
       </AppShell>
     </LiveContext>

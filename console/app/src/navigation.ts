@@ -1,5 +1,5 @@
 import {
-  IconBuildingCommunity, IconDeviceLaptop, IconKey, IconListSearch, IconPlugConnected, IconSettings, IconShieldCheck, IconUserScreen, IconUsers, IconUsersGroup,
+  IconBuildingCommunity, IconDeviceLaptop, IconKey, IconListSearch, IconPlugConnected, IconServer2, IconSettings, IconShieldCheck, IconUserScreen, IconUsers, IconUsersGroup,
 } from '@tabler/icons-react';
 import type { Me } from './client/api';
 
@@ -14,6 +14,7 @@ export interface Place {
 /** The console's places, in the order of the menu. */
 export const places: Place[] = [
   { to: '/tenants', label: 'Tenants', icon: IconBuildingCommunity, needs: 'gatehouse.tenants:read' },
+  { to: '/nodes', label: 'Nodes', icon: IconServer2, needs: 'gatehouse.tenants:read' },
   { to: '/sessions', label: 'Sessions & devices', icon: IconUserScreen, needs: 'gatehouse.sessions:read' },
   { to: '/users', label: 'Users', icon: IconUsers, needs: 'gatehouse.users:read' },
   { to: '/events', label: 'Event log', icon: IconListSearch, needs: 'gatehouse.audit:read' },

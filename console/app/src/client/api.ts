@@ -17,6 +17,8 @@ export type Connection = Schemas['Connection'];
 export type Token = Schemas['Token'];
 export type Settings = Schemas['TenantSettings'];
 export type Tenant = Schemas['TenantView'];
+export type Alert = Schemas['Alert'];
+export type GatewayNode = Schemas['Node'];
 
 const base = '/.gatehouse/api';
 

@@ -16,6 +16,8 @@ export const keys = {
   tokens: ['tokens'],
   settings: ['settings'],
   tenants: ['tenants'],
+  alerts: ['alerts'],
+  nodes: ['nodes'],
 } as const;
 
 export function useMe() {
@@ -26,6 +28,29 @@ export function useMe() {
 export function useCan(): (permission: string) => boolean {
   const me = useMe();
   return (permission) => me.data?.permissions.includes(permission) ?? false;
+}
+
+/** How often is asked what no event of the caller's own log tells of. */
+const often = 10_000;
+
+/** What must be seen to now; nothing for who may not know. */
+export function useAlerts() {
+  const may = useCan()('gatehouse.audit:read');
+  return useQuery({
+    queryKey: keys.alerts,
+    queryFn: () => done(api.GET('/v1/alerts', { params: { query: { limit: 200 } } })),
+    refetchInterval: often,
+    enabled: may,
+  });
+}
+
+/** The gateway's nodes, as the one that answers knows them. */
+export function useNodes() {
+  return useQuery({
+    queryKey: keys.nodes,
+    queryFn: () => done(api.GET('/v1/platform/nodes', { params: { query: { limit: 200 } } })),
+    refetchInterval: often / 5,
+  });
 }
 
 interface Page<T> {

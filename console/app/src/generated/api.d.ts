@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what must be seen to now, oldest first: for operators of all nodes and tenants, for a tenant what concerns it
+         * @description Needs: gatehouse.audit:read.
+         */
+        get: operations["list-alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/assignments": {
         parameters: {
             query?: never;
@@ -484,6 +504,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/platform/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the gateway's nodes, as far as the one that answers knows
+         * @description Needs: gatehouse.tenants:read.
+         */
+        get: operations["list-nodes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/platform/tenants": {
         parameters: {
             query?: never;
@@ -817,6 +857,29 @@ export interface components {
             kind: string;
             name?: string;
         };
+        Alert: {
+            /** @description The node that it is so of, if that is another one */
+            about?: string;
+            /** @description What to do */
+            advice: string;
+            /** @description Its event in the platform's log; absent while the journal has not taken it, and for a tenant */
+            event_id?: string;
+            /**
+             * @description critical: somebody is not served, or is about to be
+             * @enum {string}
+             */
+            level: "critical" | "warning";
+            /** @description What it means */
+            means: string;
+            /** @description The node that has found it, for operators */
+            node?: string;
+            /** @description Stable name of the condition, such as redis-unreachable */
+            reason: string;
+            /** Format: date-time */
+            since: string;
+            /** @description Name of the tenant that it concerns, for operators */
+            tenant?: string;
+        };
         Applied: {
             /** @enum {string} */
             action: "created" | "changed" | "unchanged" | "failed";
@@ -1141,10 +1204,61 @@ export interface components {
             id: string;
             name: string;
         };
+        Node: {
+            /** @description Reasons of its open alerts */
+            alerts: string[];
+            /** @description It is about to end and takes no more connections */
+            draining: boolean;
+            /**
+             * Format: int64
+             * @description The history of Redis that it goes by
+             */
+            epoch?: number;
+            /**
+             * Format: int64
+             * @description Times that it may have missed something and verified all that it remembers
+             */
+            gaps: number;
+            /**
+             * @description self: it is the one that answers. now: it tells of itself. listed: it is there, but tells nothing of itself. silent: it has not been heard of for some seconds. unknown: this node hears nobody, and tells what it heard last
+             * @enum {string}
+             */
+            heard: "self" | "now" | "listed" | "silent" | "unknown";
+            /** @description Redis lists it among those that answer from memory */
+            member: boolean;
+            /**
+             * @description alone: the only node. joining: makes sure of what it remembers, and answers nothing yet. fresh: answers from memory. sql_only: asks the database for every request. lost: answers 503
+             * @enum {string}
+             */
+            mode?: "alone" | "joining" | "fresh" | "sql_only" | "lost";
+            name: string;
+            /** @description Whether Redis answered it the last time */
+            redis_reached?: boolean;
+            /**
+             * Format: date-time
+             * @description When it was last heard of
+             */
+            seen_at?: string;
+            /** @description Whether the database answered it the last time */
+            sql_reached?: boolean;
+            /** Format: date-time */
+            started_at?: string;
+            /**
+             * Format: int64
+             * @description Tenants in use that it answers with 503
+             */
+            tenants_unready: number;
+            version?: string;
+        };
         NodeView: {
             /** @description true, or lease_expired when the node was waited out */
             confirmed: boolean | "lease_expired";
             id: string;
+        };
+        PageAlert: {
+            items: components["schemas"]["Alert"][];
+            /** @description Hand it back as cursor for the next page; empty at the end */
+            next_cursor: string;
         };
         PageAssignment: {
             items: components["schemas"]["Assignment"][];
@@ -1168,6 +1282,11 @@ export interface components {
         };
         PageGroup: {
             items: components["schemas"]["Group"][];
+            /** @description Hand it back as cursor for the next page; empty at the end */
+            next_cursor: string;
+        };
+        PageNode: {
+            items: components["schemas"]["Node"][];
             /** @description Hand it back as cursor for the next page; empty at the end */
             next_cursor: string;
         };
@@ -1227,6 +1346,8 @@ export interface components {
         Revocation: {
             /** Format: int64 */
             connections_closed: number;
+            /** @description Whether the database could not be reached: then it is written there later, holds all the same, and sessions and devices count what this node knew of */
+            deferred?: boolean;
             /** Format: int64 */
             devices: number;
             event_id: string;
@@ -1430,6 +1551,40 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    "list-alerts": {
+        parameters: {
+            query?: {
+                /** @description How many at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageAlert"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-assignments": {
         parameters: {
             query?: {
@@ -2371,6 +2526,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ExportResult"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-nodes": {
+        parameters: {
+            query?: {
+                /** @description How many at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageNode"];
                 };
             };
             /** @description Error */

@@ -6,7 +6,7 @@ describe('listsTouchedBy', () => {
     expect(listsTouchedBy('session.revoked')).toEqual(['sessions', 'devices']);
   });
   it('names none for a type it does not know', () => {
-    expect(listsTouchedBy('gateway.started')).toEqual([]);
+    expect(listsTouchedBy('journal.recovered')).toEqual([]);
     expect(listsTouchedBy('')).toEqual([]);
   });
 });

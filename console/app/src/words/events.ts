@@ -1,6 +1,6 @@
 /** What the console knows about the journal's vocabulary. */
 
-type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'tokens' | 'tenants' | 'groups';
+type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'tokens' | 'tenants' | 'groups' | 'alerts' | 'nodes';
 
 const touched: Record<string, List[]> = {
   session: ['sessions', 'devices'],
@@ -13,6 +13,8 @@ const touched: Record<string, List[]> = {
   connection: ['connections'],
   token: ['tokens'],
   tenant: ['tenants'],
+  alert: ['alerts', 'nodes'],
+  gateway: ['nodes'],
 };
 
 /** The lists that look different after an event of this type. */
@@ -33,6 +35,7 @@ export const eventGroups: { label: string; types: string[] }[] = [
   { label: 'Teams and roles', types: ['team.created', 'team.changed', 'team.deleted', 'policy.changed'] },
   { label: 'Connections and tokens', types: ['connection.changed', 'connection.deleted', 'token.created', 'token.revoked'] },
   { label: 'Tenant and journal', types: ['tenant.created', 'tenant.changed', 'tenant.deleted', 'audit.exported', 'journal.recovered'] },
+  { label: 'Gateway and alerts', types: ['alert.raised', 'alert.cleared', 'gateway.started', 'gateway.stopped', 'gateway.reloaded'] },
 ];
 
 const titles: Record<string, string> = {
@@ -58,6 +61,8 @@ const titles: Record<string, string> = {
   'gateway.started': 'Gateway started',
   'gateway.stopped': 'Gateway stopped',
   'journal.recovered': 'Journal recovered',
+  'alert.raised': 'Alert',
+  'alert.cleared': 'Alert is over',
 };
 
 /** A type in words: "user.deactivated" is "User deactivated". */
