@@ -69,6 +69,7 @@ type node struct {
 
 	number  int
 	acme    atomic.Pointer[string] // URL
+	opsNow  atomic.Pointer[string] // where its ops listener is
 	release func()
 }
 
@@ -77,7 +78,7 @@ type node struct {
 const fleetConfig = `store_owner: %q
 registry: %q
 data_keys: %q
-limits: { rate_per_client: 100000, requests_per_client: 20000 }
+limits: { rate_per_client: 100000, requests_per_client: 20000, drain_notice: 5s }
 `
 
 const fleetPassword = "fleet-hunter2"
@@ -153,6 +154,8 @@ func (f *fleet) start(t *testing.T, n *node) {
 	n.release = redistest.Leash(t, n.cmd.Process)
 	acme := n.at("acme")
 	n.acme.Store(&acme)
+	ops := n.ops
+	n.opsNow.Store(&ops)
 	client := oidcidp.Client{ID: "acme", Secret: f.secret}
 	for _, n := range f.nodes {
 		if n != nil {

@@ -38,11 +38,13 @@ const (
 // probe is an app that streams in every way. It knows which sessions are over,
 // and from then on answers "late"; it notes what "late" words reach it.
 type probe struct {
-	polls  atomic.Int64
-	over   sync.Map // session id -> true, once its revocation has been answered
-	gone   sync.Map // session id -> true, once nothing of it may arrive, whenever it was sent
-	mu     sync.Mutex
-	leaked []string
+	polls atomic.Int64
+	// release ends long polls though their sessions are not over.
+	release atomic.Bool
+	over    sync.Map // session id -> true, once its revocation has been answered
+	gone    sync.Map // session id -> true, once nothing of it may arrive, whenever it was sent
+	mu      sync.Mutex
+	leaked  []string
 }
 
 // startProbe runs the app in the test's process.
@@ -126,14 +128,14 @@ func (p *probe) wait(w http.ResponseWriter, r *http.Request) {
 	p.polls.Add(1)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for p.word(r) == inTime {
+	for p.word(r) == inTime && !p.release.Load() {
 		select {
 		case <-tick.C:
 		case <-r.Context().Done():
 			return
 		}
 	}
-	_, _ = io.WriteString(w, late)
+	_, _ = io.WriteString(w, p.word(r))
 }
 
 func (p *probe) take(w http.ResponseWriter, r *http.Request) {
