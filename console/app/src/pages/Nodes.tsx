@@ -31,7 +31,7 @@ function NodeRow({ node: n }: { node: GatewayNode }) {
         <Stack gap={4}>
           <Group gap={6}>
             <b>{n.name}</b>
-            <Badge size="sm" color={standing.color} variant="light">{standing.word}</Badge>
+            <Badge size="sm" color={standing.color} variant="dot" tt="none">{standing.word}</Badge>
             {n.heard === 'self' && <Badge size="sm" color="gray" variant="light">Answers you</Badge>}
           </Group>
           <Text size="sm" c="dimmed">{standing.means}</Text>
