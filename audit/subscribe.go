@@ -67,7 +67,7 @@ func (x *Index) Subscribe(ctx context.Context, tenant identity.TenantID) (events
 		if err != nil {
 			return nil, nil, err
 		}
-		x.live.begin(tenant, s, func(ctx context.Context, a *audience) { x.read(ctx, tenant, a, end) })
+		x.live.begin(tenant, s, func(ctx context.Context, a *audience) { x.read(ctx, tenant, a, end) }) //nolint:contextcheck // it is read for all who follow, and goes on when this one leaves
 	}
 	return s.events, func() { x.live.remove(tenant, s) }, nil
 }

@@ -166,7 +166,7 @@ func (a *alerts) record(ctx context.Context, c change) bool {
 	if c.over {
 		e.Type, e.Outcome, e.Message = audit.AlertCleared, audit.Success, "It is over: "+c.now.means
 		a.mu.Lock()
-		e.Details["raised"] = string(c.alert.event)
+		e.Details["raised"] = string(c.event)
 		a.mu.Unlock()
 	}
 	receipt, err := a.journal.Commit(ctx, e)
@@ -181,7 +181,7 @@ func (a *alerts) record(ctx context.Context, c change) bool {
 	a.mute = false
 	switch {
 	case !c.over:
-		c.alert.event = receipt.Event()
+		c.event = receipt.Event()
 	case c.alert.over:
 		delete(a.known[c.now.reason], c.now.subject)
 	}

@@ -101,7 +101,7 @@ func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err e
 		return nil, err
 	}
 	g.standing.Store(&standing{profiles: cfg.Listen.Profiles})
-	r.roster.self, r.alerts.conditions = g.self, g.watchFor()
+	r.roster.self, r.alerts.conditions = g.self, g.watchFor() //nolint:contextcheck // who asks for readiness shares the answer with others
 	if err := g.listen(ctx); err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	})
 	front.Go(func() error {
 		defer over()
-		return g.server.Run(told) //nolint:contextcheck // it is told once readiness says so
+		return g.server.Run(told)
 	})
 	front.Go(func() error {
 		// A failure of the background work ends serving: it would fail closed
@@ -187,7 +187,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		}
 	})
 	if g.opsAt != nil {
-		front.Go(func() error { return serveUntil(drained, g.ops, g.opsAt) }) //nolint:contextcheck // it tells of the drain to its end
+		front.Go(func() error { return serveUntil(drained, g.ops, g.opsAt) })
 	}
 	front.Go(func() error { return serveUntil(serving, g.socket, g.socketAt) })
 	if g.configFile != "" {

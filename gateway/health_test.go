@@ -70,7 +70,8 @@ func TestOperatorsSeeTheNodesAndWhatIsWrong(t *testing.T) {
 		var told map[audit.Type]int
 		h.soon("the record of the end", func() bool {
 			told = map[audit.Type]int{}
-			for e := range h.rooms.journal.Read(t.Context(), platform, 0) {
+			for e, err := range h.rooms.journal.Read(t.Context(), platform, 0) {
+				must(t, err)
 				if e.Reason == "redis-unreachable" {
 					told[e.Type]++
 				}
