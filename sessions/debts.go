@@ -31,10 +31,13 @@ type debts struct {
 
 	mu  sync.Mutex
 	all map[identity.TenantID][]Unsettled // of the tenants that were read
+	// some are those that have ended sessions in SQL from here, by id, and whether the
+	// nodes were told of all of these.
+	some map[string]bool
 }
 
 func newDebts(dir string, keys Sealer) *debts {
-	return &debts{dir: dir, keys: keys, all: map[identity.TenantID][]Unsettled{}}
+	return &debts{dir: dir, keys: keys, all: map[identity.TenantID][]Unsettled{}, some: map[string]bool{}}
 }
 
 // of gives a tenant's; at first it reads them.
@@ -99,7 +102,7 @@ func (d *debts) readAll(ctx context.Context) error {
 	}
 	var errs []error
 	for _, f := range files {
-		if strings.HasSuffix(f.Name(), begun) {
+		if strings.HasSuffix(f.Name(), unfinished) {
 			continue
 		}
 		_, err := d.of(ctx, identity.TenantID(f.Name()))
@@ -122,6 +125,23 @@ func (d *debts) has(u Unsettled) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.ContainsFunc(d.all[u.Tenant], u.same)
+}
+
+// ended notes that sessions were ended in SQL from here.
+func (d *debts) ended(u Unsettled, told bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before, known := d.some[u.ID]
+	d.some[u.ID] = told && (before || !known)
+}
+
+// endedAll reports, at last, whether there were any, and the nodes were told of all.
+func (d *debts) endedAll(u Unsettled) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	told := d.some[u.ID]
+	delete(d.some, u.ID)
+	return told
 }
 
 func (u Unsettled) same(o Unsettled) bool { return u.ID == o.ID }
@@ -154,8 +174,8 @@ func (d *debts) change(ctx context.Context, tenant identity.TenantID, change fun
 	return nil
 }
 
-// begun is how the name of a file ends that is being written.
-const begun = ".new"
+// unfinished is how the name of a file ends that is being written.
+const unfinished = ".new"
 
 func (d *debts) save(ctx context.Context, tenant identity.TenantID, owed []Unsettled) error {
 	if d.dir == "" {
@@ -175,7 +195,7 @@ func (d *debts) save(ctx context.Context, tenant identity.TenantID, owed []Unset
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(d.file(tenant)+begun, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // #nosec G304 -- in our data folder
+	f, err := os.OpenFile(d.file(tenant)+unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // #nosec G304 -- in our data folder
 	if err != nil {
 		return err
 	}
@@ -183,7 +203,7 @@ func (d *debts) save(ctx context.Context, tenant identity.TenantID, owed []Unset
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(d.file(tenant)+begun, d.file(tenant)); err != nil {
+	if err := os.Rename(d.file(tenant)+unfinished, d.file(tenant)); err != nil {
 		return err
 	}
 	return d.sync()

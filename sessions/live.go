@@ -32,7 +32,7 @@ type Proof interface {
 type Live struct {
 	session   Session
 	hash      TokenHash
-	principal identity.Principal
+	principal atomic.Pointer[identity.Principal] // made when it is first asked for
 
 	seen  atomic.Int64 // Unix milliseconds of the last request
 	saved atomic.Int64 // what SQL knows of seen
@@ -40,6 +40,10 @@ type Live struct {
 
 	proof  Proof        // of a registry that several nodes share; nil: always good
 	proven atomic.Int64 // until when, by the proof's clock, SQL's last answer counts
+
+	roll   *roll // that it is in, whose mu guards beside
+	beside [lists]neighbours
+	listed atomic.Bool // in the roll's list of those in use
 
 	mu    sync.Mutex
 	ended bool
@@ -63,11 +67,7 @@ var nobody = func() chan struct{} { c := make(chan struct{}); close(c); return c
 // for registries and their tests; everybody else is handed one by
 // [Service.Find].
 func NewLive(s Session, hash TokenHash) *Live {
-	l := &Live{session: s, hash: hash, principal: identity.Principal{
-		Kind: identity.KindUser, Tenant: s.Tenant, ID: string(s.User),
-		User: s.User, Session: s.ID, Device: s.Device, Connection: s.Connection,
-		AuthTime: s.AuthAt, AMR: s.AMR, ACR: s.ACR,
-	}}
+	l := &Live{session: s, hash: hash}
 	l.seen.Store(s.SeenAt.UnixMilli())
 	l.saved.Store(s.SeenAt.UnixMilli())
 	return l
@@ -108,7 +108,18 @@ func (l *Live) Proven() time.Duration { return time.Duration(l.proven.Load()) }
 
 // Principal is the signed-in person, without email and name: those change, and
 // authz knows them. It is shared and must not be changed.
-func (l *Live) Principal() *identity.Principal { return &l.principal }
+func (l *Live) Principal() *identity.Principal {
+	if made := l.principal.Load(); made != nil {
+		return made
+	}
+	s := &l.session
+	l.principal.CompareAndSwap(nil, &identity.Principal{
+		Kind: identity.KindUser, Tenant: s.Tenant, ID: string(s.User),
+		User: s.User, Session: s.ID, Device: s.Device, Connection: s.Connection,
+		AuthTime: s.AuthAt, AMR: s.AMR, ACR: s.ACR,
+	})
+	return l.principal.Load()
+}
 
 // Session is the session as it is now. ExpiresAt is as it was at sign-in;
 // [Service.Get] gives it by the settings of today.
@@ -159,6 +170,7 @@ func (l *Live) Enter(c Stream) (leave func(), ok bool) {
 	}
 	l.first = e
 	l.open++
+	l.use()
 	return func() { l.leave(e) }, true
 }
 
@@ -254,7 +266,23 @@ const touchStep = time.Second
 func (l *Live) touch(now int64) {
 	if now-l.seen.Load() >= touchStep.Milliseconds() {
 		l.seen.Store(now)
+		l.use()
 	}
+}
+
+// use lists the session among those in use, after it has been.
+func (l *Live) use() {
+	if l.roll != nil && !l.listed.Load() && l.listed.CompareAndSwap(false, true) {
+		l.roll.use(l)
+	}
+}
+
+// busy reports whether the session has something open, or was used since SQL was
+// told so.
+func (l *Live) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.ended && (l.open > 0 || l.seen.Load() > l.saved.Load())
 }
 
 // expired reports whether the session ran out by these limits; zero means no

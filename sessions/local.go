@@ -325,6 +325,21 @@ func (r *Local) All(tenant identity.TenantID) iter.Seq[*Live] {
 	}
 }
 
+// Active implements [Registry].
+func (r *Local) Active(tenant identity.TenantID) iter.Seq[*Live] {
+	return func(yield func(*Live) bool) {
+		t := r.roll(tenant)
+		if t == nil {
+			return
+		}
+		for _, live := range t.active() {
+			if !live.Ended() && !yield(live) {
+				return
+			}
+		}
+	}
+}
+
 // Tenants implements [Registry].
 func (r *Local) Tenants() []identity.TenantID {
 	r.mu.RLock()

@@ -54,6 +54,9 @@ type Registry interface {
 	Settled(u Unsettled, ended bool)
 	// All gives the tenant's live sessions that this node knows, in no order.
 	All(tenant identity.TenantID) iter.Seq[*Live]
+	// Active gives those of them that have something open, or were used since SQL was
+	// told so.
+	Active(tenant identity.TenantID) iter.Seq[*Live]
 	// Tenants gives the tenants that are loaded.
 	Tenants() []identity.TenantID
 	// Forget drops a tenant that is deleted; its sessions have been ended before.

@@ -53,7 +53,7 @@ func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity
 	if err != nil {
 		return Revocation{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sel.effectTime())
 	defer cancel()
 	rows, people, sqlErr := s.endPeople(ctx, tenant, sel, reason)
 	deferred := outOfReach(sqlErr) && sel.Group == "" && sel.Team == ""
@@ -105,8 +105,12 @@ func (s *Service) endServed(ctx context.Context, tenant identity.TenantID, sel S
 	}
 	// A sign-in under way may have written its row between the two steps. If it
 	// does so only after this one, it sees that its session has ended (admit).
+	known := make(map[identity.SessionID]bool, len(rows))
+	for _, row := range rows {
+		known[row.session] = true
+	}
 	for _, id := range ended.Sessions {
-		if slices.ContainsFunc(rows, func(row endedRow) bool { return row.session == id }) {
+		if known[id] {
 			continue
 		}
 		late, err := s.endInSQL(ctx, tenant, Selector{Session: id}, reason)
@@ -121,8 +125,6 @@ func (s *Service) endServed(ctx context.Context, tenant identity.TenantID, sel S
 // endPeople ends the selected sessions in SQL, and tells whom a group or team
 // comes to.
 func (s *Service) endPeople(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (rows []endedRow, people []identity.UserID, err error) {
-	ctx, cancel := context.WithTimeout(ctx, sqlTime)
-	defer cancel()
 	if sel.Group == "" && sel.Team == "" {
 		rows, err = s.endInSQL(ctx, tenant, sel, reason)
 		return rows, nil, err
@@ -133,6 +135,10 @@ func (s *Service) endPeople(ctx context.Context, tenant identity.TenantID, sel S
 		}
 		return err
 	})
+	if err == nil && len(rows) >= endBatch {
+		more, err := s.endInSQL(ctx, tenant, sel, reason)
+		return append(rows, more...), people, err
+	}
 	return rows, people, err
 }
 
@@ -176,6 +182,38 @@ func (e *Ended) add(o Ended) {
 		known.Confirmed = known.Confirmed && n.Confirmed
 		known.LeaseExpired = over && !known.Confirmed
 	}
+}
+
+// effectTime bounds the end of what is selected.
+func (sel Selector) effectTime() time.Duration {
+	if sel.Session != "" || sel.Device != "" || sel.User != "" {
+		return effectTime
+	}
+	return manyTime
+}
+
+// endInSQL marks the selected sessions as ended, some at a time. After an error,
+// rows are those that are.
+func (s *Service) endInSQL(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (rows []endedRow, err error) {
+	for {
+		batch, err := s.endSome(ctx, tenant, sel, reason)
+		if err != nil {
+			return rows, err
+		}
+		if rows = append(rows, batch...); len(batch) < endBatch {
+			return rows, nil
+		}
+	}
+}
+
+func (s *Service) endSome(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (batch []endedRow, err error) {
+	ctx, cancel := context.WithTimeout(ctx, sqlTime)
+	defer cancel()
+	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		batch, err = endRows(ctx, tx, sel, time.Now(), reason)
+		return err
+	})
+	return batch, err
 }
 
 func hashesOf(rows []endedRow) []TokenHash {

@@ -16,11 +16,26 @@ import (
 type roll struct {
 	mu       sync.RWMutex
 	byID     map[identity.SessionID]*Live
-	byUser   map[identity.UserID][]*Live
-	byDevice map[identity.DeviceID][]*Live
-	byIDP    map[subject][]*Live
+	byUser   map[identity.UserID]*Live // the first of each list
+	byDevice map[identity.DeviceID]*Live
+	byIDP    map[subject]*Live
 	gone     bool // the tenant was forgotten; nothing is added any more
+	words    words
+
+	usedMu sync.Mutex
+	used   []*Live // see [roll.active]
 }
+
+// The lists that a session is in.
+const (
+	ofUser = iota
+	ofDevice
+	ofSubject
+	lists
+)
+
+// neighbours are those beside a session in a list.
+type neighbours struct{ before, after *Live }
 
 // subject is a person, as a connection's identity provider names them.
 type subject struct {
@@ -29,19 +44,20 @@ type subject struct {
 }
 
 func newRoll() *roll {
-	return &roll{byID: map[identity.SessionID]*Live{}, byUser: map[identity.UserID][]*Live{}, byDevice: map[identity.DeviceID][]*Live{},
-		byIDP: map[subject][]*Live{}}
+	return &roll{byID: map[identity.SessionID]*Live{}, byUser: map[identity.UserID]*Live{}, byDevice: map[identity.DeviceID]*Live{},
+		byIDP: map[subject]*Live{}}
 }
 
 // put lists a session; t.mu is held, unless nobody else has t yet.
 func (t *roll) put(live *Live) {
 	s := &live.session
+	t.words.share(s)
+	live.roll = t
 	t.drop(t.byID[s.ID])
 	t.byID[s.ID] = live
-	t.byUser[s.User] = append(t.byUser[s.User], live)
-	t.byDevice[s.Device] = append(t.byDevice[s.Device], live)
-	named := subject{s.Connection, s.IDPSubject}
-	t.byIDP[named] = append(t.byIDP[named], live)
+	link(t.byUser, s.User, ofUser, live)
+	link(t.byDevice, s.Device, ofDevice, live)
+	link(t.byIDP, subject{s.Connection, s.IDPSubject}, ofSubject, live)
 }
 
 func (t *roll) remove(live *Live) {
@@ -57,18 +73,69 @@ func (t *roll) drop(live *Live) {
 		return
 	}
 	delete(t.byID, live.session.ID)
-	without(t.byUser, live.session.User, live)
-	without(t.byDevice, live.session.Device, live)
-	without(t.byIDP, subject{live.session.Connection, live.session.IDPSubject}, live)
+	unlink(t.byUser, live.session.User, ofUser, live)
+	unlink(t.byDevice, live.session.Device, ofDevice, live)
+	unlink(t.byIDP, subject{live.session.Connection, live.session.IDPSubject}, ofSubject, live)
 }
 
-func without[K comparable](lists map[K][]*Live, key K, live *Live) {
-	rest := slices.DeleteFunc(lists[key], func(other *Live) bool { return other == live })
-	if len(rest) == 0 {
-		delete(lists, key)
-		return
+func link[K comparable](firsts map[K]*Live, key K, list int, live *Live) {
+	first := firsts[key]
+	live.beside[list] = neighbours{after: first}
+	if first != nil {
+		first.beside[list].before = live
 	}
-	lists[key] = rest
+	firsts[key] = live
+}
+
+// unlink costs the same however many there are in the list: it is done for each of
+// a hundred thousand that end at once.
+func unlink[K comparable](firsts map[K]*Live, key K, list int, live *Live) {
+	at := &live.beside[list]
+	if at.after != nil {
+		at.after.beside[list].before = at.before
+	}
+	switch {
+	case at.before != nil:
+		at.before.beside[list].after = at.after
+	case at.after != nil:
+		firsts[key] = at.after
+	default:
+		delete(firsts, key)
+	}
+	*at = neighbours{}
+}
+
+// along gives a list from its first session on.
+func along(first *Live, list int) iter.Seq[*Live] {
+	return func(yield func(*Live) bool) {
+		for live := first; live != nil && yield(live); live = live.beside[list].after {
+		}
+	}
+}
+
+// active gives the sessions that have something open, or were used since SQL was
+// told so. Those that are neither drop out of the list until they are used again
+// ([Live.use]), so that it is as long as the sessions in use are many.
+func (t *roll) active() []*Live {
+	t.usedMu.Lock()
+	defer t.usedMu.Unlock()
+	kept := t.used[:0]
+	for _, live := range t.used {
+		// In this order: who uses it from now on finds that it is not listed.
+		live.listed.Store(false)
+		if live.busy() && live.listed.CompareAndSwap(false, true) {
+			kept = append(kept, live)
+		}
+	}
+	clear(t.used[len(kept):])
+	t.used = kept
+	return slices.Clone(kept)
+}
+
+func (t *roll) use(live *Live) {
+	t.usedMu.Lock()
+	defer t.usedMu.Unlock()
+	t.used = append(t.used, live)
 }
 
 // selected gives the sessions that a selector means.
@@ -92,15 +159,15 @@ func (t *roll) candidates(sel Selector) iter.Seq[*Live] {
 		}
 		return slices.Values[[]*Live](nil)
 	case sel.User != "":
-		return slices.Values(t.byUser[sel.User])
+		return along(t.byUser[sel.User], ofUser)
 	case sel.Device != "":
-		return slices.Values(t.byDevice[sel.Device])
+		return along(t.byDevice[sel.Device], ofDevice)
 	case sel.IDPSubject != "":
-		return slices.Values(t.byIDP[subject{sel.Connection, sel.IDPSubject}])
+		return along(t.byIDP[subject{sel.Connection, sel.IDPSubject}], ofSubject)
 	case sel.Users != nil:
 		return func(yield func(*Live) bool) {
 			for _, user := range sel.Users {
-				for _, live := range t.byUser[user] {
+				for live := range along(t.byUser[user], ofUser) {
 					if !yield(live) {
 						return
 					}

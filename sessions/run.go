@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -14,9 +15,11 @@ import (
 const (
 	// flushEvery is how much of the last-seen times a crash may lose.
 	flushEvery = 30 * time.Second
-	// sweepEvery is how long streams may outlive their session's time limits.
-	sweepEvery = 5 * time.Second
-	flushBatch = 500
+	// sweepEvery is how long streams may outlive their session's time limits, and
+	// sweepAllEvery how long sessions may that nobody uses: no request finds them.
+	sweepEvery    = 5 * time.Second
+	sweepAllEvery = time.Minute
+	flushBatch    = 500
 	// purgeEvery is how often rows that nobody will ask for are deleted, and
 	// purgeBatch how many at a time, so that no sign-in waits long for it.
 	purgeEvery = time.Hour
@@ -38,6 +41,8 @@ func (s *Service) Run(ctx context.Context) error {
 	defer flush.Stop()
 	defer sweep.Stop()
 	defer purge.Stop()
+	sweepAll := time.NewTicker(sweepAllEvery)
+	defer sweepAll.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -45,7 +50,9 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-flush.C:
 			s.flush(ctx)
 		case <-sweep.C:
-			s.sweep(ctx)
+			s.sweep(ctx, s.registry.Active)
+		case <-sweepAll.C:
+			s.sweep(ctx, s.registry.All)
 		case <-purge.C:
 			s.purge(ctx)
 		}
@@ -57,6 +64,8 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), effectTime)
 	defer cancel()
+	close(s.closed)
+	s.work.Wait()
 	s.flush(ctx)
 	return s.registry.Close()
 }
@@ -66,7 +75,7 @@ func (s *Service) Close() error {
 func (s *Service) flush(ctx context.Context) {
 	for _, tenant := range s.registry.Tenants() {
 		var late []*Live
-		for live := range s.registry.All(tenant) {
+		for live := range s.registry.Active(tenant) {
 			if live.seen.Load() > live.saved.Load() {
 				late = append(late, live)
 			}
@@ -105,12 +114,12 @@ func (s *Service) saveSeen(ctx context.Context, tenant identity.TenantID, batch 
 
 // sweep ends the sessions that ran out, so that their streams close too: a
 // stream asks nobody whether its session still lives.
-func (s *Service) sweep(ctx context.Context) {
+func (s *Service) sweep(ctx context.Context, among func(identity.TenantID) iter.Seq[*Live]) {
 	for _, tenant := range s.registry.Tenants() {
 		limits := s.limits(tenant)
 		idle, absolute := limits.Idle, limits.Absolute
 		now := time.Now().UnixMilli()
-		for live := range s.registry.All(tenant) {
+		for live := range among(tenant) {
 			if !live.expired(now, idle, absolute) {
 				continue
 			}

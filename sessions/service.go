@@ -1,11 +1,13 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -20,6 +22,12 @@ const (
 	// effectTime bounds what follows a journalled change. Its caller may go
 	// away, the change goes on: a record in the journal must come true.
 	effectTime = 10 * time.Second
+	// manyTime is the same for what may end very many sessions at once.
+	manyTime = time.Minute
+	// loadTime bounds the load of a tenant's sessions, which may be a million; whoever
+	// comes meanwhile waits up to loadWait, and is told to come again.
+	loadTime = 5 * time.Minute
+	loadWait = 10 * time.Second
 	// loadBatch is how many sessions one query of a load reads.
 	loadBatch = 1000
 	// sealPurpose binds a sealed logout hint to its use.
@@ -69,6 +77,8 @@ type Service struct {
 	log      *slog.Logger
 	loads    singleflight.Group
 	debts    *debts
+	work     sync.WaitGroup // loads
+	closed   chan struct{}
 }
 
 // New makes the service; [Service.Run] and [Service.Close] belong to it.
@@ -80,7 +90,7 @@ func New(c Config) *Service {
 		c.Registry = NewLocal(c.Node, c.Log)
 	}
 	return &Service{store: c.Store, keys: c.Keys, journal: c.Journal, limits: c.Limits, registry: c.Registry, log: c.Log,
-		debts: newDebts(c.Dir, c.Keys)}
+		debts: newDebts(c.Dir, c.Keys), closed: make(chan struct{})}
 }
 
 var (
@@ -162,39 +172,65 @@ func (s *Service) ready(ctx context.Context, tenant identity.TenantID) error {
 	if s.registry.Loaded(tenant) {
 		return nil
 	}
-	_, err, _ := s.loads.Do(string(tenant), func() (any, error) {
-		if s.registry.Loaded(tenant) {
-			return nil, nil
+	s.work.Add(1)
+	loaded := s.loads.DoChan(string(tenant), func() (any, error) { return nil, s.load(ctx, tenant) })
+	wait := time.NewTimer(loadWait)
+	defer wait.Stop()
+	select {
+	case got := <-loaded:
+		s.work.Done()
+		if got.Err != nil {
+			return unavailable(fmt.Errorf("load the sessions of %s: %w", tenant, got.Err))
 		}
-		// Others wait for this load too: it must not end with its first caller.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
-		defer cancel()
-		settled, err := s.settleFirst(ctx, tenant)
-		if err != nil {
-			return nil, err
+		return nil
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+	go func() { // which Close waits for
+		defer s.work.Done()
+		<-loaded
+	}()
+	return unavailable(fmt.Errorf("the sessions of %s are being loaded: %w", tenant, cmp.Or(ctx.Err(), context.DeadlineExceeded)))
+}
+
+// load is done once, however many wait for it, and so does not end with any of
+// them.
+func (s *Service) load(ctx context.Context, tenant identity.TenantID) error {
+	if s.registry.Loaded(tenant) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTime)
+	defer cancel()
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-s.closed:
+			cancel()
+		case <-over:
 		}
-		orphans, err := s.endOrphans(ctx, tenant)
-		if err != nil {
-			return nil, err
-		}
-		if err := s.registry.Load(ctx, tenant, s.stored(ctx, tenant)); err != nil {
-			return nil, err
-		}
-		// Another node may serve them still.
-		for _, u := range settled {
-			if _, err := s.registry.End(ctx, tenant, u.Selector, hashesOf(u.rows), u.Reason); err != nil {
-				return nil, err
-			}
-		}
-		for _, row := range orphans {
-			if _, err := s.registry.End(ctx, tenant, Selector{Session: row.session}, []TokenHash{row.hash}, ReasonUserInactive); err != nil {
-				return nil, err
-			}
-		}
-		return nil, nil
-	})
+	}()
+	settled, err := s.settleFirst(ctx, tenant)
 	if err != nil {
-		return unavailable(fmt.Errorf("load the sessions of %s: %w", tenant, err))
+		return err
+	}
+	orphans, err := s.endOrphans(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	if err := s.registry.Load(ctx, tenant, s.stored(ctx, tenant)); err != nil {
+		return err
+	}
+	// Another node may serve them still.
+	for _, u := range settled {
+		if _, err := s.registry.End(ctx, tenant, u.Selector, hashesOf(u.rows), u.Reason); err != nil {
+			return err
+		}
+	}
+	for _, row := range orphans {
+		if _, err := s.registry.End(ctx, tenant, Selector{Session: row.session}, []TokenHash{row.hash}, ReasonUserInactive); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -204,12 +240,11 @@ func (s *Service) ready(ctx context.Context, tenant identity.TenantID) error {
 // sessions are then ended through the registry.
 func (s *Service) stored(ctx context.Context, tenant identity.TenantID) iter.Seq2[*Live, error] {
 	return func(yield func(*Live, error) bool) {
-		var after int64
-		var id identity.SessionID
-		for {
+		var place Place
+		for more := true; more; {
 			var batch []*Live
 			err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
-				batch, err = liveAfter(ctx, tx, tenant, after, id, loadBatch)
+				batch, place, more, err = liveAfter(ctx, tx, tenant, place, loadBatch)
 				return err
 			})
 			if err != nil {
@@ -220,10 +255,6 @@ func (s *Service) stored(ctx context.Context, tenant identity.TenantID) iter.Seq
 				if !yield(live, nil) {
 					return
 				}
-				after, id = live.session.CreatedAt.UnixMilli(), live.session.ID
-			}
-			if len(batch) < loadBatch {
-				return
 			}
 		}
 	}
@@ -248,18 +279,23 @@ func (s *Service) endOrphans(ctx context.Context, tenant identity.TenantID) (row
 	if _, err := s.journal.Commit(ctx, event); err != nil {
 		return nil, err
 	}
-	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		rows, err = endWhere(ctx, tx, time.Now(), ReasonUserInactive, orphaned)
-		return err
-	})
-	return rows, err
+	for {
+		var batch []endedRow
+		err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+			batch, err = endWhere(ctx, tx, time.Now(), ReasonUserInactive, orphaned)
+			return err
+		})
+		if rows = append(rows, batch...); err != nil || len(batch) < endBatch {
+			return rows, err
+		}
+	}
 }
 
 // Open gives the number of requests and connections that each of the tenant's
 // sessions has on this node right now; sessions without any are left out.
 func (s *Service) Open(tenant identity.TenantID) map[identity.SessionID]int {
 	open := map[identity.SessionID]int{}
-	for live := range s.registry.All(tenant) {
+	for live := range s.registry.Active(tenant) {
 		if n := live.Open(); n > 0 {
 			open[live.session.ID] = n
 		}

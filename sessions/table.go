@@ -71,24 +71,25 @@ type endedRow struct {
 	hash    TokenHash
 }
 
-// endRows marks the selected sessions as ended.
+// endRows marks selected sessions as ended: all of them, if they are fewer than
+// [endBatch].
 func endRows(ctx context.Context, tx *store.Tx, sel Selector, at time.Time, reason string) ([]endedRow, error) {
-	condition, value := "connection_id = $5", any(sel.Connection)
+	condition, value := "connection_id = $3", any(sel.Connection)
 	switch {
 	case sel.All:
 		return endSelected(ctx, tx, at, reason, sel, "")
 	case sel.Session != "":
-		condition, value = "id = $5", sel.Session
+		condition, value = "id = $3", sel.Session
 	case sel.Device != "":
-		condition, value = "device_id = $5", sel.Device
+		condition, value = "device_id = $3", sel.Device
 	case sel.User != "":
-		condition, value = "user_id = $5", sel.User
+		condition, value = "user_id = $3", sel.User
 	case sel.Group != "":
-		condition, value = "user_id IN ("+ofGroup("$5")+")", sel.Group
+		condition, value = "user_id IN ("+ofGroup("$3")+")", sel.Group
 	case sel.Team != "":
-		condition, value = "user_id IN ("+ofTeam("$5")+")", sel.Team
+		condition, value = "user_id IN ("+ofTeam("$3")+")", sel.Team
 	case !sel.Before.IsZero():
-		condition, value = "created_at < $5", store.Millis(sel.Before)
+		condition, value = "created_at < $3", store.Millis(sel.Before)
 	case sel.Network.IsValid():
 		return endNetwork(ctx, tx, at, reason, sel)
 	case sel.ofIDP():
@@ -98,17 +99,21 @@ func endRows(ctx context.Context, tx *store.Tx, sel Selector, at time.Time, reas
 }
 
 // endSelected marks the live sessions of a condition, whose parameters begin at
-// $5, as ended, save those that the selector spares.
+// $3, as ended, save those that the selector spares.
 func endSelected(ctx context.Context, tx *store.Tx, at time.Time, reason string, sel Selector, condition string, args ...any) ([]endedRow, error) {
 	until := int64(math.MaxInt64)
 	if !sel.Until.IsZero() {
 		until = store.Millis(sel.Until)
 	}
-	spared := "id <> $3 AND created_at <= $4"
+	spared := "id <> $1 AND created_at <= $2"
 	if condition != "" {
 		spared += " AND " + condition
 	}
-	return endWhere(ctx, tx, at, reason, spared, append([]any{sel.Except, until}, args...)...)
+	args = append([]any{sel.Except, until}, args...)
+	if sel.Session != "" {
+		return endAll(ctx, tx, at, reason, spared, args...)
+	}
+	return endWhere(ctx, tx, at, reason, spared, args...)
 }
 
 // ofGroup and ofTeam select the people of a group, and those with a role in a
@@ -131,16 +136,16 @@ func peopleOf(ctx context.Context, tx *store.Tx, sel Selector) ([]identity.UserI
 
 // endIDP ends what an identity provider names.
 func endIDP(ctx context.Context, tx *store.Tx, at time.Time, reason string, sel Selector) ([]endedRow, error) {
-	condition, args := "connection_id = $5", []any{sel.Connection}
+	condition, args := "connection_id = $3", []any{sel.Connection}
 	if sel.IDPSubject != "" {
 		args = append(args, sel.IDPSubject)
-		condition += " AND idp_subject = $" + strconv.Itoa(len(args)+4)
+		condition += " AND idp_subject = $" + strconv.Itoa(len(args)+2)
 	}
 	if len(sel.IDPSessions) > 0 {
 		places := make([]string, len(sel.IDPSessions))
 		for i, id := range sel.IDPSessions {
 			args = append(args, id)
-			places[i] = "$" + strconv.Itoa(len(args)+4)
+			places[i] = "$" + strconv.Itoa(len(args)+2)
 		}
 		condition += " AND idp_session IN (" + strings.Join(places, ", ") + ")"
 	}
@@ -164,7 +169,7 @@ func endNetwork(ctx context.Context, tx *store.Tx, at time.Time, reason string, 
 	for batch := range slices.Chunk(within, networkBatch) {
 		args, places := make([]any, len(batch)), make([]string, len(batch))
 		for i, ip := range batch {
-			args[i], places[i] = ip, "$"+strconv.Itoa(i+5)
+			args[i], places[i] = ip, "$"+strconv.Itoa(i+3)
 		}
 		rows, err := endSelected(ctx, tx, at, reason, sel, "ip IN ("+strings.Join(places, ", ")+")", args...)
 		if err != nil {
@@ -182,22 +187,46 @@ const orphaned = `(user_id NOT IN (SELECT id FROM users WHERE active)
 	OR device_id IN (SELECT id FROM devices WHERE blocked)
 	OR connection_id NOT IN (SELECT id FROM connections WHERE enabled))`
 
-// endWhere marks the live sessions of a condition, whose parameters begin at
-// $3, as ended.
+// endBatch is how many sessions one statement ends: it must be over within the
+// database's limit for a statement, on a busy one too.
+const endBatch = 1000
+
+// endWhere marks the first [endBatch] of the live sessions of a condition, whose
+// parameters begin at $1, as ended. They are named to the statement that ends them:
+// one that joined the table with itself could take any time.
 func endWhere(ctx context.Context, tx *store.Tx, at time.Time, reason, condition string, args ...any) ([]endedRow, error) {
+	ids, err := store.All(ctx, tx, store.Scalar[string],
+		`SELECT id FROM sessions WHERE ended_at IS NULL AND `+condition+` LIMIT `+strconv.Itoa(endBatch), args...)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	named, places := anyOf(ids, 1, func(id string) any { return id })
+	return endAll(ctx, tx, at, reason, "id IN ("+places+")", named...)
+}
+
+// endAll marks all of the live sessions of a condition, which are few, as ended.
+func endAll(ctx context.Context, tx *store.Tx, at time.Time, reason, condition string, args ...any) ([]endedRow, error) {
+	n := len(args)
 	return store.All(ctx, tx, func(row store.Row) (endedRow, error) {
 		var e endedRow
 		var hash []byte
 		err := row.Scan(&e.session, &e.device, &hash)
 		copy(e.hash[:], hash)
 		return e, err
-	}, `UPDATE sessions SET ended_at = $1, end_reason = $2 WHERE ended_at IS NULL AND `+condition+` RETURNING id, device_id, token_hash`,
-		append([]any{store.Millis(at), reason}, args...)...)
+	}, `UPDATE sessions SET ended_at = $`+strconv.Itoa(n+1)+`, end_reason = $`+strconv.Itoa(n+2)+` WHERE ended_at IS NULL AND `+condition+`
+		RETURNING id, device_id, token_hash`, append(slices.Clone(args), store.Millis(at), reason)...)
 }
 
 // fromLive is where the sessions are that may be served.
 const fromLive = ` FROM sessions s JOIN users u ON u.id = s.user_id AND u.active JOIN devices d ON d.id = s.device_id AND NOT d.blocked
 	JOIN connections c ON c.id = s.connection_id AND c.enabled WHERE s.ended_at IS NULL AND `
+
+// served says of a live session that it may be served, as [fromLive] does, and
+// leaves no planner another way than from the session to the others: one that reads
+// whole tables for some hundred sessions is not to be had by bad luck.
+const served = `(SELECT count(*) FROM users u WHERE u.id = s.user_id AND u.active) = 1
+	AND (SELECT count(*) FROM devices d WHERE d.id = s.device_id AND NOT d.blocked) = 1
+	AND (SELECT count(*) FROM connections c WHERE c.id = s.connection_id AND c.enabled) = 1`
 
 func scanLive(tenant identity.TenantID) func(store.Row) (*Live, error) {
 	return func(row store.Row) (*Live, error) {
@@ -214,11 +243,37 @@ func scanLive(tenant identity.TenantID) func(store.Row) (*Live, error) {
 }
 
 // liveAfter reads one batch of a tenant's live sessions in the order of their
-// creation.
-func liveAfter(ctx context.Context, tx *store.Tx, tenant identity.TenantID, createdAt int64, id identity.SessionID, limit int) ([]*Live, error) {
-	return store.All(ctx, tx, scanLive(tenant), `SELECT `+sessionColumns+`, s.token_hash, d.token_hash`+fromLive+
-		`(s.created_at, s.id) > ($1, $2) ORDER BY s.created_at, s.id LIMIT $3`, createdAt, id, limit)
+// creation, and tells the place where it ends; more is false once there is nothing
+// after it. It is in an order that an index has, with nothing joined to it that a
+// planner could begin with, so that it costs the same however many there are.
+func liveAfter(ctx context.Context, tx *store.Tx, tenant identity.TenantID, after Place, limit int) (lives []*Live, end Place, more bool, err error) {
+	scan, end := scanLive(tenant), after
+	rows, err := store.All(ctx, tx, func(row store.Row) (*Live, error) {
+		var counts bool
+		live, err := scan(appended{row, &counts})
+		if err != nil {
+			return nil, err
+		}
+		end = Place{CreatedAt: live.session.CreatedAt, ID: live.session.ID}
+		if !counts {
+			return nil, nil
+		}
+		return live, nil
+	}, `SELECT `+sessionColumns+`, s.token_hash,
+			coalesce((SELECT d.token_hash FROM devices d WHERE d.id = s.device_id), s.token_hash), `+served+`
+		FROM sessions s WHERE s.ended_at IS NULL AND (s.created_at, s.id) > ($1, $2)
+		ORDER BY s.ended_at, s.created_at, s.id LIMIT `+strconv.Itoa(limit), store.Millis(after.CreatedAt), after.ID)
+	return slices.DeleteFunc(rows, func(live *Live) bool { return live == nil }), end, len(rows) == limit, err
 }
+
+// appended is a row with one more column at its end.
+type appended struct {
+	store.Row
+	last any
+}
+
+// Scan implements [store.Row].
+func (r appended) Scan(dest ...any) error { return r.Row.Scan(append(dest, r.last)...) }
 
 const deviceColumns = `id, user_id, name, kind, os, browser, blocked, first_seen, last_seen, last_ip`
 

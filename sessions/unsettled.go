@@ -13,7 +13,6 @@ import (
 	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
-	"gatehouse/internal/store"
 )
 
 // Unsettled is a revocation that holds on every node and is in the journal, while
@@ -140,21 +139,22 @@ func (s *Service) settleAll(ctx context.Context) error {
 // settle writes a revocation to SQL, and has the nodes forget that it was not
 // there.
 func (s *Service) settle(ctx context.Context, u Unsettled) error {
-	ctx, cancel := context.WithTimeout(ctx, effectTime)
+	ctx, cancel := context.WithTimeout(ctx, u.Selector.effectTime())
 	defer cancel()
 	rows, err := s.endInSQL(ctx, u.Tenant, u.Selector, u.Reason)
+	if len(rows) > 0 { // also if there are more
+		// Who has not heard of it may have found them in SQL meanwhile.
+		_, failed := s.registry.End(ctx, u.Tenant, u.Selector, hashesOf(rows), u.Reason)
+		told := failed == nil || errors.Is(failed, ErrNotLoaded)
+		if !told {
+			s.log.Warn("the nodes were not told that the database has got a revocation", "tenant", u.Tenant, "error", failed)
+		}
+		s.debts.ended(u, told)
+	}
 	if err != nil {
 		return err
 	}
-	ended := false
-	if len(rows) > 0 {
-		// Who has not heard of it may have found them in SQL meanwhile.
-		_, err := s.registry.End(ctx, u.Tenant, u.Selector, hashesOf(rows), u.Reason)
-		if ended = err == nil || errors.Is(err, ErrNotLoaded); !ended {
-			s.log.Warn("the nodes were not told that the database has got a revocation", "tenant", u.Tenant, "error", err)
-		}
-	}
-	return s.settled(ctx, u, ended)
+	return s.settled(ctx, u, s.debts.endedAll(u))
 }
 
 // settled notes that SQL has got a revocation; ended says that the nodes know what
@@ -197,13 +197,4 @@ func (s *Service) settleFirst(ctx context.Context, tenant identity.TenantID) (en
 type endedDebt struct {
 	Unsettled
 	rows []endedRow
-}
-
-// endInSQL marks the selected sessions as ended.
-func (s *Service) endInSQL(ctx context.Context, tenant identity.TenantID, sel Selector, reason string) (rows []endedRow, err error) {
-	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		rows, err = endRows(ctx, tx, sel, time.Now(), reason)
-		return err
-	})
-	return rows, err
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -29,17 +30,18 @@ const (
 func Registry(t *testing.T, open func(t *testing.T) sessions.Registry) {
 	t.Helper()
 	for name, check := range map[string]func(*testing.T, sessions.Registry){
-		"a tenant that was not loaded is unknown":         notLoaded,
-		"a load that fails leaves the tenant unknown":     failedLoad,
-		"what was loaded or added is found":               found,
-		"P3 a token is good in its own tenant alone":      ownTenant,
-		"each selector ends exactly what it selects":      selectors,
-		"P2 ending tells every stream once and waits":     streams,
-		"P2 nobody enters once ending has returned":       noEntry,
-		"P2 a stream that stays is owned up to and kept":  lingering,
-		"P2 the stream that asks is spared":               spared,
-		"P2 two that end each other need not wait":        mutual,
-		"a tenant that was forgotten is unknown and over": forgotten,
+		"a tenant that was not loaded is unknown":          notLoaded,
+		"a load that fails leaves the tenant unknown":      failedLoad,
+		"what was loaded or added is found":                found,
+		"P3 a token is good in its own tenant alone":       ownTenant,
+		"each selector ends exactly what it selects":       selectors,
+		"P2 ending tells every stream once and waits":      streams,
+		"P2 nobody enters once ending has returned":        noEntry,
+		"P2 a stream that stays is owned up to and kept":   lingering,
+		"P2 the stream that asks is spared":                spared,
+		"P2 two that end each other need not wait":         mutual,
+		"the sessions in use are known without the others": inUse,
+		"a tenant that was forgotten is unknown and over":  forgotten,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -77,6 +79,29 @@ func load(t *testing.T, r sessions.Registry, tenant identity.TenantID, lives ...
 		t.Fatalf("load: %v", err)
 	}
 }
+
+func inUse(t *testing.T, r sessions.Registry) {
+	idle, used := live(acme, "usr_a"), live(acme, "usr_a")
+	load(t, r, acme, idle, used)
+	for range 2 { // it comes and goes
+		if n := len(slices.Collect(r.Active(acme))); n != 0 {
+			t.Errorf("%d sessions are in use, and nothing is open", n)
+		}
+		mine := served(t, r, used)
+		leave, ok := mine.Enter(&stays{})
+		if !ok {
+			t.Fatal("not entered")
+		}
+		if got := slices.Collect(r.Active(acme)); len(got) != 1 || got[0] != mine {
+			t.Errorf("%d sessions are in use, want the one", len(got))
+		}
+		leave()
+	}
+}
+
+type stays struct{ _ byte }
+
+func (*stays) Terminate(string) {}
 
 func each(lives []*sessions.Live) iter.Seq2[*sessions.Live, error] {
 	return func(yield func(*sessions.Live, error) bool) {

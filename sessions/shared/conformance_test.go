@@ -72,6 +72,16 @@ func (r *recorded) Live(_ context.Context, tenant identity.TenantID, hash sessio
 	return nil, nil
 }
 
+// Lives asks for one after the other.
+func (r *recorded) Lives(ctx context.Context, tenant identity.TenantID, hashes []sessions.TokenHash) (lives []*sessions.Live, err error) {
+	for _, hash := range hashes {
+		if live, _ := r.Live(ctx, tenant, hash); live != nil {
+			lives = append(lives, live)
+		}
+	}
+	return lives, nil
+}
+
 // Which implements [shared.Record].
 func (r *recorded) Which(_ context.Context, tenant identity.TenantID, hashes []sessions.TokenHash) (map[sessions.TokenHash]bool, error) {
 	r.mu.Lock()
@@ -83,6 +93,11 @@ func (r *recorded) Which(_ context.Context, tenant identity.TenantID, hashes []s
 		}
 	}
 	return live, nil
+}
+
+// After implements [shared.Record].
+func (r *recorded) After(context.Context, identity.TenantID, sessions.Place, int) ([]*sessions.Live, sessions.Place, bool, error) {
+	return nil, sessions.Place{}, false, nil
 }
 
 func TestRegistry(t *testing.T) {

@@ -56,6 +56,8 @@ type copies struct {
 	bus         cluster.Bus
 	environment string
 
+	stock *stock
+
 	mu sync.Mutex
 	// stale counts, per tenant, the ends that could not be made true in Redis. Such
 	// a part is not relied on before it has been dropped.
@@ -64,14 +66,16 @@ type copies struct {
 
 // part is what Redis says of one session.
 type part struct {
-	rev  string         // of the tenant's part; empty if Redis has not answered
-	live *sessions.Live // nil if it is not there
+	rev   string         // of the tenant's part; empty if Redis has not answered
+	live  *sessions.Live // nil if it is not there
+	whole bool           // all that live are there
 }
 
 func (c *copies) distrust(tenant identity.TenantID) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.stale[tenant]++
+	c.mu.Unlock()
+	c.stock.lacks(tenant)
 }
 
 // run runs a step, which also drops a part that is known to be stale.
@@ -108,10 +112,10 @@ func (c *copies) get(ctx context.Context, tenant identity.TenantID, hash session
 	switch {
 	case err != nil:
 		return part{}, err
-	case len(answer) != 2 || len(answer[1]) > maxCopy:
+	case len(answer) != 3 || len(answer[1]) > maxCopy:
 		return part{}, errAnswer
 	case answer[1] == "":
-		return part{rev: answer[0]}, nil
+		return part{rev: answer[0], whole: answer[2] != ""}, nil
 	}
 	var s sessions.Session
 	if err := json.Unmarshal([]byte(answer[1]), &s); err != nil {
@@ -120,17 +124,7 @@ func (c *copies) get(ctx context.Context, tenant identity.TenantID, hash session
 	if s.Tenant != tenant || s.ID == "" {
 		return part{}, errAnswer
 	}
-	return part{rev: answer[0], live: sessions.NewLive(s, hash)}, nil
-}
-
-// fill puts a session into the part as it was at rev.
-func (c *copies) fill(ctx context.Context, rev string, live *sessions.Live) error {
-	s, hash := live.Session(), live.Hash()
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	return c.run(ctx, fillScript, s.Tenant, rev, hash[:], text).Err()
+	return part{rev: answer[0], live: sessions.NewLive(s, hash), whole: answer[2] != ""}, nil
 }
 
 func (c *copies) remove(ctx context.Context, tenant identity.TenantID, hashes []sessions.TokenHash) error {
@@ -147,6 +141,7 @@ func (c *copies) remove(ctx context.Context, tenant identity.TenantID, hashes []
 }
 
 func (c *copies) forget(ctx context.Context, tenant identity.TenantID) error {
+	c.stock.forget(tenant)
 	ctx, cancel := context.WithTimeout(ctx, reach)
 	defer cancel()
 	return c.client.Unlink(ctx, c.key(tenant)).Err()

@@ -1,9 +1,9 @@
--- Puts a session in that SQL called live after the part had this rev: whoever has
--- ended sessions since then has changed it.
+-- Puts sessions in that SQL called live after the part had this rev: whoever has
+-- ended sessions since then has changed it. Answers whether they are in.
 --   ARGV[4]  the rev
---   ARGV[5]  the token hash
---   ARGV[6]  the session
-if rev == ARGV[4] then
-  redis.call('HSET', KEYS[1], ARGV[5], ARGV[6])
+--   ARGV[5…] token hash and session, one after the other
+if rev ~= ARGV[4] then
+  return 0
 end
-return redis.status_reply('OK')
+redis.call('HSET', KEYS[1], unpack(ARGV, 5))
+return 1

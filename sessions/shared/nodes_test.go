@@ -20,6 +20,8 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_EveryNode, TestP2_NoRequestAnywhereAfterTheReturn, TestP2_CutOffNode, TestP7_LostNode,
 		TestP8_RedisLosesItsMind, TestP8_RedisGoneAndBack, TestP8_CopiesThatCouldNotBeRemoved, TestSQLLost, TestSeenElsewhere,
 		TestP9_CrashAfterDeactivation, TestP2_DeadNode,
+		TestP8_CopiesAreFilledAnew, TestP2_RevokedWhileCopiesAreFilled, TestP2_RevokedAllTheTime, TestP8_PausedWhileCopiesAreFilled,
+		TestP8_FailoverWhileCopiesAreFilled, TestTheNextGoesOn, TestP2_OneCallEndsThousands,
 	}, "TestP8_RevokedWithoutSQL") // which has a server of its own
 }
 

@@ -86,7 +86,7 @@ func (r *Registry) proveStreams(ctx context.Context) {
 	due := r.proof.Now() + cluster.Lease/2
 	for _, tenant := range r.cache.Tenants() {
 		var open []*sessions.Live
-		for live := range r.cache.All(tenant) {
+		for live := range r.cache.Active(tenant) {
 			if live.Open() > 0 && live.Proven() < due {
 				open = append(open, live)
 			}
@@ -115,7 +115,7 @@ func (r *Registry) cutStreams(ctx context.Context) {
 	}
 	for _, tenant := range r.cache.Tenants() {
 		var lost []*sessions.Live
-		for live := range r.cache.All(tenant) {
+		for live := range r.cache.Active(tenant) {
 			if live.Open() > 0 && !live.Current() {
 				lost = append(lost, live)
 			}

@@ -26,8 +26,11 @@ const (
 	// Capacity is how many sessions a node holds if nobody says.
 	Capacity = 2 << 20
 	// maxAsking bounds the sessions that are looked up at one time, whatever tokens
-	// the internet invents.
-	maxAsking = 64
+	// the internet invents. They share their questions to SQL, so what it bounds is
+	// the steps in Redis. The others wait for askWait: when a node starts, all who
+	// are signed in may come at once.
+	maxAsking = 1024
+	askWait   = 20 * time.Second
 	askTime   = 2 * time.Second
 	attempts  = 3
 )
@@ -37,8 +40,13 @@ const (
 type Record interface {
 	// Live gives the live session with this token hash; nil if there is none.
 	Live(ctx context.Context, tenant identity.TenantID, hash sessions.TokenHash) (*sessions.Live, error)
+	// Lives gives those of up to [sessions.MaxAsked] sessions that live.
+	Lives(ctx context.Context, tenant identity.TenantID, hashes []sessions.TokenHash) ([]*sessions.Live, error)
 	// Which gives those of up to [sessions.MaxAsked] token hashes whose sessions live.
 	Which(ctx context.Context, tenant identity.TenantID, hashes []sessions.TokenHash) (map[sessions.TokenHash]bool, error)
+	// After gives the live sessions among the first so many after a place, and the
+	// place of the last of those; more is false once there are none after it.
+	After(ctx context.Context, tenant identity.TenantID, place sessions.Place, limit int) (lives []*sessions.Live, end sessions.Place, more bool, err error)
 }
 
 // Options shape a [Registry].
@@ -88,12 +96,13 @@ func (p proof) Now() time.Duration { return time.Since(p.base) }
 // ends what it does by itself.
 func New(o Options) *Registry {
 	r := &Registry{
-		id: crand.Text(), node: o.Node, bus: o.Bus, cache: sessions.NewLocal(o.Node, o.Log), record: o.Record,
-		copies: &copies{client: o.Redis, bus: o.Bus, environment: o.Environment, stale: map[identity.TenantID]int{}},
+		id: crand.Text(), node: o.Node, bus: o.Bus, cache: sessions.NewLocal(o.Node, o.Log),
+		copies: &copies{client: o.Redis, bus: o.Bus, environment: o.Environment, stale: map[identity.TenantID]int{}, stock: newStock()},
 		proof:  proof{bus: o.Bus, base: time.Now()}, capacity: cmp.Or(o.Capacity, Capacity), log: o.Log,
 		withheld: withheld{all: map[identity.TenantID]map[string]*withholdingUntil{}},
 		asking:   make(chan struct{}, maxAsking),
 	}
+	r.record = &together{Record: o.Record, work: &r.work, tenants: map[identity.TenantID]*queue{}}
 	o.Bus.Subscribe(topic, r.apply)
 	o.Bus.Subscribe(topicWithhold, r.hearWithheld)
 	o.Bus.OnGap(r.verify)
@@ -102,6 +111,7 @@ func New(o Options) *Registry {
 	r.work.Go(func() { r.keep(ctx, r.proveStreams) })
 	r.work.Go(func() { r.keep(ctx, r.cutStreams) })
 	r.work.Go(func() { r.keep(ctx, r.release) })
+	r.work.Go(func() { r.refill(ctx) })
 	return r
 }
 
@@ -122,14 +132,16 @@ func (r *Registry) Find(ctx context.Context, tenant identity.TenantID, hash sess
 
 // ask looks a session up that is not here, or of which this node cannot be sure.
 func (r *Registry) ask(ctx context.Context, tenant identity.TenantID, hash sessions.TokenHash) (*sessions.Live, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
+	wait, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	select {
 	case r.asking <- struct{}{}:
 		defer func() { <-r.asking }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("shared: too many sessions are looked up: %w", ctx.Err())
+	case <-wait.Done():
+		return nil, fmt.Errorf("shared: too many sessions are looked up: %w", wait.Err())
 	}
+	ctx, cancel = context.WithTimeout(ctx, askTime)
+	defer cancel()
 	for range attempts {
 		live, err := r.lookUp(ctx, tenant, hash)
 		if !errors.Is(err, errOvertaken) {
@@ -151,6 +163,8 @@ func (r *Registry) lookUp(ctx context.Context, tenant identity.TenantID, hash se
 		var err error
 		if copied, err = r.copies.get(ctx, tenant, hash); err != nil {
 			r.log.DebugContext(ctx, "Redis was not asked for a session", "error", err)
+		} else if !copied.whole {
+			r.copies.stock.lacks(tenant)
 		}
 	}
 	live, err := r.record.Live(ctx, tenant, hash)
@@ -159,7 +173,7 @@ func (r *Registry) lookUp(ctx context.Context, tenant identity.TenantID, hash se
 		r.over(ctx, tenant, hash, copied)
 		return nil, nil
 	case err == nil && copied.rev != "" && copied.live == nil:
-		if err := r.copies.fill(ctx, copied.rev, live); err != nil {
+		if _, err := r.copies.fill(ctx, tenant, copied.rev, live); err != nil {
 			r.log.DebugContext(ctx, "Redis was not told of a session", "error", err)
 		}
 	case err != nil && copied.live == nil:
@@ -264,25 +278,18 @@ func (r *Registry) Add(ctx context.Context, live *sessions.Live) error {
 	if err := r.cache.Add(ctx, live.Under(r.proof)); err != nil {
 		return err
 	}
-	if !r.bus.Fresh() {
-		return nil
-	}
-	// Nobody knows the token yet, so the copy may come before the row. It is not
-	// needed for the sign-in.
-	s := live.Session()
-	copied, err := r.copies.get(ctx, s.Tenant, live.Hash())
-	if err == nil {
-		err = r.copies.fill(ctx, copied.rev, live)
-	}
-	if err != nil {
-		r.log.DebugContext(ctx, "Redis was not told of a session", "error", err)
-	}
+	r.copies.add(ctx, live, r.bus.Fresh())
 	return nil
 }
 
 // All implements [sessions.Registry].
 func (r *Registry) All(tenant identity.TenantID) iter.Seq[*sessions.Live] {
 	return r.cache.All(tenant)
+}
+
+// Active implements [sessions.Registry].
+func (r *Registry) Active(tenant identity.TenantID) iter.Seq[*sessions.Live] {
+	return r.cache.Active(tenant)
 }
 
 // Tenants implements [sessions.Registry].

@@ -44,7 +44,7 @@ func TestP8_RevokedWithoutSQL(t *testing.T) {
 		t.Skip("needs PostgreSQL")
 	}
 	server := postgrestest.Start(t)
-	w := newWorldOn(t, server.Database(t).Application)
+	w := newWorldAt(t, server.Database(t).Application)
 	nodes := w.nodes(2)
 	dead, live := w.signIn(nodes[0]), w.signIn(nodes[0])
 	theirs := nodes[1].mustOpen(dead.Token)

@@ -63,20 +63,22 @@ func (journal) Commit(context.Context, audit.Event) (audit.Receipt, error) {
 
 // world is a cluster over one Redis and one database.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	server *redistest.Server
-	memory *clustertest.Memory
-	db     *store.DB
-	user   identity.UserID
-	idle   atomic.Int64
+	// sentinel, if there is one, says where Redis is.
+	sentinel *redistest.Server
+	memory   *clustertest.Memory
+	db       *store.DB
+	user     identity.UserID
+	idle     atomic.Int64
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
-	return newWorldOn(t, postgrestest.Or(t, "sqlite://"+t.TempDir()))
+	return newWorldAt(t, postgrestest.Or(t, "sqlite://"+t.TempDir()))
 }
 
-func newWorldOn(t *testing.T, url string) *world {
+func newWorldAt(t testing.TB, url string) *world {
 	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, server: redistest.Start(t), memory: clustertest.NewMemory()}
@@ -115,7 +117,8 @@ func (w *world) exec(query string, args ...any) {
 // record is SQL that can be lost.
 type record struct {
 	*sessions.Record
-	lost atomic.Bool
+	lost  atomic.Bool
+	while atomic.Pointer[func()] // happens after SQL has given a batch, before anybody gets it
 }
 
 var errLost = errors.New("SQL is lost")
@@ -127,6 +130,13 @@ func (r *record) Live(ctx context.Context, tenant identity.TenantID, hash sessio
 	return r.Record.Live(ctx, tenant, hash)
 }
 
+func (r *record) Lives(ctx context.Context, tenant identity.TenantID, hashes []sessions.TokenHash) ([]*sessions.Live, error) {
+	if r.lost.Load() {
+		return nil, errLost
+	}
+	return r.Record.Lives(ctx, tenant, hashes)
+}
+
 func (r *record) Which(ctx context.Context, tenant identity.TenantID, hashes []sessions.TokenHash) (map[sessions.TokenHash]bool, error) {
 	if r.lost.Load() {
 		return nil, errLost
@@ -134,14 +144,26 @@ func (r *record) Which(ctx context.Context, tenant identity.TenantID, hashes []s
 	return r.Record.Which(ctx, tenant, hashes)
 }
 
+func (r *record) After(ctx context.Context, tenant identity.TenantID, place sessions.Place, limit int) ([]*sessions.Live, sessions.Place, bool, error) {
+	if r.lost.Load() {
+		return nil, place, false, errLost
+	}
+	lives, end, more, err := r.Record.After(ctx, tenant, place, limit)
+	if while := r.while.Load(); while != nil {
+		(*while)()
+	}
+	return lives, end, more, err
+}
+
 // node is one gateway's sessions.
 type node struct {
 	*sessions.Service
-	t      *testing.T
-	bus    *cluster.Redis
-	proxy  *redistest.Proxy // to Redis
-	way    *clustertest.Way // to SQL, for the bus
-	record *record          // to SQL, for sessions
+	t        testing.TB
+	bus      *cluster.Redis
+	proxy    *redistest.Proxy // to Redis
+	way      *clustertest.Way // to SQL, for the bus
+	record   *record          // to SQL, for sessions
+	registry *shared.Registry
 }
 
 // nodes makes nodes and starts them.
@@ -168,7 +190,11 @@ func (w *world) nodes(n int) []*node {
 func (w *world) node(name string) *node {
 	w.t.Helper()
 	log := slog.New(slog.NewTextHandler(w.t.Output(), nil))
-	n := &node{t: w.t, proxy: redistest.Through(w.t, w.server.Addr()), way: w.memory.Way(), record: &record{Record: sessions.NewRecord(w.db)}}
+	proxy := redistest.Through(w.t, w.server.Addr())
+	if w.sentinel != nil {
+		proxy = redistest.ThroughToMaster(w.t, w.sentinel)
+	}
+	n := &node{t: w.t, proxy: proxy, way: w.memory.Way(), record: &record{Record: sessions.NewRecord(w.db)}}
 	var err error
 	if n.bus, err = cluster.NewRedis(cluster.Options{URL: n.proxy.URL(), Node: name, Environment: "test", Arbiter: n.way, Log: log}); err != nil {
 		w.t.Fatal(err)
@@ -178,12 +204,20 @@ func (w *world) node(name string) *node {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = client.Close() })
+	n.registry = shared.New(shared.Options{Node: name, Environment: "test", Bus: n.bus, Redis: client, Record: n.record, Log: log})
 	n.Service = sessions.New(sessions.Config{Store: w.db, Keys: testKeys{}, Journal: journal{}, Node: name, Dir: w.t.TempDir(), Log: log,
 		Limits: func(identity.TenantID) sessions.Limits {
 			return sessions.Limits{Idle: time.Duration(w.idle.Load()), Absolute: 0}
 		},
-		Registry: shared.New(shared.Options{Node: name, Environment: "test", Bus: n.bus, Redis: client, Record: n.record, Log: log})})
+		Registry: n.registry})
 	return n
+}
+
+func (n *node) copies() shared.Copies { return n.registry.Copies() }
+
+// know has the node take the tenant for known without asking SQL.
+func (n *node) know() error {
+	return n.registry.Load(context.Background(), acme, func(func(*sessions.Live, error) bool) {})
 }
 
 func (w *world) signIn(n *node) sessions.Created {
@@ -232,7 +266,7 @@ func (n *node) refuses(token string) bool {
 // machine that is busy for seconds that happens, and is right. do gives what is
 // wrong if it has not happened; what is never right it reports itself. A node that
 // only seemed dead to the others leaves no trace here, so one wrong is none.
-func calm(t *testing.T, nodes []*node, do func() (wrong []string)) {
+func calm(t testing.TB, nodes []*node, do func() (wrong []string)) {
 	t.Helper()
 	gaps := func() (all []uint64) {
 		for _, n := range nodes {
