@@ -89,6 +89,10 @@ func (g *Gateway) watchFor() []condition {
 		means:  "Events do not come into the search index. Nothing is lost: they are in the journal.",
 		advice: "Look at the database; the index catches up by itself.",
 	}, {
+		reason: "revocations-unsettled", level: warning, holds: func() bool { return g.rooms.sessions.Unsettled() > 0 },
+		means:  "Somebody was signed out while the database could not be reached. It holds on every node, and is not in the database yet.",
+		advice: "Bring back PostgreSQL, and do not stop all nodes before it is.",
+	}, {
 		reason: "nodes-untold", level: warning, holds: nodes.owesAny,
 		means:  "A change was made that not every node is known to go by yet. It is told again until all do.",
 		advice: "Look at the other nodes, Redis and the database.",
