@@ -105,6 +105,7 @@ func TestP2_PushedSignalsEndWhatTheyName(t *testing.T) {
 		"device compliant":                  {caep + "device-compliance-change", set{"current_status": "compliant"}, ann, nil, "no-effect"},
 		"device of nobody":                  {caep + "device-compliance-change", set{"current_status": "not-compliant"}, complexOf(set{"device": opaque("d")}), nil, "subject-unknown"},
 		"account disabled":                  {risc + "account-disabled", set{"reason": "hijacking"}, ann, []int{0, 1}, "account-disabled-at-provider"},
+		"account disabled, in a session":    {risc + "account-disabled", nil, complexOf(set{"user": ann, "session": opaque("s2")}), []int{0, 1}, "account-disabled-at-provider"},
 		"account purged":                    {risc + "account-purged", nil, ann, []int{0, 1}, "account-purged-at-provider"},
 		"sessions revoked":                  {risc + "sessions-revoked", nil, ann, []int{0, 1}, "session-revoked-at-provider"},
 		"credential change required":        {risc + "account-credential-change-required", nil, ann, []int{0, 1}, "credential-change-required"},

@@ -47,7 +47,7 @@ func format(subject object) string {
 func read(subject object, sessions bool) (whom []authn.SignalSubject, ok bool) {
 	switch f := format(subject); {
 	case f == "complex", f == "" && (subject.has("user") || subject.has("session") || subject.has("device")):
-		return several(subject)
+		return several(subject, sessions)
 	case f == "opaque" && sessions:
 		// It does not say whether this is the name of a session or of a person. Too
 		// much is ended rather than too little.
@@ -60,8 +60,9 @@ func read(subject object, sessions bool) (whom []authn.SignalSubject, ok bool) {
 // several reads a complex subject (SSF 1.0), which is all of its members
 // at once: a session of a user. What else there may be (a device, a tenant, a
 // group, an application) has names of the transmitter's own, which nobody knows
-// here: all sessions of the user are taken for it, and without a user none.
-func several(subject object) (whom []authn.SignalSubject, ok bool) {
+// here: all sessions of the user are taken for it, and without a user none. So are
+// they where the event is about the user, and the session only where it was seen.
+func several(subject object, sessions bool) (whom []authn.SignalSubject, ok bool) {
 	if subject.has("user") {
 		user, _ := subject["user"].(object)
 		if whom, ok = person(user); !ok {
@@ -75,6 +76,9 @@ func several(subject object) (whom []authn.SignalSubject, ok bool) {
 	id, ok := name(session, "id")
 	if format(session) != "opaque" || !ok {
 		return nil, false
+	}
+	if whom != nil && !sessions {
+		return whom, true
 	}
 	if whom == nil {
 		whom = []authn.SignalSubject{{}}
