@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -98,6 +99,9 @@ func (s *Service) verify(r *http.Request, c tenants.Connection) (Assertion, flow
 			return Assertion{}, flow{}, err
 		}
 	}
+	if state.SignedOut, err = s.flows.lastSignOut(r.Context(), req.Tenant, c.ID, &a); err != nil {
+		return Assertion{}, flow{}, err
+	}
 	return a, state, nil
 }
 
@@ -106,7 +110,8 @@ func (s *Service) verify(r *http.Request, c tenants.Connection) (Assertion, flow
 // an old session along (SameSite=Lax); the GET that follows does.
 func (s *Service) bounce(w http.ResponseWriter, r *http.Request, c tenants.Connection, state flow, a Assertion) error {
 	token := newToken()
-	err := s.flows.put(r.Context(), tenantOf(r), token, flowCookie(r), c.ID, flow{Hop: hopFinish, ReturnTo: state.ReturnTo, Fresh: state.Fresh, Assertion: &a, Version: c.Version})
+	err := s.flows.put(r.Context(), tenantOf(r), token, flowCookie(r), c.ID, flow{Hop: hopFinish, ReturnTo: state.ReturnTo, Fresh: state.Fresh,
+		Assertion: &a, Version: c.Version, SignedOut: state.SignedOut})
 	if err != nil {
 		return storeDown(err)
 	}
@@ -143,6 +148,9 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 	if t, ok := s.tenants.ByID(tenant); ok && !t.Settings.Session.Admits(httpkit.RequestFrom(ctx).ClientIP) {
 		return s.refuse(w, r, c, errNetwork)
 	}
+	if err := s.flows.still(ctx, tenant, c.ID, &a, state.SignedOut); err != nil {
+		return s.refuse(w, r, c, err)
+	}
 	if a.AuthTime.After(s.now().Add(authSkew)) {
 		a.AuthTime = time.Time{} // says nothing
 	}
@@ -177,6 +185,11 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 	session, err := s.sessions.Create(ctx, cause, tenant, wanted)
 	if err != nil {
 		return s.refuse(w, r, c, err)
+	}
+	if err := s.flows.still(ctx, tenant, c.ID, &a, state.SignedOut); err != nil {
+		// What ended it may have looked for the session before there was one.
+		_, endErr := s.sessions.Revoke(ctx, cause, tenant, sessions.Selector{Session: session.Session.ID}, sessions.ReasonSignedOutAtProvider)
+		return s.refuse(w, r, c, cmp.Or(endErr, err))
 	}
 	httpkit.SetSessionCookie(w, session.Token)
 	httpkit.SetDeviceCookie(w, session.DeviceToken)

@@ -84,6 +84,9 @@ func (s *Service) endThose(r *http.Request, c tenants.Connection, over SignedOut
 	cause := audit.CauseOf(r, nil)
 	cause.Actor, cause.Connection = audit.Actor{Kind: identity.KindIDP, ID: string(c.ID), Name: c.Name}, c.ID
 	which := sessions.Selector{Connection: c.ID, IDPSubject: over.Subject, IDPSessions: over.Sessions}
+	if err := s.flows.signedOut(ctx, tenant, which); err != nil {
+		return err
+	}
 	if _, err := s.sessions.Revoke(ctx, cause, tenant, which, sessions.ReasonSignedOutAtProvider); err != nil {
 		return err
 	}

@@ -59,6 +59,9 @@ type flow struct {
 	// connection by which it was.
 	Assertion *Assertion `json:"assertion,omitempty"`
 	Version   uint64     `json:"version,omitempty"`
+	// SignedOut is the last sign-out at the provider that was known when it was
+	// verified ([flows.lastSignOut]).
+	SignedOut int64 `json:"signed_out,omitempty"`
 
 	connection identity.ConnectionID
 }

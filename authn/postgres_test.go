@@ -19,6 +19,7 @@ func TestOnPostgres(t *testing.T) {
 		TestASignInWithoutTheProvidersKeysMayBeTriedAgain, TestP2_FrontChannelLogoutEndsTheBrowsersOwnSession,
 		TestAFreshSignInByOIDC, TestAFreshSignInHasToBeFresh, TestAFreshSignInBySAML, TestClientHintsNameADevice, TestANewDeviceIsToldOf,
 		TestP2_ALogoutRequestEndsWhatItNames, TestAnswersGoWhereTheMetadataSays, TestALogoutRequestIsHeededOnce,
+		TestP2_ASignInDoesNotOutliveItsSignOut, TestP2_ASessionIndexIsTheSameAtSignInAndSignOut,
 		TestLogoutRequestsOfOtherConnections, TestSigningOutHereSignsOutAtTheProvider, TestTheNameIDGoesBackAsItCame,
 		TestSignOutAtAProviderThatTakesForms, TestAProviderWithoutSingleLogoutIsLeftAlone, TestHostileAnswersToASignOut,
 		TestAuthnRequestsAreSignedWhereThatIsWanted, TestHostileLogoutRequestsEndNothing,

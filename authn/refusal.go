@@ -41,6 +41,9 @@ const (
 	SubjectUnusable     Reason = "subject-unusable"
 	CodeRejected        Reason = "code-rejected"
 
+	// The provider has ended what was verified.
+	signedOutMeanwhile Reason = "signed-out-meanwhile"
+
 	// The person was to authenticate anew, and has not, as far as anybody knows.
 	authenticationTooOld  Reason = "authentication-too-old"
 	authenticationUndated Reason = "authentication-undated"
@@ -121,6 +124,8 @@ func (r Reason) lead() string {
 		return "This sign-in was not begun here. Signing in always starts from this site: use the button below."
 	case replayed:
 		return "This sign-in was used already, perhaps by going back or reloading. Begin again."
+	case signedOutMeanwhile:
+		return "Your organisation's sign-in service signed you out before this sign-in was finished. Begin again."
 	case stepExpired:
 		return "This sign-in took too long. Begin again."
 	case otherBrowser:

@@ -56,7 +56,7 @@ func (v *verification) person(a *crewjam.Assertion, c tenants.Connection) (authn
 	p.Name = first(values(a, wanted.Name, nameAttributes))
 	p.Groups = values(a, wanted.Groups, groupAttributes)
 	statement := a.AuthnStatements[0]
-	p.AuthTime, p.IDPSession = statement.AuthnInstant, statement.SessionIndex
+	p.AuthTime, p.IDPSession = statement.AuthnInstant, strings.TrimSpace(statement.SessionIndex) // as a sign-out's is
 	var err error
 	if p.LogoutHint, err = hintOf(id, statement.SessionIndex); err != nil {
 		return authn.Assertion{}, err
