@@ -27,5 +27,5 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_PushedSignalsEndWhatTheyName, TestASignalIsHeededOnce, TestP2_FetchedSignalsEndWhatTheyName, TestPollingEndsAtOnce,
 		TestOneNodePollsAConnectionAtATime, TestHostileSignalsEndNothing, TestWhoMayPushSignals, TestSignalsByTheTransmittersKeys,
 		TestP2_SignalsOfASAMLProvider, TestASignalThatCannotBeHeededComesAgain, TestATransmittersFaultsAreOutlived, TestMoreSignalsThanWereAskedFor,
-	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers")
+	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked")
 }
