@@ -26,7 +26,26 @@ type Caller struct {
 // that is unknown or over is nobody's, so that a browser is sent to sign in; a
 // token that does not verify is an error, since a program that shows one means
 // it. Both kinds of error are [fault.Unauthenticated].
+//
+// What an identity provider says of sign-outs counts by its signature, whichever
+// browser brings it: its requests are nobody's, also from a network from which
+// the browser's own session would not be let in.
 func (s *Service) Caller(r *http.Request) (Caller, error) {
+	if saysSignOut(r.URL.Path) {
+		return Caller{}, nil
+	}
+	return s.bearerOf(r)
+}
+
+// saysSignOut reports whether an address is for messages of identity providers.
+func saysSignOut(path string) bool {
+	return strings.HasPrefix(path, pathSAML) && strings.HasSuffix(path, "/slo") ||
+		strings.HasPrefix(path, pathOIDC) && strings.HasSuffix(path, "/backchannel-logout") ||
+		strings.HasPrefix(path, pathSignals)
+}
+
+// bearerOf finds out whose the credentials of a request are.
+func (s *Service) bearerOf(r *http.Request) (Caller, error) {
 	cookie, cookies := httpkit.ReadCookie(r, httpkit.SessionCookie)
 	token, ours, err := bearer(r)
 	if err != nil {

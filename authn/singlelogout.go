@@ -58,7 +58,7 @@ func (s *Service) heedBrowser(w http.ResponseWriter, r *http.Request, c tenants.
 		}
 	}
 	if _, sent := httpkit.ReadCookie(r, httpkit.SessionCookie); sent > 0 {
-		if caller, err := s.Caller(r); err == nil && caller.Principal == nil {
+		if caller, err := s.bearerOf(r); err == nil && caller.Principal == nil {
 			httpkit.ClearCookie(w, httpkit.SessionCookie) // there is nobody behind it any more
 		}
 	}
