@@ -431,6 +431,12 @@ func TestSignalsByTheTransmittersKeys(t *testing.T) {
 	x.Close()
 	w.connections.put(given)
 	unreachable("gone")
+	// Whoever is seen to be a stranger without keys has nobody asked for any.
+	w.connections.put(heeding(idp, x))
+	setError(t, w.push(x, signalsOfIDP, "a.b.c", nil), http.StatusBadRequest, "invalid_request")
+	if e := last(w.journal.all(audit.SignalRefused)); e.Reason != string(authn.Malformed) {
+		t.Errorf("recorded as %+v", e)
+	}
 }
 
 func TestP2_SignalsOfASAMLProvider(t *testing.T) {

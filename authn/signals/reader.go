@@ -39,11 +39,8 @@ func New(client *http.Client, now func() time.Time) *Reader {
 
 // Read implements [authn.SignalReader].
 func (r *Reader) Read(ctx context.Context, tenant identity.TenantID, c tenants.Connection, audiences []string, token string) (authn.Signal, error) {
-	keys, err := r.keys.Of(ctx, tenant, c)
-	if err != nil {
-		return authn.Signal{}, err
-	}
-	v := verification{keys: &keyset.Asked{KeySet: keys}, issuer: c.Signals.Issuer, audiences: audiences, now: r.now()}
+	v := verification{issuer: c.Signals.Issuer, audiences: audiences, now: r.now(),
+		keys: func(ctx context.Context) (gooidc.KeySet, error) { return r.keys.Of(ctx, tenant, c) }}
 	verified, err := v.verify(ctx, token)
 	if err != nil {
 		return authn.Signal{}, err

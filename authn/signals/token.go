@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	gooidc "github.com/coreos/go-oidc/v3/oidc"
+
 	"gatehouse/authn"
 	"gatehouse/authn/keyset"
 )
@@ -27,7 +29,7 @@ const (
 
 // verification verifies one security event token (RFC 8417 §2, as SSF 1.0 narrows it).
 type verification struct {
-	keys      *keyset.Asked
+	keys      func(context.Context) (gooidc.KeySet, error)
 	issuer    string
 	audiences []string
 	now       time.Time
@@ -53,9 +55,14 @@ func (v *verification) verify(ctx context.Context, raw string) (*claims, error) 
 	if err != nil {
 		return nil, err
 	}
-	signed, err := v.keys.VerifySignature(ctx, raw)
+	known, err := v.keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys := keyset.Asked{KeySet: known}
+	signed, err := keys.VerifySignature(ctx, raw)
 	switch {
-	case err != nil && v.keys.Unfetched:
+	case err != nil && keys.Unfetched:
 		return nil, authn.Refuse(authn.ProviderUnreachable, "The transmitter's keys cannot be fetched.").Because(err)
 	case err != nil:
 		return nil, authn.Refuse(authn.WrongKey, "The token is not signed with a key of the transmitter.").Because(err)

@@ -1,6 +1,7 @@
 package signals
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,8 +14,6 @@ import (
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/golang-jwt/jwt/v5"
-
-	"gatehouse/authn/keyset"
 )
 
 // FuzzToken: nothing but what the transmitter has signed for us is believed, and
@@ -26,7 +25,9 @@ func FuzzToken(f *testing.F) {
 	}
 	now := time.Date(2026, 11, 29, 10, 0, 0, 0, time.UTC)
 	v := verification{issuer: "https://idp.example", audiences: []string{"gatehouse"}, now: now,
-		keys: &keyset.Asked{KeySet: &gooidc.StaticKeySet{PublicKeys: []crypto.PublicKey{&key.PublicKey}}}}
+		keys: func(context.Context) (gooidc.KeySet, error) {
+			return &gooidc.StaticKeySet{PublicKeys: []crypto.PublicKey{&key.PublicKey}}, nil
+		}}
 	signed := func(claims jwt.MapClaims) string {
 		token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
 		token.Header["typ"] = "secevent+jwt"
