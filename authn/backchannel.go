@@ -74,7 +74,7 @@ func (s *Service) heed(w http.ResponseWriter, r *http.Request, kind tenants.Conn
 func (s *Service) endThose(r *http.Request, c tenants.Connection, over SignedOut) error {
 	ctx, tenant := r.Context(), tenantOf(r)
 	message := hash("sign-out", string(c.ID), over.Replay)
-	used, err := s.flows.used(ctx, tenant, message)
+	used, err := s.flows.heeded(ctx, tenant, message)
 	if err != nil {
 		return err
 	}

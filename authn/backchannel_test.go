@@ -415,3 +415,25 @@ func TestALogoutTokenIsNotRefusedForWantOfKeys(t *testing.T) {
 		})
 	}
 }
+
+// TestP2_BackChannelLogoutWithoutTheDatabase: what cannot be looked up whether it
+// was heeded is heeded, and asked for again until it can be remembered.
+func TestP2_BackChannelLogoutWithoutTheDatabase(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	b := w.browser()
+	b.open("/.gatehouse/login?connection=idp").has(t, http.StatusOK, "app /")
+	open, raw := b.stream(), idp.logoutToken(t, nil)
+	w.lost.Store(true)
+	p := w.tellToken(t, raw)
+	p.has(t, http.StatusServiceUnavailable)
+	if p.header.Get("Retry-After") == "" {
+		t.Error("no word of when to come again")
+	}
+	if !open.cut.Load() || b.signedIn() {
+		t.Error("the session goes on")
+	}
+	w.lost.Store(false)
+	w.tellToken(t, raw).has(t, http.StatusOK)
+	w.tellToken(t, raw).has(t, http.StatusBadRequest)
+}

@@ -216,6 +216,17 @@ func (f *flows) used(ctx context.Context, tenant identity.TenantID, id []byte) (
 	return f.knows(ctx, tenant, `SELECT count(*) FROM assertions_seen WHERE id_hash = $1`, id)
 }
 
+// heeded reports whether a message that ends sessions was heeded before. While the
+// database cannot be asked it counts as new: to end them twice ends nothing more,
+// and as nobody can remember it then, whoever sent it is told to send it again.
+func (f *flows) heeded(ctx context.Context, tenant identity.TenantID, id []byte) (bool, error) {
+	used, err := f.used(ctx, tenant, id)
+	if fault.Is(err, fault.Unavailable) {
+		return false, nil
+	}
+	return used, err
+}
+
 // knows reports whether a query counts anything of this id.
 func (f *flows) knows(ctx context.Context, tenant identity.TenantID, query string, id []byte) (bool, error) {
 	var n int64

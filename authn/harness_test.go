@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -227,8 +228,9 @@ type world struct {
 	tokens      *token.Service
 	egress      *http.Client
 
-	mu  sync.Mutex
-	now time.Duration // how far the service's clock is ahead
+	mu   sync.Mutex
+	now  time.Duration // how far the service's clock is ahead
+	lost atomic.Bool   // the database, to the flow
 }
 
 func (w *world) clock() time.Time {
@@ -241,6 +243,17 @@ func (w *world) advance(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now += d
+}
+
+// losable is the world's store, until it is lost to signing in.
+type losable struct{ w *world }
+
+// Tenant implements [authn.Stores].
+func (l losable) Tenant(id identity.TenantID) store.Tenant {
+	if l.w.lost.Load() {
+		return store.Tenant{}
+	}
+	return l.w.db.Tenant(id)
 }
 
 func newWorld(t *testing.T) *world {
@@ -269,7 +282,7 @@ func newWorld(t *testing.T) *world {
 	w.tokens = token.New(token.Config{Store: w.db, Journal: w.journal, Now: w.clock})
 	w.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}).Client()
 	w.Service = authn.New(authn.Config{
-		Store: w.db, Keys: ring, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Directory: w.directory,
+		Store: losable{w}, Keys: ring, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Directory: w.directory,
 		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Roles: w.grants, Now: w.clock,
 		Log: slog.New(slog.DiscardHandler), StartsPerSecond: 1, StartBurst: startBurst,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{

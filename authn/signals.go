@@ -201,7 +201,7 @@ func (s *Service) Heed(ctx context.Context, tenant identity.TenantID, c tenants.
 		return s.refuseSignal(ctx, d.Cause, tenant, c, err)
 	}
 	once := hash("signal", string(c.ID), c.Signals.Issuer, signal.ID)
-	used, err := s.flows.used(ctx, tenant, once)
+	used, err := s.flows.heeded(ctx, tenant, once)
 	if err != nil {
 		return err
 	}
