@@ -115,7 +115,7 @@ func TestP2_AStreamEndsWithTheRecencyOfItsAuthentication(t *testing.T) {
 	})
 	w.recentFor(time.Minute)
 	open := func(path string, p *person) (*websocket.Conn, error) {
-		socket, _, err := websocket.Dial(t.Context(), "wss://acme.test"+path, &websocket.DialOptions{HTTPClient: w.client(false), //nolint:bodyclose // the library closes it
+		socket, _, err := websocket.Dial(t.Context(), "wss://acme.test"+path, &websocket.DialOptions{HTTPClient: w.client(false),
 			HTTPHeader: http.Header{"Cookie": {httpkit.SessionCookie + "=" + p.token}}})
 		if err == nil {
 			t.Cleanup(func() { _ = socket.CloseNow() })

@@ -27,7 +27,7 @@ type Spec struct {
 	// "object:action".
 	Access     string
 	Permission string
-	StepUp     string // empty or Recent
+	StepUp     string   // empty or Recent
 	Methods    []string // none: every method
 }
 

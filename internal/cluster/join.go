@@ -63,12 +63,12 @@ func (b *Redis) join(ctx context.Context) (*term, error) {
 	}
 	// What was done while SQL was away is kept in the Redis of that epoch. Whoever
 	// joins a new one verifies when SQL has been back for long enough to have got it.
-	err = b.awaitSettled(t) //nolint:contextcheck // the term's context ends with this one
+	err = b.awaitSettled(t)
 	if err == nil {
-		err = b.takeKept(t) //nolint:contextcheck // as above
+		err = b.takeKept(t)
 	}
 	if err == nil {
-		err = b.verifyAll(t.ctx) //nolint:contextcheck // as above
+		err = b.verifyAll(t.ctx) //nolint:contextcheck // the term's context ends with this one
 	}
 	if err != nil {
 		b.finish(t, context.Canceled)
