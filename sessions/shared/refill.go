@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -257,6 +258,7 @@ func (f *filling) batch(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return true, fmt.Errorf("shared: read live sessions: %w", err)
 	}
+	lives = slices.DeleteFunc(lives, f.withholds)
 	if len(lives) > 0 {
 		in, err := f.copies.fill(ctx, f.tenant, f.rev, lives...)
 		if err != nil {

@@ -169,6 +169,8 @@ func (r *Registry) lookUp(ctx context.Context, tenant identity.TenantID, hash se
 	}
 	live, err := r.record.Live(ctx, tenant, hash)
 	switch {
+	case err == nil && live != nil && r.withholds(live):
+		return nil, nil // and not copied: SQL will have ended it
 	case err == nil && live == nil:
 		r.over(ctx, tenant, hash, copied)
 		return nil, nil
@@ -181,7 +183,7 @@ func (r *Registry) lookUp(ctx context.Context, tenant identity.TenantID, hash se
 	case err != nil:
 		live, apart = copied.live, false
 	}
-	if s := live.Session(); r.withheld.covers(&s) {
+	if r.withholds(live) {
 		return nil, nil
 	}
 	live, err = r.hold(asked, live)

@@ -96,6 +96,14 @@ func (w *withheld) covers(s *sessions.Session) bool {
 	return false
 }
 
+// withholds reports whether a session is over here, whatever SQL says. Such a one is
+// not copied to Redis either: SQL may be told of its end by a node that dies before
+// it has taken the copy out.
+func (r *Registry) withholds(live *sessions.Live) bool {
+	s := live.Session()
+	return r.withheld.covers(&s)
+}
+
 // settle notes that SQL has got one.
 func (w *withheld) settle(u sessions.Unsettled, at time.Duration, cleaned bool) {
 	w.mu.Lock()
