@@ -69,7 +69,7 @@ func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity
 	if deferred && err == nil {
 		late, again, inSQL, failed := s.withoutTo(ctx, owed)
 		ended.add(again)
-		rows, deferred, err = late, !inSQL, failed
+		rows, deferred, err = late, !inSQL && failed == nil, failed
 	}
 	done := Revocation{Sessions: len(rows), Devices: countDevices(rows), Connections: ended.Connections,
 		Nodes: ended.Nodes, Took: time.Since(start), Event: receipt.Event(), Deferred: deferred}

@@ -13,6 +13,7 @@ import (
 	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
 )
 
 // Unsettled is a revocation that holds on every node and is in the journal, while
@@ -75,12 +76,14 @@ func (s *Service) without(ctx context.Context, cause audit.Cause, tenant identit
 
 // withoutTo brings a revocation that went on without SQL to its end. If SQL is back
 // by now, some node may have asked it before it was told: then it is told first,
-// and the nodes once more after that. inSQL says whether it was.
+// and the nodes once more after that. inSQL says whether it was. A SQL that answers
+// and does not take it in time leaves the revocation unconfirmed.
 func (s *Service) withoutTo(ctx context.Context, u Unsettled) (rows []endedRow, ended Ended, inSQL bool, err error) {
-	brief, cancel := context.WithTimeout(ctx, sqlAgain)
+	// Also if the time for all of it is over: a SQL that was not asked may be back.
+	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), sqlAgain)
 	defer cancel()
 	rows, err = s.endInSQL(brief, u.Tenant, u.Selector, u.Reason)
-	if outOfReach(err) {
+	if outOfReach(err) && !(s.registry.Partial() && s.answers(ctx, u.Tenant)) {
 		return nil, Ended{}, false, nil
 	}
 	if err != nil {
@@ -91,6 +94,17 @@ func (s *Service) withoutTo(ctx context.Context, u Unsettled) (rows []endedRow, 
 		err = s.settled(ctx, u, true)
 	}
 	return rows, ended, true, err
+}
+
+// answers reports whether SQL answers, though it may take nothing: then a node that
+// has heard of nothing else may live by what it says.
+func (s *Service) answers(ctx context.Context, tenant identity.TenantID) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sqlAgain)
+	defer cancel()
+	return s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		_, err := store.One(ctx, tx, store.Scalar[int], `SELECT 1`)
+		return err
+	}) == nil
 }
 
 // Unsettled is how many revocations hold on this node that it does not know SQL

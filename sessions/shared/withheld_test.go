@@ -2,13 +2,16 @@ package shared_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/cluster/clustertest"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/postgrestest"
 	"gatehouse/sessions"
@@ -107,4 +110,48 @@ func TestP8_RevokedWithoutSQL(t *testing.T) {
 	if !nodes[0].serves(later.Token) || later.Session.CreatedAt.After(time.Now()) {
 		t.Error("a later sign-in is over")
 	}
+}
+
+// TestP2_NotDeferredWhileSQLAnswers: a revocation that SQL does not take, though it
+// answers, has not succeeded: a node that hears of nothing but SQL may serve by it.
+func TestP2_NotDeferredWhileSQLAnswers(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("needs PostgreSQL")
+	}
+	w := newWorldAt(t, postgrestest.Start(t).Database(t).Application)
+	n := w.nodes(1)[0]
+	dead := w.signIn(n)
+
+	held, release, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() { // a transaction of a node that stands still
+		defer close(done)
+		_ = w.db.Tenant(acme).Write(context.Background(), func(*store.Tx) error {
+			close(held)
+			<-release
+			return nil
+		})
+	}()
+	<-held
+	revoked, err := n.Revoke(t.Context(), audit.SystemCause(), acme, sessions.Selector{Session: dead.Session.ID}, "admin")
+
+	late := w.node("late")
+	late.proxy.Cut()
+	go func() { _ = late.bus.Run(context.Background()) }()
+	t.Cleanup(func() { _ = errors.Join(late.Close(), late.bus.Close()) })
+	clustertest.Until(t, "it lives by SQL", late.bus.Apart)
+	clustertest.Until(t, "it answers", func() bool { return late.serves(dead.Token) || late.refuses(dead.Token) })
+	if served := late.serves(dead.Token); err == nil && served {
+		t.Errorf("served after the call has returned: %+v", revoked)
+	}
+	if !fault.Is(err, fault.Unavailable) || revoked.Deferred {
+		t.Errorf("%+v, %v", revoked, err)
+	}
+	if !n.refuses(dead.Token) || n.Unsettled() != 1 {
+		t.Error("it does not hold where it was heard of")
+	}
+	close(release)
+	<-done // SQL may have ended it
+	n.run()
+	clustertest.Until(t, "SQL has got it", func() bool { return w.over(dead.Session.ID) && n.Unsettled() == 0 })
 }
