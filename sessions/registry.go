@@ -49,8 +49,8 @@ type Registry interface {
 	// Withheld gives the revocations that this node goes by and that it does not know
 	// SQL to have got.
 	Withheld() []Unsettled
-	// Settled tells that SQL has got a revocation by now. Whoever ended has found
-	// sessions to end there, and has called End with them.
+	// Settled tells that SQL has got a revocation by now. Whoever ended has found all
+	// that it ends there, and has called End with them.
 	Settled(u Unsettled, ended bool)
 	// All gives the tenant's live sessions that this node knows, in no order.
 	All(tenant identity.TenantID) iter.Seq[*Live]

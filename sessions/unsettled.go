@@ -91,7 +91,7 @@ func (s *Service) withoutTo(ctx context.Context, u Unsettled) (rows []endedRow, 
 	}
 	ended, err = s.registry.End(ctx, u.Tenant, u.Selector, hashesOf(rows), u.Reason)
 	if err == nil {
-		err = s.settled(ctx, u, true)
+		err = s.settled(ctx, u, alone(rows))
 	}
 	return rows, ended, true, err
 }
@@ -163,7 +163,7 @@ func (s *Service) settle(ctx context.Context, u Unsettled) error {
 		if !told {
 			s.log.Warn("the nodes were not told that the database has got a revocation", "tenant", u.Tenant, "error", failed)
 		}
-		s.debts.ended(u, told)
+		s.debts.ended(u, told && alone(rows))
 	}
 	if err != nil {
 		return err
@@ -171,8 +171,13 @@ func (s *Service) settle(ctx context.Context, u Unsettled) error {
 	return s.settled(ctx, u, s.debts.endedAll(u))
 }
 
-// settled notes that SQL has got a revocation; ended says that the nodes know what
-// it has ended there.
+// alone reports whether these are all that a revocation has ended in SQL. Every node
+// that withholds it writes it: what takes more than one statement may be shared out
+// among them, and what is none another has ended, who may not be done with them yet.
+func alone(rows []endedRow) bool { return len(rows) > 0 && len(rows) < endBatch }
+
+// settled notes that SQL has got a revocation; ended says that the nodes know all
+// that it has ended there.
 func (s *Service) settled(ctx context.Context, u Unsettled, ended bool) error {
 	if s.debts.has(u) {
 		event := revocationEvent(audit.SystemCause(), u.Tenant, u.Selector, u.Reason)

@@ -2,16 +2,20 @@ package sessions_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"gatehouse/audit"
+	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/postgrestest"
@@ -199,6 +203,56 @@ func TestUntilSparesLaterSessions(t *testing.T) {
 		served := []bool{!w.unauthenticated(all[0].Token), !w.unauthenticated(all[1].Token), !w.unauthenticated(all[2].Token)}
 		if !slices.Equal(served, []bool{false, false, true}) {
 			t.Errorf("%+v: served %v", sel, served)
+		}
+	}
+}
+
+// settling is a registry that goes by one revocation until SQL has got it.
+type settling struct {
+	sessions.Registry
+	u    sessions.Unsettled
+	over chan bool // what Settled was told
+	once sync.Once
+}
+
+func (r *settling) Withheld() []sessions.Unsettled { return []sessions.Unsettled{r.u} }
+
+func (r *settling) Settled(_ sessions.Unsettled, ended bool) { r.once.Do(func() { r.over <- ended }) }
+
+// TestP8_WhoMayVouchForTheCopies: nodes that write a revocation to SQL at once share
+// out what takes more than one statement, so none of them knows that the copies of
+// all of its sessions are gone.
+func TestP8_WhoMayVouchForTheCopies(t *testing.T) {
+	for many, vouches := range map[int]bool{0: false, 1: true, 1000: false} {
+		w := newWorld(t)
+		user := w.user(acme, "ann")
+		if many > 0 {
+			made := w.signIn(acme, signIn(user))
+			err := w.db.Tenant(acme).Write(t.Context(), func(tx *store.Tx) (err error) {
+				for n := 1; n < many && err == nil; n++ {
+					_, err = tx.Exec(t.Context(), `INSERT INTO sessions (id, token_hash, user_id, device_id, connection_id, idp_subject, idp_session, amr, acr,
+							ip, user_agent, auth_at, created_at, seen_at, expires_at)
+						SELECT $1, $2, user_id, device_id, connection_id, '', '', '', '', '', '', 0, 0, 0, 0 FROM sessions WHERE id = $3`,
+						fmt.Sprint("ses_", n), fmt.Appendf(nil, "%032d", n), made.Session.ID)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := &settling{Registry: sessions.NewLocal("n1", slog.New(slog.DiscardHandler)), over: make(chan bool, 1),
+			u: sessions.Unsettled{ID: "u", Tenant: acme, Selector: sessions.Selector{User: user, Until: time.Now().Add(time.Minute)}, Reason: "admin"}}
+		s := sessions.New(sessions.Config{Store: w.db, Keys: testKeys{}, Journal: w.journal, Node: "n2", Registry: r, Limits: func(identity.TenantID) sessions.Limits { return sessions.Limits{} }})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		if told := <-r.over; told != vouches {
+			t.Errorf("%d sessions: vouches for their copies: %t", many, told)
+		}
+		cancel()
+		if err := errors.Join(<-done, s.Close()); err != nil {
+			t.Error(err)
 		}
 	}
 }
