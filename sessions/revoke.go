@@ -135,11 +135,18 @@ func (s *Service) endPeople(ctx context.Context, tenant identity.TenantID, sel S
 		}
 		return err
 	})
-	if err == nil && len(rows) >= endBatch {
-		more, err := s.endInSQL(ctx, tenant, sel, reason)
-		return append(rows, more...), people, err
+	if err != nil || len(rows) < endBatch {
+		return rows, people, err
 	}
-	return rows, people, err
+	// Of these people: who belongs to it may have changed since, and nobody else is
+	// told of to the nodes.
+	for batch := range slices.Chunk(people, peopleBatch) {
+		more, err := s.endInSQL(ctx, tenant, Selector{Users: batch, Except: sel.Except}, reason)
+		if rows = append(rows, more...); err != nil {
+			return rows, people, err
+		}
+	}
+	return rows, people, nil
 }
 
 // peopleBatch is how many people the nodes are told of at once.

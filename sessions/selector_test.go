@@ -1,7 +1,9 @@
 package sessions_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"testing"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
 	"gatehouse/sessions"
 )
 
@@ -140,6 +143,53 @@ func TestP2_AGroupOfMany(t *testing.T) {
 		}
 	}
 	w.find(acme, other.Token)
+}
+
+// elsewhere is a registry whose sessions are all on other nodes.
+type elsewhere struct{ sessions.Registry }
+
+func (elsewhere) Partial() bool { return true }
+
+func (elsewhere) End(context.Context, identity.TenantID, sessions.Selector, []sessions.TokenHash, string) (sessions.Ended, error) {
+	return sessions.Ended{Nodes: []sessions.NodeConfirmation{{ID: "n2", Confirmed: true}}}, nil
+}
+
+// meanwhile has something happen before a tenant's data is asked for so often.
+type meanwhile struct {
+	sessions.Stores
+	left    int
+	happens func()
+}
+
+func (m *meanwhile) Tenant(id identity.TenantID) store.Tenant {
+	if m.left--; m.left == 0 {
+		m.happens()
+	}
+	return m.Stores.Tenant(id)
+}
+
+// TestP2_WhoLeavesAGroupThatIsBeingEnded: whoever was in it when its end began is
+// out, though it takes more than one statement and they leave the group between two.
+func TestP2_WhoLeavesAGroupThatIsBeingEnded(t *testing.T) {
+	w := newWorld(t)
+	user := w.user(acme, "ann")
+	w.exec(acme, `INSERT INTO groups (id, display_name, name_key, external_id, source, connection_id, version, created_at, updated_at)
+		VALUES ('grp_1', 'Ops', 'ops', '', 'admin', '', 1, 0, 0)`)
+	w.exec(acme, `INSERT INTO group_members (group_id, user_id) VALUES ('grp_1', $1)`, user)
+	w.copies(w.signIn(acme, signIn(user)).Session.ID, 1000)
+	stores := &meanwhile{Stores: w.db, left: 3, happens: func() { w.exec(acme, `DELETE FROM group_members`) }} // the name, the first statement
+	s := sessions.New(sessions.Config{Store: stores, Keys: testKeys{}, Journal: w.journal, Node: "n1",
+		Registry: elsewhere{sessions.NewLocal("n1", slog.New(slog.DiscardHandler))}, Limits: func(identity.TenantID) sessions.Limits { return sessions.Limits{} }})
+	done, err := s.Revoke(t.Context(), audit.SystemCause(), acme, sessions.Selector{Group: "grp_1"}, "admin")
+	if err != nil || done.Sessions != 1001 || stores.left > 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if n := w.exec(acme, `UPDATE sessions SET ended_at = 1 WHERE ended_at IS NULL`); n != 0 {
+		t.Errorf("%d sessions live on in SQL", n)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // later waits until the next sign-in is of another millisecond.

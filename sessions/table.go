@@ -84,6 +84,9 @@ func endRows(ctx context.Context, tx *store.Tx, sel Selector, at time.Time, reas
 		condition, value = "device_id = $3", sel.Device
 	case sel.User != "":
 		condition, value = "user_id = $3", sel.User
+	case sel.Users != nil:
+		args, places := anyOf(sel.Users, 3, func(id identity.UserID) any { return id })
+		return endSelected(ctx, tx, at, reason, sel, "user_id IN ("+places+")", args...)
 	case sel.Group != "":
 		condition, value = "user_id IN ("+ofGroup("$3")+")", sel.Group
 	case sel.Team != "":

@@ -228,18 +228,7 @@ func TestP8_WhoMayVouchForTheCopies(t *testing.T) {
 		user := w.user(acme, "ann")
 		if many > 0 {
 			made := w.signIn(acme, signIn(user))
-			err := w.db.Tenant(acme).Write(t.Context(), func(tx *store.Tx) (err error) {
-				for n := 1; n < many && err == nil; n++ {
-					_, err = tx.Exec(t.Context(), `INSERT INTO sessions (id, token_hash, user_id, device_id, connection_id, idp_subject, idp_session, amr, acr,
-							ip, user_agent, auth_at, created_at, seen_at, expires_at)
-						SELECT $1, $2, user_id, device_id, connection_id, '', '', '', '', '', '', 0, 0, 0, 0 FROM sessions WHERE id = $3`,
-						fmt.Sprint("ses_", n), fmt.Appendf(nil, "%032d", n), made.Session.ID)
-				}
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			w.copies(made.Session.ID, many-1)
 		}
 		r := &settling{Registry: sessions.NewLocal("n1", slog.New(slog.DiscardHandler)), over: make(chan bool, 1),
 			u: sessions.Unsettled{ID: "u", Tenant: acme, Selector: sessions.Selector{User: user, Until: time.Now().Add(time.Minute)}, Reason: "admin"}}
