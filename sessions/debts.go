@@ -206,7 +206,8 @@ func (d *debts) save(ctx context.Context, tenant identity.TenantID, owed []Unset
 	if err := os.Rename(d.file(tenant)+unfinished, d.file(tenant)); err != nil {
 		return err
 	}
-	return d.sync()
+	// The folder may be new, too.
+	return errors.Join(syncFolder(d.dir), syncFolder(filepath.Dir(d.dir)))
 }
 
 func (d *debts) drop(tenant identity.TenantID) error {
@@ -216,9 +217,9 @@ func (d *debts) drop(tenant identity.TenantID) error {
 	return nil
 }
 
-// sync makes a rename durable.
-func (d *debts) sync() error {
-	folder, err := os.Open(d.dir)
+// syncFolder makes durable what was made or renamed in a folder.
+func syncFolder(dir string) error {
+	folder, err := os.Open(dir) // #nosec G304 -- our data folder, or in it
 	if err != nil {
 		return err
 	}
