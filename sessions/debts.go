@@ -29,6 +29,8 @@ type debts struct {
 	dir  string // empty: in memory alone
 	keys Sealer
 
+	files sync.Mutex // held while one is read or written, and before mu
+
 	mu  sync.Mutex
 	all map[identity.TenantID][]Unsettled // of the tenants that were read
 	// some are those that have ended sessions in SQL from here, by id, and whether the
@@ -42,22 +44,31 @@ func newDebts(dir string, keys Sealer) *debts {
 
 // of gives a tenant's; at first it reads them.
 func (d *debts) of(ctx context.Context, tenant identity.TenantID) ([]Unsettled, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.files.Lock()
+	defer d.files.Unlock()
 	return d.read(ctx, tenant)
 }
 
-// read is of; d.mu is held.
+// read is of; d.files is held.
 func (d *debts) read(ctx context.Context, tenant identity.TenantID) ([]Unsettled, error) {
-	if owed, ok := d.all[tenant]; ok {
+	d.mu.Lock()
+	owed, ok := d.all[tenant]
+	d.mu.Unlock()
+	if ok {
 		return slices.Clone(owed), nil
 	}
 	owed, err := d.load(ctx, tenant)
 	if err != nil {
 		return nil, fmt.Errorf("sessions: read what SQL is owed of %s: %w", tenant, err)
 	}
-	d.all[tenant] = owed
+	d.set(tenant, owed)
 	return slices.Clone(owed), nil
+}
+
+func (d *debts) set(tenant identity.TenantID, owed []Unsettled) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all[tenant] = owed
 }
 
 func (d *debts) load(ctx context.Context, tenant identity.TenantID) (owed []Unsettled, err error) {
@@ -157,8 +168,8 @@ func (d *debts) remove(ctx context.Context, u Unsettled) error {
 }
 
 func (d *debts) change(ctx context.Context, tenant identity.TenantID, change func([]Unsettled) []Unsettled) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.files.Lock()
+	defer d.files.Unlock()
 	owed, err := d.read(ctx, tenant)
 	if err != nil {
 		return err
@@ -170,7 +181,7 @@ func (d *debts) change(ctx context.Context, tenant identity.TenantID, change fun
 	if err := d.save(ctx, tenant, owed); err != nil {
 		return fmt.Errorf("sessions: keep what SQL is owed of %s: %w", tenant, err)
 	}
-	d.all[tenant] = owed
+	d.set(tenant, owed)
 	return nil
 }
 
@@ -228,9 +239,11 @@ func syncFolder(dir string) error {
 
 // forget drops a deleted tenant's.
 func (d *debts) forget(tenant identity.TenantID) error {
+	d.files.Lock()
+	defer d.files.Unlock()
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	delete(d.all, tenant)
+	d.mu.Unlock()
 	if d.dir == "" {
 		return nil
 	}

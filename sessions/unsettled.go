@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -42,8 +44,10 @@ const (
 	// revocation to end what was begun before it on another. Who signs in so soon
 	// after it, while SQL has not got it, has to do so once more.
 	clocksDiffer = time.Minute
-	// MaxUnsettled bounds how many revocations a node goes by without SQL; one more
-	// fails.
+	// settlers is how many tenants' revocations are written at a time.
+	settlers = 8
+	// MaxUnsettled bounds how many revocations of one tenant a node goes by without
+	// SQL; one more fails.
 	MaxUnsettled = 1000
 )
 
@@ -140,14 +144,27 @@ func (s *Service) settleAlways(ctx context.Context) {
 	}
 }
 
+// settleAll goes through several tenants at a time: one whose writes are held up
+// holds up no other's.
 func (s *Service) settleAll(ctx context.Context) error {
-	err := s.debts.readAll(ctx)
+	of := map[identity.TenantID][]Unsettled{}
+	unread := s.debts.readAll(ctx)
 	for _, u := range s.owed() {
-		if failed := s.settle(ctx, u); failed != nil {
-			err = errors.Join(err, fmt.Errorf("tenant %s: %w", u.Tenant, failed))
-		}
+		of[u.Tenant] = append(of[u.Tenant], u)
 	}
-	return err
+	var group errgroup.Group
+	group.SetLimit(settlers)
+	for tenant, owed := range of {
+		group.Go(func() error {
+			for _, u := range owed {
+				if err := s.settle(ctx, u); err != nil {
+					return fmt.Errorf("tenant %s: %w", tenant, err)
+				}
+			}
+			return nil
+		})
+	}
+	return errors.Join(unread, group.Wait())
 }
 
 // settle writes a revocation to SQL, and has the nodes forget that it was not

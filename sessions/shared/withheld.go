@@ -30,6 +30,10 @@ type withholding struct {
 // the whole part is dropped.
 const cleanTime = 10 * time.Second
 
+// maxWithheld bounds them over all tenants: those who join are told of as many
+// (package cluster).
+const maxWithheld = 4 * sessions.MaxUnsettled
+
 // withheld are the revocations that a node goes by without SQL.
 type withheld struct {
 	mu  sync.RWMutex
@@ -53,7 +57,7 @@ func (w *withheld) add(u sessions.Unsettled) error {
 	switch {
 	case of[u.ID] != nil:
 		return nil
-	case w.n >= sessions.MaxUnsettled:
+	case len(of) >= sessions.MaxUnsettled, w.n >= maxWithheld:
 		return errTooMany
 	case of == nil:
 		of = map[string]*withholdingUntil{}
