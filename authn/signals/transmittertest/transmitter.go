@@ -312,9 +312,9 @@ func (x *Transmitter) waitFor(ctx context.Context, p Poll) (sets map[string]stri
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, false
+			return sets, false
 		case <-enough.C:
-			return nil, false
+			return sets, false // {}, not null (RFC 8936 §2.3)
 		}
 	}
 }
