@@ -90,6 +90,9 @@ func TestP2_SingleLogoutWithSimpleSAMLphp(t *testing.T) {
 	stream, other := openEvents(t, here, acme.URL+"events"), openEvents(t, elsewhere, acme.URL+"events")
 	stream.await(t, "data")
 	other.await(t, "data")
+	plain := plainClient(t, d.Info(), 1)
+	socket := door{acme.URL, cookieOf(here, acme.URL)}.webSocket(t, plain)
+	otherSocket := door{acme.URL, cookieOf(elsewhere, acme.URL)}.webSocket(t, plain)
 
 	t.Run("begun at the provider", func(t *testing.T) {
 		resp, text := get(t, here, provider.SignOutURL())
@@ -97,10 +100,12 @@ func TestP2_SingleLogoutWithSimpleSAMLphp(t *testing.T) {
 			t.Fatalf("the sign-out ended at %s: %s %s", resp.Request.URL, resp.Status, text)
 		}
 		stream.ends(t)
+		socket.closed(t)
 		if resp, _ := get(t, here, acme.URL+"api/whoami"); resp.StatusCode != http.StatusUnauthorized {
 			t.Errorf("after signing out at the provider: %s", resp.Status)
 		}
 		other.await(t, "data") // another session of the provider's
+		otherSocket.alive(t)
 	})
 
 	t.Run("begun here", func(t *testing.T) {
@@ -114,6 +119,7 @@ func TestP2_SingleLogoutWithSimpleSAMLphp(t *testing.T) {
 			t.Fatalf("the sign-out ended at %s: %s %s", resp.Request.URL, resp.Status, text)
 		}
 		other.ends(t)
+		otherSocket.closed(t)
 		if at, text := visit(t, d, elsewhere, "wrong"); !strings.HasPrefix(at.String(), provider.URL) {
 			t.Errorf("the provider did not ask for the password: %s: %s", at, text)
 		}
