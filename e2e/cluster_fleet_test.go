@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -57,8 +58,11 @@ type fleet struct {
 	way      *redistest.Proxy // from the last node to whoever is the master
 	app      *probe
 	provider *oidcidp.Provider
-	secret   string // of acme's connection at the provider
-	token    string // of an owner of acme
+	issuer   string
+	key      *ecdsa.PrivateKey // the provider's
+	back     courier           // from the provider to whoever is told of sign-outs
+	secret   string            // of acme's connection at the provider
+	token    string            // of an owner of acme
 	h1, h2   *http.Client
 }
 
@@ -91,7 +95,7 @@ func newFleet(t *testing.T, people int) *fleet {
 	if testing.Short() {
 		t.Skip("needs PostgreSQL and Redis")
 	}
-	f := &fleet{secret: rand.Text(), sql: postgrestest.Start(t)}
+	f := &fleet{secret: rand.Text(), key: newKey(t), sql: postgrestest.Start(t)}
 	master := redistest.Start(t)
 	f.redis = [...]*redistest.Server{master, redistest.Replica(t, master)}
 	f.sentinel = redistest.Sentinel(t, master)
@@ -100,8 +104,8 @@ func newFleet(t *testing.T, people int) *fleet {
 	for n := range accounts {
 		accounts[n] = idp.Account{Subject: fmt.Sprint(n), Email: account(n), Name: fmt.Sprint("Person ", n), Password: fleetPassword}
 	}
-	var issuer, app string
-	f.provider, issuer = startProvider(t, accounts)
+	f.provider, f.issuer = startProvider(t, oidcidp.Options{Key: f.key, Accounts: accounts, BackChannel: &f.back})
+	var app string
 	f.app, app = startProbe(t)
 
 	database, shared := f.sql.Database(t), t.TempDir()
@@ -128,7 +132,7 @@ func newFleet(t *testing.T, people int) *fleet {
 			}
 		}
 	})
-	f.nodes[0].populate(t, issuer, f.secret)
+	f.nodes[0].populate(t, f.issuer, f.secret)
 	f.token = strings.TrimSpace(f.nodes[0].run(t, "token", "create", "--tenant", "acme", "--scope", "api", "--role", "owner"))
 	info := demo.Info{CA: filepath.Join(shared, "ca.pem")}
 	var authorities []byte
@@ -156,13 +160,22 @@ func (f *fleet) start(t *testing.T, n *node) {
 	n.acme.Store(&acme)
 	ops := n.ops
 	n.opsNow.Store(&ops)
-	client := oidcidp.Client{ID: "acme", Secret: f.secret}
+	f.provider.Register(oidcidp.Client{ID: "acme", Secret: f.secret, RedirectURIs: f.callbacks("acme")})
+}
+
+// callbacks are where people come back to a tenant from the provider.
+func (f *fleet) callbacks(tenant string) (all []string) {
 	for _, n := range f.nodes {
 		if n != nil {
-			client.RedirectURIs = append(client.RedirectURIs, *n.acme.Load()+callbackPath)
+			all = append(all, n.url(tenant)+callbackPath)
 		}
 	}
-	f.provider.Register(client)
+	return all
+}
+
+// url is where a tenant is at a node now.
+func (n *node) url(tenant string) string {
+	return strings.Replace(*n.acme.Load(), "//acme.", "//"+tenant+".", 1)
 }
 
 func (n *node) kill() {
@@ -219,7 +232,9 @@ type guest struct {
 	*fleet
 
 	session, cookie string
-	answered        atomic.Bool // the sign-out has been
+	tenant          string
+	browser         *http.Client // in which they signed in
+	answered        atomic.Bool  // the sign-out has been
 	open            []*connection
 	hammers         sync.WaitGroup
 	through         atomic.Int64 // requests before the sign-out
@@ -246,17 +261,21 @@ func (f *fleet) sit(t *testing.T, from, count int) []*guest {
 }
 
 func (f *fleet) signIn(t *testing.T, person int) *guest {
+	return f.enter(t, f.h2.Transport, f.any().url("acme"), "oidc", account(person), fleetPassword)
+}
+
+// enter signs somebody in at a tenant's address, by one of its connections.
+func (f *fleet) enter(t *testing.T, way http.RoundTripper, address, connection, name, password string) *guest {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Error(err)
 		return nil
 	}
-	browser := &http.Client{Transport: f.h2.Transport, Jar: jar, Timeout: patience}
+	browser := &http.Client{Transport: way, Jar: jar, Timeout: patience}
 	defer browser.CloseIdleConnections()
-	acme := *f.any().acme.Load()
-	login := acme + ".gatehouse/login?" + url.Values{"connection": {"oidc"}, "return_to": {"/who"}}.Encode()
+	login := address + ".gatehouse/login?" + url.Values{"connection": {connection}, "return_to": {"/who"}}.Encode()
 	resp := sure(t, func() (*http.Response, error) {
-		return browse.SignIn(t.Context(), browser, login, account(person), fleetPassword)
+		return browse.SignIn(t.Context(), browser, login, name, password)
 	})
 	defer func() { _ = resp.Body.Close() }()
 	session, err := io.ReadAll(resp.Body)
@@ -264,11 +283,14 @@ func (f *fleet) signIn(t *testing.T, person int) *guest {
 		t.Errorf("sign in: %s, %v: %s", resp.Status, err, session)
 		return nil
 	}
-	return &guest{fleet: f, session: string(session), cookie: cookieOf(browser, acme)}
+	tenant, _, _ := strings.Cut(strings.TrimPrefix(address, "https://"), ".")
+	return &guest{fleet: f, session: string(session), cookie: cookieOf(browser, address), tenant: tenant, browser: browser}
 }
 
 // at is the guest at a node, wherever that is now.
-func (g *guest) at(n *node) func() door { return func() door { return door{*n.acme.Load(), g.cookie} } }
+func (g *guest) at(n *node) func() door {
+	return func() door { return door{n.url(g.tenant), g.cookie} }
+}
 
 // client speaks HTTP/1.1 and HTTP/2 by turns.
 func (f *fleet) client(turn int) *http.Client {

@@ -101,11 +101,11 @@ func newHouse(t *testing.T, around ...string) *house {
 	h.App = upstream.URL
 
 	var issuer string
-	h.provider, issuer = startProvider(t, idp.Accounts{
+	h.provider, issuer = startProvider(t, oidcidp.Options{Key: newKey(t), Accounts: idp.Accounts{
 		{Subject: "owner", Email: owner, Name: "Olivia", Password: "demo-owner"},
 		{Subject: "member", Email: member, Name: "Max", Password: "demo-member"},
 		{Subject: "viewer", Email: viewer, Name: "Vera", Password: "demo-viewer"},
-	})
+	}})
 
 	h.write(t, "")
 	h.start(t)
@@ -126,16 +126,24 @@ func newHouse(t *testing.T, around ...string) *house {
 // callbackPath is where the provider sends people back to.
 const callbackPath = ".gatehouse/oidc/oidc/callback"
 
-// startProvider runs an identity provider in the test's process.
-func startProvider(t *testing.T, accounts idp.Accounts) (p *oidcidp.Provider, issuer string) {
+// newKey is one that identity providers sign with.
+func newKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return key
+}
+
+// startProvider runs an identity provider in the test's process.
+func startProvider(t *testing.T, o oidcidp.Options) (p *oidcidp.Provider, issuer string) {
+	t.Helper()
 	listening := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.ServeHTTP(w, r) }))
 	issuer = "http://" + listening.Listener.Addr().String()
-	if p, err = oidcidp.New(oidcidp.Options{Issuer: issuer, Key: key, Log: slog.New(slog.DiscardHandler), Accounts: accounts}); err != nil {
+	o.Issuer, o.Log = issuer, slog.New(slog.DiscardHandler)
+	var err error
+	if p, err = oidcidp.New(o); err != nil {
 		t.Fatal(err)
 	}
 	listening.Start()

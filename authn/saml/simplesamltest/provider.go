@@ -39,6 +39,8 @@ type User struct{ Name, Password, Email string }
 type Provider struct {
 	// URL ends in a slash.
 	URL string
+	// Key is what it signs with, for messages that it would not send.
+	Key *rsa.PrivateKey
 
 	dir string
 	log output
@@ -69,7 +71,8 @@ func Start(t *testing.T, users ...User) *Provider {
 	return p
 }
 
-// Trust makes a service known by its metadata, the only one there is.
+// Trust makes the only services known that there are, by their metadata: one
+// entity, or several within an EntitiesDescriptor.
 func (p *Provider) Trust(t *testing.T, metadata []byte) {
 	t.Helper()
 	check(t, os.WriteFile(filepath.Join(p.dir, "metadata", "services.xml"), metadata, 0o600))
@@ -97,6 +100,7 @@ func (p *Provider) writeKey(t *testing.T) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	check(t, err)
+	p.Key = key
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "SimpleSAMLphp"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
