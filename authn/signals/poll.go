@@ -85,7 +85,8 @@ func readAnswer(raw []byte) (answer, error) {
 	a := answer{sets: map[string]string{}}
 	a.more, _ = whole["moreAvailable"].(bool)
 	sets, ok := whole["sets"].(object)
-	if whole.has("sets") && !ok {
+	// Where nothing waits, some write null (RFC 8936 §2.3 has an empty object).
+	if !ok && whole["sets"] != nil {
 		return answer{}, errors.New("signals: answer to a poll: sets are no JSON object")
 	}
 	for _, id := range slices.Sorted(maps.Keys(sets)) {

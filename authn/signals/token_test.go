@@ -110,6 +110,18 @@ func FuzzDocument(f *testing.F) {
 	})
 }
 
+func TestAnswersToAPoll(t *testing.T) {
+	for raw, want := range map[string]int{
+		`{}`: 0, `{"sets":{}}`: 0, `{"sets":null,"moreAvailable":false}`: 0, `{"sets":{"a":"x.y.z"}}`: 1,
+		`{"sets":[]}`: -1, `{"sets":"a"}`: -1, `{"sets":{"a":{}}}`: -1, `{"sets":{"":"x"}}`: -1, `null`: -1, ``: -1,
+	} {
+		a, err := readAnswer([]byte(raw))
+		if (err != nil) != (want < 0) || err == nil && len(a.sets) != want {
+			t.Errorf("%q: %d tokens, %v", raw, len(a.sets), err)
+		}
+	}
+}
+
 // FuzzAnswer: a transmitter's answer to a poll has no more tokens than were asked
 // for, each under a name that can be told to it again.
 func FuzzAnswer(f *testing.F) {
