@@ -94,6 +94,18 @@ func (j *journal) first(t audit.Type) audit.Event {
 	return audit.Event{}
 }
 
+// revoked gives the first event of a revocation that has this reason.
+func (j *journal) revoked(reason string) audit.Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, e := range j.events {
+		if e.Type == audit.SessionsRevoked && e.Reason == reason {
+			return e
+		}
+	}
+	return audit.Event{}
+}
+
 func (j *journal) last() audit.Event {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -14,7 +14,7 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_ClosedConnectionsMakeNoSession, TestP9_DeactivationWinsEveryRace, TestListPagesAndFilters, TestDevicesPages, TestLimits,
 		TestLastSeenIsWrittenBehind, TestSweepClosesStreams, TestPurgeDeletesOnlyWhatIsLongOver, TestP2_ExactlyTheirsClose,
 		TestP8_RevokedStaysRevoked, TestP8_CrashBetweenDeactivationAndEnd,
-		TestP2_CrashBetweenDisablingAndEnd, TestP2_CallerGoesAway, TestP2_StreamThatStaysIsNotConfirmed, TestSelectorsAreChecked,
+		TestP2_CrashBetweenDisablingAndEnd, TestP2_CrashBetweenDeletionAndEnd, TestP2_CallerGoesAway, TestP2_StreamThatStaysIsNotConfirmed, TestSelectorsAreChecked,
 		TestRecordsNameWhatWasRevoked, TestP2_EverySelector, TestSessionsPerPerson, TestASessionKnowsItsDevice, TestSelectorsOfAnIdentityProvider,
 		TestP3_RevocationStaysInItsTenant, TestSignOutHasItsOwnEvent, TestRecord, TestUntilSparesLaterSessions,
 		TestP8_WhoMayVouchForTheCopies, TestP2_WhoLeavesAGroupThatIsBeingEnded,

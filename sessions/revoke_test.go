@@ -186,9 +186,12 @@ func TestP8_CrashBetweenDeactivationAndEnd(t *testing.T) {
 			t.Errorf("%v, want Unauthenticated", err)
 		}
 	}
-	if e := w.journal.last(); e.Type != audit.SessionsRevoked || e.Count != 2 {
-		t.Errorf("last event %+v, want the end of two sessions", e)
+	for _, reason := range []string{sessions.ReasonUserInactive, sessions.ReasonDeviceBlocked} {
+		if e := w.journal.revoked(reason); e.Count != 1 {
+			t.Errorf("%s: %+v, want the end of one session", reason, e)
+		}
 	}
+	w.find(acme, kept.Token)
 }
 
 // TestP2_CrashBetweenDisablingAndEnd: a connection had been disabled, and the
@@ -203,6 +206,36 @@ func TestP2_CrashBetweenDisablingAndEnd(t *testing.T) {
 			t.Errorf("enabled %v: %v, want Unauthenticated", enabled, err)
 		}
 	}
+	if e := w.journal.revoked(sessions.ReasonConnectionClosed); e.Count != 1 {
+		t.Errorf("%+v, want the end of one session", e)
+	}
+}
+
+// TestP2_CrashBetweenDeletionAndEnd: a connection, or a person, had been deleted,
+// and the gateway died before the sessions were ended.
+func TestP2_CrashBetweenDeletionAndEnd(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.user(acme, "ann"), w.user(acme, "bob")
+	gone, kept, other := w.signIn(acme, signIn(ann)), w.signIn(acme, signIn(bob)), w.signIn(acme, signIn(bob))
+	w.exec(acme, `UPDATE sessions SET connection_id = 'con_deleted' WHERE id = $1`, other.Session.ID)
+	w.exec(acme, `DELETE FROM users WHERE id = $1`, ann)
+	w.reopen()
+	w.find(acme, kept.Token)
+	for _, token := range []string{gone.Token, other.Token} {
+		if _, err := w.Find(t.Context(), acme, token); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("%v, want Unauthenticated", err)
+		}
+	}
+	w.Purge(t.Context())
+	for id, reason := range map[identity.SessionID]string{gone.Session.ID: sessions.ReasonUserInactive, other.Session.ID: sessions.ReasonConnectionClosed} {
+		if s, err := w.Get(t.Context(), acme, id); err != nil || s.EndReason != reason {
+			t.Errorf("%+v, %v, want it to have ended: %s", s, err, reason)
+		}
+		if e := w.journal.revoked(reason); e.Count != 1 {
+			t.Errorf("%s: %+v, want the end of one session", reason, e)
+		}
+	}
+	w.find(acme, kept.Token)
 }
 
 // TestP2_CallerGoesAway: a revocation that has begun goes on without its caller.

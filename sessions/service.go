@@ -214,8 +214,8 @@ func (s *Service) load(ctx context.Context, tenant identity.TenantID) error {
 	if err != nil {
 		return err
 	}
-	orphans, err := s.endOrphans(ctx, tenant)
-	if err != nil {
+	// Before anybody could use them.
+	if err := s.endOrphans(ctx, tenant, closed); err != nil {
 		return err
 	}
 	if err := s.registry.Load(ctx, tenant, s.stored(ctx, tenant)); err != nil {
@@ -224,11 +224,6 @@ func (s *Service) load(ctx context.Context, tenant identity.TenantID) error {
 	// Another node may serve them still.
 	for _, u := range settled {
 		if _, err := s.registry.End(ctx, tenant, u.Selector, hashesOf(u.rows), u.Reason); err != nil {
-			return err
-		}
-	}
-	for _, row := range orphans {
-		if _, err := s.registry.End(ctx, tenant, Selector{Session: row.session}, []TokenHash{row.hash}, ReasonUserInactive); err != nil {
 			return err
 		}
 	}
@@ -256,37 +251,6 @@ func (s *Service) stored(ctx context.Context, tenant identity.TenantID) iter.Seq
 					return
 				}
 			}
-		}
-	}
-}
-
-// endOrphans completes, before anybody could use them, the end of sessions
-// that a crash prevented after their person was deactivated, their device
-// blocked or their connection disabled: a later re-activation must not bring
-// them back.
-func (s *Service) endOrphans(ctx context.Context, tenant identity.TenantID) (rows []endedRow, err error) {
-	var orphans int
-	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
-		orphans, err = store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM sessions WHERE ended_at IS NULL AND `+orphaned)
-		return err
-	})
-	if err != nil || orphans == 0 {
-		return nil, err
-	}
-	event := audit.SystemCause().Event(tenant, audit.SessionsRevoked, audit.Success)
-	event.Reason, event.Message = ReasonUserInactive, "Sessions of inactive people, blocked devices or closed connections, left open by a crash, were ended."
-	event.Count = int64(orphans)
-	if _, err := s.journal.Commit(ctx, event); err != nil {
-		return nil, err
-	}
-	for {
-		var batch []endedRow
-		err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-			batch, err = endWhere(ctx, tx, time.Now(), ReasonUserInactive, orphaned)
-			return err
-		})
-		if rows = append(rows, batch...); err != nil || len(batch) < endBatch {
-			return rows, err
 		}
 	}
 }

@@ -183,13 +183,6 @@ func endNetwork(ctx context.Context, tx *store.Tx, at time.Time, reason string, 
 	return ended, nil
 }
 
-// orphaned are the sessions that a crash left open between somebody's
-// deactivation, a device's blocking or a connection's disabling, and the end of
-// their sessions.
-const orphaned = `(user_id NOT IN (SELECT id FROM users WHERE active)
-	OR device_id IN (SELECT id FROM devices WHERE blocked)
-	OR connection_id NOT IN (SELECT id FROM connections WHERE enabled))`
-
 // endBatch is how many sessions one statement ends: it must be over within the
 // database's limit for a statement, on a busy one too.
 const endBatch = 1000

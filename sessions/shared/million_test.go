@@ -81,7 +81,8 @@ func seed(tx *store.Tx, first, last int) error {
 	return err
 }
 
-// crowdOn writes n sessions into PostgreSQL from within.
+// crowdOn writes n sessions into PostgreSQL from within, as a restored dump would
+// come: the indexes last.
 func crowdOn(tb testing.TB, admin string, n int) {
 	tb.Helper()
 	ctx := context.Background()
@@ -91,6 +92,30 @@ func crowdOn(tb testing.TB, admin string, n int) {
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	const token = `rtrim(translate(encode(sha256(convert_to(i::text, 'UTF8')), 'base64'), '+/', '-_'), '=')`
+	run := func(query string, args ...any) {
+		if _, err := conn.Exec(ctx, query, args...); err != nil {
+			tb.Fatalf("%s: %v", query, err)
+		}
+	}
+	for _, query := range []string{
+		`ALTER SYSTEM SET max_wal_size = '4GB'`, `SELECT pg_reload_conf()`, `SET synchronous_commit = off`,
+		`SET session_replication_role = replica`, `SET maintenance_work_mem = '256MB'`, // the first: no check of foreign keys
+	} {
+		run(query)
+	}
+	rows, err := conn.Query(ctx, `SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) FROM pg_index i
+		WHERE i.indrelid IN ('gatehouse.users'::regclass, 'gatehouse.devices'::regclass, 'gatehouse.sessions'::regclass) AND NOT i.indisunique`)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	type index struct{ Name, Definition string }
+	indexes, err := pgx.CollectRows(rows, pgx.RowToStructByPos[index])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, index := range indexes {
+		run(`DROP INDEX ` + index.Name)
+	}
 	for _, query := range []string{
 		`INSERT INTO gatehouse.connections (id, name, type, spec, enabled, version, created_at, updated_at, tenant_id)
 			SELECT 'con_other', 'other', 'oidc', '{}', TRUE, 1, 0, 0, $1 WHERE $2 > 0 AND $3 > 0`,
@@ -105,15 +130,15 @@ func crowdOn(tb testing.TB, admin string, n int) {
 				'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36', t, t - i % 1000, t, t + 3600000, $1
 			FROM generate_series(0, $2 - 1) i, (SELECT (extract(epoch FROM now()) * 1000)::bigint t) now`,
 	} {
-		if _, err := conn.Exec(ctx, query, string(acme), n, perPerson); err != nil {
-			tb.Fatal(err)
-		}
+		run(query, string(acme), n, perPerson)
+	}
+	for _, index := range indexes {
+		run(index.Definition)
 	}
 	for _, table := range []string{"users", "devices", "sessions"} {
-		if _, err := conn.Exec(ctx, "ANALYZE gatehouse."+table); err != nil {
-			tb.Fatal(err)
-		}
+		run(`VACUUM ANALYZE gatehouse.` + table)
 	}
+	run(`CHECKPOINT`)
 }
 
 // sizes are how many sessions there are; GATEHOUSE_SESSIONS names other ones.

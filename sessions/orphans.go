@@ -1,0 +1,100 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/store"
+)
+
+// orphans are live sessions whose end a crash prevented, after what they hang on
+// was closed: a later re-activation must not bring them back.
+type orphans struct {
+	// query gives what they hang on, up to $1 of it, and how many hang on each. It
+	// begins with what is closed, which is little, and leaves no planner another way:
+	// it costs the same however many sessions live.
+	query  string
+	on     func(id string) Selector
+	reason string
+}
+
+const liveOf = `(SELECT count(*) FROM sessions s WHERE s.ended_at IS NULL AND s.`
+
+var (
+	// closed are those that would be served again if what they hang on came back.
+	closed = []orphans{
+		{`SELECT id, n FROM (SELECT u.id, ` + liveOf + `user_id = u.id) AS n FROM users u WHERE NOT u.active) AS x WHERE n > 0 LIMIT $1`,
+			func(id string) Selector { return Selector{User: identity.UserID(id)} }, ReasonUserInactive},
+		{`SELECT id, n FROM (SELECT d.id, ` + liveOf + `device_id = d.id) AS n FROM devices d WHERE d.blocked) AS x WHERE n > 0 LIMIT $1`,
+			func(id string) Selector { return Selector{Device: identity.DeviceID(id)} }, ReasonDeviceBlocked},
+		// Connections are few, those with live sessions as well: an index is read from
+		// one to the next.
+		{`WITH RECURSIVE used (id) AS (
+				SELECT min(connection_id) FROM sessions WHERE ended_at IS NULL
+				UNION ALL
+				SELECT (SELECT min(s.connection_id) FROM sessions s WHERE s.ended_at IS NULL AND s.connection_id > used.id) FROM used WHERE used.id IS NOT NULL)
+			SELECT id, ` + liveOf + `connection_id = used.id) FROM used
+			WHERE id IS NOT NULL AND (SELECT count(*) FROM connections c WHERE c.id = used.id AND c.enabled) = 0 LIMIT $1`,
+			func(id string) Selector { return Selector{Connection: identity.ConnectionID(id)} }, ReasonConnectionClosed},
+	}
+	// departed are those of people who were deleted. None is served again, since no
+	// one gets their id, so it is enough to look for them now and then: all live
+	// sessions are gone through.
+	departed = []orphans{
+		{`SELECT s.user_id, count(*) FROM sessions s WHERE s.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = s.user_id)
+			GROUP BY s.user_id LIMIT $1`,
+			func(id string) Selector { return Selector{User: identity.UserID(id)} }, ReasonUserInactive},
+	}
+)
+
+// orphansBatch is for how many of what they hang on orphans are ended at once.
+const orphansBatch = 1000
+
+// endOrphans ends orphans. Before a tenant is loaded none of them is here, but
+// another node may serve them.
+func (s *Service) endOrphans(ctx context.Context, tenant identity.TenantID, kinds []orphans) error {
+	for _, kind := range kinds {
+		for {
+			n, all, err := s.findOrphans(ctx, tenant, kind)
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				break
+			}
+			event := audit.SystemCause().Event(tenant, audit.SessionsRevoked, audit.Success)
+			event.Reason, event.Message = kind.reason, "Sessions of inactive people, blocked devices or closed connections, left open by a crash, were ended."
+			event.Count = n
+			if _, err := s.journal.Commit(ctx, event); err != nil {
+				return err
+			}
+			for _, sel := range all {
+				rows, err := s.endInSQL(ctx, tenant, sel, kind.reason)
+				_, _, told := s.endServed(ctx, tenant, sel, kind.reason, rows, nil, err == nil)
+				if errors.Is(told, ErrNotLoaded) {
+					told = nil
+				}
+				if err := errors.Join(err, told); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Service) findOrphans(ctx context.Context, tenant identity.TenantID, kind orphans) (n int64, all []Selector, err error) {
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		all, err = store.All(ctx, tx, func(row store.Row) (Selector, error) {
+			var id string
+			var some int64
+			err := row.Scan(&id, &some)
+			n += some
+			return kind.on(id), err
+		}, kind.query, orphansBatch)
+		return err
+	})
+	return n, all, err
+}
