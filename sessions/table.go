@@ -241,7 +241,8 @@ func scanLive(tenant identity.TenantID) func(store.Row) (*Live, error) {
 // liveAfter reads one batch of a tenant's live sessions in the order of their
 // creation, and tells the place where it ends; more is false once there is nothing
 // after it. It is in an order that an index has, with nothing joined to it that a
-// planner could begin with, so that it costs the same however many there are.
+// planner could begin with, so that it costs the same however many there are; and it
+// is read a million times over, so it says what [served] does with fewer look-ups.
 func liveAfter(ctx context.Context, tx *store.Tx, tenant identity.TenantID, after Place, limit int) (lives []*Live, end Place, more bool, err error) {
 	scan, end := scanLive(tenant), after
 	rows, err := store.All(ctx, tx, func(row store.Row) (*Live, error) {
@@ -251,12 +252,13 @@ func liveAfter(ctx context.Context, tx *store.Tx, tenant identity.TenantID, afte
 			return nil, err
 		}
 		end = Place{CreatedAt: live.session.CreatedAt, ID: live.session.ID}
-		if !counts {
+		if !counts || live.session.DeviceHash == (TokenHash{}) {
 			return nil, nil
 		}
 		return live, nil
-	}, `SELECT `+sessionColumns+`, s.token_hash,
-			coalesce((SELECT d.token_hash FROM devices d WHERE d.id = s.device_id), s.token_hash), `+served+`
+	}, `SELECT `+sessionColumns+`, s.token_hash, (SELECT d.token_hash FROM devices d WHERE d.id = s.device_id AND NOT d.blocked),
+			(SELECT count(*) FROM users u WHERE u.id = s.user_id AND u.active) = 1
+			AND s.connection_id IN (SELECT c.id FROM connections c WHERE c.enabled)
 		FROM sessions s WHERE s.ended_at IS NULL AND (s.created_at, s.id) > ($1, $2)
 		ORDER BY s.ended_at, s.created_at, s.id LIMIT `+strconv.Itoa(limit), store.Millis(after.CreatedAt), after.ID)
 	return slices.DeleteFunc(rows, func(live *Live) bool { return live == nil }), end, len(rows) == limit, err

@@ -78,14 +78,21 @@ func (r *table) After(context.Context, identity.TenantID, sessions.Place, int) (
 // alone is a registry of one node, which knows acme and no session.
 func alone(t testing.TB, url string, r Record, capacity int) *Registry {
 	t.Helper()
+	bus := cluster.NewAlone("n1")
+	t.Cleanup(func() { _ = bus.Close() })
+	return at(t, bus, url, r, capacity)
+}
+
+// at is a registry on a bus, which knows acme and no session.
+func at(t testing.TB, bus cluster.Bus, url string, r Record, capacity int) *Registry {
+	t.Helper()
 	client, err := cluster.Connect(url, 16)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bus := cluster.NewAlone("n1")
 	reg := New(Options{Node: "n1", Environment: "test", Bus: bus, Redis: client, Record: r, Capacity: capacity, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
-		if err := errors.Join(reg.Close(), bus.Close(), client.Close()); err != nil {
+		if err := errors.Join(reg.Close(), client.Close()); err != nil {
 			t.Error(err)
 		}
 	})

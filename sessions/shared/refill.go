@@ -175,6 +175,9 @@ func (r *Registry) refillPart(ctx context.Context, tenant identity.TenantID) err
 		return err
 	}
 	f.missed = sessions.Place{}
+	ctx, cancel := context.WithCancel(ctx)
+	defer f.reads.Wait()
+	defer cancel()
 	began := time.Now()
 	r.log.InfoContext(ctx, "fills the copies of a tenant's sessions in Redis from SQL", "tenant", tenant, "epoch", f.epoch, "resumed", f.place != (sessions.Place{}))
 	r.copies.stock.begin(tenant)
@@ -217,6 +220,8 @@ type filling struct {
 	place  sessions.Place // up to which the sessions are in
 	missed sessions.Place // after which some are not, though the part is whole
 	size   int            // of the next batch
+	next   *reading       // what SQL has been asked for ahead; nil: nothing
+	reads  sync.WaitGroup
 	whole  bool
 
 	filled, refused int
@@ -252,15 +257,21 @@ func (f *filling) claim(ctx context.Context, done bool) (bool, error) {
 
 // batch puts the next sessions in; more is false once there are none.
 func (f *filling) batch(ctx context.Context) (more bool, err error) {
-	sql, cancel := context.WithTimeout(ctx, refillTime)
-	lives, end, more, err := f.record.After(sql, f.tenant, f.place, f.size)
-	cancel()
-	if err != nil {
-		return true, fmt.Errorf("shared: read live sessions: %w", err)
+	read := f.next
+	if read == nil || read.rev != f.rev || formatPlace(read.from) != formatPlace(f.place) {
+		read = f.read(ctx, f.place)
 	}
-	lives = slices.DeleteFunc(lives, f.withholds)
+	f.next = nil
+	<-read.done
+	if read.err != nil {
+		return true, fmt.Errorf("shared: read live sessions: %w", read.err)
+	}
+	if read.more && f.size == refillBatch {
+		f.next = f.read(ctx, read.end)
+	}
+	lives := slices.DeleteFunc(read.lives, f.withholds)
 	if len(lives) > 0 {
-		in, err := f.copies.fill(ctx, f.tenant, f.rev, lives...)
+		in, err := f.copies.fill(ctx, f.tenant, read.rev, lives...)
 		if err != nil {
 			return true, fmt.Errorf("shared: fill the copies: %w", err)
 		}
@@ -270,13 +281,37 @@ func (f *filling) batch(ctx context.Context) (more bool, err error) {
 			return true, nil
 		}
 	}
-	f.place = end
-	f.filled += len(lives)
+	f.place = read.end
+	f.filled += len(read.lives)
 	f.size = min(f.size*2, refillBatch)
 	f.copies.stock.mu.Lock()
 	f.copies.stock.filled = f.filled
 	f.copies.stock.mu.Unlock()
-	return more, nil
+	return read.more, nil
+}
+
+// reading is a batch that SQL is asked for, after the part had this rev.
+type reading struct {
+	rev   string
+	from  sessions.Place
+	done  chan struct{}
+	lives []*sessions.Live
+	end   sessions.Place
+	more  bool
+	err   error
+}
+
+// read asks SQL for a batch. While Redis takes one in SQL reads the next, which
+// counts if the part still has that rev by then.
+func (f *filling) read(ctx context.Context, from sessions.Place) *reading {
+	r, size := &reading{rev: f.rev, from: from, done: make(chan struct{})}, f.size
+	f.reads.Go(func() {
+		defer close(r.done)
+		ctx, cancel := context.WithTimeout(ctx, refillTime)
+		defer cancel()
+		r.lives, r.end, r.more, r.err = f.record.After(ctx, f.tenant, from, size)
+	})
+	return r
 }
 
 // A place is written as it is read: by whichever node goes on from there.
