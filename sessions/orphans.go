@@ -12,9 +12,7 @@ import (
 // orphans are live sessions whose end a crash prevented, after what they hang on
 // was closed: a later re-activation must not bring them back.
 type orphans struct {
-	// query gives what they hang on, up to $1 of it, and how many hang on each. It
-	// begins with what is closed, which is little, and leaves no planner another way:
-	// it costs the same however many sessions live.
+	// query gives what they hang on, up to $1 of it, and how many hang on each.
 	query  string
 	on     func(id string) Selector
 	reason string
@@ -23,29 +21,27 @@ type orphans struct {
 const liveOf = `(SELECT count(*) FROM sessions s WHERE s.ended_at IS NULL AND s.`
 
 var (
-	// closed are those that would be served again if what they hang on came back.
+	// closed are those that would be served again if what they hang on came back. The
+	// queries begin with what is closed, which is little, and leave no planner another
+	// way: they cost the same however many sessions live.
 	closed = []orphans{
 		{`SELECT id, n FROM (SELECT u.id, ` + liveOf + `user_id = u.id) AS n FROM users u WHERE NOT u.active) AS x WHERE n > 0 LIMIT $1`,
 			func(id string) Selector { return Selector{User: identity.UserID(id)} }, ReasonUserInactive},
 		{`SELECT id, n FROM (SELECT d.id, ` + liveOf + `device_id = d.id) AS n FROM devices d WHERE d.blocked) AS x WHERE n > 0 LIMIT $1`,
 			func(id string) Selector { return Selector{Device: identity.DeviceID(id)} }, ReasonDeviceBlocked},
-		// Connections are few, those with live sessions as well: an index is read from
-		// one to the next.
-		{`WITH RECURSIVE used (id) AS (
-				SELECT min(connection_id) FROM sessions WHERE ended_at IS NULL
-				UNION ALL
-				SELECT (SELECT min(s.connection_id) FROM sessions s WHERE s.ended_at IS NULL AND s.connection_id > used.id) FROM used WHERE used.id IS NOT NULL)
-			SELECT id, ` + liveOf + `connection_id = used.id) FROM used
-			WHERE id IS NOT NULL AND (SELECT count(*) FROM connections c WHERE c.id = used.id AND c.enabled) = 0 LIMIT $1`,
+		{`SELECT id, n FROM (SELECT c.id, ` + liveOf + `connection_id = c.id) AS n FROM connections c WHERE NOT c.enabled) AS x WHERE n > 0 LIMIT $1`,
 			func(id string) Selector { return Selector{Connection: identity.ConnectionID(id)} }, ReasonConnectionClosed},
 	}
-	// departed are those of people who were deleted. None is served again, since no
-	// one gets their id, so it is enough to look for them now and then: all live
-	// sessions are gone through.
+	// departed are those of people and connections that were deleted. None is served
+	// again, since nobody gets the id, so it is enough to look for them now and then:
+	// all live sessions are gone through.
 	departed = []orphans{
 		{`SELECT s.user_id, count(*) FROM sessions s WHERE s.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = s.user_id)
 			GROUP BY s.user_id LIMIT $1`,
 			func(id string) Selector { return Selector{User: identity.UserID(id)} }, ReasonUserInactive},
+		{`SELECT s.connection_id, count(*) FROM sessions s WHERE s.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM connections c WHERE c.id = s.connection_id)
+			GROUP BY s.connection_id LIMIT $1`,
+			func(id string) Selector { return Selector{Connection: identity.ConnectionID(id)} }, ReasonConnectionClosed},
 	}
 )
 

@@ -148,12 +148,12 @@ func (s *Service) expire(ctx context.Context, live *Live) error {
 	return err
 }
 
-// purge ends what deleted people have left behind, and deletes sessions that ended
-// long ago and devices whose cookie has run out; a blocked device stays blocked.
+// purge ends what deleted people and connections have left behind, and deletes
+// sessions that ended long ago and devices whose cookie has run out; a blocked device stays blocked.
 func (s *Service) purge(ctx context.Context) {
 	for _, tenant := range s.registry.Tenants() {
 		if err := s.endOrphans(ctx, tenant, departed); err != nil {
-			s.log.Warn("sessions of people who were deleted were not ended", "tenant", tenant, "error", err)
+			s.log.Warn("sessions of deleted people and connections were not ended", "tenant", tenant, "error", err)
 		}
 		for _, old := range []struct {
 			query  string
