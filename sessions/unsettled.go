@@ -87,7 +87,7 @@ func (s *Service) withoutTo(ctx context.Context, u Unsettled) (rows []endedRow, 
 	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), sqlAgain)
 	defer cancel()
 	rows, err = s.endInSQL(brief, u.Tenant, u.Selector, u.Reason)
-	if outOfReach(err) && !(s.registry.Partial() && s.answers(ctx, u.Tenant)) {
+	if outOfReach(err) && (!s.registry.Partial() || !s.answers(ctx, u.Tenant)) {
 		return nil, Ended{}, false, nil
 	}
 	if err != nil {
