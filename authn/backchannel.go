@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -84,12 +85,23 @@ func (s *Service) endThose(r *http.Request, c tenants.Connection, over SignedOut
 	cause := audit.CauseOf(r, nil)
 	cause.Actor, cause.Connection = audit.Actor{Kind: identity.KindIDP, ID: string(c.ID), Name: c.Name}, c.ID
 	which := sessions.Selector{Connection: c.ID, IDPSubject: over.Subject, IDPSessions: over.Sessions}
-	if err := s.flows.signedOut(ctx, tenant, which); err != nil {
-		return err
-	}
-	if _, err := s.sessions.Revoke(ctx, cause, tenant, which, sessions.ReasonSignedOutAtProvider); err != nil {
+	if err := s.endAtProvider(ctx, cause, tenant, which, sessions.ReasonSignedOutAtProvider); err != nil {
 		return err
 	}
 	_, err = s.flows.remember(ctx, tenant, message, over.ReplayUntil)
 	return err
+}
+
+// endAtProvider ends sessions that their provider has ended. Without the database
+// no sign-in comes to an end, so what is on its way cannot outlive this; it is noted
+// when whoever told of it does so again, which the error asks for.
+func (s *Service) endAtProvider(ctx context.Context, cause audit.Cause, tenant identity.TenantID, which sessions.Selector, reason string) error {
+	unnoted := s.flows.signedOut(ctx, tenant, which)
+	if unnoted != nil && !fault.Is(unnoted, fault.Unavailable) {
+		return unnoted
+	}
+	if _, err := s.sessions.Revoke(ctx, cause, tenant, which, reason); err != nil {
+		return err
+	}
+	return unnoted
 }

@@ -220,10 +220,7 @@ func (s *Service) Heed(ctx context.Context, tenant identity.TenantID, c tenants.
 	}
 	if signal.Ends != "" {
 		for _, sel := range which {
-			if err := s.flows.signedOut(ctx, tenant, sel); err != nil {
-				return err
-			}
-			if _, err := s.sessions.Revoke(ctx, cause, tenant, sel, signal.Ends); err != nil {
+			if err := s.endAtProvider(ctx, cause, tenant, sel, signal.Ends); err != nil {
 				return err
 			}
 		}
