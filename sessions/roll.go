@@ -22,8 +22,9 @@ type roll struct {
 	gone     bool // the tenant was forgotten; nothing is added any more
 	words    words
 
-	usedMu sync.Mutex
-	used   []*Live // see [roll.active]
+	looking sync.Mutex // held while they are looked through, and before all others
+	usedMu  sync.Mutex
+	used    []*Live // see [roll.active]
 }
 
 // The lists that a session is in.
@@ -116,20 +117,30 @@ func along(first *Live, list int) iter.Seq[*Live] {
 // active gives the sessions that have something open, or were used since SQL was
 // told so. Those that are neither drop out of the list until they are used again
 // ([Live.use]), so that it is as long as the sessions in use are many.
-func (t *roll) active() []*Live {
+func (t *roll) active() (busy []*Live) {
+	t.looking.Lock()
+	defer t.looking.Unlock()
+	// The sessions are asked without usedMu: who uses one holds its lock.
 	t.usedMu.Lock()
-	defer t.usedMu.Unlock()
-	kept := t.used[:0]
-	for _, live := range t.used {
+	used := t.used
+	t.used = nil
+	t.usedMu.Unlock()
+	kept := used[:0]
+	for _, live := range used {
 		// In this order: who uses it from now on finds that it is not listed.
 		live.listed.Store(false)
-		if live.busy() && live.listed.CompareAndSwap(false, true) {
+		if !live.busy() {
+			continue
+		}
+		busy = append(busy, live)
+		if live.listed.CompareAndSwap(false, true) {
 			kept = append(kept, live)
 		}
 	}
-	clear(t.used[len(kept):])
-	t.used = kept
-	return slices.Clone(kept)
+	t.usedMu.Lock()
+	defer t.usedMu.Unlock()
+	t.used = append(t.used, kept...)
+	return busy
 }
 
 func (t *roll) use(live *Live) {
