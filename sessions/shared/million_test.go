@@ -19,6 +19,7 @@ import (
 	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/cluster/clustertest"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/postgrestest"
 	"gatehouse/sessions"
@@ -40,9 +41,15 @@ func (w *world) crowd(from, n int) {
 	const batch = 1000
 	for first := from; first < from+n; first += batch {
 		last := min(first+batch, from+n)
-		err := w.db.Tenant(acme).Write(context.Background(), func(tx *store.Tx) error {
-			return seed(tx, first, last)
-		})
+		var err error
+		for range 3 { // a machine that stands still for long is cut off by the server
+			err = w.db.Tenant(acme).Write(context.Background(), func(tx *store.Tx) error {
+				return seed(tx, first, last)
+			})
+			if !fault.Is(err, fault.Unavailable) {
+				break
+			}
+		}
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -80,7 +80,11 @@ func (w *world) withoutSQL(n int) (served map[int]bool) {
 	for i := range n {
 		// On a busy machine a step in Redis may take too long, or a lease run out.
 		for try := 0; try < 3 && !served[i]; try++ {
-			clustertest.Until(w.t, "fresh", late.bus.Fresh)
+			if !late.bus.Fresh() { // who joins anew needs SQL once more
+				late.record.lost.Store(false)
+				clustertest.Until(w.t, "fresh", late.bus.Fresh)
+				late.record.lost.Store(true)
+			}
 			served[i] = late.serves(tokenOf(i))
 		}
 		if late.refuses(tokenOf(i)) {
