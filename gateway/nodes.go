@@ -234,8 +234,7 @@ func (n *nodes) hear(m cluster.Message, then func(word) wait) wait {
 
 func (n *nodes) hearChange(_ context.Context, m cluster.Message) wait {
 	return n.hear(m, func(word) wait {
-		n.rooms.directory.Refresh(m.Tenant)
-		n.rooms.tokens.Refresh(m.Tenant)
+		n.rooms.directory.Refresh(m.Tenant) // not the tokens: their ends are told by topicStreams
 		return func(ctx context.Context) ([]byte, error) {
 			if err := n.rooms.tenants.Refresh(ctx); err != nil {
 				n.missed.Add(1)

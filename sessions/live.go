@@ -30,23 +30,26 @@ type Proof interface {
 // Live is a session that is being served. All its methods may be called at
 // once from many goroutines.
 type Live struct {
+	// What is looked at for every request comes first and together: among a million
+	// sessions each further line of memory is one more that no cache has.
+	proof   Proof        // of a registry that several nodes share; nil: always good
+	proven  atomic.Int64 // until when, by the proof's clock, SQL's last answer counts
+	created int64        // Unix milliseconds
+	seen    atomic.Int64 // Unix milliseconds of the last request
+	ended   atomic.Bool  // set with mu held
+	listed  atomic.Bool  // in the roll's list of those in use
+
 	session   Session
 	hash      TokenHash
 	principal atomic.Pointer[identity.Principal] // made when it is first asked for
 
-	seen  atomic.Int64 // Unix milliseconds of the last request
 	saved atomic.Int64 // what SQL knows of seen
 	memo  atomic.Pointer[any]
 
-	proof  Proof        // of a registry that several nodes share; nil: always good
-	proven atomic.Int64 // until when, by the proof's clock, SQL's last answer counts
-
 	roll   *roll // that it is in, whose mu guards beside
 	beside [lists]neighbours
-	listed atomic.Bool // in the roll's list of those in use
 
 	mu    sync.Mutex
-	ended bool
 	first *entry        // the streams inside
 	open  int           // how many they are
 	left  chan struct{} // closed once ended and nobody is inside; made by end
@@ -67,7 +70,7 @@ var nobody = func() chan struct{} { c := make(chan struct{}); close(c); return c
 // for registries and their tests; everybody else is handed one by
 // [Service.Find].
 func NewLive(s Session, hash TokenHash) *Live {
-	l := &Live{session: s, hash: hash}
+	l := &Live{session: s, hash: hash, created: s.CreatedAt.UnixMilli()}
 	l.seen.Store(s.SeenAt.UnixMilli())
 	l.saved.Store(s.SeenAt.UnixMilli())
 	return l
@@ -162,7 +165,7 @@ func (l *Live) Enter(c Stream) (leave func(), ok bool) {
 	e := &entry{stream: c, inside: true}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended {
+	if l.ended.Load() {
 		return func() {}, false
 	}
 	if e.next = l.first; e.next != nil {
@@ -193,7 +196,7 @@ func (l *Live) remove(e *entry) {
 	if e.next != nil {
 		e.next.prev = e.prev
 	}
-	if l.open--; l.open == 0 && l.ended {
+	if l.open--; l.open == 0 && l.ended.Load() {
 		close(l.left)
 	}
 }
@@ -206,11 +209,7 @@ func (l *Live) Open() int {
 }
 
 // Ended reports whether the session is over: nobody enters any more.
-func (l *Live) Ended() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.ended
-}
+func (l *Live) Ended() bool { return l.ended.Load() }
 
 // ending is what the end of a session finds inside.
 type ending struct {
@@ -230,12 +229,13 @@ func (l *Live) end(spared Stream) ending {
 			l.remove(e)
 		}
 	}
-	now := ending{first: !l.ended, open: l.open}
+	now := ending{first: !l.ended.Load(), open: l.open}
 	if now.first {
-		l.ended, l.left = true, nobody
+		l.left = nobody
 		if l.open > 0 {
 			l.left = make(chan struct{})
 		}
+		l.ended.Store(true)
 	}
 	for e := l.first; e != nil; e = e.next {
 		if !e.told {
@@ -251,10 +251,11 @@ func (l *Live) end(spared Stream) ending {
 func (l *Live) retire() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended || l.open > 0 {
+	if l.ended.Load() || l.open > 0 {
 		return false
 	}
-	l.ended, l.left = true, nobody
+	l.left = nobody
+	l.ended.Store(true)
 	return true
 }
 
@@ -282,12 +283,12 @@ func (l *Live) use() {
 func (l *Live) busy() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.ended && (l.open > 0 || l.seen.Load() > l.saved.Load())
+	return !l.ended.Load() && (l.open > 0 || l.seen.Load() > l.saved.Load())
 }
 
 // expired reports whether the session ran out by these limits; zero means no
 // limit.
 func (l *Live) expired(now int64, idle, absolute time.Duration) bool {
-	return (absolute > 0 && now-l.session.CreatedAt.UnixMilli() >= absolute.Milliseconds()) ||
+	return (absolute > 0 && now-l.created >= absolute.Milliseconds()) ||
 		(idle > 0 && now-l.seen.Load() >= idle.Milliseconds())
 }

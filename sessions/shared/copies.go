@@ -66,9 +66,8 @@ type copies struct {
 
 // part is what Redis says of one session.
 type part struct {
-	rev   string         // of the tenant's part; empty if Redis has not answered
-	live  *sessions.Live // nil if it is not there
-	whole bool           // all that live are there
+	rev  string         // of the tenant's part
+	live *sessions.Live // nil if it is not there
 }
 
 func (c *copies) distrust(tenant identity.TenantID) {
@@ -114,8 +113,12 @@ func (c *copies) get(ctx context.Context, tenant identity.TenantID, hash session
 		return part{}, err
 	case len(answer) != 3 || len(answer[1]) > maxCopy:
 		return part{}, errAnswer
-	case answer[1] == "":
-		return part{rev: answer[0], whole: answer[2] != ""}, nil
+	}
+	if answer[2] == "" {
+		c.stock.lacks(tenant)
+	}
+	if answer[1] == "" {
+		return part{rev: answer[0]}, nil
 	}
 	var s sessions.Session
 	if err := json.Unmarshal([]byte(answer[1]), &s); err != nil {
@@ -124,7 +127,7 @@ func (c *copies) get(ctx context.Context, tenant identity.TenantID, hash session
 	if s.Tenant != tenant || s.ID == "" {
 		return part{}, errAnswer
 	}
-	return part{rev: answer[0], live: sessions.NewLive(s, hash), whole: answer[2] != ""}, nil
+	return part{rev: answer[0], live: sessions.NewLive(s, hash)}, nil
 }
 
 func (c *copies) remove(ctx context.Context, tenant identity.TenantID, hashes []sessions.TokenHash) error {

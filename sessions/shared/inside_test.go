@@ -191,6 +191,7 @@ func TestP2_GapTakesCopiesOut(t *testing.T) {
 		if got, err := r.Find(t.Context(), acme, hashOf(n)); got == nil || err != nil {
 			t.Fatal(got, err)
 		}
+		r.copies.add(t.Context(), live(n), true)
 	}
 	delete(record.all, hashOf(1))
 	if err := r.verify(t.Context()); err != nil {
@@ -374,6 +375,7 @@ func TestP8_WithheldIsKept(t *testing.T) {
 				if got, err := r.Find(t.Context(), acme, hashOf(n)); got == nil || err != nil {
 					t.Fatal(got, err)
 				}
+				r.copies.add(t.Context(), live(n), true)
 			}
 			if err := r.Withhold(t.Context(), owed(1)); err != nil {
 				t.Fatal(err)

@@ -140,8 +140,6 @@ func (r *Registry) ask(ctx context.Context, tenant identity.TenantID, hash sessi
 	case <-wait.Done():
 		return nil, fmt.Errorf("shared: too many sessions are looked up: %w", wait.Err())
 	}
-	ctx, cancel = context.WithTimeout(ctx, askTime)
-	defer cancel()
 	for range attempts {
 		live, err := r.lookUp(ctx, tenant, hash)
 		if !errors.Is(err, errOvertaken) {
@@ -158,32 +156,19 @@ func (r *Registry) lookUp(ctx context.Context, tenant identity.TenantID, hash se
 	if !fresh && !apart {
 		return nil, errAlone
 	}
-	var copied part
-	if fresh {
-		var err error
-		if copied, err = r.copies.get(ctx, tenant, hash); err != nil {
-			r.log.DebugContext(ctx, "Redis was not asked for a session", "error", err)
-		} else if !copied.whole {
-			r.copies.stock.lacks(tenant)
-		}
+	live, err := r.recorded(ctx, tenant, hash)
+	if err != nil && fresh && ctx.Err() == nil {
+		live, err = r.copied(ctx, tenant, hash, err)
+		apart = false
 	}
-	live, err := r.record.Live(ctx, tenant, hash)
-	switch {
-	case err == nil && live != nil && r.withholds(live):
-		return nil, nil // and not copied: SQL will have ended it
-	case err == nil && live == nil:
-		r.over(ctx, tenant, hash, copied)
-		return nil, nil
-	case err == nil && copied.rev != "" && copied.live == nil:
-		if _, err := r.copies.fill(ctx, tenant, copied.rev, live); err != nil {
-			r.log.DebugContext(ctx, "Redis was not told of a session", "error", err)
-		}
-	case err != nil && copied.live == nil:
+	if err != nil {
 		return nil, fmt.Errorf("shared: look a session up: %w", err)
-	case err != nil:
-		live, apart = copied.live, false
 	}
-	if r.withholds(live) {
+	switch {
+	case live == nil:
+		r.over(ctx, tenant, hash, fresh)
+		return nil, nil
+	case r.withholds(live): // SQL will have ended it
 		return nil, nil
 	}
 	live, err = r.hold(asked, live)
@@ -199,10 +184,36 @@ func (r *Registry) lookUp(ctx context.Context, tenant identity.TenantID, hash se
 	return live, nil
 }
 
-// over makes true here and in Redis what SQL says: there is no such session.
-func (r *Registry) over(ctx context.Context, tenant identity.TenantID, hash sessions.TokenHash, copied part) {
-	if copied.live != nil {
-		r.takeOut(ctx, tenant, []*sessions.Live{copied.live})
+func (r *Registry) recorded(ctx context.Context, tenant identity.TenantID, hash sessions.TokenHash) (*sessions.Live, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return r.record.Live(ctx, tenant, hash)
+}
+
+// copied gives a session as Redis has it, for want of SQL. That Redis has none says
+// nothing: a node may have died before it made the copy.
+func (r *Registry) copied(ctx context.Context, tenant identity.TenantID, hash sessions.TokenHash, sql error) (*sessions.Live, error) {
+	copied, err := r.copies.get(ctx, tenant, hash)
+	switch {
+	case err != nil:
+		return nil, errors.Join(sql, err)
+	case copied.live == nil:
+		return nil, sql
+	}
+	return copied.live, nil
+}
+
+// over makes true here and in Redis what SQL says: there is no such session. Who
+// has ended it may have died before that.
+func (r *Registry) over(ctx context.Context, tenant identity.TenantID, hash sessions.TokenHash, fresh bool) {
+	if fresh {
+		copied, err := r.copies.get(ctx, tenant, hash)
+		switch {
+		case err != nil:
+			r.log.DebugContext(ctx, "Redis was not asked for a session", "error", err)
+		case copied.live != nil:
+			r.takeOut(ctx, tenant, []*sessions.Live{copied.live})
+		}
 	}
 	if live, err := r.cache.Find(ctx, tenant, hash); err == nil && live != nil {
 		r.cache.Shut(ctx, tenant, []*sessions.Live{live}, ReasonGone)()
