@@ -97,8 +97,10 @@ func (s *Service) admits(r *http.Request, p *identity.Principal, live *sessions.
 	if !ok || p.Kind == identity.KindSCIMToken {
 		return nil
 	}
-	if err := s.admitsFrom(r.Context(), &t.Settings.Session, p, httpkit.RequestFrom(r.Context()).ClientIP); err != nil {
-		return err
+	if r.URL.Path != pathLogout { // whoever wants out is let go from anywhere
+		if err := s.admitsFrom(r.Context(), &t.Settings.Session, p, httpkit.RequestFrom(r.Context()).ClientIP); err != nil {
+			return err
+		}
 	}
 	if live != nil && t.Settings.Session.BindDevice {
 		if device, _ := httpkit.ReadCookie(r, httpkit.DeviceCookie); !live.On(device) {

@@ -170,11 +170,18 @@ func TestSettingsSayWhereASessionCounts(t *testing.T) {
 	if reason := w.journal.lastRefusal(t); reason != "network-not-allowed-for-role" || len(w.journal.all(audit.SignInSucceeded)) != signedIn {
 		t.Errorf("recorded as %q, and signed in %d times", reason, len(w.journal.all(audit.SignInSucceeded)))
 	}
+	// Whoever is in gets out from there.
+	b.open("/").has(t, http.StatusForbidden)
+	b.open("/.gatehouse/logout").has(t, http.StatusOK, "This ends your session")
 	w.grants.mu.Lock()
 	w.grants.err = fault.New(fault.Unavailable, "policy-unavailable", "Not now.")
 	w.grants.mu.Unlock()
 	if got := ask(session+"; "+device, ""); got != "policy-unavailable" {
 		t.Errorf("with roles that cannot be known: %q", got)
+	}
+	b.post("/.gatehouse/logout", nil)
+	if _, err := w.sessions.Find(t.Context(), acme, strings.TrimPrefix(session, httpkit.SessionCookie+"=")); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("after signing out from a network that is not allowed: %v", err)
 	}
 }
 

@@ -68,7 +68,7 @@ func TestP2_ASignOutComesInFromAnyNetwork(t *testing.T) {
 	b.samlSignIn("adfs", "gil", "s1")
 	w.connections.set(tenants.SessionSettings{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 	for path, denied := range map[string]bool{
-		"/": true, "/.gatehouse/saml/adfs/acs": true, "/.gatehouse/logout": true, "/slo": true, "/.gatehouse/oidc/idp/slo": true,
+		"/": true, "/.gatehouse/saml/adfs/acs": true, "/.gatehouse/logout/": true, "/slo": true, "/.gatehouse/oidc/idp/slo": true,
 		slo: false, "/.gatehouse/oidc/idp/backchannel-logout": false, "/.gatehouse/signals/idp": false,
 	} {
 		r := httptest.NewRequest(http.MethodGet, w.url+path, http.NoBody)

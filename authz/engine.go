@@ -102,6 +102,16 @@ func (e *Engine) Version(tenant identity.TenantID) uint64 {
 // four billion changes, for a mistake.
 func combine(stamp, directory uint64) uint64 { return stamp<<32 | directory&(1<<32-1) }
 
+// Refresh reads what is in memory of a tenant anew if it has changed, so that it is
+// at hand while SQL is away.
+func (e *Engine) Refresh(ctx context.Context, tenant identity.TenantID) error {
+	if e.view(tenant) == nil {
+		return nil
+	}
+	_, err := e.current(ctx, tenant)
+	return err
+}
+
 // Forget drops what is in memory of a tenant that was deleted. It waits for a
 // load under way, as long as one waits for anything here.
 func (e *Engine) Forget(tenant identity.TenantID) {

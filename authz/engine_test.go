@@ -192,7 +192,7 @@ func TestHeldRoles(t *testing.T) {
 	if err := w.db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	w.people.Refresh(acme)
+	w.people.Refresh(acme, directory.Everybody)
 	if got, err := w.Held(t.Context(), ann); !fault.Is(err, fault.Unavailable) || got != nil {
 		t.Errorf("without the database: %v, %v", got, err)
 	}

@@ -22,7 +22,7 @@ func TestP7_TellingTheOthersHoldsNobodyUp(t *testing.T) {
 	e = authz.New(authz.Config{Store: w.db, Journal: w.journal, People: w.people,
 		Announce: func(ctx context.Context, tenant identity.TenantID, changed bool) error {
 			told = append(told, changed)
-			w.people.Refresh(tenant) // so that the policy has to be read anew
+			w.people.Refresh(tenant, nil) // so that the policy has to be read anew
 			roles, err := e.Roles(ctx, tenant)
 			if err != nil || !slices.ContainsFunc(roles, func(r authz.Role) bool { return r.Name == "auditor" }) {
 				t.Errorf("meanwhile: %v", err)

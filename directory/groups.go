@@ -73,7 +73,7 @@ func (s *Service) CreateGroup(ctx context.Context, cause audit.Cause, tenant ide
 		}
 		g.ID, g.Version, g.CreatedAt = identity.NewGroupID(), 1, now()
 		g.UpdatedAt = g.CreatedAt
-		return &step{events: []audit.Event{groupCreated(cause, tenant, &g, len(added))}, write: func(ctx context.Context, tx *store.Tx) error {
+		return &step{events: []audit.Event{groupCreated(cause, tenant, &g, len(added))}, people: added, write: func(ctx context.Context, tx *store.Tx) error {
 			if err := insertGroup(ctx, tx, &g, key); err != nil {
 				return err
 			}
@@ -185,7 +185,11 @@ func (s *Service) UpdateGroup(ctx context.Context, cause audit.Cause, tenant ide
 		e := groupEvent(cause, tenant, audit.GroupChanged, &after)
 		e.Details = map[string]string{"changed": strings.Join(changed, ","),
 			"added": strconv.Itoa(len(added)), "removed": strconv.Itoa(len(removed))}
-		return &step{events: []audit.Event{e}, write: func(ctx context.Context, tx *store.Tx) error {
+		touched := slices.Concat(added, removed)
+		if after.DisplayName != before.DisplayName { // people know their groups by name
+			touched = Everybody
+		}
+		return &step{events: []audit.Event{e}, people: touched, write: func(ctx context.Context, tx *store.Tx) error {
 			if err := replaceGroup(ctx, tx, &after, key, before.Version); err != nil {
 				return err
 			}
@@ -280,6 +284,6 @@ func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant ide
 		if ifVersion != 0 && ifVersion != g.Version {
 			return nil, errVersion()
 		}
-		return s.deletion(cause, groupEvent(cause, tenant, audit.GroupDeleted, &g), "groups"), nil
+		return s.deletion(cause, groupEvent(cause, tenant, audit.GroupDeleted, &g), "groups", Everybody), nil
 	})
 }

@@ -16,5 +16,6 @@ func TestOnPostgres(t *testing.T) {
 		TestUpdateHonoursTheVersion, TestDeletionsAtAnOldVersionChangeNothing, TestP1_NothingChangesWithoutTheJournal, TestP1_WhatIsRecordedComesTrueWithoutTheCaller, TestP9_DeactivationEndsSessionsAfterItIsStored,
 		TestP9_DeletionEndsSessionsEvenOnRetry, TestP9_AFailureToEndSessionsIsNotAnsweredWithSuccess,
 		TestP3_IdsOfAnotherTenantAreUnknown, TestVersionMovesWithEveryChangeAndPersonFollows, TestP9_ADeactivationThatTheOthersDoNotHearOfEndsSessions,
+		TestP8_WhoIsKnownIsServedWithoutSQL,
 	})
 }

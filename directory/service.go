@@ -34,8 +34,19 @@ type Config struct {
 	// Announce tells the other nodes that a tenant's directory has changed, and returns
 	// once they have taken it in ([Service.Refresh]). Where nothing has changed now, it does
 	// so only if an earlier announcement failed. Nil: there are none.
-	Announce func(ctx context.Context, tenant identity.TenantID, changed bool) error
+	Announce Announcement
+	// Elsewhere gives a person as the other nodes know them at this moment; false if
+	// none does. It is asked where SQL cannot be. Nil: there are none.
+	Elsewhere func(ctx context.Context, tenant identity.TenantID, id identity.UserID) (identity.Person, bool)
 }
+
+// Announcement is what [Config.Announce] does. The people are those whose
+// [Service.Person] is another one now, or [Everybody].
+type Announcement func(ctx context.Context, tenant identity.TenantID, changed bool, people []identity.UserID) error
+
+// Everybody is who is named where nobody can say who they are: people may come into
+// a group by other nodes while it is renamed or deleted.
+var Everybody = []identity.UserID{""}
 
 // Withdrawal is what [Config.Withdraw] does.
 type Withdrawal func(ctx context.Context, tx *store.Tx, cause audit.Cause, gone audit.Target) error
@@ -47,41 +58,43 @@ type Service struct {
 	journal  audit.Recorder
 	sessions SessionEnder
 	withdraw Withdrawal
-	announce func(context.Context, identity.TenantID, bool) error
+	announce Announcement
+	// elsewhere is asked where SQL cannot be; nil: there is nobody.
+	elsewhere func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
 
-	versions versions
-	people   personCache
-	changes  store.Turns
+	memory  memory
+	changes store.Turns
 }
 
 // New makes the directory.
 func New(c Config) *Service {
 	if c.Announce == nil {
-		c.Announce = func(context.Context, identity.TenantID, bool) error { return nil }
+		c.Announce = func(context.Context, identity.TenantID, bool, []identity.UserID) error { return nil }
 	}
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, announce: c.Announce}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, announce: c.Announce, elsewhere: c.Elsewhere}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory
 // does. What was read after asking for it holds as long as it stays the same.
-func (s *Service) Version(tenant identity.TenantID) uint64 { return s.versions.of(tenant) }
+func (s *Service) Version(tenant identity.TenantID) uint64 { return s.memory.version(tenant) }
 
-// Refresh has everything of a tenant read anew: another node has changed it.
-func (s *Service) Refresh(tenant identity.TenantID) { s.versions.bump(tenant) }
+// Refresh has the directory of a tenant read anew, and of its people these, or
+// [Everybody]: another node has changed them.
+func (s *Service) Refresh(tenant identity.TenantID, people []identity.UserID) {
+	s.memory.change(tenant, people)
+}
 
-// RefreshAll is [Service.Refresh] for every tenant.
-func (s *Service) RefreshAll() { s.versions.bumpAll() }
+// RefreshAll is [Service.Refresh] for everybody in every tenant.
+func (s *Service) RefreshAll() { s.memory.changeEverywhere() }
 
 // Forget drops what is remembered of a tenant that was deleted.
-func (s *Service) Forget(tenant identity.TenantID) {
-	s.versions.drop(tenant)
-	s.people.drop(tenant)
-}
+func (s *Service) Forget(tenant identity.TenantID) { s.memory.drop(tenant) }
 
 // step is a change that was checked and can be made.
 type step struct {
 	first  func() error // what must come before the record; nil: nothing
 	events []audit.Event
+	people []identity.UserID // whose [Service.Person] it changes; Everybody: anybody's
 	write  func(context.Context, *store.Tx) error
 }
 
@@ -89,8 +102,11 @@ type step struct {
 // committed, one change of a tenant at a time, and told to the other nodes after
 // that. plan gives nil if there is nothing to change.
 func (s *Service) change(ctx context.Context, tenant identity.TenantID, plan func(*store.Tx) (*step, error)) error {
-	changed, err := s.alter(ctx, tenant, plan)
-	return s.tell(ctx, tenant, changed, err)
+	done, err := s.alter(ctx, tenant, plan)
+	if done == nil {
+		return s.tell(ctx, tenant, false, nil, err)
+	}
+	return s.tell(ctx, tenant, true, done.people, err)
 }
 
 // errUntold is inside the error of a change that was made, and of which the other
@@ -98,21 +114,22 @@ func (s *Service) change(ctx context.Context, tenant identity.TenantID, plan fun
 var errUntold = errors.New("directory: the other nodes may not know of it")
 
 // tell tells the other nodes of a change that has ended with err.
-func (s *Service) tell(ctx context.Context, tenant identity.TenantID, changed bool, err error) error {
+func (s *Service) tell(ctx context.Context, tenant identity.TenantID, changed bool, people []identity.UserID, err error) error {
 	ctx, cancel := effect(ctx)
 	defer cancel()
-	untold := s.announce(ctx, tenant, changed)
+	untold := s.announce(ctx, tenant, changed, people)
 	if untold != nil && err == nil {
 		return fmt.Errorf("%w: %w", errUntold, untold)
 	}
 	return errors.Join(err, untold)
 }
 
-// alter makes a change; it may have been made if changed, whatever the error.
-func (s *Service) alter(ctx context.Context, tenant identity.TenantID, plan func(*store.Tx) (*step, error)) (changed bool, err error) {
+// alter makes a change. It gives the step that may have been made, whatever the
+// error; nil if there was none.
+func (s *Service) alter(ctx context.Context, tenant identity.TenantID, plan func(*store.Tx) (*step, error)) (*step, error) {
 	done, err := s.changes.Take(ctx, tenant)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer done()
 	var do *step
@@ -121,37 +138,37 @@ func (s *Service) alter(ctx context.Context, tenant identity.TenantID, plan func
 		return err
 	})
 	if err != nil || do == nil {
-		return false, err
+		return nil, err
 	}
 	if do.first != nil {
 		if err := do.first(); err != nil {
-			return false, err
+			return nil, err
 		}
 	}
-	return true, s.commit(ctx, tenant, do.events, do.write)
+	return do, s.commit(ctx, tenant, do)
 }
 
 // commit makes a change: the record first (promise P1), then SQL, then a new
 // version. The caller has the tenant's turn, and may leave once there is a
 // record: it comes true without them. A change that was announced and then
 // failed is said to have failed by a second record.
-func (s *Service) commit(ctx context.Context, tenant identity.TenantID, events []audit.Event, write func(context.Context, *store.Tx) error) error {
-	for _, e := range events {
+func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step) error {
+	for _, e := range do.events {
 		if _, err := s.journal.Commit(ctx, e); err != nil {
 			return fmt.Errorf("directory: journal %s: %w", e.Type, err)
 		}
 		ctx = context.WithoutCancel(ctx)
 	}
 	bounded, cancel := effect(ctx)
-	err := s.store.Tenant(tenant).Write(bounded, func(tx *store.Tx) error { return write(bounded, tx) })
+	err := s.store.Tenant(tenant).Write(bounded, func(tx *store.Tx) error { return do.write(bounded, tx) })
 	cancel()
 	// A commit whose outcome is unknown may have taken effect, so the version
 	// moves on either way.
-	s.versions.bump(tenant)
+	s.memory.change(tenant, do.people)
 	if err != nil {
 		ctx, cancel = effect(ctx)
 		defer cancel()
-		s.recordFailure(ctx, events)
+		s.recordFailure(ctx, do.events)
 		return fmt.Errorf("directory: write: %w", err)
 	}
 	return nil
@@ -183,9 +200,10 @@ func (s *Service) endSessions(ctx context.Context, cause audit.Cause, tenant ide
 	return nil
 }
 
-// deletion removes from a table what the event is about, with its roles.
-func (s *Service) deletion(cause audit.Cause, e audit.Event, table string) *step {
-	return &step{events: []audit.Event{e}, write: func(ctx context.Context, tx *store.Tx) error {
+// deletion removes from a table what the event is about, with its roles. The people
+// are those whom that changes.
+func (s *Service) deletion(cause audit.Cause, e audit.Event, table string, people []identity.UserID) *step {
+	return &step{events: []audit.Event{e}, people: people, write: func(ctx context.Context, tx *store.Tx) error {
 		if err := s.withdraw(ctx, tx, cause, e.Target); err != nil {
 			return err
 		}

@@ -62,7 +62,11 @@ func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity
 	}
 	in.normalise()
 	plan, changed, err := s.signIn(ctx, cause, tenant, &in)
-	if err = s.tell(ctx, tenant, changed, err); err != nil {
+	var people []identity.UserID
+	if changed {
+		people = []identity.UserID{plan.user.ID}
+	}
+	if err = s.tell(ctx, tenant, changed, people, err); err != nil {
 		return User{}, false, err
 	}
 	return plan.user, plan.create, nil
@@ -84,13 +88,13 @@ func (s *Service) signIn(ctx context.Context, cause audit.Cause, tenant identity
 		err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return touchIdentity(ctx, tx, in, plan.user.ID) })
 		return plan, false, err
 	}
-	err = s.commit(ctx, tenant, plan.events, func(ctx context.Context, tx *store.Tx) error {
+	err = s.commit(ctx, tenant, &step{events: plan.events, people: []identity.UserID{plan.user.ID}, write: func(ctx context.Context, tx *store.Tx) error {
 		if err := plan.apply(ctx, tx, in); err != nil {
 			return err
 		}
 		plan.user.Groups, err = groupsOf(ctx, tx, plan.user.ID)
 		return err
-	})
+	}})
 	return plan, true, err
 }
 

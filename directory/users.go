@@ -71,17 +71,28 @@ func groupsOf(ctx context.Context, tx *store.Tx, id identity.UserID) ([]identity
 // same; it is shared and must not be changed. A person who is unknown is a
 // NotFound fault.
 func (s *Service) Person(ctx context.Context, tenant identity.TenantID, id identity.UserID) (identity.Person, error) {
-	key, version := personKey{tenant, id}, s.versions.of(tenant)
-	if p, ok := s.people.get(key, version); ok {
+	if p, ok := s.memory.get(tenant, id); ok {
 		return p, nil
 	}
+	version := s.memory.version(tenant) // first: what is read after it holds as long as it stays
 	u, err := s.User(ctx, tenant, id)
+	p := identity.Person{ID: u.ID, UserName: u.UserName, Email: u.Email, Name: u.DisplayName, Active: u.Active, Groups: u.Groups}
+	if fault.Is(err, fault.Unavailable) && s.elsewhere != nil {
+		var ok bool
+		if p, ok = s.elsewhere(ctx, tenant, id); ok {
+			err = nil
+		}
+	}
 	if err != nil {
 		return identity.Person{}, err
 	}
-	p := identity.Person{ID: u.ID, UserName: u.UserName, Email: u.Email, Name: u.DisplayName, Active: u.Active, Groups: u.Groups}
-	s.people.put(key, version, p)
+	s.memory.put(tenant, version, p)
 	return p, nil
+}
+
+// Remembered is a person whom this node knows without asking; false if it does not.
+func (s *Service) Remembered(tenant identity.TenantID, id identity.UserID) (identity.Person, bool) {
+	return s.memory.get(tenant, id)
 }
 
 // User reads one person, with their groups.
@@ -210,7 +221,7 @@ func (s *Service) updateUser(ctx context.Context, cause audit.Cause, tenant iden
 			return nil, err
 		}
 		after.Version, after.UpdatedAt = before.Version+1, now()
-		do := &step{events: []audit.Event{userChanged(cause, tenant, &before, &after, changed)}, write: func(ctx context.Context, tx *store.Tx) error {
+		do := &step{events: []audit.Event{userChanged(cause, tenant, &before, &after, changed)}, people: []identity.UserID{id}, write: func(ctx context.Context, tx *store.Tx) error {
 			return replaceUser(ctx, tx, &after, key, before.Version)
 		}}
 		if after.Active && !before.Active {
@@ -313,6 +324,6 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 		if ifVersion != 0 && ifVersion != u.Version {
 			return nil, errVersion()
 		}
-		return s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users"), nil
+		return s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users", []identity.UserID{id}), nil
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/cluster"
 	"gatehouse/internal/fault"
@@ -26,6 +27,16 @@ const (
 	// topicStreams: what is open without a session has to be closed, of one
 	// principal or of the whole tenant.
 	topicStreams = "gateway.streams"
+	// topicPerson: who knows somebody, now that SQL cannot be asked.
+	topicPerson = "gateway.person"
+)
+
+// What a change of a tenant is about. A node of an older version does not say, so
+// that anything may have changed.
+const (
+	aboutTenant = "tenant" // its settings and connections
+	aboutPeople = "people" // and groups and teams
+	aboutPolicy = "policy"
 )
 
 const (
@@ -33,12 +44,22 @@ const (
 	proveTime = cluster.Lease / 2
 	// proveRest is how long it is not tried again after a failure.
 	proveRest = cluster.Lease / 8
+	// maxNamed is how many people one message names; those of a larger change are
+	// everybody.
+	maxNamed = 64
+	// maxAsking bounds the questions for people that the other nodes have at a time,
+	// and askTime how long one takes: a node that died is waited out.
+	maxAsking = 16
+	askTime   = 2 * cluster.Lease
 )
 
 // word is the body of a message.
 type word struct {
 	From      string `json:"from"` // the process that says it, which has done it already
 	Principal string `json:"principal,omitempty"`
+	About     string `json:"about,omitempty"`
+	// People are those whom a change is about, or who are asked for.
+	People []identity.UserID `json:"people,omitempty"`
 }
 
 // nodes keeps what the rooms remember in step with the other nodes. While the
@@ -57,10 +78,12 @@ type nodes struct {
 	proven  atomic.Int64  // until when memory counts without the bus, since began
 	failed  atomic.Int64  // when it was last found that it cannot be read
 	proving chan struct{} // holds one
+	asking  chan struct{} // holds maxAsking
 
-	mu     sync.Mutex
-	unsaid map[saying]uint64 // what the others may not have heard of, by its number
-	said   uint64            // the last number
+	mu      sync.Mutex
+	unsaid  map[saying]uint64              // what the others may not have heard of, by its number
+	said    uint64                         // the last number
+	changed map[identity.TenantID]struct{} // whose policy has not been looked at since
 }
 
 // saying is what is told to the others.
@@ -68,12 +91,15 @@ type saying struct {
 	topic     string
 	tenant    identity.TenantID
 	principal string
+	about     string
 }
 
 func newNodes(bus cluster.Bus, r *rooms, log *slog.Logger) *nodes {
 	n := &nodes{id: rand.Text(), bus: bus, rooms: r, log: log, began: time.Now(),
-		proving: make(chan struct{}, 1), unsaid: map[saying]uint64{}}
+		proving: make(chan struct{}, 1), asking: make(chan struct{}, maxAsking),
+		unsaid: map[saying]uint64{}, changed: map[identity.TenantID]struct{}{}}
 	bus.Subscribe(topicChanged, n.hearChange)
+	bus.Subscribe(topicPerson, n.hearQuestion)
 	bus.Subscribe(topicStreams, n.hearEnd)
 	bus.OnGap(n.reread)
 	return n
@@ -154,18 +180,35 @@ func (n *nodes) reread(ctx context.Context) error {
 	return nil
 }
 
-// Announce tells the other nodes that something of a tenant has changed that
-// they may remember, and returns once none of them goes by what was. Where
-// nothing has changed now, it says only what they may not have heard earlier.
-func (n *nodes) Announce(ctx context.Context, tenant identity.TenantID, changed bool) error {
+// AnnounceTenant tells the other nodes that a tenant, or a connection of it, has
+// changed, and returns once none of them goes by what was. Where nothing has
+// changed now, it says only what they may not have heard earlier.
+func (n *nodes) AnnounceTenant(ctx context.Context, tenant identity.TenantID, changed bool) error {
+	return n.announce(ctx, saying{topic: topicChanged, tenant: tenant, about: aboutTenant}, changed, nil)
+}
+
+// AnnouncePolicy is [nodes.AnnounceTenant] for a tenant's roles.
+func (n *nodes) AnnouncePolicy(ctx context.Context, tenant identity.TenantID, changed bool) error {
+	return n.announce(ctx, saying{topic: topicChanged, tenant: tenant, about: aboutPolicy}, changed, nil)
+}
+
+// AnnouncePeople is [nodes.AnnounceTenant] for a tenant's directory: who these people
+// are has changed.
+func (n *nodes) AnnouncePeople(ctx context.Context, tenant identity.TenantID, changed bool, people []identity.UserID) error {
+	return n.announce(ctx, saying{topic: topicChanged, tenant: tenant, about: aboutPeople}, changed, people)
+}
+
+func (n *nodes) announce(ctx context.Context, this saying, changed bool, people []identity.UserID) error {
 	if changed {
-		n.review(ctx, tenant)
-	}
-	this := saying{topic: topicChanged, tenant: tenant}
-	if !changed && !n.owes(this) {
+		n.renewSoon(this.tenant)
+		n.review(ctx, this.tenant)
+	} else if !n.owes(this) {
 		return nil
 	}
-	return n.say(ctx, this)
+	if !changed || len(people) > maxNamed {
+		people = directory.Everybody
+	}
+	return n.say(ctx, this, people)
 }
 
 // review has what is open here judged by the roles of this moment, where roles
@@ -195,12 +238,12 @@ func (n *nodes) owesAny() bool {
 
 // say tells the other nodes, and returns once they have done what it asks for. If
 // that cannot be, it is said again until they have.
-func (n *nodes) say(ctx context.Context, this saying) error {
+func (n *nodes) say(ctx context.Context, this saying, people []identity.UserID) error {
 	n.mu.Lock()
 	n.said++
 	number := n.said
 	n.mu.Unlock()
-	body, err := json.Marshal(word{From: n.id, Principal: this.principal})
+	body, err := json.Marshal(word{From: n.id, Principal: this.principal, About: this.about, People: people})
 	if err == nil {
 		_, err = n.bus.Publish(ctx, cluster.Message{Topic: this.topic, Tenant: this.tenant, Body: body})
 	}
@@ -233,15 +276,73 @@ func (n *nodes) hear(m cluster.Message, then func(word) wait) wait {
 }
 
 func (n *nodes) hearChange(_ context.Context, m cluster.Message) wait {
-	return n.hear(m, func(word) wait {
-		n.rooms.directory.Refresh(m.Tenant) // not the tokens: their ends are told by topicStreams
+	return n.hear(m, func(w word) wait {
+		switch w.About { // of the tokens nothing changes but their ends, told by topicStreams
+		case aboutPeople:
+			n.rooms.directory.Refresh(m.Tenant, w.People)
+		case aboutPolicy, aboutTenant:
+			n.rooms.directory.Refresh(m.Tenant, nil)
+		default:
+			n.rooms.directory.Refresh(m.Tenant, directory.Everybody)
+		}
+		n.renewSoon(m.Tenant)
 		return func(ctx context.Context) ([]byte, error) {
-			if err := n.rooms.tenants.Refresh(ctx); err != nil {
-				n.missed.Add(1)
-				return nil, err
+			if w.About != aboutPeople && w.About != aboutPolicy {
+				if err := n.rooms.tenants.Refresh(ctx); err != nil {
+					n.missed.Add(1)
+					return nil, err
+				}
 			}
 			n.review(ctx, m.Tenant)
 			return nil, nil
+		}
+	})
+}
+
+// Person asks the other nodes for somebody; false if none knows them. What they
+// answer they knew when this node had taken in the same changes as they.
+func (n *nodes) Person(ctx context.Context, tenant identity.TenantID, id identity.UserID) (identity.Person, bool) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	select {
+	case n.asking <- struct{}{}:
+		defer func() { <-n.asking }()
+	case <-ctx.Done():
+		return identity.Person{}, false
+	}
+	body, err := json.Marshal(word{From: n.id, People: []identity.UserID{id}})
+	if err != nil {
+		return identity.Person{}, false
+	}
+	// One who does not answer keeps nobody from believing the others.
+	said, err := n.bus.Publish(ctx, cluster.Message{Topic: topicPerson, Tenant: tenant, Body: body})
+	for _, c := range said {
+		var p identity.Person
+		if c.Confirmed && len(c.Report) > 0 && json.Unmarshal(c.Report, &p) == nil && p.ID == id {
+			return p, true
+		}
+	}
+	if err != nil {
+		n.log.DebugContext(ctx, "the other nodes were not asked for a person", "error", err)
+	}
+	return identity.Person{}, false
+}
+
+func (n *nodes) hearQuestion(_ context.Context, m cluster.Message) wait {
+	return n.hear(m, func(w word) wait {
+		if len(w.People) != 1 {
+			return nil
+		}
+		p, ok := n.rooms.directory.Remembered(m.Tenant, w.People[0])
+		if !ok {
+			return nil
+		}
+		return func(context.Context) ([]byte, error) {
+			report, err := json.Marshal(p)
+			if err != nil || len(report) > cluster.MaxReport || !n.Holds() {
+				return nil, err
+			}
+			return report, nil
 		}
 	})
 }
@@ -267,7 +368,7 @@ func (n *nodes) endHere(ctx context.Context, tenant identity.TenantID, principal
 // endStreams closes on every node what is open without a session, of one
 // principal or, if that is empty, of the whole tenant.
 func (n *nodes) endStreams(ctx context.Context, tenant identity.TenantID, principal string) error {
-	return errors.Join(n.endHere(ctx, tenant, principal), n.say(ctx, saying{topicStreams, tenant, principal}))
+	return errors.Join(n.endHere(ctx, tenant, principal), n.say(ctx, saying{topic: topicStreams, tenant: tenant, principal: principal}, nil))
 }
 
 // reviewStreams asks SQL for whoever has something open without a session, and
@@ -312,6 +413,7 @@ func (n *nodes) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	defer work.Wait()
 	work.Go(func() { every(ctx, proveRest, n.tend) })
+	work.Go(func() { every(ctx, proveRest, n.renew) })
 	every(ctx, proveRest, n.repeat)
 	return nil
 }
@@ -343,12 +445,35 @@ func (n *nodes) tend(ctx context.Context) {
 	}
 }
 
+func (n *nodes) renewSoon(tenant identity.TenantID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.changed[tenant] = struct{}{}
+}
+
+// renew reads the policies of tenants that have changed, before anybody asks: by
+// then SQL may be away.
+func (n *nodes) renew(ctx context.Context) {
+	n.mu.Lock()
+	changed := n.changed
+	n.changed = map[identity.TenantID]struct{}{}
+	n.mu.Unlock()
+	for tenant := range changed {
+		bounded, cancel := context.WithTimeout(ctx, proveTime)
+		err := n.rooms.authz.Refresh(bounded, tenant)
+		cancel()
+		if err != nil {
+			n.renewSoon(tenant)
+		}
+	}
+}
+
 func (n *nodes) repeat(ctx context.Context) {
 	n.mu.Lock()
 	unsaid := slices.Collect(maps.Keys(n.unsaid))
 	n.mu.Unlock()
 	for _, this := range unsaid {
-		if err := n.say(ctx, this); err != nil {
+		if err := n.say(ctx, this, directory.Everybody); err != nil {
 			n.log.WarnContext(ctx, "the other nodes may not have heard of a change; they will be told again", "tenant", this.tenant, "error", err)
 			return
 		}

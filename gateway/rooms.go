@@ -110,14 +110,15 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 		return nil, err
 	}
 	r.tenants, err = tenants.New(ctx, tenants.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Rooms: inhabited{r},
-		PlatformHost: cfg.Operator.Host, Announce: r.nodes.Announce, Log: log})
+		PlatformHost: cfg.Operator.Host, Announce: r.nodes.AnnounceTenant, Log: log})
 	if err != nil {
 		return nil, err
 	}
 	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node,
 		Dir: filepath.Join(cfg.Data, unsettledName), Registry: registry, Log: log})
-	r.directory = directory.New(directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Announce: r.nodes.Announce})
-	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory, Announce: r.nodes.Announce})
+	r.directory = directory.New(directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw,
+		Announce: r.nodes.AnnouncePeople, Elsewhere: r.nodes.Person})
+	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory, Announce: r.nodes.AnnouncePolicy})
 	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}})
 	r.signIn(cfg, log)
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})

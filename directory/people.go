@@ -1,0 +1,140 @@
+package directory
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"gatehouse/identity"
+)
+
+// maxPeople bounds what is remembered of all tenants together: about 30 MB.
+const maxPeople = 1 << 16
+
+// memory remembers, per tenant, a number that changes whenever anything in its
+// directory does, and people, each until a change that is about them: while SQL is
+// away nobody else can be asked who they are.
+type memory struct {
+	mu      sync.RWMutex
+	tenants map[identity.TenantID]*known // one entry per tenant that exists
+	people  int                          // in all of them
+
+	// clock gives the numbers of all tenants, so that a tenant that was dropped and
+	// comes back never gets one that somebody still remembers.
+	clock atomic.Uint64
+}
+
+type known struct {
+	version atomic.Uint64
+	people  map[identity.UserID]identity.Person
+}
+
+// version is the number of a tenant now.
+func (m *memory) version(tenant identity.TenantID) uint64 {
+	m.mu.RLock()
+	k := m.tenants[tenant]
+	m.mu.RUnlock()
+	if k == nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		k = m.ofLocked(tenant)
+	}
+	return k.version.Load()
+}
+
+// ofLocked is the entry of a tenant; m.mu is held.
+func (m *memory) ofLocked(tenant identity.TenantID) *known {
+	k := m.tenants[tenant]
+	if k == nil {
+		if m.tenants == nil {
+			m.tenants = map[identity.TenantID]*known{}
+		}
+		k = &known{people: map[identity.UserID]identity.Person{}}
+		k.version.Store(m.clock.Add(1))
+		m.tenants[tenant] = k
+	}
+	return k
+}
+
+func (m *memory) get(tenant identity.TenantID, id identity.UserID) (identity.Person, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	k := m.tenants[tenant]
+	if k == nil {
+		return identity.Person{}, false
+	}
+	p, ok := k.people[id]
+	return p, ok
+}
+
+// put remembers somebody who was read after the tenant had this version, unless it
+// has another one by now: the change may have been about them.
+func (m *memory) put(tenant identity.TenantID, version uint64, p identity.Person) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := m.ofLocked(tenant)
+	if k.version.Load() != version {
+		return
+	}
+	if _, known := k.people[p.ID]; !known {
+		if m.people >= maxPeople {
+			m.evictLocked()
+		}
+		m.people++
+	}
+	k.people[p.ID] = p
+}
+
+// evictLocked forgets any one: the order of maps is random enough. m.mu is held.
+func (m *memory) evictLocked() {
+	for _, k := range m.tenants {
+		for victim := range k.people {
+			delete(k.people, victim)
+			m.people--
+			return
+		}
+	}
+}
+
+// change gives the tenant a new version and forgets these people, or [Everybody].
+func (m *memory) change(tenant identity.TenantID, people []identity.UserID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := m.ofLocked(tenant)
+	if slices.Equal(people, Everybody) {
+		m.clearLocked(k)
+		return
+	}
+	k.version.Store(m.clock.Add(1))
+	for _, id := range people {
+		if _, known := k.people[id]; known {
+			delete(k.people, id)
+			m.people--
+		}
+	}
+}
+
+// changeEverywhere gives every tenant a new version and forgets everybody.
+func (m *memory) changeEverywhere() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, k := range m.tenants {
+		m.clearLocked(k)
+	}
+}
+
+func (m *memory) clearLocked(k *known) {
+	k.version.Store(m.clock.Add(1))
+	m.people -= len(k.people)
+	clear(k.people)
+}
+
+// drop forgets a tenant.
+func (m *memory) drop(tenant identity.TenantID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if k := m.tenants[tenant]; k != nil {
+		m.people -= len(k.people)
+		delete(m.tenants, tenant)
+	}
+}
