@@ -28,9 +28,13 @@ func (s *Service) askToSignOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	page := httpkit.Page{Title: "Sign out", Lead: "This ends your session in this browser.",
 		Links: []httpkit.Link{{Text: "Stay signed in", Href: "/"}, {Text: "Your devices", Href: pathDevices}}}
-	page.Notice = s.news(r, caller.Principal)
+	var away Departure
+	if s.inside(r, caller) {
+		page.Notice = s.news(r, caller.Principal)
+		away = s.providerSignOut(r, caller.Live, newToken())
+	}
 	provider := ""
-	if u, err := url.Parse(s.providerSignOut(r, caller.Live, newToken()).URL); err == nil && u.Host != "" {
+	if u, err := url.Parse(away.URL); err == nil && u.Host != "" {
 		provider = u.Host
 		page.FormAction = []string{u.Scheme + "://" + u.Host} // the form's answer leads there
 	}
@@ -57,7 +61,9 @@ func (s *Service) signOut(w http.ResponseWriter, r *http.Request) error {
 		if _, err := s.sessions.Revoke(r.Context(), s.causeOf(r, p), p.Tenant, sessions.Selector{Session: p.Session}, sessions.ReasonSignedOut); err != nil {
 			return err
 		}
-		provider = s.providerSignOut(r, caller.Live, token)
+		if s.inside(r, caller) {
+			provider = s.providerSignOut(r, caller.Live, token)
+		}
 		awaited = provider.Private != nil && s.awaitProvider(w, r, p, token, provider)
 	}
 	httpkit.ClearCookie(w, httpkit.SessionCookie)
@@ -72,6 +78,12 @@ func (s *Service) signOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	redirect(w, target)
 	return nil
+}
+
+// inside reports whether a person would be let in from where they come. Others are
+// let out, and learn nothing: neither of devices, nor what goes to the provider.
+func (s *Service) inside(r *http.Request, c Caller) bool {
+	return s.Admits(r.Context(), c.Principal, httpkit.RequestFrom(r.Context()).ClientIP) == nil
 }
 
 // awaitProvider keeps the step of somebody who comes back from the provider. A

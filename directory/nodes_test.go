@@ -107,6 +107,7 @@ func TestP8_WhoIsKnownIsServedWithoutSQL(t *testing.T) {
 	_, err = b.Person(t.Context(), b.tenant, bob.ID)
 	wantFault(t, err, fault.Unavailable, fault.As(err).Code)
 	elsewhere[bob.ID] = identity.Person{ID: bob.ID, Name: "Bob", Active: true}
+	b.Refresh(b.tenant, nil) // or it would be too soon to ask again
 	for range 2 {
 		if p, err := b.Person(t.Context(), b.tenant, bob.ID); err != nil || p.Name != "Bob" {
 			t.Errorf("who is known elsewhere: %+v, %v", p, err)
@@ -119,6 +120,10 @@ func TestP8_WhoIsKnownIsServedWithoutSQL(t *testing.T) {
 	}
 	_, err = b.Person(t.Context(), b.tenant, ann.ID)
 	wantFault(t, err, fault.Unavailable, fault.As(err).Code)
+	b.GiveBack()
+	if _, ok := b.Remembered(b.tenant, bob.ID); ok {
+		t.Error("Bob is known by another's word though SQL can be asked")
+	}
 	b.Refresh(b.tenant, directory.Everybody)
 	if _, ok := b.Remembered(b.tenant, bob.ID); ok {
 		t.Error("a change of everybody was not about Bob")

@@ -18,6 +18,7 @@ type memory struct {
 	mu      sync.RWMutex
 	tenants map[identity.TenantID]*known // one entry per tenant that exists
 	people  int                          // in all of them
+	lent    atomic.Bool                  // somebody is borrowed
 
 	// clock gives the numbers of all tenants, so that a tenant that was dropped and
 	// comes back never gets one that somebody still remembers.
@@ -26,7 +27,12 @@ type memory struct {
 
 type known struct {
 	version atomic.Uint64
-	people  map[identity.UserID]identity.Person
+	people  map[identity.UserID]remembered
+}
+
+type remembered struct {
+	identity.Person
+	borrowed bool // by another node's word
 }
 
 // version is the number of a tenant now.
@@ -49,7 +55,7 @@ func (m *memory) ofLocked(tenant identity.TenantID) *known {
 		if m.tenants == nil {
 			m.tenants = map[identity.TenantID]*known{}
 		}
-		k = &known{people: map[identity.UserID]identity.Person{}}
+		k = &known{people: map[identity.UserID]remembered{}}
 		k.version.Store(m.clock.Add(1))
 		m.tenants[tenant] = k
 	}
@@ -64,12 +70,13 @@ func (m *memory) get(tenant identity.TenantID, id identity.UserID) (identity.Per
 		return identity.Person{}, false
 	}
 	p, ok := k.people[id]
-	return p, ok
+	return p.Person, ok
 }
 
 // put remembers somebody who was read after the tenant had this version, unless it
-// has another one by now: the change may have been about them.
-func (m *memory) put(tenant identity.TenantID, version uint64, p identity.Person) {
+// has another one by now: the change may have been about them. Who is borrowed is
+// known by another node's word, until [memory.giveBack].
+func (m *memory) put(tenant identity.TenantID, version uint64, p identity.Person, borrowed bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k := m.ofLocked(tenant)
@@ -77,21 +84,45 @@ func (m *memory) put(tenant identity.TenantID, version uint64, p identity.Person
 		return
 	}
 	if _, known := k.people[p.ID]; !known {
-		if m.people >= maxPeople {
-			m.evictLocked()
+		if m.people >= maxPeople && !m.evictLocked(k) {
+			for _, k := range m.tenants {
+				if m.evictLocked(k) {
+					break
+				}
+			}
 		}
 		m.people++
 	}
-	k.people[p.ID] = p
+	k.people[p.ID] = remembered{p, borrowed}
+	if borrowed {
+		m.lent.Store(true)
+	}
 }
 
-// evictLocked forgets any one: the order of maps is random enough. m.mu is held.
-func (m *memory) evictLocked() {
+// evictLocked forgets any one of a tenant: the order of maps is random enough; false
+// if there is nobody. The tenant that needs room is asked first. m.mu is held.
+func (m *memory) evictLocked(k *known) bool {
+	for victim := range k.people {
+		delete(k.people, victim)
+		m.people--
+		return true
+	}
+	return false
+}
+
+// giveBack forgets whom other nodes have told of.
+func (m *memory) giveBack() {
+	if !m.lent.CompareAndSwap(true, false) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, k := range m.tenants {
-		for victim := range k.people {
-			delete(k.people, victim)
-			m.people--
-			return
+		for id, p := range k.people {
+			if p.borrowed {
+				delete(k.people, id)
+				m.people--
+			}
 		}
 	}
 }

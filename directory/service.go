@@ -63,6 +63,7 @@ type Service struct {
 	elsewhere func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
 
 	memory  memory
+	asked   questions
 	changes store.Turns
 }
 

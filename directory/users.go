@@ -66,35 +66,6 @@ func groupsOf(ctx context.Context, tx *store.Tx, id identity.UserID) ([]identity
 		WHERE m.user_id = $1 ORDER BY g.name_key LIMIT 10000`, id)
 }
 
-// Person is what decisions and the app's identity headers are made of. The
-// answer may be kept as long as [Service.Version], asked before, stays the
-// same; it is shared and must not be changed. A person who is unknown is a
-// NotFound fault.
-func (s *Service) Person(ctx context.Context, tenant identity.TenantID, id identity.UserID) (identity.Person, error) {
-	if p, ok := s.memory.get(tenant, id); ok {
-		return p, nil
-	}
-	version := s.memory.version(tenant) // first: what is read after it holds as long as it stays
-	u, err := s.User(ctx, tenant, id)
-	p := identity.Person{ID: u.ID, UserName: u.UserName, Email: u.Email, Name: u.DisplayName, Active: u.Active, Groups: u.Groups}
-	if fault.Is(err, fault.Unavailable) && s.elsewhere != nil {
-		var ok bool
-		if p, ok = s.elsewhere(ctx, tenant, id); ok {
-			err = nil
-		}
-	}
-	if err != nil {
-		return identity.Person{}, err
-	}
-	s.memory.put(tenant, version, p)
-	return p, nil
-}
-
-// Remembered is a person whom this node knows without asking; false if it does not.
-func (s *Service) Remembered(tenant identity.TenantID, id identity.UserID) (identity.Person, bool) {
-	return s.memory.get(tenant, id)
-}
-
 // User reads one person, with their groups.
 func (s *Service) User(ctx context.Context, tenant identity.TenantID, id identity.UserID) (u User, err error) {
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	random "math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -209,13 +210,27 @@ func (f *fleet) suffer(t *testing.T, fault clusterFault, guests []*guest, stays 
 // tally is what became of calls.
 type tally struct {
 	mu      sync.Mutex
-	refused int
+	refused map[string]int  // by why
 	took    []time.Duration // of those that were answered with success
+}
+
+// problemCode is the code of an answer that is a problem (RFC 9457).
+var problemCode = regexp.MustCompile(`"code": ?"([a-z-]+)"`)
+
+func (c *tally) refuse(err error) {
+	why := "not answered"
+	if code := problemCode.FindStringSubmatch(err.Error()); code != nil {
+		why = code[1]
+	}
+	if c.refused == nil {
+		c.refused = map[string]int{}
+	}
+	c.refused[why]++
 }
 
 func (c *tally) String() string {
 	slices.Sort(c.took)
-	return fmt.Sprintf("%d signed out, %d calls had to be repeated; p50 %v, p99 %v, longest %v",
+	return fmt.Sprintf("%d signed out, calls that had to be repeated: %v; p50 %v, p99 %v, longest %v",
 		len(c.took), c.refused, c.took[len(c.took)/2], c.took[len(c.took)*99/100], c.took[len(c.took)-1])
 }
 
@@ -233,7 +248,7 @@ func (g *guest) insist(t *testing.T, calls *tally, spared ...*node) *revocationA
 			calls.mu.Unlock()
 			return answer
 		}
-		calls.refused++
+		calls.refuse(err)
 		calls.mu.Unlock()
 		if t.Context().Err() != nil || time.Now().After(until) {
 			t.Errorf("node %d does not sign out: %v", n.number, err)

@@ -4,10 +4,12 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"gatehouse/internal/cluster"
+	"gatehouse/internal/store/postgrestest"
 )
 
 // TestP8_LiveSessionsGoOnWithoutSQL takes PostgreSQL away soon after changes to the
@@ -15,6 +17,16 @@ import (
 // those that have never seen them; what needs the record is answered 503, and nobody
 // is signed out by mistake.
 func TestP8_LiveSessionsGoOnWithoutSQL(t *testing.T) {
+	silent := heads()
+	if full || silent {
+		t.Run("silent", func(t *testing.T) { goOnWithoutSQL(t, (*postgrestest.Server).Pause, (*postgrestest.Server).Continue) })
+	}
+	if full || !silent {
+		t.Run("gone", func(t *testing.T) { goOnWithoutSQL(t, (*postgrestest.Server).Kill, (*postgrestest.Server).Restart) })
+	}
+}
+
+func goOnWithoutSQL(t *testing.T, lose, restore func(*postgrestest.Server, testing.TB)) {
 	f := newFleet(t, 4)
 	guests := f.sit(t, 0, 4)
 	last := guests[3]
@@ -39,7 +51,9 @@ func TestP8_LiveSessionsGoOnWithoutSQL(t *testing.T) {
 	}
 	guests = guests[:3]
 	<-time.After(cluster.Lease / 2)
-	f.sql.Kill(t)
+	lose(f.sql, t)
+	back := sync.OnceFunc(func() { restore(f.sql, t) })
+	defer back()
 	for until := time.Now().Add(2 * cluster.Lease); time.Now().Before(until); breathe(t.Context()) {
 		for _, n := range f.nodes {
 			for who, g := range guests {
@@ -52,7 +66,7 @@ func TestP8_LiveSessionsGoOnWithoutSQL(t *testing.T) {
 	if status, said := f.api(t, f.any(), http.MethodPost, "teams", `{"name":"blue"}`); status != http.StatusServiceUnavailable {
 		t.Errorf("a change without SQL: %d %s", status, said)
 	}
-	f.sql.Restart(t)
+	back()
 	f.well(t)
 	for _, n := range f.nodes {
 		for _, g := range guests {

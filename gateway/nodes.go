@@ -47,10 +47,8 @@ const (
 	// maxNamed is how many people one message names; those of a larger change are
 	// everybody.
 	maxNamed = 64
-	// maxAsking bounds the questions for people that the other nodes have at a time,
-	// and askTime how long one takes: a node that died is waited out.
+	// maxAsking bounds the questions for people that the other nodes have at a time.
 	maxAsking = 16
-	askTime   = 2 * cluster.Lease
 )
 
 // word is the body of a message.
@@ -172,6 +170,7 @@ func (n *nodes) reread(ctx context.Context) error {
 		return err
 	}
 	for _, t := range n.rooms.tenants.List() {
+		n.renewSoon(t.ID)
 		n.review(ctx, t.ID)
 	}
 	for caught := n.caught.Load(); caught < missed && !n.caught.CompareAndSwap(caught, missed); {
@@ -253,7 +252,9 @@ func (n *nodes) say(ctx context.Context, this saying, people []identity.UserID) 
 		n.unsaid[this] = max(n.unsaid[this], number)
 		return fault.OutOfReach(err, "nodes-unconfirmed", "It is done, but not every node of the gateway is known to go by it yet. Try again in a moment.")
 	}
-	if n.unsaid[this] <= number { // else what was said after this has not been heard
+	// What was said after this has not been heard, nor what an earlier message said of
+	// others than this one.
+	if covers := this.about != aboutPeople || slices.Equal(people, directory.Everybody); covers && n.unsaid[this] <= number {
 		delete(n.unsaid, this)
 	}
 	return nil
@@ -295,54 +296,6 @@ func (n *nodes) hearChange(_ context.Context, m cluster.Message) wait {
 			}
 			n.review(ctx, m.Tenant)
 			return nil, nil
-		}
-	})
-}
-
-// Person asks the other nodes for somebody; false if none knows them. What they
-// answer they knew when this node had taken in the same changes as they.
-func (n *nodes) Person(ctx context.Context, tenant identity.TenantID, id identity.UserID) (identity.Person, bool) {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	select {
-	case n.asking <- struct{}{}:
-		defer func() { <-n.asking }()
-	case <-ctx.Done():
-		return identity.Person{}, false
-	}
-	body, err := json.Marshal(word{From: n.id, People: []identity.UserID{id}})
-	if err != nil {
-		return identity.Person{}, false
-	}
-	// One who does not answer keeps nobody from believing the others.
-	said, err := n.bus.Publish(ctx, cluster.Message{Topic: topicPerson, Tenant: tenant, Body: body})
-	for _, c := range said {
-		var p identity.Person
-		if c.Confirmed && len(c.Report) > 0 && json.Unmarshal(c.Report, &p) == nil && p.ID == id {
-			return p, true
-		}
-	}
-	if err != nil {
-		n.log.DebugContext(ctx, "the other nodes were not asked for a person", "error", err)
-	}
-	return identity.Person{}, false
-}
-
-func (n *nodes) hearQuestion(_ context.Context, m cluster.Message) wait {
-	return n.hear(m, func(w word) wait {
-		if len(w.People) != 1 {
-			return nil
-		}
-		p, ok := n.rooms.directory.Remembered(m.Tenant, w.People[0])
-		if !ok {
-			return nil
-		}
-		return func(context.Context) ([]byte, error) {
-			report, err := json.Marshal(p)
-			if err != nil || len(report) > cluster.MaxReport || !n.Holds() {
-				return nil, err
-			}
-			return report, nil
 		}
 	})
 }
@@ -452,17 +405,23 @@ func (n *nodes) renewSoon(tenant identity.TenantID) {
 }
 
 // renew reads the policies of tenants that have changed, before anybody asks: by
-// then SQL may be away.
+// then SQL may be away. And it lets go of what others have told, once SQL is there.
 func (n *nodes) renew(ctx context.Context) {
+	if n.bus.State().SQLReached {
+		n.rooms.directory.GiveBack()
+	}
 	n.mu.Lock()
 	changed := n.changed
 	n.changed = map[identity.TenantID]struct{}{}
 	n.mu.Unlock()
+	away := false
 	for tenant := range changed {
-		bounded, cancel := context.WithTimeout(ctx, proveTime)
-		err := n.rooms.authz.Refresh(bounded, tenant)
-		cancel()
-		if err != nil {
+		if !away {
+			bounded, cancel := context.WithTimeout(ctx, proveTime)
+			away = n.rooms.authz.Refresh(bounded, tenant) != nil
+			cancel()
+		}
+		if away {
 			n.renewSoon(tenant)
 		}
 	}

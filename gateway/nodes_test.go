@@ -1,18 +1,26 @@
 package gateway
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"gatehouse/audit"
 	"gatehouse/authn/token"
 	"gatehouse/authz"
+	"gatehouse/directory"
+	"gatehouse/identity"
 	"gatehouse/internal/cluster"
 	"gatehouse/internal/cluster/redistest"
 	"gatehouse/internal/fault"
@@ -206,4 +214,105 @@ func TestP7_ANodeThatCanAskNobodyServesNothing(t *testing.T) {
 	s.redis.Continue()
 	s.fresh()
 	everywhere("both again", http.StatusOK)
+}
+
+// TestP2_WhatIsOwedIsSaid though something else of the tenant could be said since.
+func TestP2_WhatIsOwedIsSaid(t *testing.T) {
+	bus := &mute{Bus: cluster.NewAlone("a"), silent: true}
+	n := newNodes(bus, &rooms{}, slog.New(slog.DiscardHandler))
+	const acme identity.TenantID = "ten_acme"
+	if err := n.AnnouncePeople(t.Context(), acme, true, []identity.UserID{"usr_x"}); err == nil {
+		t.Fatal("said, though nobody can hear it")
+	}
+	bus.silent = false
+	for _, user := range []identity.UserID{"usr_y", "usr_z"} {
+		must(t, n.AnnouncePeople(t.Context(), acme, true, []identity.UserID{user}))
+	}
+	must(t, n.AnnouncePolicy(t.Context(), acme, true))
+	n.repeat(t.Context())
+	if last := bus.said[len(bus.said)-1]; last.About != aboutPeople || !slices.Equal(last.People, directory.Everybody) {
+		t.Errorf("said at last: %+v", last)
+	}
+	count := len(bus.said)
+	n.repeat(t.Context())
+	must(t, n.AnnouncePeople(t.Context(), acme, false, nil))
+	if len(bus.said) != count {
+		t.Errorf("said again: %+v", bus.said[count:])
+	}
+}
+
+// mute is a bus on which nobody can be told anything while it is silent.
+type mute struct {
+	cluster.Bus
+	silent bool
+	said   []word
+}
+
+// Publish implements [cluster.Bus].
+func (b *mute) Publish(_ context.Context, m cluster.Message) ([]cluster.Confirmation, error) {
+	if b.silent {
+		return nil, errors.New("neither Redis nor SQL")
+	}
+	var w word
+	err := json.Unmarshal(m.Body, &w)
+	b.said = append(b.said, w)
+	return nil, err
+}
+
+// Without SQL, whether it refuses or is silent, a node learns from another who
+// somebody is; not of another tenant's, and not what an answer to another question
+// says. What it learnt is worth nothing once SQL can be asked.
+func TestP8_WhoIsKnownElsewhere(t *testing.T) {
+	type act = func(*postgrestest.Server, testing.TB)
+	for name, c := range map[string]struct{ lose, back act }{
+		"refuses":   {(*postgrestest.Server).Kill, (*postgrestest.Server).Restart},
+		"is silent": {(*postgrestest.Server).Pause, (*postgrestest.Server).Continue},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStreet(t)
+			back := sync.OnceFunc(func() { c.back(s.sql, t) })
+			made := func(tenant string) (identity.TenantID, []identity.UserID) {
+				created, err := s.a.Services().Tenants.Create(s.Context(), cause, tenants.Tenant{Name: tenant, Hosts: []string{tenant + ".test"}, Status: tenants.Active})
+				must(t, err)
+				var people []identity.UserID
+				for i := range 20 {
+					u, err := s.a.rooms.directory.CreateUser(s.Context(), cause, created.ID, directory.User{
+						UserName: fmt.Sprintf("user%d@secret.example", i), Email: fmt.Sprintf("user%d@secret.example", i), Active: true})
+					must(t, err)
+					_, err = s.b.rooms.directory.Person(s.Context(), created.ID, u.ID)
+					must(t, err)
+					people = append(people, u.ID)
+				}
+				return created.ID, people
+			}
+			acme, people := made("acme")
+			globex, _ := made("globex")
+			c.lose(s.sql, t)
+			defer back()
+			<-time.After(3 * cluster.Lease)
+			s.both("fresh without SQL", cluster.ModeFresh)
+			var all sync.WaitGroup
+			for i, id := range people {
+				all.Go(func() {
+					p, err := s.a.rooms.directory.Person(s.Context(), acme, id)
+					if err != nil || p.Email != fmt.Sprintf("user%d@secret.example", i) {
+						t.Errorf("%+v, %v", p, err)
+					}
+				})
+			}
+			all.Wait()
+			if p, err := s.a.rooms.directory.Person(s.Context(), globex, people[0]); !fault.Is(err, fault.Unavailable) {
+				t.Errorf("another tenant's: %+v, %v", p, err)
+			}
+			keys, _ := s.redis.Do("KEYS", "*").([]any)
+			for _, key := range keys {
+				if kept := fmt.Sprint(s.redis.Do("DUMP", key)); strings.Contains(kept, "secret.example") {
+					t.Errorf("%v holds a person's name", key)
+				}
+			}
+			back()
+			s.a.soon("SQL counts again", func() bool { _, known := s.a.rooms.directory.Remembered(acme, people[0]); return !known })
+			s.fresh()
+		})
+	}
 }

@@ -116,8 +116,11 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	}
 	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node,
 		Dir: filepath.Join(cfg.Data, unsettledName), Registry: registry, Log: log})
-	r.directory = directory.New(directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw,
-		Announce: r.nodes.AnnouncePeople, Elsewhere: r.nodes.Person})
+	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Announce: r.nodes.AnnouncePeople}
+	if !local(cfg) {
+		people.Elsewhere = r.nodes.Person
+	}
+	r.directory = directory.New(people)
 	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory, Announce: r.nodes.AnnouncePolicy})
 	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}})
 	r.signIn(cfg, log)
@@ -155,7 +158,7 @@ func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log 
 	}
 	r.roster = newRoster(node, cfg.Environment, r.shared, log)
 	return shared.New(shared.Options{ //nolint:contextcheck // it works until it is closed, whatever becomes of the start
-		Node: node, Environment: cfg.Environment, Bus: bus, Redis: r.shared,
+		Node: node, Environment: cfg.Environment, Bus: bus, Redis: r.shared, Keys: r.keys,
 		Record: sessions.NewRecord(r.store), Log: log}), nil
 }
 

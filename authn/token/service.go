@@ -176,8 +176,8 @@ func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity
 		return err
 	})
 	s.cache.forget(tenant)
-	if err == nil && s.streams != nil {
-		err = s.streams.End(ctx, tenant, string(id))
+	if s.streams != nil { // a commit that seems to have failed may have taken effect
+		err = errors.Join(err, s.streams.End(ctx, tenant, string(id)))
 	}
 	return unavailable(err)
 }

@@ -88,9 +88,26 @@ func (a *asker) work(ctx context.Context) {
 	}
 }
 
+// put returns within askTime, whatever becomes of the question: an Arbiter may need
+// longer to let go of a server that is silent, and then the answer to the next
+// question would be late.
 func (a *asker) put(ctx context.Context, q *question) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
+	type answer struct {
+		epoch Epoch
+		err   error
+	}
+	answered := make(chan answer, 1)
 	q.sent = a.now()
-	q.epoch, q.err = a.arbiter.Epoch(ctx)
+	a.life.group.Go(func() {
+		epoch, err := a.arbiter.Epoch(ctx)
+		answered <- answer{epoch, err}
+	})
+	select {
+	case got := <-answered:
+		q.epoch, q.err = got.epoch, got.err
+	case <-ctx.Done():
+		q.err = ctx.Err()
+	}
 }

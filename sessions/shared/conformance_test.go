@@ -115,7 +115,7 @@ func TestRegistry(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = client.Close() })
 		r := &recorded{all: map[sessions.TokenHash]sessions.Session{}}
-		r.Registry = shared.New(shared.Options{Node: "n1", Environment: t.Name(), Bus: bus, Redis: client, Record: r, Log: log})
+		r.Registry = shared.New(shared.Options{Node: "n1", Environment: t.Name(), Bus: bus, Redis: client, Keys: testKeys{}, Record: r, Log: log})
 		clustertest.Start(t, bus)
 		// What SQL calls over may end before End does it.
 		clustertest.Until(t, "SQL is not asked", func() bool { return bus.Fresh() && !bus.Apart() })

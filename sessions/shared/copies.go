@@ -1,6 +1,7 @@
 package shared
 
 import (
+	"bytes"
 	"context"
 	crand "crypto/rand"
 	"embed"
@@ -47,12 +48,16 @@ const (
 	removeBatch = 1000
 	// maxCopy bounds what is read as a session.
 	maxCopy = 64 << 10
+	// purposeCopy is what copies are sealed for: a backup of Redis must not tell of
+	// a tenant that was deleted (P10).
+	purposeCopy = "sessions.copy"
 )
 
 // copies are the live sessions in Redis: one part per tenant, in a slot of its
 // own.
 type copies struct {
 	client      redis.UniversalClient
+	keys        sessions.Sealer
 	bus         cluster.Bus
 	environment string
 
@@ -120,14 +125,35 @@ func (c *copies) get(ctx context.Context, tenant identity.TenantID, hash session
 	if answer[1] == "" {
 		return part{rev: answer[0]}, nil
 	}
+	live, err := c.open(ctx, tenant, hash, []byte(answer[1]))
+	return part{rev: answer[0], live: live}, err
+}
+
+// seal writes a session down as it stands in Redis. Its token's hash is inside, so
+// that it is nobody else's.
+func (c *copies) seal(ctx context.Context, tenant identity.TenantID, live *sessions.Live) ([]byte, error) {
+	s, hash := live.Session(), live.Hash()
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	return c.keys.Seal(ctx, tenant, purposeCopy, append(hash[:], text...))
+}
+
+func (c *copies) open(ctx context.Context, tenant identity.TenantID, hash sessions.TokenHash, sealed []byte) (*sessions.Live, error) {
+	text, err := c.keys.Open(ctx, tenant, purposeCopy, sealed)
+	if err != nil {
+		return nil, err
+	}
+	text, ours := bytes.CutPrefix(text, hash[:])
 	var s sessions.Session
-	if err := json.Unmarshal([]byte(answer[1]), &s); err != nil {
-		return part{}, err
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, err
 	}
-	if s.Tenant != tenant || s.ID == "" {
-		return part{}, errAnswer
+	if !ours || s.Tenant != tenant || s.ID == "" {
+		return nil, errAnswer
 	}
-	return part{rev: answer[0], live: sessions.NewLive(s, hash)}, nil
+	return sessions.NewLive(s, hash), nil
 }
 
 func (c *copies) remove(ctx context.Context, tenant identity.TenantID, hashes []sessions.TokenHash) error {

@@ -90,7 +90,7 @@ func at(t testing.TB, bus cluster.Bus, url string, r Record, capacity int) *Regi
 	if err != nil {
 		t.Fatal(err)
 	}
-	reg := New(Options{Node: "n1", Environment: "test", Bus: bus, Redis: client, Record: r, Capacity: capacity, Log: slog.New(slog.DiscardHandler)})
+	reg := New(Options{Node: "n1", Environment: "test", Bus: bus, Redis: client, Keys: plain{}, Record: r, Capacity: capacity, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
 		if err := errors.Join(reg.Close(), client.Close()); err != nil {
 			t.Error(err)
@@ -100,6 +100,17 @@ func at(t testing.TB, bus cluster.Bus, url string, r Record, capacity int) *Regi
 		t.Fatal(err)
 	}
 	return reg
+}
+
+// plain seals nothing.
+type plain struct{}
+
+func (plain) Seal(_ context.Context, _ identity.TenantID, _ string, text []byte) ([]byte, error) {
+	return text, nil
+}
+
+func (plain) Open(_ context.Context, _ identity.TenantID, _ string, text []byte) ([]byte, error) {
+	return text, nil
 }
 
 // nowhere is the URL of a Redis that is not there.
@@ -333,7 +344,10 @@ func TestHostileCopies(t *testing.T) {
 		t.Fatal(err)
 	}
 	hash := hashOf(1)
-	for _, text := range []string{"{", `{}`, `{"ID":"ses_1","Tenant":"ten_globex"}`, `{"Tenant":"ten_acme"}`, strings.Repeat(" ", maxCopy) + "{}"} {
+	own := string(hash[:])
+	other := hashOf(2)
+	for _, text := range []string{"{", own + "{", own + `{}`, own + `{"ID":"ses_1","Tenant":"ten_globex"}`, own + `{"Tenant":"ten_acme"}`,
+		string(other[:]) + `{"ID":"ses_1","Tenant":"ten_acme"}`, `{}`, `{"ID":"ses_1","Tenant":"ten_globex"}`, `{"Tenant":"ten_acme"}`, strings.Repeat(" ", maxCopy) + "{}"} {
 		server.Do("HSET", r.copies.key(acme), hash[:], text)
 		if got, err := r.copies.get(t.Context(), acme, hash); err == nil || got.live != nil {
 			t.Errorf("%.40q: %+v", text, got)

@@ -22,7 +22,7 @@ func TestOnPostgres(t *testing.T) {
 		TestP9_CrashAfterDeactivation, TestP2_DeadNode,
 		TestP8_CopiesAreFilledAnew, TestP2_RevokedWhileCopiesAreFilled, TestP2_RevokedAllTheTime, TestP8_PausedWhileCopiesAreFilled,
 		TestP8_FailoverWhileCopiesAreFilled, TestTheNextGoesOn, TestP2_OneCallEndsThousands,
-	}, "TestP8_RevokedWithoutSQL") // which has a server of its own
+	}, "TestP8_RevokedWithoutSQL", "TestP10_RedisTellsNothingOfPeople") // one has a server of its own, the other is about Redis
 }
 
 // TestP2_EveryNode: what is open anywhere is closed when the revocation returns.

@@ -2,7 +2,6 @@ package shared
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -345,12 +344,12 @@ func (c *copies) fill(ctx context.Context, tenant identity.TenantID, rev string,
 	args := make([]any, 1, 1+2*len(lives))
 	args[0] = rev
 	for _, live := range lives {
-		s, hash := live.Session(), live.Hash()
-		text, err := json.Marshal(s)
+		sealed, err := c.seal(ctx, tenant, live)
 		if err != nil {
 			return false, err
 		}
-		args = append(args, hash[:], text)
+		hash := live.Hash()
+		args = append(args, hash[:], sealed)
 	}
 	n, err := c.run(ctx, fillScript, tenant, args...).Int()
 	return n == 1, err

@@ -3,6 +3,7 @@ package shared_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -290,3 +291,25 @@ func TestTheNextGoesOn(t *testing.T) {
 }
 
 func sessionOf(i int) identity.SessionID { return identity.SessionID(fmt.Sprintf("ses_%022d", i)) }
+
+// TestP10_RedisTellsNothingOfPeople, nor does a backup of it once the tenant's key is
+// gone.
+func TestP10_RedisTellsNothingOfPeople(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.crowd(0, 10)
+	n := w.node("n1")
+	clustertest.Start(t, n.bus)
+	defer func() { _ = n.Close() }()
+	clustertest.Until(t, "served", func() bool { return n.serves(tokenOf(1)) })
+	whole(t, n)
+	copies, ok := w.server.Do("HGETALL", "test:{ten_acme}:sessions").([]any)
+	if !ok || len(copies) < 2*10 {
+		t.Fatalf("%d fields", len(copies))
+	}
+	for _, what := range []string{"usr_", "ses_", "Mozilla", "192.0.2.7", "00u"} {
+		if strings.Contains(fmt.Sprint(copies...), what) {
+			t.Errorf("%q stands in Redis", what)
+		}
+	}
+}

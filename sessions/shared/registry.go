@@ -56,6 +56,7 @@ type Options struct {
 	// Bus is not yet running: the registry subscribes.
 	Bus    cluster.Bus
 	Redis  redis.UniversalClient
+	Keys   sessions.Sealer // of what stands in Redis
 	Record Record
 	// Capacity is how many sessions this node holds; 0: [Capacity]. Those with
 	// nothing open are dropped for others.
@@ -97,7 +98,7 @@ func (p proof) Now() time.Duration { return time.Since(p.base) }
 func New(o Options) *Registry {
 	r := &Registry{
 		id: crand.Text(), node: o.Node, bus: o.Bus, cache: sessions.NewLocal(o.Node, o.Log),
-		copies: &copies{client: o.Redis, bus: o.Bus, environment: o.Environment, stale: map[identity.TenantID]int{}, stock: newStock()},
+		copies: &copies{client: o.Redis, keys: o.Keys, bus: o.Bus, environment: o.Environment, stale: map[identity.TenantID]int{}, stock: newStock()},
 		proof:  proof{bus: o.Bus, base: time.Now()}, capacity: cmp.Or(o.Capacity, Capacity), log: o.Log,
 		withheld: withheld{all: map[identity.TenantID]map[string]*withholdingUntil{}},
 		asking:   make(chan struct{}, maxAsking),
