@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -57,7 +58,7 @@ func (s *Service) ask(ctx context.Context, key personKey) (identity.Person, erro
 	defer cancel()
 	p, ok := s.elsewhere(ctx, key.tenant, key.user)
 	if !ok {
-		return identity.Person{}, fault.OutOfReach(err, "directory-unavailable", "Who you are cannot be looked up right now. Try again in a moment.")
+		return identity.Person{}, fault.OutOfReach(fmt.Errorf("look up who %s is: %w", key.user, err), "directory-unavailable", "Who you are cannot be looked up right now. Try again in a moment.")
 	}
 	s.memory.put(key.tenant, key.version, p, true)
 	return p, nil

@@ -215,7 +215,7 @@ type tally struct {
 }
 
 // problemCode is the code of an answer that is a problem (RFC 9457).
-var problemCode = regexp.MustCompile(`"code": ?"([a-z-]+)"`)
+var problemCode = regexp.MustCompile(`urn:gatehouse:problem:([a-z-]+)`)
 
 func (c *tally) refuse(err error) {
 	why := "not answered"

@@ -281,7 +281,11 @@ func (g *Gate) reply(v *visit, err error) {
 		panic(http.ErrAbortHandler) // the client has gone; there is nobody to tell
 	}
 	f := fault.As(err)
-	if f.Event == "" && httpkit.Status(f.Kind) < http.StatusInternalServerError {
+	if httpkit.Status(f.Kind) >= http.StatusInternalServerError {
+		httpkit.ReplyError(v.w, v.r, err) // whole: it goes to the log
+		return
+	}
+	if f.Event == "" {
 		receipt, rerr := g.config.Refusals.Record(v.r.Context(), v.refusal(f))
 		if rerr != nil {
 			f = fault.As(rerr)

@@ -220,7 +220,7 @@ func (s *Service) load(ctx context.Context, key cacheKey) (*identity.Principal, 
 		return nil, errBadToken
 	}
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, unavailable(fmt.Errorf("look a token up: %w", err))
 	}
 	p := &identity.Principal{Kind: identity.KindAPIToken, Tenant: key.tenant, ID: string(t.ID), Name: t.Name, Role: t.Role, Expires: t.ExpiresAt}
 	if t.Scope == ScopeSCIM {
