@@ -120,9 +120,16 @@ func TestP8_WhoIsKnownIsServedWithoutSQL(t *testing.T) {
 	}
 	_, err = b.Person(t.Context(), b.tenant, ann.ID)
 	wantFault(t, err, fault.Unavailable, fault.As(err).Code)
-	b.GiveBack()
+	version := b.Version(b.tenant)
+	if got := b.GiveBack(); !slices.Equal(got, []identity.TenantID{b.tenant}) || b.Version(b.tenant) == version {
+		t.Errorf("given back: %v, and what was decided by it stands", got)
+	}
 	if _, ok := b.Remembered(b.tenant, bob.ID); ok {
 		t.Error("Bob is known by another's word though SQL can be asked")
+	}
+	version = b.Version(b.tenant)
+	if got := b.GiveBack(); got != nil || b.Version(b.tenant) != version {
+		t.Errorf("given back once more: %v", got)
 	}
 	b.Refresh(b.tenant, directory.Everybody)
 	if _, ok := b.Remembered(b.tenant, bob.ID); ok {

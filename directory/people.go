@@ -28,6 +28,7 @@ type memory struct {
 type known struct {
 	version atomic.Uint64
 	people  map[identity.UserID]remembered
+	borrows bool // somebody is borrowed, or was
 }
 
 type remembered struct {
@@ -95,6 +96,7 @@ func (m *memory) put(tenant identity.TenantID, version uint64, p identity.Person
 	}
 	k.people[p.ID] = remembered{p, borrowed}
 	if borrowed {
+		k.borrows = true
 		m.lent.Store(true)
 	}
 }
@@ -110,14 +112,21 @@ func (m *memory) evictLocked(k *known) bool {
 	return false
 }
 
-// giveBack forgets whom other nodes have told of.
-func (m *memory) giveBack() {
+// giveBack forgets whom other nodes have told of. Their tenants, which it gives, have
+// another version then: what was decided by such a word is to be forgotten as well.
+func (m *memory) giveBack() (tenants []identity.TenantID) {
 	if !m.lent.CompareAndSwap(true, false) {
-		return
+		return nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, k := range m.tenants {
+	for tenant, k := range m.tenants {
+		if !k.borrows {
+			continue
+		}
+		k.borrows = false
+		k.version.Store(m.clock.Add(1))
+		tenants = append(tenants, tenant)
 		for id, p := range k.people {
 			if p.borrowed {
 				delete(k.people, id)
@@ -125,6 +134,7 @@ func (m *memory) giveBack() {
 			}
 		}
 	}
+	return tenants
 }
 
 // change gives the tenant a new version and forgets these people, or [Everybody].

@@ -101,7 +101,7 @@ func TestOneQuestionForAll(t *testing.T) {
 				var all sync.WaitGroup
 				for range 32 {
 					all.Go(func() {
-						p, err := q.share(t.Context(), personKey{acme, "usr_ann", 1}, func() (identity.Person, error) {
+						p, err := q.share(t.Context(), personKey{acme, "usr_ann", 1}, true, func() (identity.Person, error) {
 							asked++
 							<-time.After(time.Second / 4)
 							return identity.Person{ID: "usr_ann"}, c.err
@@ -135,16 +135,19 @@ func TestOneQuestionForAll(t *testing.T) {
 		key := personKey{acme, "usr_ann", 1}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
+		if _, err := q.share(gone, personKey{acme, "usr_bob", 1}, true, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("who has gone asks: %v", err)
+		}
 		func() {
 			defer func() { _ = recover() }()
-			_, _ = q.share(t.Context(), key, func() (identity.Person, error) {
-				if _, err := q.share(gone, key, nil); !errors.Is(err, context.Canceled) {
+			_, _ = q.share(t.Context(), key, true, func() (identity.Person, error) {
+				if _, err := q.share(gone, key, true, nil); !errors.Is(err, context.Canceled) {
 					t.Errorf("who has gone: %v", err)
 				}
 				panic("asking")
 			})
 		}()
-		if _, err := q.share(t.Context(), key, func() (identity.Person, error) { return identity.Person{}, nil }); err != nil {
+		if _, err := q.share(t.Context(), key, true, func() (identity.Person, error) { return identity.Person{}, nil }); err != nil {
 			t.Error(err)
 		}
 	})

@@ -33,7 +33,7 @@ func (s *Service) Person(ctx context.Context, tenant identity.TenantID, id ident
 	// First: what is read after it holds as long as it stays. Who shares an answer
 	// has the same version, so nothing has changed since it was asked for.
 	key := personKey{tenant, id, s.memory.version(tenant)}
-	return s.asked.share(ctx, key, func() (identity.Person, error) { return s.ask(context.WithoutCancel(ctx), key) })
+	return s.asked.share(ctx, key, s.elsewhere != nil, func() (identity.Person, error) { return s.ask(context.WithoutCancel(ctx), key) })
 }
 
 // Remembered is a person whom this node knows without asking; false if it does not.
@@ -41,9 +41,9 @@ func (s *Service) Remembered(tenant identity.TenantID, id identity.UserID) (iden
 	return s.memory.get(tenant, id)
 }
 
-// GiveBack forgets whom other nodes have told of. It is to be called soon after SQL
-// can be asked.
-func (s *Service) GiveBack() { s.memory.giveBack() }
+// GiveBack forgets whom other nodes have told of, and gives the tenants that have a
+// new [Service.Version] by that. It is to be called soon after SQL can be asked.
+func (s *Service) GiveBack() []identity.TenantID { return s.memory.giveBack() }
 
 func (s *Service) ask(ctx context.Context, key personKey) (identity.Person, error) {
 	p, err := s.personInSQL(ctx, key)
@@ -51,7 +51,8 @@ func (s *Service) ask(ctx context.Context, key personKey) (identity.Person, erro
 		s.memory.put(key.tenant, key.version, p, false)
 		return p, nil
 	}
-	if s.elsewhere == nil || fault.Is(err, fault.NotFound) {
+	// What its own time has ended is a SQL that is silent.
+	if s.elsewhere == nil || !fault.Is(err, fault.Unavailable) && !errors.Is(err, context.DeadlineExceeded) {
 		return identity.Person{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, elsewhereTime)
@@ -93,8 +94,13 @@ type question struct {
 	err    error
 }
 
-// share gives the answer to a question. Whoever is the first to ask does so, for all.
-func (q *questions) share(ctx context.Context, key personKey, ask func() (identity.Person, error)) (identity.Person, error) {
+// share gives the answer to a question. Whoever is the first to ask does so, for all,
+// whatever becomes of ctx meanwhile. rest says that it is not asked again soon after
+// nobody could answer.
+func (q *questions) share(ctx context.Context, key personKey, rest bool, ask func() (identity.Person, error)) (identity.Person, error) {
+	if err := ctx.Err(); err != nil {
+		return identity.Person{}, err
+	}
 	q.mu.Lock()
 	this := q.all[key]
 	if this != nil && (this.until.IsZero() || time.Now().Before(this.until)) {
@@ -118,7 +124,7 @@ func (q *questions) share(ctx context.Context, key personKey, ask func() (identi
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		close(this.done)
-		if this.until = time.Now().Add(unknownRest); q.all[key] == this && !fault.Is(this.err, fault.Unavailable) {
+		if this.until = time.Now().Add(unknownRest); q.all[key] == this && !(rest && fault.Is(this.err, fault.Unavailable)) {
 			delete(q.all, key)
 		}
 	}()

@@ -48,7 +48,7 @@ const (
 	// everybody.
 	maxNamed = 64
 	// maxAsking bounds the questions for people that the other nodes have at a time.
-	maxAsking = 16
+	maxAsking = 256
 )
 
 // word is the body of a message.
@@ -367,6 +367,7 @@ func (n *nodes) Run(ctx context.Context) error {
 	defer work.Wait()
 	work.Go(func() { every(ctx, proveRest, n.tend) })
 	work.Go(func() { every(ctx, proveRest, n.renew) })
+	work.Go(func() { every(ctx, proveRest, n.giveBack) })
 	every(ctx, proveRest, n.repeat)
 	return nil
 }
@@ -405,11 +406,8 @@ func (n *nodes) renewSoon(tenant identity.TenantID) {
 }
 
 // renew reads the policies of tenants that have changed, before anybody asks: by
-// then SQL may be away. And it lets go of what others have told, once SQL is there.
+// then SQL may be away.
 func (n *nodes) renew(ctx context.Context) {
-	if n.bus.State().SQLReached {
-		n.rooms.directory.GiveBack()
-	}
 	n.mu.Lock()
 	changed := n.changed
 	n.changed = map[identity.TenantID]struct{}{}
@@ -418,12 +416,24 @@ func (n *nodes) renew(ctx context.Context) {
 	for tenant := range changed {
 		if !away {
 			bounded, cancel := context.WithTimeout(ctx, proveTime)
-			away = n.rooms.authz.Refresh(bounded, tenant) != nil
+			err := n.rooms.authz.Refresh(bounded, tenant)
 			cancel()
+			if away = err != nil && !n.bus.State().SQLReached; err == nil {
+				continue
+			}
 		}
-		if away {
-			n.renewSoon(tenant)
-		}
+		n.renewSoon(tenant)
+	}
+}
+
+// giveBack lets go of what others have told of people, once SQL is there. Who changes
+// something by way of SQL waits for longer than this takes.
+func (n *nodes) giveBack(context.Context) {
+	if !n.bus.State().SQLReached {
+		return
+	}
+	for _, tenant := range n.rooms.directory.GiveBack() {
+		n.renewSoon(tenant)
 	}
 }
 

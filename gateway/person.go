@@ -66,6 +66,9 @@ func (n *nodes) Person(ctx context.Context, tenant identity.TenantID, id identit
 	if err != nil {
 		n.log.DebugContext(ctx, "not every node was asked for a person", "error", err)
 	}
+	if n.bus.State().SQLReached { // it has just been asked, and what others knew before may be old
+		return identity.Person{}, false
+	}
 	for _, c := range said {
 		if !c.Confirmed || len(c.Report) == 0 {
 			continue

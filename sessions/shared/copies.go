@@ -7,6 +7,7 @@ import (
 	"embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -109,7 +110,10 @@ func (c *copies) key(tenant identity.TenantID) string {
 	return c.environment + ":{" + string(tenant) + "}:sessions"
 }
 
-var errAnswer = errors.New("shared: redis: an answer that makes no sense")
+var (
+	errAnswer     = errors.New("shared: redis: an answer that makes no sense")
+	errUnreadable = errors.New("shared: redis: a copy that cannot be read")
+)
 
 func (c *copies) get(ctx context.Context, tenant identity.TenantID, hash sessions.TokenHash) (part, error) {
 	answer, err := c.run(ctx, getScript, tenant, hash[:]).StringSlice()
@@ -126,7 +130,10 @@ func (c *copies) get(ctx context.Context, tenant identity.TenantID, hash session
 		return part{rev: answer[0]}, nil
 	}
 	live, err := c.open(ctx, tenant, hash, []byte(answer[1]))
-	return part{rev: answer[0], live: live}, err
+	if err != nil {
+		return part{}, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return part{rev: answer[0], live: live}, nil
 }
 
 // seal writes a session down as it stands in Redis. Its token's hash is inside, so

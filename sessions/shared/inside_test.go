@@ -14,6 +14,7 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/cluster"
 	"gatehouse/internal/cluster/redistest"
+	"gatehouse/internal/fault"
 	"gatehouse/sessions"
 )
 
@@ -351,6 +352,20 @@ func TestHostileCopies(t *testing.T) {
 		server.Do("HSET", r.copies.key(acme), hash[:], text)
 		if got, err := r.copies.get(t.Context(), acme, hash); err == nil || got.live != nil {
 			t.Errorf("%.40q: %+v", text, got)
+		}
+		if len(text) > maxCopy {
+			continue // Redis answers nonsense, and nothing of it counts
+		}
+		away := context.DeadlineExceeded // a SQL that is silent
+		if _, err := r.copied(t.Context(), acme, hash, away); fault.As(err).Kind != fault.Unavailable || !errors.Is(err, away) {
+			t.Errorf("%.40q, without SQL: %v", text, err)
+		}
+		// SQL knows of no such session.
+		if got, err := r.Find(t.Context(), acme, hash); got != nil || err != nil {
+			t.Errorf("%.40q: %v, %v", text, got, err)
+		}
+		if left := server.Do("HEXISTS", r.copies.key(acme), hash[:]); left != int64(0) {
+			t.Errorf("%.40q stays in Redis: %v", text, left)
 		}
 	}
 }

@@ -7,7 +7,8 @@
 --   ARGV[1]  the caller's epoch
 --   ARGV[2]  a new random rev
 --   ARGV[3]  1 to drop the part in any case
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+-- What is sealed is not for versions that do not seal, nor theirs for this one.
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') .. ' sealed'
 local part = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'rev')
 if part[2] and tonumber(part[2]) > tonumber(ARGV[1]) then
   return redis.error_reply('EPOCH this part is of a later epoch')

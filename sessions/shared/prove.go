@@ -46,7 +46,7 @@ func (r *Registry) verify(ctx context.Context) error {
 				return fmt.Errorf("shared: verify the sessions of %s: %w", tenant, err)
 			}
 			if len(over) > 0 {
-				r.takeOut(ctx, tenant, over)
+				r.takeOut(ctx, tenant, hashesOf(over)...)
 			}
 		}
 	}
@@ -56,11 +56,7 @@ func (r *Registry) verify(ctx context.Context) error {
 // confront asks SQL for sessions of a tenant and ends here what is over, which it
 // gives.
 func (r *Registry) confront(ctx context.Context, tenant identity.TenantID, batch []*sessions.Live, lives func(*sessions.Live)) (over []*sessions.Live, err error) {
-	hashes := make([]sessions.TokenHash, len(batch))
-	for i, live := range batch {
-		hashes[i] = live.Hash()
-	}
-	known, err := r.record.Which(ctx, tenant, hashes)
+	known, err := r.record.Which(ctx, tenant, hashesOf(batch))
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +71,14 @@ func (r *Registry) confront(ctx context.Context, tenant identity.TenantID, batch
 		r.cache.Shut(ctx, tenant, over, ReasonGone)()
 	}
 	return over, nil
+}
+
+func hashesOf(lives []*sessions.Live) []sessions.TokenHash {
+	hashes := make([]sessions.TokenHash, len(lives))
+	for i, live := range lives {
+		hashes[i] = live.Hash()
+	}
+	return hashes
 }
 
 // proveStreams asks SQL, while this node lives by it, for the sessions with

@@ -16,6 +16,7 @@ import (
 
 	"gatehouse/identity"
 	"gatehouse/internal/cluster"
+	"gatehouse/internal/fault"
 	"gatehouse/sessions"
 )
 
@@ -196,8 +197,8 @@ func (r *Registry) recorded(ctx context.Context, tenant identity.TenantID, hash 
 func (r *Registry) copied(ctx context.Context, tenant identity.TenantID, hash sessions.TokenHash, sql error) (*sessions.Live, error) {
 	copied, err := r.copies.get(ctx, tenant, hash)
 	switch {
-	case err != nil:
-		return nil, errors.Join(sql, err)
+	case err != nil: // what is the matter is SQL
+		return nil, errors.Join(fault.OutOfReach(sql, "sessions-unavailable", "Sign-ins cannot be checked right now. Try again in a moment."), err)
 	case copied.live == nil:
 		return nil, sql
 	}
@@ -210,10 +211,10 @@ func (r *Registry) over(ctx context.Context, tenant identity.TenantID, hash sess
 	if fresh {
 		copied, err := r.copies.get(ctx, tenant, hash)
 		switch {
+		case err == nil && copied.live != nil, errors.Is(err, errUnreadable):
+			r.takeOut(ctx, tenant, hash)
 		case err != nil:
 			r.log.DebugContext(ctx, "Redis was not asked for a session", "error", err)
-		case copied.live != nil:
-			r.takeOut(ctx, tenant, []*sessions.Live{copied.live})
 		}
 	}
 	if live, err := r.cache.Find(ctx, tenant, hash); err == nil && live != nil {
@@ -222,11 +223,7 @@ func (r *Registry) over(ctx context.Context, tenant identity.TenantID, hash sess
 }
 
 // takeOut takes sessions that are over out of Redis.
-func (r *Registry) takeOut(ctx context.Context, tenant identity.TenantID, over []*sessions.Live) {
-	hashes := make([]sessions.TokenHash, len(over))
-	for i, live := range over {
-		hashes[i] = live.Hash()
-	}
+func (r *Registry) takeOut(ctx context.Context, tenant identity.TenantID, hashes ...sessions.TokenHash) {
 	if err := r.copies.remove(ctx, tenant, hashes); err != nil {
 		r.copies.distrust(tenant)
 	}
