@@ -21,7 +21,8 @@ func safeReturn(raw string) string {
 			return "/"
 		}
 	}
-	u, err := url.ParseRequestURI(raw)
+	target, _, _ := strings.Cut(raw, "#") // which is for the browser alone, and no part of a path
+	u, err := url.ParseRequestURI(target)
 	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || u.Opaque != "" || !plainPath(u.EscapedPath()) {
 		return "/"
 	}

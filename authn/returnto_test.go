@@ -13,6 +13,11 @@ var hostileTargets = []string{
 	"/.//evil.example", "/%2E%2E/", "/a%00b", "/a%252fb", "/ä", "/a b", "/%zz", " /a", "/a\r\nSet-Cookie: x=y",
 	"/.gatehouse/login", "/.gatehouse/login?return_to=/", "/.gatehouse/logout", "/.gatehouse/oidc/x/callback", "/.gatehouse/saml/x/acs",
 	"/" + strings.Repeat("a", maxReturnTo),
+	"HTTPS://evil.example", "http:/evil.example", "http:///evil.example", "https://acme.test@evil.example", "https://acme.test", "//acme.test",
+	"////evil.example", "//evil.example/%2f..", "/\\evil.example", "/\t//evil.example", "\t//evil.example", "\x00//evil.example", "/\x0b/evil.example",
+	"/\u2028/evil.example", "/\uff0fevil.example", "／／evil.example", "/\u202e/a", "/%09/evil.example/..", "/a/%2e%2e/%2e%2e//evil.example", "/%2e/a",
+	"/.%2e/evil.example", "/a/.", "/a/..", "/a//b", "/;@evil.example//x", "/%5C%5Cevil.example", "/a%2Fb", "/%0d%0aSet-Cookie:x=y//", "vbscript:x", "mailto:a@b",
+	"/.gatehouse/login/", "/.gatehouse/saml/", "/.gatehouse/oidc/", "/.gatehouse/logout?x", "/.gatehouse/logout#x", "/\x7f", "/a\\b", "[::1]", ":80/a", "/%",
 }
 
 func TestReturnToStaysHere(t *testing.T) {

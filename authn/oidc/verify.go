@@ -93,7 +93,7 @@ func (v *verification) peek(raw string, claims any) (kind string, err error) {
 	}
 	malformed := authn.Refuse(authn.Malformed, "The %s is not a signed JWT.", v.what)
 	parts := strings.Split(raw, ".")
-	if len(parts) != 3 {
+	if len(parts) != 3 || strings.ContainsAny(raw, "\r\n") { // which Go's decoder passes over (RFC 7515 §2)
 		return "", malformed
 	}
 	var header struct {
@@ -110,7 +110,7 @@ func (v *verification) peek(raw string, claims any) (kind string, err error) {
 }
 
 func decodeSegment(segment string, into any) error {
-	raw, err := base64.RawURLEncoding.DecodeString(segment)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(segment)
 	if err != nil {
 		return err
 	}
