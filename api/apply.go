@@ -195,7 +195,7 @@ func sameConnection(a, b tenants.Connection) bool {
 	}
 	if a.OIDC != nil {
 		return a.OIDC.Issuer == b.OIDC.Issuer && a.OIDC.ClientID == b.OIDC.ClientID && a.OIDC.ClientSecret == b.OIDC.ClientSecret &&
-			slices.Equal(a.OIDC.Scopes, b.OIDC.Scopes) && a.OIDC.Claims == b.OIDC.Claims
+			slices.Equal(a.OIDC.Scopes, b.OIDC.Scopes) && slices.Equal(a.OIDC.ACRValues, b.OIDC.ACRValues) && a.OIDC.Claims == b.OIDC.Claims
 	}
 	if a.SAML != nil {
 		return a.SAML.IDPMetadata.Same(b.SAML.IDPMetadata) && a.SAML.Attributes == b.SAML.Attributes && a.SAML.IDPInitiated == b.SAML.IDPInitiated

@@ -247,6 +247,48 @@ func TestHostileProvidersSignNobodyIn(t *testing.T) {
 	}
 }
 
+// TestOnlyTheWantedContextCounts: the provider is asked for it, and not believed to
+// have heeded it; nor does the userinfo endpoint say how somebody authenticated.
+func TestOnlyTheWantedContextCounts(t *testing.T) {
+	const strong, stronger = "urn:example:mfa", "phrh"
+	for name, c := range map[string]struct {
+		say func(*issuer)
+		in  bool
+	}{
+		"the most wanted":         {claimed("acr", stronger), true},
+		"the next best":           {claimed("acr", strong), true},
+		"another":                 {claimed("acr", "pwd"), false},
+		"in other letters":        {claimed("acr", strings.ToUpper(strong)), false},
+		"all of them as one text": {claimed("acr", stronger+" "+strong), false},
+		"a list":                  {claimed("acr", []string{strong}), false},
+		"none":                    {claimed("acr", nil), false},
+		"said by userinfo": {func(i *issuer) {
+			claimed("email", nil)(i)
+			i.userinfo = map[string]any{"sub": "subject-1", "email": "ann@acme.example", "acr": strong}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, idp := newWorld(t), newIssuer(t)
+			c.say(idp)
+			connection := idp.connection()
+			connection.OIDC.ACRValues = []string{stronger, strong}
+			w.connections.put(connection)
+			p := w.browser().open("/")
+			if asked := idp.asked.Get("acr_values"); asked != stronger+" "+strong {
+				t.Errorf("asked for %q", asked)
+			}
+			if c.in {
+				p.has(t, http.StatusOK, "for ann@acme.example")
+				return
+			}
+			p.has(t, http.StatusForbidden, "a stronger sign-in")
+			if got := w.journal.lastRefusal(t); got != authn.WrongContext || len(w.journal.all(audit.SignInSucceeded)) != 0 {
+				t.Errorf("reason %q", got)
+			}
+		})
+	}
+}
+
 // TestHonestProvidersInOddForms is the control: none of this is an attack.
 func TestHonestProvidersInOddForms(t *testing.T) {
 	for name, odd := range map[string]func(*issuer){

@@ -31,6 +31,7 @@ const (
 	WrongIssuer         Reason = "wrong-issuer"
 	WrongAudience       Reason = "wrong-audience"
 	WrongNonce          Reason = "wrong-nonce"
+	WrongContext        Reason = "wrong-context"
 	WrongRecipient      Reason = "wrong-recipient"
 	WrongDestination    Reason = "wrong-destination"
 	WrongRequest        Reason = "wrong-request"
@@ -114,6 +115,8 @@ func (r Reason) lead() string {
 		return "This needs a new sign-in, but your organisation's sign-in service answered with an earlier one. Sign out there, and try again."
 	case authenticationUndated:
 		return "This needs a new sign-in, but your organisation's sign-in service does not say when you signed in. Tell your administrator the event number below."
+	case WrongContext:
+		return "Your organisation asks for a stronger sign-in than the one that its sign-in service answered with. Sign in there with your second factor, and try again."
 	case ProviderRefused:
 		return "Your organisation's sign-in service did not let you in. Try again, or ask your administrator for access."
 	case ProviderUnreachable:

@@ -138,11 +138,14 @@ func (s *Service) alter(ctx context.Context, tenant identity.TenantID, plan func
 		do, err = plan(tx)
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
 	// SQL has answered: what others have told while it did not is not to outlive a
 	// call that finds nothing left to do.
 	s.GiveBack()
-	if err != nil || do == nil {
-		return nil, err
+	if do == nil {
+		return nil, nil
 	}
 	if do.first != nil {
 		if err := do.first(); err != nil {

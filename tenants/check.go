@@ -21,6 +21,8 @@ const (
 	maxClientID    = 512
 	maxSecret      = 4096
 	maxScopes      = 32
+	maxACRValues   = 10
+	maxACRValue    = 200       // bytes
 	maxToken       = 256       // a scope, a claim's name, a role's name
 	maxMetadata    = 256 << 10 // SAML metadata, bytes: what authn/saml reads
 )
@@ -137,6 +139,14 @@ func (s *OIDCSpec) check() error {
 	}
 	if len(s.Scopes) > 0 && !slices.Contains(s.Scopes, "openid") { // OpenID Connect Core §3.1.2.1
 		return badConnection(`scopes lack "openid"`)
+	}
+	if len(s.ACRValues) > maxACRValues {
+		return badConnection(fmt.Sprintf("there are at most %d acr_values", maxACRValues))
+	}
+	for _, class := range s.ACRValues {
+		if class == "" || len(class) > maxACRValue || !isToken(class) {
+			return badConnection("acr_values are words without spaces")
+		}
 	}
 	return s.Claims.check("claims")
 }

@@ -283,7 +283,7 @@ func (c Connection) event(cause audit.Cause, tenant identity.TenantID, t audit.T
 func (c Connection) clone() Connection {
 	if c.OIDC != nil {
 		spec := *c.OIDC
-		spec.Scopes = slices.Clone(spec.Scopes)
+		spec.Scopes, spec.ACRValues = slices.Clone(spec.Scopes), slices.Clone(spec.ACRValues)
 		c.OIDC = &spec
 	}
 	if c.SAML != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ const secret = "a-secret-that-must-not-show"
 func oidc(name string) tenants.Connection {
 	return tenants.Connection{Name: name, Type: tenants.OIDC, Enabled: true, DefaultRole: "member", Link: tenants.LinkByEmail,
 		OIDC: &tenants.OIDCSpec{Issuer: "https://idp.example.com/tenant", ClientID: "gatehouse", ClientSecret: secret,
-			Scopes: []string{"openid", "email"}, Claims: tenants.AttributeMap{Email: "email", Groups: "groups"}},
+			Scopes: []string{"openid", "email"}, ACRValues: []string{"mfa"}, Claims: tenants.AttributeMap{Email: "email", Groups: "groups"}},
 		Signals: &tenants.Signals{Issuer: "https://idp.example.com/ssf", Authorization: "Bearer " + secret}}
 }
 
@@ -62,7 +63,7 @@ func TestConnectionsAreKeptWholeAcrossRestarts(t *testing.T) {
 			!byName.Signals.Same(oidc("").Signals) || !byID.Signals.Same(saml("").Signals) {
 			t.Errorf("%s: %+v, %+v, %+v, %+v", when, byName.OIDC, byID.SAML, byName.Signals, byID.Signals)
 		}
-		byName.OIDC.Scopes[0], byName.OIDC.ClientSecret = "changed", "changed" // what is handed out is the caller's own
+		byName.OIDC.Scopes[0], byName.OIDC.ACRValues[0], byName.OIDC.ClientSecret = "changed", "changed", "changed" // what is handed out is the caller's own
 		byName.Signals.Issuer, byID.Signals.Poll.Token = "changed", "changed"
 		if when == "cached" {
 			h.open(t)
@@ -196,6 +197,10 @@ func TestConnectionsAreChecked(t *testing.T) {
 		"scope with a space":      func(c *tenants.Connection) { c.OIDC.Scopes = []string{"openid email"} },
 		"scopes without openid":   func(c *tenants.Connection) { c.OIDC.Scopes = []string{"email"} },
 		"many scopes":             func(c *tenants.Connection) { c.OIDC.Scopes = make([]string, 33) },
+		"acr with a space":        func(c *tenants.Connection) { c.OIDC.ACRValues = []string{"a b"} },
+		"an empty acr":            func(c *tenants.Connection) { c.OIDC.ACRValues = []string{""} },
+		"a long acr":              func(c *tenants.Connection) { c.OIDC.ACRValues = []string{strings.Repeat("a", 201)} },
+		"many acr":                func(c *tenants.Connection) { c.OIDC.ACRValues = slices.Repeat([]string{"a"}, 11) },
 		"claim with a line end":   func(c *tenants.Connection) { c.OIDC.Claims.Email = "a\nb" },
 		"no metadata":             func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata = tenants.MetadataSource{} },
 		"metadata by http": func(c *tenants.Connection) {

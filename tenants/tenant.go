@@ -79,11 +79,15 @@ const (
 
 // OIDCSpec is what an OpenID Connect connection needs.
 type OIDCSpec struct {
-	Issuer       string       `json:"issuer" yaml:"issuer"`
-	ClientID     string       `json:"client_id" yaml:"client_id"`
-	ClientSecret string       `json:"-" yaml:"client_secret,omitempty"` // sealed at rest, never given out
-	Scopes       []string     `json:"scopes,omitempty" yaml:"scopes,omitempty"`
-	Claims       AttributeMap `json:"claims,omitzero" yaml:"claims,omitempty"`
+	Issuer       string   `json:"issuer" yaml:"issuer"`
+	ClientID     string   `json:"client_id" yaml:"client_id"`
+	ClientSecret string   `json:"-" yaml:"client_secret,omitempty"` // sealed at rest, never given out
+	Scopes       []string `json:"scopes,omitempty" yaml:"scopes,omitempty"`
+	// ACRValues are the authentication context classes that count, the one that is
+	// wanted most first; none: any. The provider is asked for them, and a sign-in by
+	// another one is refused.
+	ACRValues []string     `json:"acr_values,omitempty" yaml:"acr_values,omitempty"`
+	Claims    AttributeMap `json:"claims,omitzero" yaml:"claims,omitempty"`
 }
 
 // String leaves the secret out, wherever the spec is printed.

@@ -14,7 +14,7 @@ func SpecOfConnection(c tenants.Connection) ConnectionSpec {
 	switch {
 	case c.OIDC != nil:
 		spec.Issuer, spec.ClientID, spec.Scopes = c.OIDC.Issuer, c.OIDC.ClientID, c.OIDC.Scopes
-		spec.Claims = namesOf(c.OIDC.Claims)
+		spec.ACRValues, spec.Claims = c.OIDC.ACRValues, namesOf(c.OIDC.Claims)
 	case c.SAML != nil:
 		spec.IDPMetadata = &Metadata{URL: c.SAML.IDPMetadata.URL}
 		if spec.IDPMetadata.URL == "" { // XML of a URL is what was fetched last
@@ -33,20 +33,21 @@ func (s ConnectionSpec) Connection(name string, current tenants.Connection) (ten
 	wanted := tenants.Connection{ID: current.ID, Name: name, Type: s.Type, Enabled: s.Enabled == nil || *s.Enabled,
 		DefaultRole: s.DefaultRole, Link: s.Link, Version: current.Version, CreatedAt: current.CreatedAt, UpdatedAt: current.UpdatedAt,
 		Signals: s.Signals.signals(current.Signals)}
-	oidc := s.Issuer != "" || s.ClientID != "" || s.ClientSecret != "" || len(s.Scopes) > 0 || s.Claims != nil
+	oidc := s.Issuer != "" || s.ClientID != "" || s.ClientSecret != "" || len(s.Scopes) > 0 || len(s.ACRValues) > 0 || s.Claims != nil
 	saml := s.IDPMetadata != nil || s.Attributes != nil || s.IDPInitiated
 	switch s.Type {
 	case tenants.OIDC:
 		if saml {
 			return tenants.Connection{}, mixed("idp_metadata, attributes and idp_initiated belong to saml")
 		}
-		wanted.OIDC = &tenants.OIDCSpec{Issuer: s.Issuer, ClientID: s.ClientID, ClientSecret: s.ClientSecret, Scopes: s.Scopes, Claims: s.Claims.attributes()}
+		wanted.OIDC = &tenants.OIDCSpec{Issuer: s.Issuer, ClientID: s.ClientID, ClientSecret: s.ClientSecret, Scopes: s.Scopes,
+			ACRValues: s.ACRValues, Claims: s.Claims.attributes()}
 		if wanted.OIDC.ClientSecret == "" && current.OIDC != nil && current.OIDC.ClientID == s.ClientID && current.OIDC.Issuer == s.Issuer {
 			wanted.OIDC.ClientSecret = current.OIDC.ClientSecret
 		}
 	case tenants.SAML:
 		if oidc {
-			return tenants.Connection{}, mixed("issuer, client_id, client_secret, scopes and claims belong to oidc")
+			return tenants.Connection{}, mixed("issuer, client_id, client_secret, scopes, acr_values and claims belong to oidc")
 		}
 		if s.IDPMetadata == nil || (s.IDPMetadata.URL == "") == (s.IDPMetadata.XML == "") {
 			return tenants.Connection{}, fault.New(fault.Invalid, "bad-connection", "A saml connection needs idp_metadata with exactly one of url and xml.")

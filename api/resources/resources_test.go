@@ -24,6 +24,7 @@ spec:
   client_id: "0oa"
   client_secret: "${OKTA_SECRET}"
   scopes: [openid, email]
+  acr_values: [phr, mfa]
   claims: { groups: groups }
 ---
 kind: Connection

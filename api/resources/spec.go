@@ -41,6 +41,7 @@ type ConnectionSpec struct {
 	ClientID     string    `json:"client_id,omitempty" yaml:"client_id,omitempty" maxLength:"512"`
 	ClientSecret string    `json:"client_secret,omitempty" yaml:"client_secret,omitempty" maxLength:"4096" writeOnly:"true"`
 	Scopes       []string  `json:"scopes,omitempty" yaml:"scopes,omitempty" maxItems:"20"`
+	ACRValues    []string  `json:"acr_values,omitempty" yaml:"acr_values,omitempty" maxItems:"10" doc:"Authentication context classes (acr) that count, the one that is wanted most first: the provider is asked for them, and a sign-in by another one is refused; absent: any"`
 	Claims       *NamesMap `json:"claims,omitempty" yaml:"claims,omitempty"`
 
 	IDPMetadata  *Metadata `json:"idp_metadata,omitempty" yaml:"idp_metadata,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"slices"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -46,12 +47,16 @@ func (p *Protocol) claims(ctx context.Context, idp *provider, id *gooidc.IDToken
 		return nil, authn.Refuse(authn.Malformed, "The userinfo claims cannot be read.").Because(err)
 	}
 	for name, value := range more {
-		if _, signed := c[name]; !signed && name != "auth_time" { // which is about the id token
+		if _, signed := c[name]; !signed && !slices.Contains(ofAuthentication, name) {
 			c[name] = value
 		}
 	}
 	return c, nil
 }
+
+// ofAuthentication are the claims that say how somebody authenticated: only the id
+// token can tell, which is of this very sign-in.
+var ofAuthentication = []string{"auth_time", "acr", "amr", "sid"}
 
 // assertion says who the verified claims are about.
 func (c claims) assertion(id *gooidc.IDToken, names tenants.AttributeMap) authn.Assertion {

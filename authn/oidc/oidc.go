@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,6 +62,9 @@ func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step
 		// are providers that heed only one of them.
 		asked = append(asked, oauth2.SetAuthURLParam("max_age", strconv.Itoa(int(s.MaxAge.Seconds()))), oauth2.SetAuthURLParam("prompt", "login"))
 	}
+	if len(c.OIDC.ACRValues) > 0 {
+		asked = append(asked, oauth2.SetAuthURLParam("acr_values", strings.Join(c.OIDC.ACRValues, " ")))
+	}
 	redirect = idp.client(c, s.Endpoints.Callback).AuthCodeURL(s.Token, asked...)
 	return redirect, state, nil
 }
@@ -112,6 +116,11 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 		return authn.Assertion{}, err
 	}
 	a := claims.assertion(id, c.OIDC.Claims)
+	// acr_values alone is a wish, which the provider need not heed (OpenID Connect
+	// Core §3.1.2.1).
+	if wanted := c.OIDC.ACRValues; len(wanted) > 0 && !slices.Contains(wanted, a.ACR) {
+		return authn.Assertion{}, authn.Refuse(authn.WrongContext, "The identity provider answered with an authentication of the class %.64q, which is none of acr_values.", a.ACR)
+	}
 	a.LogoutHint = raw
 	return a, nil
 }

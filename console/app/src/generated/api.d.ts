@@ -958,6 +958,8 @@ export interface components {
             updated_at: string;
         };
         ConnectionSpec: {
+            /** @description Authentication context classes (acr) that count, the one that is wanted most first: the provider is asked for them, and a sign-in by another one is refused; absent: any */
+            acr_values?: string[];
             attributes?: components["schemas"]["NamesMap"];
             claims?: components["schemas"]["NamesMap"];
             client_id?: string;

@@ -27,6 +27,7 @@ export function Connections() {
                   c.spec.type === 'oidc' && ['Issuer', <Code>{c.spec.issuer}</Code>],
                   c.spec.type === 'oidc' && ['Client id', <Code>{c.spec.client_id}</Code>],
                   c.spec.type === 'oidc' && ['Client secret', c.has_client_secret ? 'set' : 'none'],
+                  !!c.spec.acr_values?.length && ['Class of sign-in (acr)', <Code>{c.spec.acr_values.join(' ')}</Code>],
                   c.spec.type === 'saml' && ['Metadata', c.spec.idp_metadata?.url ? <Code>{c.spec.idp_metadata.url}</Code> : 'given as a file'],
                   ['Security events', c.spec.signals ? <><Code>{c.spec.signals.issuer}</Code>{c.spec.signals.poll ? ', fetched' : ', pushed'}</> : 'none are heard'],
                   ['New people become', c.spec.default_role || 'nobody in particular'],
