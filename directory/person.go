@@ -124,7 +124,8 @@ func (q *questions) share(ctx context.Context, key personKey, rest bool, ask fun
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		close(this.done)
-		if this.until = time.Now().Add(unknownRest); q.all[key] == this && !(rest && fault.Is(this.err, fault.Unavailable)) {
+		this.until = time.Now().Add(unknownRest)
+		if resting := rest && fault.Is(this.err, fault.Unavailable); !resting && q.all[key] == this {
 			delete(q.all, key)
 		}
 	}()
