@@ -84,6 +84,7 @@ func wantTold(t *testing.T, p *pages, want ...string) {
 
 func TestAnAlertIsToldOnceAndOnceThatItIsOver(t *testing.T) {
 	watched(t, []subject{{}}, func(t *testing.T, is *atomic.Bool, a *alerts, p *pages) {
+		time.Sleep(alertEvery / 2) // between two looks, or it may be before or after one
 		is.Store(true)
 		time.Sleep(raiseAfter)
 		if len(a.open()) != 0 {
