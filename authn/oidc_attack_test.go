@@ -20,7 +20,6 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/authn"
-	"gatehouse/internal/httpkit"
 )
 
 // forged is an id token of these claims with whatever stands in its header, signed
@@ -221,22 +220,7 @@ func TestHostileProvidersSignNobodyIn(t *testing.T) {
 		"an error with markup":     {redeemed(http.StatusBadRequest, asJSON, `{"error":"<script>"}`), authn.CodeRejected},
 	} {
 		t.Run(name, func(t *testing.T) {
-			idp := newIssuer(t)
-			c.attack(idp)
-			w.connections.put(idp.connection())
-			b := w.browser()
-			b.t = t
-			p := b.open("/")
-			if p.status != http.StatusForbidden && p.status != http.StatusBadGateway {
-				t.Fatalf("status %d: %s", p.status, p.body)
-			}
-			p.has(t, p.status, "You are not signed in", "<dt>Event</dt>", "Sign in again")
-			if got := w.journal.lastRefusal(t); got != c.want {
-				t.Errorf("reason %q, want %q: %+v", got, c.want, w.journal.all(audit.SignInRefused))
-			}
-			if b.cookie(httpkit.SessionCookie) != "" || len(w.journal.all(audit.SignInSucceeded)) != 0 {
-				t.Error("there is a session")
-			}
+			p := w.turnsAway(t, c.attack, c.want)
 			if strings.Contains(p.body, "<script>") {
 				t.Error("what a stranger wrote stands in the page")
 			}

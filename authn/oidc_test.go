@@ -116,6 +116,29 @@ func (w *world) beginElsewhere(t *testing.T, b *browser) url.Values {
 	return back.Query()
 }
 
+// turnsAway tries to sign in at a provider that attacks: there is a page, a record
+// with this reason, and no session. It gives the page.
+func (w *world) turnsAway(t *testing.T, attack func(*issuer), want authn.Reason) page {
+	t.Helper()
+	idp := newIssuer(t)
+	attack(idp)
+	w.connections.put(idp.connection())
+	b := w.browser()
+	b.t = t
+	p := b.open("/")
+	if p.status != http.StatusForbidden && p.status != http.StatusBadGateway {
+		t.Fatalf("status %d: %s", p.status, p.body)
+	}
+	p.has(t, p.status, "You are not signed in", "<dt>Event</dt>", "Sign in again")
+	if got := w.journal.lastRefusal(t); got != want {
+		t.Errorf("reason %q, want %q: %+v", got, want, w.journal.all(audit.SignInRefused))
+	}
+	if b.cookie(httpkit.SessionCookie) != "" || len(w.journal.all(audit.SignInSucceeded)) != 0 {
+		t.Error("there is a session")
+	}
+	return p
+}
+
 func TestHostileIDTokensAreRefused(t *testing.T) {
 	w := newWorld(t)
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -180,22 +203,7 @@ func TestHostileIDTokensAreRefused(t *testing.T) {
 		}, authn.SubjectUnusable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			idp := newIssuer(t)
-			c.attack(idp)
-			w.connections.put(idp.connection())
-			b := w.browser()
-			b.t = t
-			p := b.open("/")
-			if p.status != http.StatusForbidden && p.status != http.StatusBadGateway {
-				t.Fatalf("status %d: %s", p.status, p.body)
-			}
-			p.has(t, p.status, "You are not signed in", "<dt>Event</dt>", "Sign in again")
-			if got := w.journal.lastRefusal(t); got != c.want {
-				t.Errorf("reason %q, want %q: %+v", got, c.want, w.journal.all(audit.SignInRefused))
-			}
-			if b.cookie(httpkit.SessionCookie) != "" || len(w.journal.all(audit.SignInSucceeded)) != 0 {
-				t.Error("there is a session")
-			}
+			w.turnsAway(t, c.attack, c.want)
 		})
 	}
 }
