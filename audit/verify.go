@@ -187,6 +187,7 @@ func (v *verification) run(ctx context.Context, dir string) error {
 		}
 	}
 	if v.torn != nil {
+		v.torn.What += "; if a crash did that, the gateway's next start goes on from here and no record is missing"
 		v.problem(*v.torn)
 	}
 	if end := v.ends[v.node]; v.seq < end {
