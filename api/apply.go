@@ -168,7 +168,7 @@ func (r *application) connection(ctx context.Context, tenant identity.TenantID, 
 	if err != nil {
 		return "", err
 	}
-	if !missing && sameConnection(wanted, current) {
+	if !missing && wanted.Same(current) {
 		return unchanged, nil
 	}
 	if r.own(tenant) {
@@ -185,20 +185,4 @@ func (r *application) connection(ctx context.Context, tenant identity.TenantID, 
 		return created, nil
 	}
 	return changed, nil
-}
-
-// sameConnection compares what a document can set.
-func sameConnection(a, b tenants.Connection) bool {
-	if a.Type != b.Type || a.Enabled != b.Enabled || a.DefaultRole != b.DefaultRole || a.Link != b.Link ||
-		(a.OIDC == nil) != (b.OIDC == nil) || (a.SAML == nil) != (b.SAML == nil) || !a.Signals.Same(b.Signals) {
-		return false
-	}
-	if a.OIDC != nil {
-		return a.OIDC.Issuer == b.OIDC.Issuer && a.OIDC.ClientID == b.OIDC.ClientID && a.OIDC.ClientSecret == b.OIDC.ClientSecret &&
-			slices.Equal(a.OIDC.Scopes, b.OIDC.Scopes) && slices.Equal(a.OIDC.ACRValues, b.OIDC.ACRValues) && a.OIDC.Claims == b.OIDC.Claims
-	}
-	if a.SAML != nil {
-		return a.SAML.IDPMetadata.Same(b.SAML.IDPMetadata) && a.SAML.Attributes == b.SAML.Attributes && a.SAML.IDPInitiated == b.SAML.IDPInitiated
-	}
-	return true
 }

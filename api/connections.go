@@ -36,7 +36,7 @@ func (a *API) registerConnections() {
 }
 
 func connectionOf(c tenants.Connection) connection {
-	return connection{ID: c.ID, Name: c.Name, Spec: resources.SpecOfConnection(c), HasSecret: c.OIDC != nil && c.OIDC.ClientSecret != "",
+	return connection{ID: c.ID, Name: c.Name, Spec: resources.SpecOfConnection(c), HasSecret: c.HasSecret(),
 		SignalsGuarded: c.Signals != nil && c.Signals.Authorization != "",
 		CreatedAt:      c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC()}
 }

@@ -59,7 +59,7 @@ func (a *API) mayTrust(ctx context.Context, c *call, wanted, current tenants.Con
 			return err
 		}
 	}
-	if wanted.Link == tenants.LinkByEmail && current.Link != tenants.LinkByEmail || current.ID != "" && wanted.TrustsAnew(current) {
+	if wanted.Link != tenants.LinkNever && wanted.Link != current.Link || current.ID != "" && wanted.TrustsAnew(current) {
 		return a.mayMakeOwners(ctx, c, "Who decides whom the connection "+wanted.Name+" trusts can become anybody here.")
 	}
 	if current.ID != "" && !wanted.Signals.Same(current.Signals) {

@@ -118,6 +118,13 @@ type Step struct {
 	MaxAge time.Duration
 }
 
+// MaxClaims is how many values an [Assertion]'s Claims hold in all, and
+// MaxClaim the longest of them in bytes; what is beyond is left out.
+const (
+	MaxClaims = 2000
+	MaxClaim  = 2048
+)
+
 // Assertion is what an identity provider says of a person, verified.
 type Assertion struct {
 	// Subject is the provider's own, lasting name for the person (OIDC sub, SAML
@@ -132,6 +139,9 @@ type Assertion struct {
 	AuthTime      time.Time // when they authenticated; zero: the provider does not say
 	// IDPSession is how the provider calls its own session (sid, SessionIndex).
 	IDPSession string
+	// Claims is all that the provider says of the person, as text, by name: for the
+	// connection's rules. The protocol bounds it ([MaxClaims]).
+	Claims map[string][]string
 	// LogoutHint is a secret that lets us end the provider's session (an id_token,
 	// a NameID with its SessionIndex).
 	LogoutHint string

@@ -127,12 +127,12 @@ func (s *Service) connectionsOf(ctx context.Context, tenant identity.TenantID) (
 	}
 	all = make([]Connection, len(sealed))
 	for i, c := range sealed {
-		if len(c.secret) > 0 && c.OIDC != nil {
+		if into := c.Connection.secret(); len(c.secret) > 0 && into != nil {
 			secret, err := s.keys.Open(ctx, tenant, sealPurpose, c.secret)
 			if err != nil {
 				return nil, fmt.Errorf("secret of connection %s: %w", c.ID, err)
 			}
-			c.OIDC.ClientSecret = string(secret)
+			*into = string(secret)
 		}
 		if len(c.signals) > 0 && c.Signals != nil {
 			secrets, err := s.keys.Open(ctx, tenant, sealSignals, c.signals)
@@ -212,8 +212,8 @@ func (s *Service) putConnection(ctx context.Context, cause audit.Cause, tenant i
 
 func (s *Service) seal(ctx context.Context, tenant identity.TenantID, c Connection) (sealed sealedConnection, err error) {
 	sealed.Connection = c
-	if c.OIDC != nil && c.OIDC.ClientSecret != "" {
-		if sealed.secret, err = s.keys.Seal(ctx, tenant, sealPurpose, []byte(c.OIDC.ClientSecret)); err != nil {
+	if c.HasSecret() {
+		if sealed.secret, err = s.keys.Seal(ctx, tenant, sealPurpose, []byte(*c.secret())); err != nil {
 			return sealed, err
 		}
 	}
@@ -257,39 +257,9 @@ func (s *Service) deleteConnection(ctx context.Context, cause audit.Cause, tenan
 	return true, nil
 }
 
-// TrustsAnew reports whether this connection believes something that the one
-// before it did not: another provider, other words of it, or people by their
-// email. Whoever decides that decides who people are.
-func (c Connection) TrustsAnew(before Connection) bool {
-	switch {
-	case c.Type != before.Type, c.Link == LinkByEmail && before.Link != LinkByEmail:
-		return true
-	case c.OIDC != nil && before.OIDC != nil:
-		return c.OIDC.Issuer != before.OIDC.Issuer || c.OIDC.ClientID != before.OIDC.ClientID || c.OIDC.Claims != before.OIDC.Claims
-	case c.SAML != nil && before.SAML != nil:
-		return !c.SAML.IDPMetadata.Same(before.SAML.IDPMetadata) || c.SAML.Attributes != before.SAML.Attributes
-	}
-	return true
-}
-
 func (c Connection) event(cause audit.Cause, tenant identity.TenantID, t audit.Type) audit.Event {
 	e := cause.Event(tenant, t, audit.Success)
 	e.Target = audit.Target{Kind: "connection", ID: string(c.ID), Name: c.Name}
 	e.Connection = c.ID
 	return e
-}
-
-// clone copies what is behind the pointers as well.
-func (c Connection) clone() Connection {
-	if c.OIDC != nil {
-		spec := *c.OIDC
-		spec.Scopes, spec.ACRValues = slices.Clone(spec.Scopes), slices.Clone(spec.ACRValues)
-		c.OIDC = &spec
-	}
-	if c.SAML != nil {
-		spec := *c.SAML
-		c.SAML = &spec
-	}
-	c.Signals = c.Signals.clone()
-	return c
 }

@@ -106,13 +106,27 @@ func deleteTenant(ctx context.Context, tx *store.Tx, id identity.TenantID) error
 }
 
 // storedSpec is a connection's spec column: everything without a column of its
-// own, save the secret.
+// own, save the secrets.
 type storedSpec struct {
-	DefaultRole string    `json:"default_role,omitempty"`
-	Link        LinkRule  `json:"link,omitempty"`
-	OIDC        *OIDCSpec `json:"oidc,omitempty"`
-	SAML        *SAMLSpec `json:"saml,omitempty"`
-	Signals     *Signals  `json:"signals,omitempty"`
+	DisplayName string      `json:"display_name,omitempty"`
+	DefaultRole string      `json:"default_role,omitempty"`
+	Link        LinkRule    `json:"link,omitempty"`
+	Unknown     UnknownRule `json:"unknown,omitempty"`
+	Admits      Admission   `json:"admits,omitzero"`
+	GroupRules  []GroupRule `json:"group_rules,omitempty"`
+	OIDC        *OIDCSpec   `json:"oidc,omitempty"`
+	SAML        *SAMLSpec   `json:"saml,omitempty"`
+	Signals     *Signals    `json:"signals,omitempty"`
+}
+
+func specOf(c Connection) storedSpec {
+	return storedSpec{DisplayName: c.DisplayName, DefaultRole: c.DefaultRole, Link: c.Link, Unknown: c.Unknown, Admits: c.Admits,
+		GroupRules: c.GroupRules, OIDC: c.OIDC, SAML: c.SAML, Signals: c.Signals}
+}
+
+func (s storedSpec) fill(c *Connection) {
+	c.DisplayName, c.DefaultRole, c.Link, c.Unknown, c.Admits = s.DisplayName, s.DefaultRole, s.Link, s.Unknown, s.Admits
+	c.GroupRules, c.OIDC, c.SAML, c.Signals = s.GroupRules, s.OIDC, s.SAML, s.Signals
 }
 
 // sealedConnection is a row of connections with its secrets still sealed.
@@ -133,7 +147,7 @@ func scanConnection(row store.Row) (sealedConnection, error) {
 	if err := json.Unmarshal([]byte(spec), &s); err != nil {
 		return c, fmt.Errorf("spec of connection %s: %w", c.ID, err)
 	}
-	c.DefaultRole, c.Link, c.OIDC, c.SAML, c.Signals = s.DefaultRole, s.Link, s.OIDC, s.SAML, s.Signals
+	s.fill(&c.Connection)
 	return c, nil
 }
 
@@ -149,7 +163,7 @@ func loadConnections(ctx context.Context, tenant store.Tenant) (all []sealedConn
 // putConnection writes a new row for version 1, else changes the one of the
 // version before.
 func putConnection(ctx context.Context, tx *store.Tx, c sealedConnection) error {
-	spec, err := json.Marshal(storedSpec{DefaultRole: c.DefaultRole, Link: c.Link, OIDC: c.OIDC, SAML: c.SAML, Signals: c.Signals})
+	spec, err := json.Marshal(specOf(c.Connection))
 	if err != nil {
 		return fmt.Errorf("encode connection: %w", err)
 	}

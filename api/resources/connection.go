@@ -1,15 +1,24 @@
 package resources
 
 import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
 	"gatehouse/internal/fault"
 	"gatehouse/tenants"
 )
 
 // SpecOfConnection shows a connection as a spec, without its secrets.
 func SpecOfConnection(c tenants.Connection) ConnectionSpec {
-	spec := ConnectionSpec{Type: c.Type, DefaultRole: c.DefaultRole, Link: c.Link}
+	spec := ConnectionSpec{Type: c.Type, DisplayName: c.DisplayName, DefaultRole: c.DefaultRole, Link: c.Link, UnknownPeople: c.Unknown,
+		AllowedDomains: c.Admits.Domains, AllowedGroups: c.Admits.Groups}
 	if !c.Enabled {
 		spec.Enabled = new(bool)
+	}
+	for _, r := range c.GroupRules {
+		spec.GroupRules = append(spec.GroupRules, GroupRuleSpec(r))
 	}
 	switch {
 	case c.OIDC != nil:
@@ -30,38 +39,67 @@ func SpecOfConnection(c tenants.Connection) ConnectionSpec {
 // current one (zero if there is none) its identity, and its secrets where the
 // spec has none.
 func (s ConnectionSpec) Connection(name string, current tenants.Connection) (tenants.Connection, error) {
-	wanted := tenants.Connection{ID: current.ID, Name: name, Type: s.Type, Enabled: s.Enabled == nil || *s.Enabled,
-		DefaultRole: s.DefaultRole, Link: s.Link, Version: current.Version, CreatedAt: current.CreatedAt, UpdatedAt: current.UpdatedAt,
-		Signals: s.Signals.signals(current.Signals)}
-	oidc := s.Issuer != "" || s.ClientID != "" || s.ClientSecret != "" || len(s.Scopes) > 0 || len(s.ACRValues) > 0 || s.Claims != nil
-	saml := s.IDPMetadata != nil || s.Attributes != nil || s.IDPInitiated
+	if err := s.checkFields(); err != nil {
+		return tenants.Connection{}, err
+	}
+	wanted := tenants.Connection{ID: current.ID, Name: name, DisplayName: s.DisplayName, Type: s.Type, Enabled: s.Enabled == nil || *s.Enabled,
+		DefaultRole: s.DefaultRole, Link: s.Link, Unknown: s.UnknownPeople, Admits: tenants.Admission{Domains: s.AllowedDomains, Groups: s.AllowedGroups},
+		Version: current.Version, CreatedAt: current.CreatedAt, UpdatedAt: current.UpdatedAt, Signals: s.Signals.signals(current.Signals)}
+	for _, r := range s.GroupRules {
+		wanted.GroupRules = append(wanted.GroupRules, tenants.GroupRule(r))
+	}
+	var err error
 	switch s.Type {
 	case tenants.OIDC:
-		if saml {
-			return tenants.Connection{}, mixed("idp_metadata, attributes and idp_initiated belong to saml")
-		}
-		wanted.OIDC = &tenants.OIDCSpec{Issuer: s.Issuer, ClientID: s.ClientID, ClientSecret: s.ClientSecret, Scopes: s.Scopes,
-			ACRValues: s.ACRValues, Claims: s.Claims.attributes()}
-		if wanted.OIDC.ClientSecret == "" && current.OIDC != nil && current.OIDC.ClientID == s.ClientID && current.OIDC.Issuer == s.Issuer {
-			wanted.OIDC.ClientSecret = current.OIDC.ClientSecret
-		}
+		wanted.OIDC = s.oidc(current.OIDC)
 	case tenants.SAML:
-		if oidc {
-			return tenants.Connection{}, mixed("issuer, client_id, client_secret, scopes, acr_values and claims belong to oidc")
-		}
-		if s.IDPMetadata == nil || (s.IDPMetadata.URL == "") == (s.IDPMetadata.XML == "") {
-			return tenants.Connection{}, fault.New(fault.Invalid, "bad-connection", "A saml connection needs idp_metadata with exactly one of url and xml.")
-		}
-		wanted.SAML = &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{URL: s.IDPMetadata.URL, XML: s.IDPMetadata.XML},
-			Attributes: s.Attributes.attributes(), IDPInitiated: s.IDPInitiated}
-		if s.IDPMetadata.URL != "" && current.SAML != nil && current.SAML.IDPMetadata.URL == s.IDPMetadata.URL {
-			wanted.SAML.IDPMetadata.XML = current.SAML.IDPMetadata.XML
-		}
+		wanted.SAML, err = s.saml(current.SAML)
 	default:
-		return tenants.Connection{}, fault.New(fault.Invalid, "bad-connection", "The type of a connection is oidc or saml.")
+		err = bad("The type of a connection is oidc or saml.")
+	}
+	if err != nil {
+		return tenants.Connection{}, err
 	}
 	return wanted, nil
 }
+
+// checkFields refuses fields of another type than the spec's.
+func (s ConnectionSpec) checkFields() error {
+	v := reflect.ValueOf(s)
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		if of := field.Tag.Get("of"); of != "" && !v.Field(i).IsZero() && !slices.Contains(strings.Split(of, ","), string(s.Type)) {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			return bad(fmt.Sprintf("The connection mixes two types: %s belongs to %s.", name, strings.ReplaceAll(of, ",", " and ")))
+		}
+	}
+	return nil
+}
+
+// oidc keeps the current secret where none is said anew, but shows it to nobody
+// else than it was meant for.
+func (s ConnectionSpec) oidc(current *tenants.OIDCSpec) *tenants.OIDCSpec {
+	wanted := &tenants.OIDCSpec{Issuer: s.Issuer, ClientID: s.ClientID, ClientSecret: s.ClientSecret, Scopes: s.Scopes,
+		ACRValues: s.ACRValues, Claims: s.Claims.attributes()}
+	if wanted.ClientSecret == "" && current != nil && current.ClientID == s.ClientID && current.Issuer == s.Issuer {
+		wanted.ClientSecret = current.ClientSecret
+	}
+	return wanted
+}
+
+func (s ConnectionSpec) saml(current *tenants.SAMLSpec) (*tenants.SAMLSpec, error) {
+	if s.IDPMetadata == nil || (s.IDPMetadata.URL == "") == (s.IDPMetadata.XML == "") {
+		return nil, bad("A saml connection needs idp_metadata with exactly one of url and xml.")
+	}
+	wanted := &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{URL: s.IDPMetadata.URL, XML: s.IDPMetadata.XML},
+		Attributes: s.Attributes.attributes(), IDPInitiated: s.IDPInitiated}
+	if s.IDPMetadata.URL != "" && current != nil && current.IDPMetadata.URL == s.IDPMetadata.URL {
+		wanted.IDPMetadata.XML = current.IDPMetadata.XML
+	}
+	return wanted, nil
+}
+
+func bad(detail string) error { return fault.New(fault.Invalid, "bad-connection", detail) }
 
 func signalsOf(s *tenants.Signals) *SignalsSpec {
 	if s == nil {
@@ -92,10 +130,6 @@ func (s *SignalsSpec) signals(current *tenants.Signals) *tenants.Signals {
 		wanted.Poll.Token = current.Poll.Token
 	}
 	return wanted
-}
-
-func mixed(what string) error {
-	return fault.New(fault.Invalid, "bad-connection", "The connection mixes two types: "+what+".")
 }
 
 func namesOf(m tenants.AttributeMap) *NamesMap {

@@ -29,26 +29,40 @@ type AssignmentSpec struct {
 	Group string `json:"group,omitempty" yaml:"group,omitempty" maxLength:"320" doc:"Name or id of a group"`
 }
 
-// ConnectionSpec is the spec of a Connection: the fields of its type and no
-// others are set.
+// ConnectionSpec is the spec of a Connection. The tag "of" names the types of
+// connection that a field is for; fields without one are every type's.
 type ConnectionSpec struct {
 	Type        tenants.ConnectionType `json:"type" yaml:"type" enum:"oidc,saml"`
 	Enabled     *bool                  `json:"enabled,omitempty" yaml:"enabled,omitempty" doc:"Absent: true"`
+	DisplayName string                 `json:"display_name,omitempty" yaml:"display_name,omitempty" maxLength:"200" doc:"What people choose it by; absent: its name"`
 	DefaultRole string                 `json:"default_role,omitempty" yaml:"default_role,omitempty" maxLength:"63" doc:"Account-wide role of people made by their first sign-in"`
-	Link        tenants.LinkRule       `json:"link,omitempty" yaml:"link,omitempty" enum:",email" doc:"email: a first sign-in takes over the person whose user name is the verified email"`
+	Link        tenants.LinkRule       `json:"link,omitempty" yaml:"link,omitempty" enum:",email,external_id" doc:"Whom a first sign-in takes over: email, the person whose user name is the verified email; external_id, the person whom SCIM provisioned with the provider's own name for them as externalId; absent: nobody"`
 
-	Issuer       string    `json:"issuer,omitempty" yaml:"issuer,omitempty" maxLength:"2048"`
-	ClientID     string    `json:"client_id,omitempty" yaml:"client_id,omitempty" maxLength:"512"`
-	ClientSecret string    `json:"client_secret,omitempty" yaml:"client_secret,omitempty" maxLength:"4096" writeOnly:"true"`
-	Scopes       []string  `json:"scopes,omitempty" yaml:"scopes,omitempty" maxItems:"20"`
-	ACRValues    []string  `json:"acr_values,omitempty" yaml:"acr_values,omitempty" maxItems:"10" doc:"Authentication context classes (acr) that count, the one that is wanted most first: the provider is asked for them, and a sign-in by another one is refused; absent: any"`
-	Claims       *NamesMap `json:"claims,omitempty" yaml:"claims,omitempty"`
+	UnknownPeople  tenants.UnknownRule `json:"unknown_people,omitempty" yaml:"unknown_people,omitempty" enum:",refuse" doc:"refuse: only whom SCIM or an admin has made may sign in; absent: a first sign-in makes a person"`
+	AllowedDomains []string            `json:"allowed_domains,omitempty" yaml:"allowed_domains,omitempty" maxItems:"100" doc:"Domains of verified email addresses that may use the connection; absent: any"`
+	AllowedGroups  []string            `json:"allowed_groups,omitempty" yaml:"allowed_groups,omitempty" maxItems:"100" doc:"Groups of the provider, one of which people must be in to use the connection; absent: anybody"`
+	GroupRules     []GroupRuleSpec     `json:"group_rules,omitempty" yaml:"group_rules,omitempty" maxItems:"100" doc:"Groups that people are put into, and taken out of, by what the provider says of them at every sign-in"`
 
-	IDPMetadata  *Metadata `json:"idp_metadata,omitempty" yaml:"idp_metadata,omitempty"`
-	Attributes   *NamesMap `json:"attributes,omitempty" yaml:"attributes,omitempty"`
-	IDPInitiated bool      `json:"idp_initiated,omitempty" yaml:"idp_initiated,omitempty"`
+	Issuer       string    `json:"issuer,omitempty" yaml:"issuer,omitempty" maxLength:"2048" of:"oidc"`
+	ClientID     string    `json:"client_id,omitempty" yaml:"client_id,omitempty" maxLength:"512" of:"oidc"`
+	ClientSecret string    `json:"client_secret,omitempty" yaml:"client_secret,omitempty" maxLength:"4096" writeOnly:"true" of:"oidc"`
+	Scopes       []string  `json:"scopes,omitempty" yaml:"scopes,omitempty" maxItems:"20" of:"oidc"`
+	ACRValues    []string  `json:"acr_values,omitempty" yaml:"acr_values,omitempty" maxItems:"10" of:"oidc" doc:"Authentication context classes (acr) that count, the one that is wanted most first: the provider is asked for them, and a sign-in by another one is refused; absent: any"`
+	Claims       *NamesMap `json:"claims,omitempty" yaml:"claims,omitempty" of:"oidc"`
+
+	IDPMetadata  *Metadata `json:"idp_metadata,omitempty" yaml:"idp_metadata,omitempty" of:"saml"`
+	Attributes   *NamesMap `json:"attributes,omitempty" yaml:"attributes,omitempty" of:"saml"`
+	IDPInitiated bool      `json:"idp_initiated,omitempty" yaml:"idp_initiated,omitempty" of:"saml"`
 
 	Signals *SignalsSpec `json:"signals,omitempty" yaml:"signals,omitempty" doc:"Who tells of security events of its people (Shared Signals Framework); absent: none are heard"`
+}
+
+// GroupRuleSpec puts whoever has a claim or attribute with one of these values
+// into a group.
+type GroupRuleSpec struct {
+	Claim  string   `json:"claim" yaml:"claim" minLength:"1" maxLength:"256"`
+	Values []string `json:"values" yaml:"values" minItems:"1" maxItems:"100"`
+	Group  string   `json:"group" yaml:"group" minLength:"1" maxLength:"320"`
 }
 
 // SignalsSpec says who tells of security events, and how they come here.

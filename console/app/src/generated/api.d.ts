@@ -960,27 +960,40 @@ export interface components {
         ConnectionSpec: {
             /** @description Authentication context classes (acr) that count, the one that is wanted most first: the provider is asked for them, and a sign-in by another one is refused; absent: any */
             acr_values?: string[];
+            /** @description Domains of verified email addresses that may use the connection; absent: any */
+            allowed_domains?: string[];
+            /** @description Groups of the provider, one of which people must be in to use the connection; absent: anybody */
+            allowed_groups?: string[];
             attributes?: components["schemas"]["NamesMap"];
             claims?: components["schemas"]["NamesMap"];
             client_id?: string;
             client_secret?: string;
             /** @description Account-wide role of people made by their first sign-in */
             default_role?: string;
+            /** @description What people choose it by; absent: its name */
+            display_name?: string;
             /** @description Absent: true */
             enabled?: boolean;
+            /** @description Groups that people are put into, and taken out of, by what the provider says of them at every sign-in */
+            group_rules?: components["schemas"]["GroupRuleSpec"][];
             idp_initiated?: boolean;
             idp_metadata?: components["schemas"]["Metadata"];
             issuer?: string;
             /**
-             * @description email: a first sign-in takes over the person whose user name is the verified email
+             * @description Whom a first sign-in takes over: email, the person whose user name is the verified email; external_id, the person whom SCIM provisioned with the provider's own name for them as externalId; absent: nobody
              * @enum {string}
              */
-            link?: "" | "email";
+            link?: "" | "email" | "external_id";
             scopes?: string[];
             /** @description Who tells of security events of its people (Shared Signals Framework); absent: none are heard */
             signals?: components["schemas"]["SignalsSpec"];
             /** @enum {string} */
             type: "oidc" | "saml";
+            /**
+             * @description refuse: only whom SCIM or an admin has made may sign in; absent: a first sign-in makes a person
+             * @enum {string}
+             */
+            unknown_people?: "" | "refuse";
         };
         CreateTeamInputBody: {
             display_name?: string;
@@ -1138,6 +1151,11 @@ export interface components {
         GroupRef: {
             id: string;
             name: string;
+        };
+        GroupRuleSpec: {
+            claim: string;
+            group: string;
+            values: string[];
         };
         Integrity: {
             /**

@@ -1,0 +1,276 @@
+package tenants
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gatehouse/identity"
+)
+
+// ConnectionType is the protocol of a connection.
+type ConnectionType string
+
+const (
+	// OIDC is OpenID Connect Core 1.0, by the code flow.
+	OIDC ConnectionType = "oidc"
+	// SAML is SAML 2.0 web browser single sign-on.
+	SAML ConnectionType = "saml"
+)
+
+// Connection is one way for a tenant's people to sign in: a relation to one
+// identity provider.
+type Connection struct {
+	ID          identity.ConnectionID
+	Name        string // unique in the tenant, part of our URLs: [a-z0-9-]
+	DisplayName string // what people choose it by; empty: Name
+	Type        ConnectionType
+	Enabled     bool
+	DefaultRole string // account-wide role of people made by their first sign-in; empty: none
+	// Link says whether a person who was provisioned but never signed in here is
+	// taken over by an assertion: the identity key stays (tenant, connection,
+	// subject), and the default is not to guess.
+	Link LinkRule
+	// Unknown says what becomes of somebody whom nobody here knows.
+	Unknown UnknownRule
+	// Admits says who of the provider's people may use the connection.
+	Admits Admission
+	// GroupRules put people into groups by what the provider says of them, at every
+	// sign-in.
+	GroupRules []GroupRule
+	OIDC       *OIDCSpec
+	SAML       *SAMLSpec
+	Signals    *Signals // nil: none are heard
+	Version    uint64
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+}
+
+// LinkRule says when a first sign-in takes over an existing person.
+type LinkRule string
+
+const (
+	// LinkNever makes a new person, or refuses if the user name is taken.
+	LinkNever LinkRule = ""
+	// LinkByEmail takes over the person whose user name is the asserted, verified
+	// email, if no identity of this connection is linked to that person yet.
+	LinkByEmail LinkRule = "email"
+	// LinkByExternalID takes over the person whom SCIM provisioned with the
+	// provider's own name for them (the subject) as externalId.
+	LinkByExternalID LinkRule = "external_id"
+)
+
+// UnknownRule says what becomes of somebody who signs in for the first time and
+// is linked to nobody.
+type UnknownRule string
+
+const (
+	// MakeUnknown makes a person (just-in-time provisioning).
+	MakeUnknown UnknownRule = ""
+	// RefuseUnknown lets in only whom SCIM or an admin has made.
+	RefuseUnknown UnknownRule = "refuse"
+)
+
+// Admission says who of a provider's people may use a connection; what is empty
+// lets everybody in.
+type Admission struct {
+	// Domains are those of verified email addresses.
+	Domains []string `json:"domains,omitempty"`
+	// Groups are names of the provider's groups, one of which people must be in.
+	Groups []string `json:"groups,omitempty"`
+}
+
+// GroupRule puts whoever has a claim or attribute with one of these values into
+// a group, and takes out who has not. The group is one of this connection's, as
+// those that the provider names itself.
+type GroupRule struct {
+	Claim  string   `json:"claim"`
+	Values []string `json:"values"`
+	Group  string   `json:"group"`
+}
+
+// AttributeMap names the claims or attributes that hold a person's data.
+type AttributeMap struct {
+	Email  string `json:"email,omitempty" yaml:"email,omitempty"`
+	Name   string `json:"name,omitempty" yaml:"name,omitempty"`
+	Groups string `json:"groups,omitempty" yaml:"groups,omitempty"`
+}
+
+// Title is what people choose the connection by.
+func (c Connection) Title() string {
+	if c.DisplayName != "" {
+		return c.DisplayName
+	}
+	return c.Name
+}
+
+// HasSecret reports whether the connection shows a secret to its provider.
+func (c Connection) HasSecret() bool {
+	secret := c.secret()
+	return secret != nil && *secret != ""
+}
+
+// secret is where the connection's secret stands; nil if its type has none. It is
+// sealed at rest and never given out.
+func (c Connection) secret() *string {
+	if c.OIDC != nil {
+		return &c.OIDC.ClientSecret
+	}
+	return nil
+}
+
+// Same reports whether both say the same, secrets included. Of metadata with a
+// URL it is what is found there, not what was fetched last.
+func (c Connection) Same(o Connection) bool {
+	c, o = c.clone(), o.clone()
+	var kept [2][]byte
+	var secrets [2]string
+	for i, x := range []Connection{c, o} {
+		if x.SAML != nil {
+			x.SAML.IDPMetadata = x.SAML.IDPMetadata.named()
+		}
+		if secret := x.secret(); secret != nil {
+			secrets[i] = *secret
+		}
+		kept[i], _ = json.Marshal(specOf(x)) // plain text and lists of it: cannot fail
+	}
+	return c.Type == o.Type && c.Enabled == o.Enabled && bytes.Equal(kept[0], kept[1]) && secrets[0] == secrets[1] && c.Signals.Same(o.Signals)
+}
+
+// TrustsAnew reports whether this connection believes something that the one
+// before it did not: another provider, other words of it, or people by what it
+// says of them. Whoever decides that decides who people are.
+func (c Connection) TrustsAnew(before Connection) bool {
+	switch {
+	case c.Type != before.Type, c.Link != LinkNever && c.Link != before.Link,
+		!slices.EqualFunc(c.GroupRules, before.GroupRules, GroupRule.equal):
+		return true
+	case c.OIDC != nil && before.OIDC != nil:
+		return c.OIDC.trustsAnew(*before.OIDC)
+	case c.SAML != nil && before.SAML != nil:
+		return c.SAML.trustsAnew(*before.SAML)
+	}
+	return true
+}
+
+func (r GroupRule) equal(o GroupRule) bool {
+	return r.Claim == o.Claim && r.Group == o.Group && slices.Equal(r.Values, o.Values)
+}
+
+// clone copies what is behind the pointers as well.
+func (c Connection) clone() Connection {
+	c.Admits.Domains, c.Admits.Groups = slices.Clone(c.Admits.Domains), slices.Clone(c.Admits.Groups)
+	c.GroupRules = slices.Clone(c.GroupRules)
+	for i := range c.GroupRules {
+		c.GroupRules[i].Values = slices.Clone(c.GroupRules[i].Values)
+	}
+	if c.OIDC != nil {
+		spec := c.OIDC.clone()
+		c.OIDC = &spec
+	}
+	if c.SAML != nil {
+		spec := *c.SAML
+		c.SAML = &spec
+	}
+	c.Signals = c.Signals.clone()
+	return c
+}
+
+func (c *Connection) check() error {
+	if !isName(c.Name) {
+		return badConnection("its name is 1 to 63 lower-case letters, digits and hyphens, with no hyphen at an end")
+	}
+	if len(c.DisplayName) > maxDisplayName || !isText(c.DisplayName) {
+		return badConnection(fmt.Sprintf("display_name is at most %d bytes of plain text", maxDisplayName))
+	}
+	if !isToken(c.DefaultRole) {
+		return badConnection("default_role is not the name of a role")
+	}
+	if !slices.Contains([]LinkRule{LinkNever, LinkByEmail, LinkByExternalID}, c.Link) {
+		return badConnection(`link is empty, "email" or "external_id"`)
+	}
+	if c.Unknown != MakeUnknown && c.Unknown != RefuseUnknown {
+		return badConnection(`unknown_people is empty or "refuse"`)
+	}
+	if err := c.Admits.check(); err != nil {
+		return err
+	}
+	if len(c.GroupRules) > maxGroupRules {
+		return badConnection(fmt.Sprintf("there are at most %d group_rules", maxGroupRules))
+	}
+	for _, r := range c.GroupRules {
+		if err := r.check(); err != nil {
+			return err
+		}
+	}
+	if err := c.Signals.check(); err != nil {
+		return err
+	}
+	switch {
+	case c.Type == OIDC && c.OIDC != nil && c.SAML == nil:
+		return c.OIDC.check()
+	case c.Type == SAML && c.SAML != nil && c.OIDC == nil:
+		return c.SAML.check()
+	}
+	return badConnection("its type is oidc or saml, with the settings of that type alone")
+}
+
+const (
+	maxGroupRules = 100
+	maxAdmission  = 100 // domains, and groups
+	maxGroupName  = 320
+)
+
+// check brings domains to their canonical form as well.
+func (a *Admission) check() error {
+	if len(a.Domains) > maxAdmission || len(a.Groups) > maxAdmission {
+		return badConnection(fmt.Sprintf("there are at most %d allowed_domains and allowed_groups", maxAdmission))
+	}
+	for i, given := range a.Domains {
+		domain, err := CanonicalHost(given)
+		if err != nil || !strings.Contains(domain, ".") {
+			return badConnection(fmt.Sprintf("%.100q in allowed_domains is no domain such as example.com", given))
+		}
+		a.Domains[i] = domain
+	}
+	for _, group := range a.Groups {
+		if group == "" || len(group) > maxGroupName || !isText(group) {
+			return badConnection(fmt.Sprintf("names in allowed_groups are 1 to %d bytes of plain text", maxGroupName))
+		}
+	}
+	return nil
+}
+
+func (r GroupRule) check() error {
+	if r.Claim == "" || len(r.Claim) > maxToken || !isText(r.Claim) {
+		return badConnection(fmt.Sprintf("the claim of a group rule is 1 to %d bytes of plain text", maxToken))
+	}
+	if r.Group == "" || len(r.Group) > maxGroupName || !isText(r.Group) {
+		return badConnection(fmt.Sprintf("the group of a group rule is 1 to %d bytes of plain text", maxGroupName))
+	}
+	if len(r.Values) == 0 || len(r.Values) > maxAdmission {
+		return badConnection(fmt.Sprintf("a group rule has 1 to %d values", maxAdmission))
+	}
+	for _, v := range r.Values {
+		if v == "" || len(v) > maxGroupName || !isText(v) {
+			return badConnection(fmt.Sprintf("the values of a group rule are 1 to %d bytes of plain text", maxGroupName))
+		}
+	}
+	return nil
+}
+
+func (m AttributeMap) check(field string) error {
+	for _, name := range []string{m.Email, m.Name, m.Groups} {
+		if len(name) > maxToken || !isText(name) {
+			return badConnection(fmt.Sprintf("the names in %s are at most %d characters", field, maxToken))
+		}
+	}
+	return nil
+}
+
+func badConnection(what string) error {
+	return invalid("bad-connection", "The connection is not right: "+what+".")
+}
