@@ -33,6 +33,8 @@ func (a *API) registerConnections() {
 		status: http.StatusOK, summary: "Make or replace a connection; without client_secret the one it has is kept. Changing whom it trusts takes the right to make owners, and ends its sessions before the answer, as disabling it does; changing its signals takes that right as well"}, a.putConnection)
 	register(a, operation{id: "delete-connection", method: http.MethodDelete, path: "/connections/{name}", tag: "Connections", needs: deletes("connections"),
 		summary: "Delete a connection; ends its sessions before the answer"}, a.deleteConnection)
+	register(a, operation{id: "test-connection", method: http.MethodPost, path: "/connections/{name}/test", tag: "Connections", needs: writes("connections"), secret: true,
+		status: http.StatusOK, summary: "Prepare a test of a connection, enabled or not: whoever opens the address is sent to the identity provider and shown what it says of them, and nobody is signed in"}, a.testConnection)
 }
 
 func connectionOf(c tenants.Connection) connection {
@@ -128,4 +130,22 @@ func (a *API) deleteConnection(ctx context.Context, c *call, in *struct {
 		return nil, err
 	}
 	return nil, a.cfg.Connections.DeleteConnection(ctx, c.cause, c.tenant(), in.Name, closed.Version)
+}
+
+// trial is where a test of a connection begins.
+type trial struct {
+	Path      string    `json:"path" doc:"On the tenant's host, to be opened in a browser, once"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+func (a *API) testConnection(ctx context.Context, c *call, in *ByName) (*bodyOutput[trial], error) {
+	found, err := a.cfg.Connections.Connection(ctx, c.tenant(), in.Name)
+	if err != nil {
+		return nil, err
+	}
+	path, until, err := a.cfg.Trials.Test(ctx, c.cause.Actor, c.tenant(), found)
+	if err != nil {
+		return nil, err
+	}
+	return &bodyOutput[trial]{trial{Path: path, ExpiresAt: until}}, nil
 }

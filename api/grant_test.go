@@ -29,6 +29,8 @@ func TestTrustTakesTheRightToMakeOwners(t *testing.T) {
 			"another claim":  with(oidcBody, "claims", map[string]any{"email": "nickname"}),
 			"another type":   saml,
 			"by email":       with(oidcBody, "link", "email"),
+			"by id":          with(oidcBody, "link", "external_id"),
+			"by a rule":      with(oidcBody, "group_rules", []map[string]any{{"claim": "c", "values": []string{"x"}, "group": "g"}}),
 			"signals":        with(oidcBody, "signals", map[string]any{"issuer": "https://mdm.example"}),
 			"while disabled": with(with(oidcBody, "issuer", "https://evil.example"), "enabled", false),
 		},

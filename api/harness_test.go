@@ -19,6 +19,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/internal/dnstest"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
@@ -44,6 +45,7 @@ type house struct {
 	globex   *tenants.Tenant
 	platform *tenants.Tenant
 	health   health
+	records  *dnstest.Server
 }
 
 // health is what the wiring says of the gateway.
@@ -54,6 +56,13 @@ type health struct {
 
 func (h *health) Alerts(tenant identity.TenantID) []Alert { return h.alerts[tenant] }
 func (h *health) Nodes() []Node                           { return h.nodes }
+
+// trials stands for the sign-in flow, which is on this floor as well.
+type trials struct{}
+
+func (trials) Test(_ context.Context, by audit.Actor, _ identity.TenantID, c tenants.Connection) (string, time.Time, error) {
+	return "/.gatehouse/login?connection=" + c.Name + "&test=by-" + by.ID, time.Now().Add(time.Minute), nil
+}
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
@@ -90,7 +99,8 @@ func newHouse(t *testing.T) *house {
 		}
 	})
 
-	h.tenants, err = tenants.New(ctx, tenants.Config{Store: db, Keys: ring, Journal: h.journal, Rooms: inhabited{h}, PlatformHost: "admin.localhost"})
+	h.records = dnstest.Start(t)
+	h.tenants, err = tenants.New(ctx, tenants.Config{Store: db, Keys: ring, Journal: h.journal, Rooms: inhabited{h}, PlatformHost: "admin.localhost", Resolver: h.records.Resolver()})
 	must(err)
 	limits := func(identity.TenantID) sessions.Limits {
 		return sessions.Limits{Idle: time.Hour, Absolute: 24 * time.Hour}
@@ -108,7 +118,7 @@ func newHouse(t *testing.T) *house {
 	h.platform, _ = h.tenants.ByID(identity.Platform)
 
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
-		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Tokens: tokens{h.tokens}, Health: &h.health})
+		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, Tokens: tokens{h.tokens}, Health: &h.health})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))
 	t.Cleanup(h.server.Close)

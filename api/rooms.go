@@ -25,6 +25,7 @@ type Config struct {
 	People      People
 	Tenants     Tenants
 	Connections Connections
+	Trials      Trials
 	Tokens      Tokens
 	Health      Health
 }
@@ -120,6 +121,20 @@ type Connections interface {
 	Connection(ctx context.Context, tenant identity.TenantID, name string) (tenants.Connection, error)
 	PutConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, connection tenants.Connection) (tenants.Connection, error)
 	DeleteConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string, ifVersion uint64) error
+	ConnectionByID(ctx context.Context, tenant identity.TenantID, id identity.ConnectionID) (tenants.Connection, error)
+	Domains(ctx context.Context, tenant identity.TenantID) ([]tenants.Domain, error)
+	Domain(ctx context.Context, tenant identity.TenantID, name string) (tenants.Domain, error)
+	PutDomain(ctx context.Context, cause audit.Cause, tenant identity.TenantID, d tenants.Domain) (tenants.Domain, error)
+	// VerifyDomain asks the DNS whether the tenant's people run the domain.
+	VerifyDomain(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string) (tenants.Domain, error)
+	DeleteDomain(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string, ifVersion uint64) error
+}
+
+// Trials prepares tests of connections.
+type Trials interface {
+	// Test gives the address on the tenant's host at which a test begins, and until when
+	// it can.
+	Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection) (path string, until time.Time, err error)
 }
 
 // Tokens makes and revokes API and SCIM tokens.

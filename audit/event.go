@@ -69,6 +69,10 @@ const (
 	PolicyChanged     Type = "policy.changed"
 	ConnectionChanged Type = "connection.changed"
 	ConnectionDeleted Type = "connection.deleted"
+	ConnectionTested  Type = "connection.tested"
+	DomainChanged     Type = "domain.changed"
+	DomainVerified    Type = "domain.verified"
+	DomainDeleted     Type = "domain.deleted"
 	TokenCreated      Type = "token.created" // #nosec G101 -- the name of an event
 	TokenRevoked      Type = "token.revoked" // #nosec G101 -- the name of an event
 	TenantCreated     Type = "tenant.created"

@@ -36,13 +36,16 @@ func (s *Service) answer(kind tenants.ConnectionType) httpkit.HandlerFunc {
 		if err := parseForm(w, r, maxAnswer); err != nil {
 			return err
 		}
-		c, err := s.connectionFor(r, kind)
+		c, err := s.namedConnection(r, kind)
 		if err != nil {
 			return s.refuse(w, r, c, err)
 		}
 		a, state, err := s.verify(r, c)
 		if err != nil {
-			return s.refuse(w, r, c, err)
+			return s.turnDown(w, r, c, state.Test, err)
+		}
+		if state.Test != nil {
+			return s.showTest(w, r, c, state.Test, &a, nil)
 		}
 		if r.Method == http.MethodPost {
 			return s.bounce(w, r, c, state, a)
@@ -63,8 +66,20 @@ func parseForm(w http.ResponseWriter, r *http.Request, limit int64) error {
 	return nil
 }
 
-// connectionFor finds the connection that an address names.
+// connectionFor finds the connection that an address names, if people can sign in
+// by it.
 func (s *Service) connectionFor(r *http.Request, kind tenants.ConnectionType) (tenants.Connection, error) {
+	c, err := s.namedConnection(r, kind)
+	if err == nil && !c.Enabled {
+		err = errNotOpen
+	}
+	return c, err
+}
+
+var errNotOpen = Refuse(connectionUnknown, "The answer came for a connection that does not exist or is not enabled.")
+
+// namedConnection finds the connection that an address names, enabled or not.
+func (s *Service) namedConnection(r *http.Request, kind tenants.ConnectionType) (tenants.Connection, error) {
 	if err := s.served(r); err != nil {
 		return tenants.Connection{}, err
 	}
@@ -73,14 +88,14 @@ func (s *Service) connectionFor(r *http.Request, kind tenants.ConnectionType) (t
 	if err != nil && !unknown {
 		return tenants.Connection{}, err
 	}
-	if unknown || !c.Enabled || c.Type != kind || s.protocols[kind] == nil {
-		return tenants.Connection{}, Refuse(connectionUnknown, "The answer came for a connection that does not exist or is not enabled.")
+	if unknown || c.Type != kind || s.protocols[kind] == nil {
+		return tenants.Connection{}, errNotOpen
 	}
 	return c, nil
 }
 
 // verify consumes the step that the answer belongs to and has the protocol
-// verify the answer.
+// verify the answer. Also with an error, the step is given if there was one.
 func (s *Service) verify(r *http.Request, c tenants.Connection) (Assertion, flow, error) {
 	req := httpkit.RequestFrom(r.Context())
 	protocol := s.protocols[c.Type]
@@ -89,20 +104,21 @@ func (s *Service) verify(r *http.Request, c tenants.Connection) (Assertion, flow
 	if err != nil {
 		return Assertion{}, flow{}, err
 	}
+	if !c.Enabled && state.Test == nil {
+		return Assertion{}, state, errNotOpen
+	}
 	step := Step{Tenant: req.Tenant, Token: token, Endpoints: endpointsOf(req.Origin, c)}
 	a, err := protocol.Finish(r.Context(), c, step, state.Private, r)
 	if err != nil {
-		return Assertion{}, flow{}, err
+		return Assertion{}, state, err
 	}
 	if a.Replay != "" {
 		if err := s.flows.once(r.Context(), req.Tenant, c.ID, a.Replay, a.ReplayUntil); err != nil {
-			return Assertion{}, flow{}, err
+			return Assertion{}, state, err
 		}
 	}
-	if state.SignedOut, err = s.flows.lastSignOut(r.Context(), req.Tenant, c.ID, &a); err != nil {
-		return Assertion{}, flow{}, err
-	}
-	return a, state, nil
+	state.SignedOut, err = s.flows.lastSignOut(r.Context(), req.Tenant, c.ID, &a)
+	return a, state, err
 }
 
 // bounce carries a verified assertion over to a GET of our own. An answer that
@@ -159,15 +175,18 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 			return s.refuse(w, r, c, err)
 		}
 	}
+	if err := s.admitted(ctx, tenant, c, &a); err != nil {
+		return s.refuse(w, r, c, err)
+	}
 	cause := audit.CauseOf(r, nil)
 	cause.Actor.Kind = identity.KindUser
 	if a.EmailVerified {
 		cause.Actor.Name = a.Email
 	}
-	user, created, err := s.directory.SignIn(ctx, cause, tenant, directory.SignIn{
-		Connection: c.ID, Subject: a.Subject, Email: a.Email, EmailVerified: a.EmailVerified, Name: a.Name,
-		Groups: a.Groups, Link: c.Link == tenants.LinkByEmail, CreateMissing: true,
-	})
+	user, created, err := s.directory.SignIn(ctx, cause, tenant, arrival(c, &a))
+	if err == nil {
+		err = s.elsewhere(ctx, tenant, c, user.Email) // which SCIM or an admin may have said
+	}
 	if err != nil {
 		return s.refuse(w, r, c, err)
 	}

@@ -40,6 +40,8 @@ const (
 	hopAnswer hop = "answer"
 	// hopFinish is from a verified answer to the session.
 	hopFinish hop = "finish"
+	// hopTest is the way of an admin to the test of a connection.
+	hopTest hop = "test"
 	// hopSignOut is the way to the identity provider and back of somebody who has
 	// signed out here.
 	hopSignOut hop = "sign-out"
@@ -51,6 +53,8 @@ type flow struct {
 	ReturnTo string `json:"return_to"`
 	// Fresh is for a sign-in that has to end with a recent authentication.
 	Fresh bool `json:"fresh,omitempty"`
+	// Test has the answer shown instead of signing anybody in.
+	Test *test `json:"test,omitempty"`
 	// Private is the protocol's own, for hopAnswer and hopSignOut.
 	Private []byte `json:"private,omitempty"`
 	// User is who has signed out, for hopSignOut.

@@ -102,10 +102,11 @@ func (j *recorder) lastRefusal(t *testing.T) authn.Reason {
 
 // connections is the tenants room, as far as signing in asks it.
 type connections struct {
-	db     *store.DB
-	mu     sync.Mutex
-	tenant tenants.Tenant
-	byName map[string]tenants.Connection
+	db      *store.DB
+	mu      sync.Mutex
+	tenant  tenants.Tenant
+	byName  map[string]tenants.Connection
+	domains []tenants.Domain
 }
 
 func (c *connections) put(conn tenants.Connection) {
@@ -164,6 +165,18 @@ func (c *connections) Connections(context.Context, identity.TenantID) ([]tenants
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Collect(maps.Values(c.byName)), nil
+}
+
+func (c *connections) Domains(context.Context, identity.TenantID) ([]tenants.Domain, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.domains), nil
+}
+
+func (c *connections) setDomains(domains ...tenants.Domain) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.domains = domains
 }
 
 func (c *connections) Connection(_ context.Context, _ identity.TenantID, name string) (tenants.Connection, error) {

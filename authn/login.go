@@ -1,9 +1,12 @@
 package authn
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/audit"
@@ -45,11 +48,23 @@ func loginURL(connection, returnTo string, fresh bool) string {
 	return pathLogin + "?" + q.Encode()
 }
 
+// wish is how somebody wants to sign in.
+type wish struct {
+	returnTo string
+	fresh    bool   // by authenticating now
+	email    string // theirs, as they say; or ""
+	test     *test  // of a connection, instead of a sign-in
+}
+
+func wishOf(form url.Values) wish {
+	return wish{returnTo: safeReturn(form.Get("return_to")), fresh: form.Get("fresh") == "yes"}
+}
+
 // login begins a sign-in: at the connection that was asked for, at the only
 // one there is, or with a page to choose on.
 func (s *Service) login(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
-	returnTo, name, fresh := safeReturn(query.Get("return_to")), query.Get("connection"), query.Get("fresh") == "yes"
+	wish, name := wishOf(query), query.Get("connection")
 	caller, err := s.callerAfresh(w, r)
 	if err != nil {
 		return err
@@ -57,41 +72,85 @@ func (s *Service) login(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil // whoever only looks begins nothing
 	}
-	if caller.Live != nil {
-		if fresh && !s.recent(caller.Principal.Tenant, caller.Principal.AuthTime) {
-			return s.signInAgain(w, r, caller.Principal, returnTo)
-		}
-		redirect(w, returnTo)
-		return nil
+	if query.Has(paramTest) {
+		return s.beginTest(w, r, name, query.Get(paramTest))
 	}
-	if err := s.served(r); err != nil {
-		return s.refuse(w, r, tenants.Connection{}, err)
+	if caller.Live != nil {
+		if wish.fresh && !s.recent(caller.Principal.Tenant, caller.Principal.AuthTime) {
+			return s.signInAgain(w, r, caller.Principal, wish)
+		}
+		redirect(w, wish.returnTo)
+		return nil
 	}
 	open, err := s.openConnections(r)
 	if err != nil {
-		return err
+		return s.refuse(w, r, tenants.Connection{}, err)
 	}
 	switch {
 	case name != "":
 		for _, c := range open {
 			if c.Name == name {
-				return s.begin(w, r, c, returnTo, fresh)
+				return s.begin(w, r, c, wish)
 			}
 		}
 		return s.refuse(w, r, tenants.Connection{}, Refuse(connectionUnknown, "There is no enabled connection of the name that was asked for."))
 	case len(open) == 1:
-		return s.begin(w, r, open[0], returnTo, fresh)
-	case len(open) == 0:
-		s.page(w, r, httpkit.Page{Status: http.StatusNotFound, Title: "Nobody can sign in here yet",
-			Lead: "No sign-in service is connected. An administrator has to add a connection first."})
-		return nil
+		return s.begin(w, r, open[0], wish)
 	}
-	return s.choose(w, r, open, returnTo, fresh)
+	return s.choose(w, r, open, wish, "")
+}
+
+// loginByEmail begins a sign-in where the domain of an address leads to, which
+// says nothing of whether anybody has that address here.
+func (s *Service) loginByEmail(w http.ResponseWriter, r *http.Request) error {
+	if err := parseForm(w, r, maxLoginForm); err != nil {
+		return err
+	}
+	wish := wishOf(r.PostForm)
+	email := strings.TrimSpace(r.PostForm.Get("email"))
+	open, err := s.openConnections(r)
+	if err != nil {
+		return s.refuse(w, r, tenants.Connection{}, err)
+	}
+	d, err := s.domain(r.Context(), tenantOf(r), domainOf(email))
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(open, func(c tenants.Connection) bool { return c.ID == d.Connection })
+	if d.Connection == "" || i < 0 {
+		return s.choose(w, r, open, wish, "No sign-in service is named for this address. Choose one, or look whether the address is right.")
+	}
+	wish.email = email
+	target, err := s.prepare(w, r, open[i], wish)
+	if err != nil || target == "" {
+		return err
+	}
+	// Not by a redirect: the policy of the page with the form would have to name
+	// every provider, for browsers hold redirects of forms to it (CSP3 §6.4.1.1).
+	s.page(w, r, httpkit.Page{Title: "Signing in", Lead: "You go on to " + open[i].Title() + " now.", RefreshTo: target,
+		Links: []httpkit.Link{{Text: "Continue", Href: target}}})
+	return nil
+}
+
+const maxLoginForm = 16 << 10
+
+// domain is the verified domain of this name; zero if there is none.
+func (s *Service) domain(ctx context.Context, tenant identity.TenantID, name string) (tenants.Domain, error) {
+	all, err := s.tenants.Domains(ctx, tenant)
+	if err != nil || name == "" {
+		return tenants.Domain{}, err
+	}
+	for _, d := range all {
+		if d.Name == name && d.Verified() {
+			return d, nil
+		}
+	}
+	return tenants.Domain{}, nil
 }
 
 // signInAgain has somebody who is signed in authenticate once more, where they
 // did before. What comes of it replaces their session.
-func (s *Service) signInAgain(w http.ResponseWriter, r *http.Request, p *identity.Principal, returnTo string) error {
+func (s *Service) signInAgain(w http.ResponseWriter, r *http.Request, p *identity.Principal, wish wish) error {
 	c, err := s.tenants.ConnectionByID(r.Context(), p.Tenant, p.Connection)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return err
@@ -99,7 +158,8 @@ func (s *Service) signInAgain(w http.ResponseWriter, r *http.Request, p *identit
 	if err != nil || !c.Enabled || s.protocols[c.Type] == nil {
 		return s.refuse(w, r, tenants.Connection{}, Refuse(connectionUnknown, "The connection by which the person signed in is not there any more."))
 	}
-	return s.begin(w, r, c, returnTo, true)
+	wish.fresh = true
+	return s.begin(w, r, c, wish)
 }
 
 // recent reports whether who authenticated at this time has done so recently, by
@@ -117,8 +177,12 @@ func (s *Service) served(r *http.Request) error {
 	return nil
 }
 
-// openConnections lists the connections that people can sign in by.
+// openConnections lists the connections that people can sign in by; a [Refusal]
+// where nobody gets in at all.
 func (s *Service) openConnections(r *http.Request) ([]tenants.Connection, error) {
+	if err := s.served(r); err != nil {
+		return nil, err
+	}
 	all, err := s.tenants.Connections(r.Context(), tenantOf(r))
 	if err != nil {
 		return nil, fmt.Errorf("list connections: %w", err)
@@ -132,36 +196,46 @@ func (s *Service) openConnections(r *http.Request) ([]tenants.Connection, error)
 	return open, nil
 }
 
-// begin sends the browser to the identity provider. The token of the step and
-// the browser's own are kept as hashes; what the protocol must remember, sealed.
-func (s *Service) begin(w http.ResponseWriter, r *http.Request, c tenants.Connection, returnTo string, fresh bool) error {
+// begin sends the browser to the identity provider.
+func (s *Service) begin(w http.ResponseWriter, r *http.Request, c tenants.Connection, wish wish) error {
+	target, err := s.prepare(w, r, c, wish)
+	if err == nil && target != "" {
+		redirect(w, target)
+	}
+	return err
+}
+
+// prepare makes the step to the identity provider and gives the address there; ""
+// if it has answered with a refusal. The token of the step and the browser's own
+// are kept as hashes; what the protocol must remember, sealed.
+func (s *Service) prepare(w http.ResponseWriter, r *http.Request, c tenants.Connection, wish wish) (target string, err error) {
 	req := httpkit.RequestFrom(r.Context())
 	if ok, wait := s.starts.Allow(req.ClientIP, s.now()); !ok {
 		f := fault.New(fault.TooMany, "too-many-sign-ins", "Too many sign-ins were begun from your network. Wait a moment and try again.")
 		f.RetryAfter = wait
-		return f
+		return "", f
 	}
 	browser := flowCookie(r)
 	if browser == "" {
 		browser = newToken()
 	}
-	step := Step{Tenant: req.Tenant, Token: newToken(), Endpoints: endpointsOf(req.Origin, c)}
-	if t, ok := s.tenants.ByID(req.Tenant); ok && fresh {
+	step := Step{Tenant: req.Tenant, Token: newToken(), Endpoints: endpointsOf(req.Origin, c), LoginHint: wish.email}
+	if t, ok := s.tenants.ByID(req.Tenant); ok && wish.fresh {
 		step.MaxAge = t.Settings.Session.Recent()
 	}
 	target, private, err := s.protocols[c.Type].Start(r.Context(), c, step)
 	if err != nil {
-		return s.refuse(w, r, c, err)
+		return "", s.turnDown(w, r, c, wish.test, err)
 	}
 	if _, err := s.refusals.Record(r.Context(), s.event(r, audit.SignInStarted, audit.Success, c)); err != nil {
-		return err
+		return "", err
 	}
-	if err := s.flows.put(r.Context(), req.Tenant, step.Token, browser, c.ID, flow{Hop: hopAnswer, ReturnTo: returnTo, Fresh: fresh, Private: private}); err != nil {
-		return storeDown(err)
+	state := flow{Hop: hopAnswer, ReturnTo: wish.returnTo, Fresh: wish.fresh, Test: wish.test, Private: private}
+	if err := s.flows.put(r.Context(), req.Tenant, step.Token, browser, c.ID, state); err != nil {
+		return "", storeDown(err)
 	}
 	httpkit.SetFlowCookie(w, browser)
-	redirect(w, target)
-	return nil
+	return target, nil
 }
 
 // flowCookie is the token that marks this browser, "" if it has none of ours.

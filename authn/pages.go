@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"time"
 
 	"gatehouse/internal/fault"
@@ -39,18 +40,36 @@ func body(name string, data any) (template.HTML, error) {
 	return template.HTML(b.String()), nil // #nosec G203 -- html/template escaped it just now
 }
 
-// choose shows the ways to sign in.
-func (s *Service) choose(w http.ResponseWriter, r *http.Request, open []tenants.Connection, returnTo string, fresh bool) error {
-	type choice struct{ Name, Href string }
-	var choices []choice
-	for _, c := range open {
-		choices = append(choices, choice{c.Name, loginURL(c.Name, returnTo, fresh)})
+// choose shows the ways to sign in, and asks for an address where one would tell.
+func (s *Service) choose(w http.ResponseWriter, r *http.Request, open []tenants.Connection, wish wish, problem string) error {
+	if len(open) == 0 {
+		s.page(w, r, httpkit.Page{Status: http.StatusNotFound, Title: "Nobody can sign in here yet",
+			Lead: "No sign-in service is connected. An administrator has to add a connection first."})
+		return nil
 	}
-	content, err := body("choose.html", choices)
+	domains, err := s.tenants.Domains(r.Context(), tenantOf(r))
 	if err != nil {
 		return err
 	}
-	s.page(w, r, httpkit.Page{Title: "Sign in", Lead: "Choose how you sign in.", Body: content})
+	type choice struct{ Name, Href string }
+	data := struct {
+		Action, ReturnTo, Problem string
+		ByEmail, Fresh            bool
+		Choices                   []choice
+	}{Action: pathLogin, ReturnTo: wish.returnTo, Fresh: wish.fresh, Problem: problem,
+		ByEmail: slices.ContainsFunc(domains, tenants.Domain.Verified)}
+	for _, c := range open {
+		data.Choices = append(data.Choices, choice{c.Title(), loginURL(c.Name, wish.returnTo, wish.fresh)})
+	}
+	content, err := body("choose.html", data)
+	if err != nil {
+		return err
+	}
+	lead := "Choose how you sign in."
+	if data.ByEmail {
+		lead = "Say your work email address, or choose how you sign in."
+	}
+	s.page(w, r, httpkit.Page{Title: "Sign in", Lead: lead, Body: content})
 	return nil
 }
 

@@ -27,5 +27,8 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_PushedSignalsEndWhatTheyName, TestASignalIsHeededOnce, TestP2_FetchedSignalsEndWhatTheyName, TestPollingEndsAtOnce,
 		TestOneNodePollsAConnectionAtATime, TestHostileSignalsEndNothing, TestWhoMayPushSignals, TestSignalsByTheTransmittersKeys,
 		TestP2_SignalsOfASAMLProvider, TestASignalThatCannotBeHeededComesAgain, TestATransmittersFaultsAreOutlived, TestMoreSignalsThanWereAskedFor,
+		TestAConnectionsRulesDecideWhoGetsIn, TestSCIMAloneMakesPeople, TestAnAddressLeadsToTheConnectionOfItsDomain,
+		TestARequiredDomainSignsInByItsConnectionAlone, TestATestOfAConnectionShowsWhatCameBack, TestATestOfAConnectionSaysWhatIsWrong,
+		TestATestIsNoWayIn, TestGroupRulesFollowClaims,
 	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked")
 }

@@ -116,6 +116,9 @@ type Step struct {
 	// MaxAge, if set, is how long ago the person may have authenticated. The
 	// protocol asks for it; that it is so is checked by the flow.
 	MaxAge time.Duration
+	// LoginHint, if set, is the address that the person says to have: for the
+	// provider to fill in, and no more than that.
+	LoginHint string
 }
 
 // MaxClaims is how many values an [Assertion]'s Claims hold in all, and

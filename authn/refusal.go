@@ -68,6 +68,11 @@ const (
 	connectionChanged Reason = "connection-changed"
 	tenantSuspended   Reason = "tenant-suspended"
 
+	// The connection is not for this person.
+	domainNotAllowed Reason = "domain-not-allowed"
+	groupNotAllowed  Reason = "group-not-allowed"
+	domainElsewhere  Reason = "domain-elsewhere"
+
 	// The connection asks for what there is not.
 	defaultRoleUnusable Reason = "default-role-unusable"
 
@@ -123,6 +128,12 @@ func (r Reason) lead() string {
 		return "Your organisation's sign-in service cannot be reached right now. Wait a moment and try again."
 	case ProviderUnusable, defaultRoleUnusable:
 		return "The connection to your organisation's sign-in service is not set up correctly. Tell your administrator the event number below."
+	case domainNotAllowed:
+		return "This way of signing in is not for your email address. Choose another, or ask your administrator for access."
+	case domainElsewhere:
+		return "People with your email address sign in another way here. Go back, and choose that one."
+	case groupNotAllowed:
+		return "You are not in a group that may sign in here. Ask your administrator for access."
 	case unsolicited:
 		return "This sign-in was not begun here. Signing in always starts from this site: use the button below."
 	case replayed:

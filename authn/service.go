@@ -58,11 +58,14 @@ type Tenants interface {
 	Connections(ctx context.Context, tenant identity.TenantID) ([]tenants.Connection, error)
 	Connection(ctx context.Context, tenant identity.TenantID, name string) (tenants.Connection, error)
 	ConnectionByID(ctx context.Context, tenant identity.TenantID, id identity.ConnectionID) (tenants.Connection, error)
+	Domains(ctx context.Context, tenant identity.TenantID) ([]tenants.Domain, error)
 }
 
 // Directory finds or makes the person that an assertion is about.
 type Directory interface {
 	SignIn(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s directory.SignIn) (u directory.User, created bool, err error)
+	// Foresee tells what SignIn would come to, and changes nothing.
+	Foresee(ctx context.Context, tenant identity.TenantID, s directory.SignIn) (u directory.User, created bool, err error)
 	Person(ctx context.Context, tenant identity.TenantID, id identity.UserID) (identity.Person, error)
 	// SubjectsByEmail gives how a connection's provider calls whoever has an address.
 	SubjectsByEmail(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, email string) ([]string, error)
@@ -208,6 +211,7 @@ func (s *Service) routes() http.Handler {
 
 	mux := http.NewServeMux()
 	mux.Handle("GET "+pathLogin, s.handle(s.login))
+	mux.Handle("POST "+pathLogin, sameOrigin.Handler(s.handle(s.loginByEmail)))
 	mux.Handle("GET "+pathLogout, s.handle(s.askToSignOut))
 	mux.Handle("POST "+pathLogout, sameOrigin.Handler(s.handle(s.signOut)))
 	mux.Handle("GET "+pathDevices, s.handle(s.showDevices))

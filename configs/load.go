@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 )
@@ -69,6 +70,11 @@ func (c *Config) check(k *checker) {
 	c.TLS.check(k)
 	if c.Operator.Host != "" && !isHost(c.Operator.Host) {
 		k.add("operator.host", quote(c.Operator.Host)+" is not a host name", "write it in lower case without port, such as admin.example.com")
+	}
+	if c.Resolver != "" {
+		if server, err := netip.ParseAddrPort(c.Resolver); err != nil || server.Port() == 0 {
+			k.add("resolver", quote(c.Resolver)+" is no address of a DNS server", "write address:port, such as 10.0.0.53:53")
+		}
 	}
 	c.App.check(k)
 	c.Limits.check(k)

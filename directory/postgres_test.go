@@ -11,7 +11,7 @@ func TestOnPostgres(t *testing.T) {
 		TestGroupLifeCycle, TestTeams, TestUserFilters, TestFiltersThatAreRefused, TestPaging, TestSignInMakesAPersonOnce,
 		TestSignInGoesByConnectionAndSubjectNeverByEmail, TestSignInLinksOnlyWhatTheRuleAllows, TestSignInRefusals,
 		TestSignInUpdatesWhatItMay, TestSignInWithoutAnAddress, TestAnUnverifiedAddressNamesNobody,
-		TestSignInGroupsBelongToTheirConnection, TestSignInSyncsItsOwnGroupsAlone, TestLink, TestSubjectsByEmail, TestUserRoundTrip,
+		TestSignInGroupsBelongToTheirConnection, TestSignInSyncsItsOwnGroupsAlone, TestSignInGoesByRules, TestSignInLinksByExternalID, TestLink, TestSubjectsByEmail, TestUserRoundTrip,
 		TestUserNamesAreUniqueWhateverTheirCase, TestHostileNamesAreRefused, TestUpdateSaysWhatChangedButNotTheValues,
 		TestUpdateHonoursTheVersion, TestDeletionsAtAnOldVersionChangeNothing, TestP1_NothingChangesWithoutTheJournal, TestP1_WhatIsRecordedComesTrueWithoutTheCaller, TestP9_DeactivationEndsSessionsAfterItIsStored,
 		TestP9_DeletionEndsSessionsEvenOnRetry, TestP9_AFailureToEndSessionsIsNotAnsweredWithSuccess,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -39,10 +40,14 @@ type SignIn struct {
 	// Groups are the names that the provider says the person is in: nil if it
 	// says nothing of groups, empty if it says "none".
 	Groups []string
-	// Link lets a first sign-in take over the person who was provisioned under
-	// the verified email; CreateMissing lets it make a new one.
-	Link          bool
-	CreateMissing bool
+	// Rules are groups that the connection's rules say of, by name: whether the
+	// person is in them. They add to Groups.
+	Rules map[string]bool
+	// LinkByEmail lets a first sign-in take over the person who was provisioned
+	// under the verified email, LinkByExternalID the one whose SCIM externalId is the
+	// subject; CreateMissing lets it make a new one.
+	LinkByEmail, LinkByExternalID bool
+	CreateMissing                 bool
 }
 
 // SignIn finds the person who signs in, links or makes one where the
@@ -58,7 +63,7 @@ type SignIn struct {
 // and name of such a person nor the members of such a group.
 func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity.TenantID, in SignIn) (u User, created bool, err error) {
 	if in.Connection == "" || !isSubject(in.Subject) {
-		return User{}, false, fault.New(fault.Denied, "identity-invalid", "The identity provider did not say who you are in a form that can be used.")
+		return User{}, false, errUnusable()
 	}
 	in.normalise()
 	plan, changed, err := s.signIn(ctx, cause, tenant, &in)
@@ -67,6 +72,20 @@ func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity
 		people = []identity.UserID{plan.user.ID}
 	}
 	if err = s.tell(ctx, tenant, changed, people, err); err != nil {
+		return User{}, false, err
+	}
+	return plan.user, plan.create, nil
+}
+
+// Foresee tells what [Service.SignIn] would come to at this moment: whom it would
+// sign in, and whether it would make that person. It changes nothing.
+func (s *Service) Foresee(ctx context.Context, tenant identity.TenantID, in SignIn) (u User, created bool, err error) {
+	if in.Connection == "" || !isSubject(in.Subject) {
+		return User{}, false, errUnusable()
+	}
+	in.normalise()
+	plan, err := s.planSignIn(ctx, audit.SystemCause(), tenant, &in)
+	if err != nil {
 		return User{}, false, err
 	}
 	return plan.user, plan.create, nil
@@ -185,11 +204,8 @@ func (p *signInPlan) known(ctx context.Context, tx *store.Tx, cause audit.Cause,
 
 // first plans the first sign-in of an identity.
 func (p *signInPlan) first(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, in *SignIn) error {
-	if in.Link && in.Email != "" {
-		linked, err := p.link(ctx, tx, cause, tenant, in)
-		if linked || err != nil {
-			return err
-		}
+	if linked, err := p.link(ctx, tx, cause, tenant, in); linked || err != nil {
+		return err
 	}
 	if !in.CreateMissing {
 		return fault.New(fault.Denied, "person-unknown", "You are not known here yet. Ask your admin to add you.")
@@ -217,13 +233,10 @@ func (p *signInPlan) first(ctx context.Context, tx *store.Tx, cause audit.Cause,
 	return nil
 }
 
-// link takes over the person who was provisioned under the verified email and
-// has no identity of this connection yet; linked is false if there is none.
+// link takes over the person whom the connection's rule names and who has no
+// identity of this connection yet; linked is false if there is none.
 func (p *signInPlan) link(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, in *SignIn) (linked bool, err error) {
-	id, err := store.One(ctx, tx, store.Scalar[identity.UserID],
-		`SELECT id FROM users WHERE user_key = $1 AND source <> $2
-		 AND NOT EXISTS (SELECT 1 FROM identities WHERE user_id = users.id AND connection_id = $3)`,
-		in.Email, SourceSignIn, in.Connection)
+	id, err := linkable(ctx, tx, in)
 	if errors.Is(err, store.ErrNoRows) {
 		return false, nil
 	}
@@ -240,6 +253,27 @@ func (p *signInPlan) link(ctx context.Context, tx *store.Tx, cause audit.Cause, 
 	return true, nil
 }
 
+// linkable finds whom a first sign-in takes over. An externalId need not be one
+// person's alone (RFC 7643 §3.1): where it is not, it names nobody.
+func linkable(ctx context.Context, tx *store.Tx, in *SignIn) (identity.UserID, error) {
+	const unlinked = ` AND NOT EXISTS (SELECT 1 FROM identities WHERE user_id = users.id AND connection_id = $3)`
+	switch {
+	case in.LinkByEmail && in.Email != "":
+		return store.One(ctx, tx, store.Scalar[identity.UserID],
+			`SELECT id FROM users WHERE user_key = $1 AND source <> $2`+unlinked, in.Email, SourceSignIn, in.Connection)
+	case in.LinkByExternalID:
+		found, err := store.All(ctx, tx, store.Scalar[identity.UserID], `SELECT id FROM users WHERE external_id = $1 AND source = $2 LIMIT 2`, in.Subject, SourceSCIM)
+		if err != nil {
+			return "", err
+		}
+		if len(found) != 1 {
+			return "", store.ErrNoRows
+		}
+		return store.One(ctx, tx, store.Scalar[identity.UserID], `SELECT id FROM users WHERE id = $1 AND source = $2`+unlinked, found[0], SourceSCIM, in.Connection)
+	}
+	return "", store.ErrNoRows
+}
+
 func identityLinked(cause audit.Cause, tenant identity.TenantID, u *User) audit.Event {
 	e := userEvent(cause, tenant, audit.UserChanged, u)
 	e.Details = map[string]string{"changed": "identity"}
@@ -249,6 +283,10 @@ func identityLinked(cause audit.Cause, tenant identity.TenantID, u *User) audit.
 func withConnection(e audit.Event, in *SignIn) audit.Event {
 	e.Connection = in.Connection
 	return e
+}
+
+func errUnusable() error {
+	return fault.New(fault.Denied, "identity-invalid", "The identity provider did not say who you are in a form that can be used.")
 }
 
 func errInactive() error {
@@ -296,9 +334,10 @@ type groupPlan struct {
 }
 
 func (p *signInPlan) syncGroups(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, in *SignIn) error {
-	if in.Groups == nil {
+	if in.Groups == nil && in.Rules == nil {
 		return nil
 	}
+	names, left := in.groups()
 	was, err := store.All(ctx, tx, scanGroup, `SELECT `+groupColumns+` FROM groups WHERE source = $1 AND connection_id = $2
 		AND id IN (SELECT group_id FROM group_members WHERE user_id = $3) ORDER BY id LIMIT 10000`, SourceSignIn, in.Connection, p.user.ID)
 	if err != nil {
@@ -307,7 +346,7 @@ func (p *signInPlan) syncGroups(ctx context.Context, tx *store.Tx, cause audit.C
 	var joined, taken []string
 	is := make(map[identity.GroupID]bool)
 	seen := make(map[string]bool)
-	for _, name := range in.Groups[:min(len(in.Groups), maxSignInGroups)] {
+	for _, name := range names {
 		g := Group{DisplayName: name, Source: SourceSignIn, Connection: in.Connection}
 		key, err := g.canonicalise()
 		if err != nil || seen[key] {
@@ -331,23 +370,48 @@ func (p *signInPlan) syncGroups(ctx context.Context, tx *store.Tx, cause audit.C
 			joined = append(joined, found.DisplayName)
 		}
 	}
-	var left []string
+	var out []string
 	for _, g := range was {
-		if !is[g.ID] {
+		if !is[g.ID] && left(&g) {
 			p.groups.leave = append(p.groups.leave, g.ID)
-			left = append(left, g.DisplayName)
+			out = append(out, g.DisplayName)
 		}
 	}
-	if len(joined)+len(left) > 0 || len(taken) > 0 && len(p.events) > 0 {
+	if len(joined)+len(out) > 0 || len(taken) > 0 && len(p.events) > 0 {
 		e := userEvent(cause, tenant, audit.UserChanged, &p.user)
 		e.Details = map[string]string{"changed": "groups"}
-		e.Message = fmt.Sprintf("Their groups at the identity provider changed: in %s, out of %s.", listed(joined), listed(left))
+		e.Message = fmt.Sprintf("Their groups at the identity provider changed: in %s, out of %s.", listed(joined), listed(out))
 		if len(taken) > 0 {
 			e.Message += " Left alone, since they come from elsewhere: " + listed(taken) + "."
 		}
 		p.events = append(p.events, withConnection(e, in))
 	}
 	return nil
+}
+
+// groups are the names of those that the person is in, as far as somebody says so,
+// and left tells whether they leave one that is not among them: where the provider
+// says nothing of groups, only those that a rule says of.
+func (in *SignIn) groups() (names []string, left func(*Group) bool) {
+	names = in.Groups[:min(len(in.Groups), maxSignInGroups):min(len(in.Groups), maxSignInGroups)]
+	ruled := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(in.Rules)) {
+		g := Group{DisplayName: name}
+		if key, err := g.canonicalise(); err == nil {
+			ruled[key] = true
+		}
+		if in.Rules[name] {
+			names = append(names, name)
+		}
+	}
+	return names, func(g *Group) bool {
+		if in.Groups != nil {
+			return true
+		}
+		copied := *g
+		key, err := copied.canonicalise()
+		return err == nil && ruled[key]
+	}
 }
 
 // listed joins names for a record, as many as it should hold.

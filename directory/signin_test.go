@@ -45,7 +45,7 @@ func TestSignInGoesByConnectionAndSubjectNeverByEmail(t *testing.T) {
 	ada := b.signIn(t, okta("s1", "ada@acme.example"))
 	for name, in := range map[string]directory.SignIn{
 		"other subject":    okta("s2", "ada@acme.example"),
-		"other connection": {Connection: "con_other", Subject: "s1", Email: "ada@acme.example", EmailVerified: true, Link: true, CreateMissing: true},
+		"other connection": {Connection: "con_other", Subject: "s1", Email: "ada@acme.example", EmailVerified: true, LinkByEmail: true, CreateMissing: true},
 	} {
 		_, _, err := b.SignIn(t.Context(), cause, b.tenant, in)
 		if f := fault.As(err); f.Code != "account-exists" {
@@ -64,16 +64,16 @@ func TestSignInLinksOnlyWhatTheRuleAllows(t *testing.T) {
 	_, _, err := b.SignIn(t.Context(), cause, b.tenant, link)
 	wantFault(t, err, fault.Denied, "account-exists")
 	unverified := okta("s0", "ada@acme.example")
-	unverified.Link, unverified.EmailVerified = true, false
+	unverified.LinkByEmail, unverified.EmailVerified = true, false
 	if got := b.signIn(t, unverified); got.ID == provisioned.ID {
 		t.Fatal("an unverified address was linked")
 	}
-	link.Link = true
+	link.LinkByEmail = true
 	if got := b.signIn(t, link); got.ID != provisioned.ID || got.DisplayName != "Ada" {
 		t.Fatalf("linked %+v", got)
 	}
 	second := okta("s2", "ada@acme.example")
-	second.Link = true
+	second.LinkByEmail = true
 	_, _, err = b.SignIn(t.Context(), cause, b.tenant, second)
 	wantFault(t, err, fault.Denied, "account-exists") // one identity of a connection per person
 }
@@ -97,7 +97,7 @@ func TestSignInRefusals(t *testing.T) {
 
 	idle := b.create(t, directory.User{UserName: "idle@acme.example", Source: directory.SourceSCIM})
 	in = okta("s9", "idle@acme.example")
-	in.Link = true
+	in.LinkByEmail = true
 	_, _, err = b.SignIn(t.Context(), cause, b.tenant, in)
 	wantFault(t, err, fault.Denied, "person-inactive")
 	if _, err := b.User(t.Context(), b.tenant, idle.ID); err != nil {
@@ -204,6 +204,56 @@ func TestSignInSyncsItsOwnGroupsAlone(t *testing.T) {
 	if u = b.signIn(t, in); groupNames(u.Groups) != "Admins" {
 		t.Errorf("groups %+v", u.Groups)
 	}
+}
+
+// What a connection's rules say of groups counts beside what the provider says,
+// and where that says nothing, for their own groups alone.
+func TestSignInGoesByRules(t *testing.T) {
+	b := newBench(t)
+	in := okta("s1", "ada@acme.example")
+	for _, step := range []struct {
+		groups []string
+		rules  map[string]bool
+		want   string
+	}{
+		{[]string{"ops"}, map[string]bool{"finance": true, "sales": false}, "finance,ops"},
+		{[]string{"ops", "Sales"}, map[string]bool{"finance": false, "sales": false}, "ops,Sales"},
+		{nil, map[string]bool{"finance": true, "sales": false}, "finance,ops"},
+		{nil, nil, "finance,ops"},
+		{nil, map[string]bool{"FINANCE": false}, "ops"},
+		{[]string{}, map[string]bool{"sales": true}, "Sales"},
+	} {
+		in.Groups, in.Rules = step.groups, step.rules
+		if got := groupNames(b.signIn(t, in).Groups); got != step.want {
+			t.Errorf("%q by %v: %s, want %s", step.groups, step.rules, got, step.want)
+		}
+	}
+}
+
+// An externalId takes over whom SCIM provisioned under the provider's own name for
+// them, if that is one person who has no identity of the connection.
+func TestSignInLinksByExternalID(t *testing.T) {
+	b := newBench(t)
+	in := okta("00u1", "")
+	in.LinkByExternalID, in.CreateMissing = true, false
+	b.create(t, directory.User{UserName: "admin-made", ExternalID: "00u1", Active: true, Source: directory.SourceAdmin})
+	_, _, err := b.SignIn(t.Context(), cause, b.tenant, in)
+	wantFault(t, err, fault.Denied, "person-unknown")
+	ada := b.create(t, directory.User{UserName: "ada", ExternalID: "00u1", Active: true, Source: directory.SourceSCIM})
+	without := okta("00u1", "")
+	without.CreateMissing = false
+	_, _, err = b.SignIn(t.Context(), cause, b.tenant, without)
+	wantFault(t, err, fault.Denied, "person-unknown")
+	if got := b.signIn(t, in); got.ID != ada.ID {
+		t.Fatalf("linked %+v", got)
+	}
+	twice := okta("00u2", "")
+	twice.LinkByExternalID, twice.CreateMissing = true, false
+	for _, name := range []string{"bob", "rob"} {
+		b.create(t, directory.User{UserName: name, ExternalID: "00u2", Active: true, Source: directory.SourceSCIM})
+	}
+	_, _, err = b.SignIn(t.Context(), cause, b.tenant, twice)
+	wantFault(t, err, fault.Denied, "person-unknown")
 }
 
 func groupNames(groups []identity.Group) string {

@@ -110,7 +110,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 		return nil, err
 	}
 	r.tenants, err = tenants.New(ctx, tenants.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Rooms: inhabited{r},
-		PlatformHost: cfg.Operator.Host, Announce: r.nodes.AnnounceTenant, Log: log})
+		PlatformHost: cfg.Operator.Host, Announce: r.nodes.AnnounceTenant, Resolver: resolver(cfg), Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Tokens: tokens{r.tokens}, Health: health{r},
+		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, Tokens: tokens{r.tokens}, Health: health{r},
 	})
 	return r, err
 }

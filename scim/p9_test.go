@@ -63,7 +63,7 @@ func TestP9_APersonMadeInactiveCannotSignIn(t *testing.T) {
 	b := newBench(t)
 	b.user(t, "idle@acme.example", `,"active":false`)
 	_, _, err := b.directory.SignIn(t.Context(), system, b.acme.id, directory.SignIn{Connection: "con_1", Subject: "s",
-		Email: "idle@acme.example", EmailVerified: true, Link: true, CreateMissing: true})
+		Email: "idle@acme.example", EmailVerified: true, LinkByEmail: true, CreateMissing: true})
 	if err == nil {
 		t.Fatal("signed in")
 	}

@@ -27,15 +27,21 @@ const (
 
 var errNoConnection = fault.New(fault.NotFound, "no-such-connection", "There is no such connection.")
 
-// connectionCache holds tenants' connections with their secrets opened, so
-// that a sign-in costs no query and no decryption.
+// ways are how a tenant's people sign in.
+type ways struct {
+	connections []Connection // by name, with their secrets opened
+	domains     []Domain     // by name
+}
+
+// connectionCache holds tenants' ways to sign in, so that a sign-in costs no query
+// and no decryption.
 type connectionCache struct {
 	mu       sync.Mutex
-	byTenant map[identity.TenantID][]Connection
+	byTenant map[identity.TenantID]ways
 	changed  uint64 // counts changes, so that a load under way does not keep what is old
 }
 
-func (c *connectionCache) get(tenant identity.TenantID) (found []Connection, ok bool, changed uint64) {
+func (c *connectionCache) get(tenant identity.TenantID) (found ways, ok bool, changed uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	found, ok = c.byTenant[tenant]
@@ -44,14 +50,14 @@ func (c *connectionCache) get(tenant identity.TenantID) (found []Connection, ok 
 
 // keep caches what was loaded, unless something has changed since; when the
 // cache is full, any other tenant makes room.
-func (c *connectionCache) keep(tenant identity.TenantID, loaded []Connection, changed uint64) {
+func (c *connectionCache) keep(tenant identity.TenantID, loaded ways, changed uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.changed != changed {
 		return
 	}
 	if c.byTenant == nil {
-		c.byTenant = map[identity.TenantID][]Connection{}
+		c.byTenant = map[identity.TenantID]ways{}
 	}
 	if len(c.byTenant) >= maxCachedTenants {
 		for other := range maps.Keys(c.byTenant) {
@@ -114,39 +120,59 @@ func (s *Service) connection(ctx context.Context, tenant identity.TenantID, is f
 
 // connectionsOf returns the cached slice itself: clone what leaves the room.
 func (s *Service) connectionsOf(ctx context.Context, tenant identity.TenantID) ([]Connection, error) {
+	w, err := s.waysOf(ctx, tenant)
+	return w.connections, err
+}
+
+// waysOf returns what is cached itself: clone what leaves the room.
+func (s *Service) waysOf(ctx context.Context, tenant identity.TenantID) (ways, error) {
 	if _, ok := s.ByID(tenant); !ok {
-		return nil, errNoTenant
+		return ways{}, errNoTenant
 	}
-	all, ok, changed := s.connections.get(tenant)
+	w, ok, changed := s.connections.get(tenant)
 	if ok {
-		return all, nil
+		return w, nil
 	}
-	sealed, err := loadConnections(ctx, s.store.Tenant(tenant))
+	var sealed []sealedConnection
+	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		if sealed, err = loadConnections(ctx, tx); err != nil {
+			return err
+		}
+		w.domains, err = loadDomains(ctx, tx)
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("load connections: %w", err)
+		return ways{}, fmt.Errorf("load connections: %w", err)
 	}
-	all = make([]Connection, len(sealed))
+	w.connections = make([]Connection, len(sealed))
 	for i, c := range sealed {
-		if into := c.Connection.secret(); len(c.secret) > 0 && into != nil {
-			secret, err := s.keys.Open(ctx, tenant, sealPurpose, c.secret)
-			if err != nil {
-				return nil, fmt.Errorf("secret of connection %s: %w", c.ID, err)
-			}
-			*into = string(secret)
+		if w.connections[i], err = s.open(ctx, tenant, c); err != nil {
+			return ways{}, err
 		}
-		if len(c.signals) > 0 && c.Signals != nil {
-			secrets, err := s.keys.Open(ctx, tenant, sealSignals, c.signals)
-			if err == nil {
-				err = c.Signals.setSecrets(secrets)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("secrets of the signals of connection %s: %w", c.ID, err)
-			}
-		}
-		all[i] = c.Connection
 	}
-	s.connections.keep(tenant, all, changed)
-	return all, nil
+	s.connections.keep(tenant, w, changed)
+	return w, nil
+}
+
+// open gives a connection its secrets.
+func (s *Service) open(ctx context.Context, tenant identity.TenantID, c sealedConnection) (Connection, error) {
+	if into := c.Connection.secret(); len(c.secret) > 0 && into != nil {
+		secret, err := s.keys.Open(ctx, tenant, sealPurpose, c.secret)
+		if err != nil {
+			return Connection{}, fmt.Errorf("secret of connection %s: %w", c.ID, err)
+		}
+		*into = string(secret)
+	}
+	if len(c.signals) > 0 && c.Signals != nil {
+		secrets, err := s.keys.Open(ctx, tenant, sealSignals, c.signals)
+		if err == nil {
+			err = c.Signals.setSecrets(secrets)
+		}
+		if err != nil {
+			return Connection{}, fmt.Errorf("secrets of the signals of connection %s: %w", c.ID, err)
+		}
+	}
+	return c.Connection, nil
 }
 
 // PutConnection makes the connection of this name or replaces it whole, secret

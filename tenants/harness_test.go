@@ -11,6 +11,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/identity"
+	"gatehouse/internal/dnstest"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
@@ -122,12 +123,13 @@ type house struct {
 	db      *store.DB
 	journal *recorder
 	rooms   *rooms
+	dns     *dnstest.Server
 	service *tenants.Service
 }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{dir: t.TempDir()}
+	h := &house{dir: t.TempDir(), dns: dnstest.Start(t)}
 	h.url = postgrestest.Or(t, "sqlite://"+h.dir)
 	h.rooms = &rooms{h: h, t: t}
 	kek, err := keys.OpenFileKEK(filepath.Join(h.dir, "kek.key"), true)
@@ -159,7 +161,7 @@ func (h *house) open(t *testing.T) {
 }
 
 func (h *house) config() tenants.Config {
-	return tenants.Config{Store: h.db, Keys: h.ring, Journal: h.journal, Rooms: h.rooms, PlatformHost: "admin.example.com"}
+	return tenants.Config{Store: h.db, Keys: h.ring, Journal: h.journal, Rooms: h.rooms, PlatformHost: "admin.example.com", Resolver: h.dns.Resolver()}
 }
 
 // several reports whether more than one node can be on the store.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -55,6 +56,8 @@ type Config struct {
 	// once they have taken it in ([Service.Refresh]). Where nothing has changed now, it does
 	// so only if an earlier announcement failed. Nil: there are none.
 	Announce func(ctx context.Context, tenant identity.TenantID, changed bool) error
+	// Resolver is asked whose a domain is; nil: the machine's own.
+	Resolver Resolver
 	Log      *slog.Logger // nil discards
 }
 
@@ -66,6 +69,7 @@ type Service struct {
 	journal  Journal
 	rooms    Rooms
 	announce func(context.Context, identity.TenantID, bool) error
+	resolver Resolver
 	log      *slog.Logger
 
 	changes     changes // of tenants and their connections, that are under way here
@@ -89,7 +93,10 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if c.Announce == nil {
 		c.Announce = func(context.Context, identity.TenantID, bool) error { return nil }
 	}
-	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal, rooms: c.Rooms, announce: c.Announce, log: c.Log}
+	if c.Resolver == nil {
+		c.Resolver = net.DefaultResolver
+	}
+	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal, rooms: c.Rooms, announce: c.Announce, resolver: c.Resolver, log: c.Log}
 	byID, err := loadTenants(ctx, c.Store.System())
 	if err != nil {
 		return nil, err

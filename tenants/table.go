@@ -151,13 +151,9 @@ func scanConnection(row store.Row) (sealedConnection, error) {
 	return c, nil
 }
 
-func loadConnections(ctx context.Context, tenant store.Tenant) (all []sealedConnection, err error) {
-	err = tenant.Read(ctx, func(tx *store.Tx) (err error) {
-		all, err = store.All(ctx, tx, scanConnection,
-			`SELECT id, name, type, spec, secret, signals_secret, enabled, version, created_at, updated_at FROM connections ORDER BY name LIMIT $1`, maxConnections)
-		return err
-	})
-	return all, err
+func loadConnections(ctx context.Context, tx *store.Tx) ([]sealedConnection, error) {
+	return store.All(ctx, tx, scanConnection,
+		`SELECT id, name, type, spec, secret, signals_secret, enabled, version, created_at, updated_at FROM connections ORDER BY name LIMIT $1`, maxConnections)
 }
 
 // putConnection writes a new row for version 1, else changes the one of the

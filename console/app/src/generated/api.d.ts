@@ -256,6 +256,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/connections/{name}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Prepare a test of a connection, enabled or not: whoever opens the address is sent to the identity provider and shown what it says of them, and nobody is signed in
+         * @description Needs: gatehouse.connections:write.
+         */
+        post: operations["test-connection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/devices": {
         parameters: {
             query?: never;
@@ -298,6 +318,74 @@ export interface paths {
          * @description Needs: gatehouse.devices:write.
          */
         patch: operations["change-device"];
+        trace?: never;
+    };
+    "/v1/domains": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the domains whose people are led to a connection
+         * @description Needs: gatehouse.connections:read.
+         */
+        get: operations["list-domains"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/domains/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show a domain
+         * @description Needs: gatehouse.connections:read.
+         */
+        get: operations["get-domain"];
+        /**
+         * Lead people with an address in a domain to a connection. It counts once it is verified, and stays verified when it is changed
+         * @description Needs: gatehouse.connections:write.
+         */
+        put: operations["put-domain"];
+        post?: never;
+        /**
+         * Let people of a domain sign in as all others
+         * @description Needs: gatehouse.connections:delete.
+         */
+        delete: operations["delete-domain"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/domains/{name}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look for the domain's record in the DNS
+         * @description Needs: gatehouse.connections:write.
+         */
+        post: operations["verify-domain"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/groups": {
@@ -1076,6 +1164,10 @@ export interface components {
             name?: string;
             os?: string;
         };
+        DnsRecord: {
+            name: string;
+            value: string;
+        };
         Document: {
             /** @enum {string} */
             kind: "Tenant" | "Connection" | "Team" | "Role" | "Assignment";
@@ -1083,6 +1175,23 @@ export interface components {
             spec: unknown;
             /** @description Name of the tenant; a Tenant itself has none */
             tenant?: string;
+        };
+        Domain: {
+            /** @description Name of the connection that its people sign in by */
+            connection: string;
+            /** Format: date-time */
+            created_at: string;
+            name: string;
+            /** @description TXT record in the DNS that proves it */
+            record: components["schemas"]["DnsRecord"];
+            /** @description Whether they may sign in by no other */
+            required: boolean;
+            /** Format: date-time */
+            updated_at: string;
+            /** @description Whether it counts */
+            verified: boolean;
+            /** Format: date-time */
+            verified_at?: string;
         };
         Event: {
             actor: components["schemas"]["Actor"];
@@ -1295,6 +1404,11 @@ export interface components {
             /** @description Hand it back as cursor for the next page; empty at the end */
             next_cursor: string;
         };
+        PageDomain: {
+            items: components["schemas"]["Domain"][];
+            /** @description Hand it back as cursor for the next page; empty at the end */
+            next_cursor: string;
+        };
         PageEvent: {
             items: components["schemas"]["Event"][];
             /** @description Hand it back as cursor for the next page; empty at the end */
@@ -1358,6 +1472,11 @@ export interface components {
             status: number;
             title: string;
             type: string;
+        };
+        "Put-domainRequest": {
+            connection: string;
+            /** @description Whether people with a verified address in the domain may sign in by no other connection */
+            required?: boolean;
         };
         PutRoleInputBody: {
             description?: string;
@@ -1541,6 +1660,12 @@ export interface components {
             role?: string;
             /** @enum {string} */
             scope: "api" | "scim";
+        };
+        Trial: {
+            /** Format: date-time */
+            expires_at: string;
+            /** @description On the tenant's host, to be opened in a browser, once */
+            path: string;
         };
         User: {
             active: boolean;
@@ -2103,6 +2228,37 @@ export interface operations {
             };
         };
     };
+    "test-connection": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trial"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-devices": {
         parameters: {
             query?: {
@@ -2191,6 +2347,175 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Device"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-domains": {
+        parameters: {
+            query?: {
+                /** @description How many at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageDomain"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-domain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Domain"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "put-domain": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Put-domainRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Domain"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-domain": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "verify-domain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Domain"];
                 };
             };
             /** @description Error */

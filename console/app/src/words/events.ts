@@ -1,6 +1,6 @@
 /** What the console knows about the journal's vocabulary. */
 
-type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'tokens' | 'tenants' | 'groups' | 'alerts' | 'nodes';
+type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'tokens' | 'tenants' | 'groups' | 'alerts' | 'nodes';
 
 const touched: Record<string, List[]> = {
   session: ['sessions', 'devices'],
@@ -11,6 +11,7 @@ const touched: Record<string, List[]> = {
   team: ['teams'],
   policy: ['roles', 'assignments'],
   connection: ['connections'],
+  domain: ['domains'],
   token: ['tokens'],
   tenant: ['tenants'],
   alert: ['alerts', 'nodes'],
@@ -33,7 +34,7 @@ export const eventGroups: { label: string; types: string[] }[] = [
     types: ['user.created', 'user.changed', 'user.deactivated', 'user.activated', 'user.deleted', 'group.created', 'group.changed', 'group.deleted'],
   },
   { label: 'Teams and roles', types: ['team.created', 'team.changed', 'team.deleted', 'policy.changed'] },
-  { label: 'Connections and tokens', types: ['connection.changed', 'connection.deleted', 'token.created', 'token.revoked'] },
+  { label: 'Connections and tokens', types: ['connection.changed', 'connection.deleted', 'connection.tested', 'domain.changed', 'domain.verified', 'domain.deleted', 'token.created', 'token.revoked'] },
   { label: 'Tenant and journal', types: ['tenant.created', 'tenant.changed', 'tenant.deleted', 'audit.exported', 'journal.recovered'] },
   { label: 'Gateway and alerts', types: ['alert.raised', 'alert.cleared', 'gateway.started', 'gateway.stopped', 'gateway.reloaded'] },
 ];
@@ -54,6 +55,10 @@ const titles: Record<string, string> = {
   'session.expired': 'Session expired',
   'session.revocation_deferred': 'Signed out without the database',
   'session.revocation_settled': 'The database got a sign-out',
+  'connection.tested': 'Connection tested',
+  'domain.changed': 'Domain led to a connection',
+  'domain.verified': 'Domain verified',
+  'domain.deleted': 'Domain removed',
   'device.new': 'New device',
   'device.changed': 'Device changed',
   'policy.changed': 'Policy changed',

@@ -1,0 +1,80 @@
+package authn
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/tenants"
+)
+
+// arrival is what an assertion and the connection's rules come to for the
+// directory.
+func arrival(c tenants.Connection, a *Assertion) directory.SignIn {
+	return directory.SignIn{
+		Connection: c.ID, Subject: a.Subject, Email: a.Email, EmailVerified: a.EmailVerified, Name: a.Name,
+		Groups: a.Groups, Rules: ruled(c, a), LinkByEmail: c.Link == tenants.LinkByEmail, LinkByExternalID: c.Link == tenants.LinkByExternalID,
+		CreateMissing: c.Unknown == tenants.MakeUnknown,
+	}
+}
+
+// admitted refuses somebody of a connection's provider who may not use it. What
+// the provider does not say counts against them: whether they are in a group, and
+// whether an address is theirs.
+func (s *Service) admitted(ctx context.Context, tenant identity.TenantID, c tenants.Connection, a *Assertion) error {
+	if domains := c.Admits.Domains; len(domains) > 0 {
+		if !a.EmailVerified || !slices.Contains(domains, domainOf(a.Email)) {
+			return Refuse(domainNotAllowed, "The connection is for verified addresses in allowed_domains alone, and the identity provider asserts none.")
+		}
+	}
+	if groups := c.Admits.Groups; len(groups) > 0 {
+		if a.Groups == nil {
+			return Refuse(groupNotAllowed, "The connection is for the members of allowed_groups alone, and the identity provider does not say which groups the person is in.")
+		}
+		if !slices.ContainsFunc(a.Groups, func(g string) bool { return slices.Contains(groups, g) }) {
+			return Refuse(groupNotAllowed, "The person is in none of allowed_groups.")
+		}
+	}
+	if !a.EmailVerified {
+		return nil
+	}
+	return s.elsewhere(ctx, tenant, c, a.Email)
+}
+
+// domainOf is the domain of an address in its canonical form, "" if that is none.
+func domainOf(email string) string {
+	email, err := directory.CanonicalEmail(email)
+	if err != nil {
+		return ""
+	}
+	_, domain, _ := strings.Cut(email, "@")
+	domain, err = tenants.CanonicalHost(domain)
+	if err != nil {
+		return ""
+	}
+	return domain
+}
+
+// elsewhere refuses somebody whose domain is to sign in by another connection.
+func (s *Service) elsewhere(ctx context.Context, tenant identity.TenantID, c tenants.Connection, email string) error {
+	d, err := s.domain(ctx, tenant, domainOf(email))
+	if err != nil || !d.Required || d.Connection == c.ID {
+		return err
+	}
+	return Refuse(domainElsewhere, "People with an address in %s must sign in by another connection.", d.Name)
+}
+
+// ruled says of every group that the connection's rules name whether the person is
+// in it: if any of its rules says so. nil if there are no rules.
+func ruled(c tenants.Connection, a *Assertion) map[string]bool {
+	var in map[string]bool
+	for _, r := range c.GroupRules {
+		if in == nil {
+			in = map[string]bool{}
+		}
+		in[r.Group] = in[r.Group] || slices.ContainsFunc(a.Claims[r.Claim], func(v string) bool { return slices.Contains(r.Values, v) })
+	}
+	return in
+}
