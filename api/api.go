@@ -62,6 +62,7 @@ func New(cfg Config) (*API, error) {
 	a.registerAssignments()
 	a.registerConnections()
 	a.registerDomains()
+	a.registerProviders()
 	a.registerTokens()
 	a.registerAudit()
 	a.registerHealth()

@@ -664,6 +664,26 @@ export interface paths {
         patch: operations["change-tenant"];
         trace?: never;
     };
+    "/v1/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List identity providers of which it is known what to enter for them
+         * @description Needs: gatehouse.connections:read.
+         */
+        get: operations["list-providers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/roles": {
         parameters: {
             query?: never;
@@ -1010,6 +1030,11 @@ export interface components {
             subject: components["schemas"]["SubjectRef"];
             /** @description Name of the team it is for; absent: account-wide */
             team?: string;
+        };
+        AttributeMap: {
+            email?: string;
+            groups?: string;
+            name?: string;
         };
         ChangeDeviceInputBody: {
             /** @description true also signs the device out */
@@ -1472,6 +1497,24 @@ export interface components {
             status: number;
             title: string;
             type: string;
+        };
+        Provider: {
+            /** @description Its page in docs/guides */
+            guide: string;
+            id: string;
+            /** @description What its issuer looks like */
+            issuer?: string;
+            /** @description What the address of its metadata looks like */
+            metadata?: string;
+            /** @description Claims or attributes that hold a person's data, where they are not the usual ones */
+            names?: components["schemas"]["AttributeMap"];
+            notes?: string[];
+            scopes?: string[];
+            title: string;
+            type: string;
+        };
+        ProviderList: {
+            items: components["schemas"]["Provider"][];
         };
         "Put-domainRequest": {
             connection: string;
@@ -3076,6 +3119,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TenantView"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProviderList"];
                 };
             };
             /** @description Error */
