@@ -13,6 +13,8 @@ export const keys = {
   teams: ['teams'],
   groups: ['groups'],
   connections: ['connections'],
+  domains: ['domains'],
+  providers: ['providers'],
   tokens: ['tokens'],
   settings: ['settings'],
   tenants: ['tenants'],

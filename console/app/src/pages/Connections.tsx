@@ -1,8 +1,12 @@
 import { Badge, Button, Code, Group } from '@mantine/core';
-import { IconPlugConnected } from '@tabler/icons-react';
+import { useMutation } from '@tanstack/react-query';
+import { IconPlugConnected, IconPlus } from '@tabler/icons-react';
 import { useState } from 'react';
 import { api, done, type Connection } from '../client/api';
-import { keys, useCan, usePages } from '../client/queries';
+import { keys, useCan, usePages, useRefresh } from '../client/queries';
+import { useConfirm } from '../parts/Confirm';
+import { ConnectionForm } from '../parts/ConnectionForm';
+import { Domains } from '../parts/Domains';
 import { Facts, When } from '../parts/Facts';
 import { Page } from '../parts/Page';
 import { Row, Rows } from '../parts/Rows';
@@ -14,31 +18,60 @@ const types: Record<string, string> = { oidc: 'OpenID Connect', saml: 'SAML' };
 /** How the tenant's people sign in. */
 export function Connections() {
   const can = useCan();
+  const refresh = useRefresh();
   const [heard, setHeard] = useState<Connection>();
+  const [changed, setChanged] = useState<Connection | 'new'>();
   const query = usePages(keys.connections, (cursor) => done(api.GET('/v1/connections', { params: { query: { cursor } } })));
+  const remove = useConfirm<unknown>(() => 'The connection is deleted, and everybody who signed in by it is signed out.', () => refresh(keys.connections, keys.domains));
+  const test = useMutation({
+    mutationFn: (name: string) => done(api.POST('/v1/connections/{name}/test', { params: { path: { name } } })),
+    onSuccess: ({ path }) => { window.open(path, '_blank', 'noopener'); },
+  });
+  const writes = can('gatehouse.connections:write');
+  const add = writes && <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setChanged('new')}>Connect a provider</Button>;
   return (
-    <Page title="Connections" lead="The identity providers that your people sign in by. Set them up with gatehouse apply or the admin API." live>
+    <Page title="Connections" lead="The identity providers that your people sign in by." live actions={add}>
+      {remove.outcome}
+      {test.isError && <Failure error={test.error} />}
       {query.isPending ? <LoadingRows rows={2} /> : query.isError ? <Failure error={query.error} retry={() => void query.refetch()} />
-        : query.items.length === 0 ? <Empty title="Nobody can sign in yet" icon={IconPlugConnected}>Add a connection with gatehouse apply or the admin API.</Empty> : (
-          <Rows label="Connections">
-            {query.items.map((c) => (
-              <Row key={c.id} name={<Group gap={6}><b>{c.name}</b><Badge size="xs" variant="light">{types[c.spec.type] ?? c.spec.type}</Badge>{c.spec.enabled === false && <Badge size="xs" color="gray">Off</Badge>}</Group>}
-                facts={<Facts of={[
-                  c.spec.type === 'oidc' && ['Issuer', <Code>{c.spec.issuer}</Code>],
-                  c.spec.type === 'oidc' && ['Client id', <Code>{c.spec.client_id}</Code>],
-                  c.spec.type === 'oidc' && ['Client secret', c.has_client_secret ? 'set' : 'none'],
-                  !!c.spec.acr_values?.length && ['Class of sign-in (acr)', <Code>{c.spec.acr_values.join(' ')}</Code>],
-                  c.spec.type === 'saml' && ['Metadata', c.spec.idp_metadata?.url ? <Code>{c.spec.idp_metadata.url}</Code> : 'given as a file'],
-                  ['Security events', c.spec.signals ? <><Code>{c.spec.signals.issuer}</Code>{c.spec.signals.poll ? ', fetched' : ', pushed'}</> : 'none are heard'],
-                  ['New people become', c.spec.default_role || 'nobody in particular'],
-                  ['Changed', <When at={c.updated_at} />],
-                ]} />}
-                actions={can('gatehouse.connections:write') && (
-                  <Button size="xs" variant="light" aria-label={`Security events for ${c.name}`} onClick={() => setHeard(c)}>Security events</Button>
-                )} />
-            ))}
-          </Rows>
+        : query.items.length === 0 ? <Empty title="Nobody can sign in yet" icon={IconPlugConnected} action={add}>Connect your organisation's identity provider.</Empty> : (
+          <>
+            <Rows label="Connections">
+              {query.items.map((c) => (
+                <Row key={c.id} name={<Group gap={6}><b>{c.spec.display_name || c.name}</b><Badge size="xs" variant="light">{types[c.spec.type] ?? c.spec.type}</Badge>{c.spec.enabled === false && <Badge size="xs" color="gray">Off</Badge>}</Group>}
+                  facts={<Facts of={[
+                    !!c.spec.display_name && ['Name', <Code>{c.name}</Code>],
+                    c.spec.type === 'oidc' && ['Issuer', <Code>{c.spec.issuer}</Code>],
+                    c.spec.type === 'oidc' && ['Client id', <Code>{c.spec.client_id}</Code>],
+                    c.spec.type === 'oidc' && ['Client secret', c.has_client_secret ? 'set' : 'none'],
+                    !!c.spec.acr_values?.length && ['Class of sign-in (acr)', <Code>{c.spec.acr_values.join(' ')}</Code>],
+                    c.spec.type === 'saml' && ['Metadata', c.spec.idp_metadata?.url ? <Code>{c.spec.idp_metadata.url}</Code> : 'given as a file'],
+                    !!c.spec.allowed_domains?.length && ['For the domains', c.spec.allowed_domains.join(', ')],
+                    !!c.spec.allowed_groups?.length && ['For the groups', c.spec.allowed_groups.join(', ')],
+                    ['Security events', c.spec.signals ? <><Code>{c.spec.signals.issuer}</Code>{c.spec.signals.poll ? ', fetched' : ', pushed'}</> : 'none are heard'],
+                    ['New people', c.spec.unknown_people === 'refuse' ? 'are refused' : c.spec.default_role ? `become ${c.spec.default_role}` : 'get no role'],
+                    ['Changed', <When at={c.updated_at} />],
+                  ]} />}
+                  actions={writes && (
+                    <Group gap="xs">
+                      <Button size="xs" variant="light" aria-label={`Test ${c.name}`} loading={test.isPending && test.variables === c.name} onClick={() => test.mutate(c.name)}>Test</Button>
+                      <Button size="xs" variant="light" aria-label={`Change ${c.name}`} onClick={() => setChanged(c)}>Change</Button>
+                      <Button size="xs" variant="light" aria-label={`Security events for ${c.name}`} onClick={() => setHeard(c)}>Security events</Button>
+                      {can('gatehouse.connections:delete') && (
+                        <Button size="xs" variant="light" color="red" aria-label={`Delete ${c.name}`} onClick={() => remove.ask({
+                          title: `Delete ${c.spec.display_name || c.name}?`, verb: 'Delete', text: 'Nobody signs in by it any more, and everybody who did is signed out at once. People stay, but know no way in by it.',
+                          act: () => done(api.DELETE('/v1/connections/{name}', { params: { path: { name: c.name } } })),
+                        })}>Delete</Button>
+                      )}
+                    </Group>
+                  )} />
+              ))}
+            </Rows>
+            <Domains connections={query.items} />
+          </>
         )}
+      {remove.dialog}
+      <ConnectionForm of={changed === 'new' ? undefined : changed} opened={changed !== undefined} close={() => setChanged(undefined)} />
       <SignalsForm of={heard} close={() => setHeard(undefined)} />
     </Page>
   );
