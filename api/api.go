@@ -63,6 +63,7 @@ func New(cfg Config) (*API, error) {
 	a.registerConnections()
 	a.registerDomains()
 	a.registerProviders()
+	a.registerSetupLinks()
 	a.registerTokens()
 	a.registerAudit()
 	a.registerHealth()

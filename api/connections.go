@@ -143,7 +143,7 @@ func (a *API) testConnection(ctx context.Context, c *call, in *ByName) (*bodyOut
 	if err != nil {
 		return nil, err
 	}
-	path, until, err := a.cfg.Trials.Test(ctx, c.cause.Actor, c.tenant(), found)
+	path, until, err := a.cfg.Trials.Test(ctx, c.cause.Actor, c.tenant(), found, "")
 	if err != nil {
 		return nil, err
 	}

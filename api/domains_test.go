@@ -69,3 +69,27 @@ func TestConnectionsKeepTheirRules(t *testing.T) {
 		t.Errorf("%+v", result)
 	}
 }
+
+// A link lets somebody else say whom the tenant trusts: only who may say so can
+// make one.
+func TestSetupLinksTakeWhatTheyGive(t *testing.T) {
+	h := newHouse(t)
+	owner, admin := h.signIn(h.acme, "owner", "owner"), h.signIn(h.acme, "admin", "admin")
+	made := into[madeSetupLink](admin.do("POST", "setup-links", map[string]any{"connection": "corp", "default_role": "member"}).want(http.StatusCreated))
+	if made.URL == "" || made.URL == made.Path || made.Connection != "corp" || made.DefaultRole != "member" {
+		t.Errorf("%+v", made)
+	}
+	admin.do("PUT", "connections/idp", with(oidcBody, "enabled", false)).want(http.StatusOK)
+	for name, body := range map[string]map[string]any{
+		"owners":                  {"connection": "corp", "default_role": "owner"},
+		"by email":                {"connection": "corp", "link": "email"},
+		"one that there is":       {"connection": "idp"},
+		"whom SCIM has provision": {"connection": "corp", "link": "external_id"},
+	} {
+		if p := admin.do("POST", "setup-links", body).problem(http.StatusForbidden, "more-than-you-have"); p.EventID == "" {
+			t.Errorf("%s: %+v", name, p)
+		}
+		owner.do("POST", "setup-links", body).want(http.StatusCreated)
+	}
+	h.signIn(h.acme, "member", "member").do("POST", "setup-links", map[string]any{"connection": "corp"}).want(http.StatusForbidden)
+}

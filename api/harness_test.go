@@ -60,8 +60,16 @@ func (h *health) Nodes() []Node                           { return h.nodes }
 // trials stands for the sign-in flow, which is on this floor as well.
 type trials struct{}
 
-func (trials) Test(_ context.Context, by audit.Actor, _ identity.TenantID, c tenants.Connection) (string, time.Time, error) {
+func (trials) Test(_ context.Context, by audit.Actor, _ identity.TenantID, c tenants.Connection, _ string) (string, time.Time, error) {
 	return "/.gatehouse/login?connection=" + c.Name + "&test=by-" + by.ID, time.Now().Add(time.Minute), nil
+}
+
+// setupLinks stands for the room of links, which is on this floor as well.
+type setupLinks struct{ SetupLinks }
+
+func (setupLinks) Create(_ context.Context, cause audit.Cause, _ identity.TenantID, l SetupLink, life time.Duration) (SetupLink, string, error) {
+	l.ID, l.CreatedBy, l.ExpiresAt = "made", cause.Actor.Name, time.Now().Add(life)
+	return l, "/.gatehouse/setup?token=t0ken", nil
 }
 
 func newHouse(t *testing.T) *house {
@@ -118,7 +126,7 @@ func newHouse(t *testing.T) *house {
 	h.platform, _ = h.tenants.ByID(identity.Platform)
 
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
-		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, Tokens: tokens{h.tokens}, Health: &h.health})
+		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Health: &h.health})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))
 	t.Cleanup(h.server.Close)

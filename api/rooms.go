@@ -26,6 +26,7 @@ type Config struct {
 	Tenants     Tenants
 	Connections Connections
 	Trials      Trials
+	SetupLinks  SetupLinks
 	Tokens      Tokens
 	Health      Health
 }
@@ -134,7 +135,31 @@ type Connections interface {
 type Trials interface {
 	// Test gives the address on the tenant's host at which a test begins, and until when
 	// it can.
-	Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection) (path string, until time.Time, err error)
+	Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, back string) (path string, until time.Time, err error)
+}
+
+// SetupLinks keeps the links by which organisations connect their providers
+// themselves.
+type SetupLinks interface {
+	// Create answers with the link and the address on the tenant's host, which is kept
+	// nowhere.
+	Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, l SetupLink, life time.Duration) (SetupLink, string, error)
+	List(ctx context.Context, tenant identity.TenantID) ([]SetupLink, error)
+	Delete(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id string) error
+}
+
+// SetupLink is a way to set up one connection, without what stands in it.
+type SetupLink struct {
+	ID            string              `json:"id"`
+	Connection    string              `json:"connection" doc:"The name that the connection will have"`
+	DisplayName   string              `json:"display_name,omitempty"`
+	DefaultRole   string              `json:"default_role,omitempty"`
+	Link          tenants.LinkRule    `json:"link,omitempty"`
+	UnknownPeople tenants.UnknownRule `json:"unknown_people,omitempty"`
+	CreatedBy     string              `json:"created_by"`
+	CreatedAt     time.Time           `json:"created_at"`
+	BegunAt       *time.Time          `json:"begun_at,omitempty" doc:"When a browser began with it: it is good in that one alone since"`
+	ExpiresAt     time.Time           `json:"expires_at"`
 }
 
 // Tokens makes and revokes API and SCIM tokens.

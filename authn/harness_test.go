@@ -22,6 +22,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authn/oidc"
 	"gatehouse/authn/saml"
+	"gatehouse/authn/setup"
 	"gatehouse/authn/signals"
 	"gatehouse/authn/token"
 	"gatehouse/directory"
@@ -118,6 +119,15 @@ func (c *connections) put(conn tenants.Connection) {
 	c.write(`INSERT INTO connections (id, name, type, spec, enabled, version, created_at, updated_at)
 		VALUES ($1, $2, $3, '{}', $4, $5, 0, 0) ON CONFLICT (id) DO UPDATE SET enabled = excluded.enabled, version = excluded.version`,
 		conn.ID, conn.Name, conn.Type, conn.Enabled, conn.Version)
+}
+
+// PutConnection keeps a connection as that room does.
+func (c *connections) PutConnection(ctx context.Context, _ audit.Cause, tenant identity.TenantID, conn tenants.Connection) (tenants.Connection, error) {
+	if conn.OIDC != nil && !strings.HasPrefix(conn.OIDC.Issuer, "http") {
+		return tenants.Connection{}, fault.New(fault.Invalid, "bad-connection", "The connection is not right: issuer is an https URL.")
+	}
+	c.put(conn)
+	return c.Connection(ctx, tenant, conn.Name)
 }
 
 func (c *connections) remove(name string) {
@@ -239,6 +249,7 @@ type world struct {
 	sessions    *sessions.Service
 	directory   *directory.Service
 	tokens      *token.Service
+	setup       *setup.Service
 	egress      *http.Client
 
 	mu   sync.Mutex
@@ -302,6 +313,7 @@ func newWorld(t *testing.T) *world {
 			tenants.OIDC: oidc.New(w.egress, w.clock), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock})},
 		Signals: signals.New(w.egress, w.clock),
 	})
+	w.setup = setup.New(setup.Config{Store: losable{w}, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Trials: w.Service, Sessions: w.sessions, Now: w.clock})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config.Handler = http.HandlerFunc(w.gate)
 	server.StartTLS()
@@ -320,6 +332,10 @@ func newWorld(t *testing.T) *world {
 // who it is for.
 func (w *world) gate(rw http.ResponseWriter, r *http.Request) {
 	r = w.passed(r)
+	if strings.HasPrefix(r.URL.Path, setup.Path) {
+		w.setup.Handler().ServeHTTP(rw, r)
+		return
+	}
 	if strings.HasPrefix(r.URL.Path, "/.gatehouse/") {
 		w.Handler().ServeHTTP(rw, r)
 		return

@@ -29,6 +29,7 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_SignalsOfASAMLProvider, TestASignalThatCannotBeHeededComesAgain, TestATransmittersFaultsAreOutlived, TestMoreSignalsThanWereAskedFor,
 		TestAConnectionsRulesDecideWhoGetsIn, TestSCIMAloneMakesPeople, TestAnAddressLeadsToTheConnectionOfItsDomain,
 		TestARequiredDomainSignsInByItsConnectionAlone, TestATestOfAConnectionShowsWhatCameBack, TestATestOfAConnectionSaysWhatIsWrong,
-		TestATestIsNoWayIn, TestGroupRulesFollowClaims,
+		TestATestIsNoWayIn, TestGroupRulesFollowClaims, TestAnOrganisationConnectsItsProviderByALink, TestASetupLinkIsForOneBrowser,
+		TestASetupLinkChangesNothingInUse,
 	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked")
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,21 +24,37 @@ const paramTest = "test"
 
 // test is a try of a connection: what comes of it is shown, and nobody signed in.
 type test struct {
-	By audit.Actor `json:"by"` // whom the record names
+	By   audit.Actor `json:"by"`             // whom the record names
+	Back string      `json:"back,omitempty"` // a page of ours to go on to; or ""
 }
 
 // Test prepares a try of a connection, enabled or not: whoever opens the address on
 // the tenant's host within ten minutes, once, is sent to the identity provider and
-// then shown what came back. It leaves nothing but records behind.
-func (s *Service) Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection) (path string, until time.Time, err error) {
+// then shown what came back, with a way on to a page of ours, if there is one to go
+// back to. It leaves nothing but records behind.
+func (s *Service) Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, back string) (path string, until time.Time, err error) {
 	if s.protocols[c.Type] == nil {
 		return "", time.Time{}, fault.New(fault.Conflict, "no-test", "Connections of this type cannot be tested.")
 	}
 	token := newToken()
-	if err := s.flows.put(ctx, tenant, token, "", c.ID, flow{Hop: hopTest, Test: &test{By: by}}); err != nil {
+	if err := s.flows.put(ctx, tenant, token, "", c.ID, flow{Hop: hopTest, Test: &test{By: by, Back: back}}); err != nil {
 		return "", time.Time{}, storeDown(err)
 	}
 	return pathLogin + "?" + url.Values{"connection": {c.Name}, paramTest: {token}}.Encode(), s.now().Add(stepLife).UTC(), nil
+}
+
+// testedFor is how long a test that went well is remembered.
+const testedFor = 24 * time.Hour
+
+// Tested reports whether a connection, as it is now, was tried lately and somebody
+// would have got in.
+func (s *Service) Tested(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (bool, error) {
+	return s.flows.used(ctx, tenant, testOf(c))
+}
+
+// testOf names a good test of this version of a connection.
+func testOf(c tenants.Connection) []byte {
+	return hash("tested", string(c.ID), strconv.FormatUint(c.Version, 10))
 }
 
 // beginTest begins what [Service.Test] has prepared.
@@ -91,13 +108,21 @@ func (s *Service) showTest(w http.ResponseWriter, r *http.Request, c tenants.Con
 			page.Title = "The connection " + c.Title() + " does not work yet"
 		}
 		page.Facts = append(page.Facts, httpkit.Fact{Name: "Reason", Value: string(refusal.Reason)})
+	} else if _, err := s.flows.remember(ctx, tenant, testOf(c), s.now().Add(testedFor)); err != nil {
+		return err
+	}
+	if t.Back != "" {
+		page.Links = []httpkit.Link{{Text: "Back to the set-up", Href: t.Back}}
 	}
 	receipt, err := s.refusals.Record(ctx, e)
 	if err != nil {
 		return err
 	}
 	page.Facts = append(page.Facts, httpkit.Fact{Name: "Event", Value: string(receipt.Event())})
-	page.Body, err = body("test.html", struct{ Said, Claims []httpkit.Fact }{said(a), claimed(a)})
+	page.Body, err = body("test.html", struct {
+		Said, Claims []httpkit.Fact
+		Closes       bool
+	}{said(a), claimed(a), t.Back == ""})
 	if err != nil {
 		return err
 	}

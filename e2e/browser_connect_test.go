@@ -52,4 +52,35 @@ func browserConnect(his *tab, info demo.Info) {
 	his.see(`//li[.//b[text()="acme.example"]]//code[starts-with(text(), "gatehouse-domain=")]`)
 	his.look("console-domains", desk, pocket)
 	his.become(desktopChrome, desk)
+	browserSetup(his, info)
+}
+
+// browserSetup is somebody without an account who was sent a link.
+func browserSetup(his *tab, info demo.Info) {
+	his.t.Helper()
+	his.click(`//button[normalize-space()="Send a link"]`)
+	his.see(dialog)
+	his.do("name the connection", chromedp.SendKeys(dialog+`//input[@data-autofocus]`, "corp"))
+	his.look("console-setup-link", desk)
+	his.become(desktopChrome, desk)
+	his.click(dialog + `//button[normalize-space()="Make the link"]`)
+	link := his.see(dialog + `//pre`)
+	his.click(dialog + `//button[normalize-space()="Done"]`)
+	his.see(`//section[@aria-labelledby="links"]//b[text()="corp"]`)
+
+	theirs := browser{his.t, his.ctx}.profile(desktopChrome, desk)
+	theirs.open(link)
+	theirs.look("setup-begin", desk)
+	theirs.click(`//button[text()="Begin"]`)
+	theirs.see(`//a[text()="AD FS"]`)
+	theirs.look("setup-providers", desk, pocket)
+	theirs.become(desktopChrome, desk)
+	theirs.click(`//a[text()="AD FS"]`)
+	theirs.see(`//dd[contains(text(), "/.gatehouse/saml/corp/acs")]`)
+	theirs.look("setup-saml", desk, pocket)
+	theirs.open(strings.TrimSuffix(info.Tenants["acme"].URL, "/") + "/.gatehouse/setup?provider=okta")
+	theirs.do("enter what the provider gives", chromedp.SendKeys(`//input[@name="issuer"]`, "https://acme.okta.example"),
+		chromedp.SendKeys(`//input[@name="client_id"]`, "0oa1"), chromedp.Click(`//button[text()="Keep"]`))
+	theirs.see(`//button[text()="Try the connection"]`)
+	theirs.look("setup-oidc", desk, pocket)
 }

@@ -16,6 +16,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authn/oidc"
 	"gatehouse/authn/saml"
+	"gatehouse/authn/setup"
 	"gatehouse/authn/signals"
 	"gatehouse/authn/token"
 	"gatehouse/authz"
@@ -58,6 +59,7 @@ type rooms struct {
 	authz     *authz.Engine
 	tokens    *token.Service
 	authn     *authn.Service
+	setup     *setup.Service
 	scim      *scim.Service
 	api       *api.API
 	egress    *httpkit.Egress
@@ -127,7 +129,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, Tokens: tokens{r.tokens}, Health: health{r},
+		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Health: health{r},
 	})
 	return r, err
 }
@@ -175,6 +177,7 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 		},
 		Signals: signals.New(fetch, time.Now),
 	})
+	r.setup = setup.New(setup.Config{Store: r.store, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants, Trials: r.authn, Sessions: r.sessions})
 	r.waits = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Patience: pollPatience})
 	r.polls = signals.NewPoller(signals.PollerConfig{Receiver: r.authn, Tenants: r.tenants, Store: r.store, Client: r.waits.Client(), Log: log})
 }
@@ -214,6 +217,7 @@ func (r *rooms) own() http.Handler {
 	mux := http.NewServeMux()
 	for address, h := range map[string]http.Handler{
 		"/.gatehouse": r.authn.Handler(), "/.gatehouse/": r.authn.Handler(),
+		setup.Path: r.setup.Handler(), setup.Path + "/": r.setup.Handler(),
 		"/.gatehouse/api": r.api.Handler(), "/.gatehouse/api/": r.api.Handler(),
 		"/.gatehouse/console/": reads, "/.gatehouse/jwks.json": reads,
 		"/scim/v2": r.scim.Handler(), "/scim/v2/": r.scim.Handler(),

@@ -17,6 +17,8 @@ const (
 	// KindOperator is whoever reaches the local admin socket: the operator's own
 	// account on the machine is the authentication.
 	KindOperator Kind = "operator"
+	// KindSetupLink is whoever connects an identity provider by a link.
+	KindSetupLink Kind = "setup_link"
 	// KindSystem is the gateway itself, acting on a timer or at start.
 	KindSystem Kind = "system"
 	// KindAnonymous is a caller that has not shown who it is.

@@ -179,7 +179,9 @@ func (c Connection) clone() Connection {
 	return c
 }
 
-func (c *Connection) check() error {
+// CheckRules validates all but what is said of the provider. It brings domains to
+// their canonical form.
+func (c *Connection) CheckRules() error {
 	if !isName(c.Name) {
 		return badConnection("its name is 1 to 63 lower-case letters, digits and hyphens, with no hyphen at an end")
 	}
@@ -206,7 +208,11 @@ func (c *Connection) check() error {
 			return err
 		}
 	}
-	if err := c.Signals.check(); err != nil {
+	return c.Signals.check()
+}
+
+func (c *Connection) check() error {
+	if err := c.CheckRules(); err != nil {
 		return err
 	}
 	switch {

@@ -24,6 +24,8 @@ const (
 	// LookedCookie says when whom has last looked at their devices in this browser;
 	// it grants nothing.
 	LookedCookie = "__Host-gatehouse-looked"
+	// SetupCookie marks the browser that has begun with a set-up link.
+	SetupCookie = "__Host-gatehouse-setup"
 )
 
 // How long browsers keep them. A browser refuses more than 400 days (RFC
@@ -50,6 +52,12 @@ func SetDeviceCookie(w http.ResponseWriter, token string) {
 // which a browser sends no other cookie.
 func SetFlowCookie(w http.ResponseWriter, token string) {
 	setCookie(w, FlowCookie, token, flowCookieLife, http.SameSiteNoneMode)
+}
+
+// SetSetupCookie marks the browser that has begun with a set-up link, for as long as
+// the link is good at most.
+func SetSetupCookie(w http.ResponseWriter, token string, life time.Duration) {
+	setCookie(w, SetupCookie, token, life, http.SameSiteLaxMode)
 }
 
 // Looked is the cookie that says that somebody looks at their devices now. What

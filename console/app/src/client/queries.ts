@@ -15,6 +15,7 @@ export const keys = {
   connections: ['connections'],
   domains: ['domains'],
   providers: ['providers'],
+  setupLinks: ['setupLinks'],
   tokens: ['tokens'],
   settings: ['settings'],
   tenants: ['tenants'],

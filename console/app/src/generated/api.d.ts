@@ -812,6 +812,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/setup-links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the links by which somebody connects an identity provider
+         * @description Needs: gatehouse.connections:read.
+         */
+        get: operations["list-setup-links"];
+        put?: never;
+        /**
+         * Make a link by which whoever has it connects an identity provider, without an account: one connection of one name, which is switched on once it was tried with success. The address is given once
+         * @description Needs: gatehouse.connections:write.
+         */
+        post: operations["create-setup-link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/setup-links/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take a link back
+         * @description Needs: gatehouse.connections:delete.
+         */
+        delete: operations["delete-setup-link"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/teams": {
         parameters: {
             query?: never;
@@ -1108,6 +1152,21 @@ export interface components {
              */
             unknown_people?: "" | "refuse";
         };
+        CreateSetupLinkInputBody: {
+            /** @description The name that the connection will have; no connection in use has it */
+            connection: string;
+            default_role?: string;
+            display_name?: string;
+            /**
+             * Format: int64
+             * @description Absent: 7
+             */
+            expires_in_days?: number;
+            /** @enum {string} */
+            link?: "" | "email" | "external_id";
+            /** @enum {string} */
+            unknown_people?: "" | "refuse";
+        };
         CreateTeamInputBody: {
             display_name?: string;
             name: string;
@@ -1313,6 +1372,29 @@ export interface components {
             kind: string;
             name?: string;
         };
+        MadeSetupLink: {
+            /**
+             * Format: date-time
+             * @description When a browser began with it: it is good in that one alone since
+             */
+            begun_at?: string;
+            /** @description The name that the connection will have */
+            connection: string;
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            default_role?: string;
+            display_name?: string;
+            /** Format: date-time */
+            expires_at: string;
+            id: string;
+            link?: string;
+            /** @description On the tenant's host; shown this once */
+            path: string;
+            unknown_people?: string;
+            /** @description The same with the host, as far as it is known */
+            url?: string;
+        };
         Me: {
             device?: string;
             email?: string;
@@ -1456,6 +1538,11 @@ export interface components {
         };
         PageSession: {
             items: components["schemas"]["Session"][];
+            /** @description Hand it back as cursor for the next page; empty at the end */
+            next_cursor: string;
+        };
+        PageSetupLink: {
+            items: components["schemas"]["SetupLink"][];
             /** @description Hand it back as cursor for the next page; empty at the end */
             next_cursor: string;
         };
@@ -1623,6 +1710,25 @@ export interface components {
         };
         Settings: {
             session?: components["schemas"]["SessionSettings"];
+        };
+        SetupLink: {
+            /**
+             * Format: date-time
+             * @description When a browser began with it: it is good in that one alone since
+             */
+            begun_at?: string;
+            /** @description The name that the connection will have */
+            connection: string;
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            default_role?: string;
+            display_name?: string;
+            /** Format: date-time */
+            expires_at: string;
+            id: string;
+            link?: string;
+            unknown_people?: string;
         };
         SignalsPollSpec: {
             endpoint: string;
@@ -3423,6 +3529,102 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["TenantSettings"];
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-setup-links": {
+        parameters: {
+            query?: {
+                /** @description How many at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageSetupLink"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-setup-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateSetupLinkInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeSetupLink"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-setup-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {

@@ -1,6 +1,6 @@
 import { Badge, Button, Code, Group } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
-import { IconPlugConnected, IconPlus } from '@tabler/icons-react';
+import { IconPlugConnected, IconPlus, IconSend } from '@tabler/icons-react';
 import { useState } from 'react';
 import { api, done, type Connection } from '../client/api';
 import { keys, useCan, usePages, useRefresh } from '../client/queries';
@@ -10,6 +10,7 @@ import { Domains } from '../parts/Domains';
 import { Facts, When } from '../parts/Facts';
 import { Page } from '../parts/Page';
 import { Row, Rows } from '../parts/Rows';
+import { MakeSetupLink, SetupLinks } from '../parts/SetupLinks';
 import { SignalsForm } from '../parts/Signals';
 import { Empty, Failure, LoadingRows } from '../parts/States';
 
@@ -21,6 +22,7 @@ export function Connections() {
   const refresh = useRefresh();
   const [heard, setHeard] = useState<Connection>();
   const [changed, setChanged] = useState<Connection | 'new'>();
+  const [linking, setLinking] = useState(false);
   const query = usePages(keys.connections, (cursor) => done(api.GET('/v1/connections', { params: { query: { cursor } } })));
   const remove = useConfirm<unknown>(() => 'The connection is deleted, and everybody who signed in by it is signed out.', () => refresh(keys.connections, keys.domains));
   const test = useMutation({
@@ -28,7 +30,12 @@ export function Connections() {
     onSuccess: ({ path }) => { window.open(path, '_blank', 'noopener'); },
   });
   const writes = can('gatehouse.connections:write');
-  const add = writes && <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setChanged('new')}>Connect a provider</Button>;
+  const add = writes && (
+    <Group gap="xs">
+      <Button variant="light" leftSection={<IconSend size={16} aria-hidden />} onClick={() => setLinking(true)}>Send a link</Button>
+      <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setChanged('new')}>Connect a provider</Button>
+    </Group>
+  );
   return (
     <Page title="Connections" lead="The identity providers that your people sign in by." live actions={add}>
       {remove.outcome}
@@ -70,8 +77,10 @@ export function Connections() {
             <Domains connections={query.items} />
           </>
         )}
+      <SetupLinks />
       {remove.dialog}
       <ConnectionForm of={changed === 'new' ? undefined : changed} opened={changed !== undefined} close={() => setChanged(undefined)} />
+      <MakeSetupLink opened={linking} close={() => setLinking(false)} />
       <SignalsForm of={heard} close={() => setHeard(undefined)} />
     </Page>
   );

@@ -1,6 +1,6 @@
 /** What the console knows about the journal's vocabulary. */
 
-type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'tokens' | 'tenants' | 'groups' | 'alerts' | 'nodes';
+type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'tokens' | 'tenants' | 'groups' | 'alerts' | 'nodes';
 
 const touched: Record<string, List[]> = {
   session: ['sessions', 'devices'],
@@ -12,6 +12,7 @@ const touched: Record<string, List[]> = {
   policy: ['roles', 'assignments'],
   connection: ['connections'],
   domain: ['domains'],
+  setup_link: ['setupLinks'],
   token: ['tokens'],
   tenant: ['tenants'],
   alert: ['alerts', 'nodes'],
@@ -34,7 +35,7 @@ export const eventGroups: { label: string; types: string[] }[] = [
     types: ['user.created', 'user.changed', 'user.deactivated', 'user.activated', 'user.deleted', 'group.created', 'group.changed', 'group.deleted'],
   },
   { label: 'Teams and roles', types: ['team.created', 'team.changed', 'team.deleted', 'policy.changed'] },
-  { label: 'Connections and tokens', types: ['connection.changed', 'connection.deleted', 'connection.tested', 'domain.changed', 'domain.verified', 'domain.deleted', 'token.created', 'token.revoked'] },
+  { label: 'Connections and tokens', types: ['connection.changed', 'connection.deleted', 'connection.tested', 'setup_link.created', 'setup_link.begun', 'setup_link.finished', 'setup_link.deleted', 'domain.changed', 'domain.verified', 'domain.deleted', 'token.created', 'token.revoked'] },
   { label: 'Tenant and journal', types: ['tenant.created', 'tenant.changed', 'tenant.deleted', 'audit.exported', 'journal.recovered'] },
   { label: 'Gateway and alerts', types: ['alert.raised', 'alert.cleared', 'gateway.started', 'gateway.stopped', 'gateway.reloaded'] },
 ];
@@ -56,6 +57,10 @@ const titles: Record<string, string> = {
   'session.revocation_deferred': 'Signed out without the database',
   'session.revocation_settled': 'The database got a sign-out',
   'connection.tested': 'Connection tested',
+  'setup_link.created': 'Set-up link made',
+  'setup_link.begun': 'Set-up link begun',
+  'setup_link.finished': 'Set up by a link',
+  'setup_link.deleted': 'Set-up link taken back',
   'domain.changed': 'Domain led to a connection',
   'domain.verified': 'Domain verified',
   'domain.deleted': 'Domain removed',
