@@ -74,7 +74,7 @@ type OAuth2Claims struct {
 // presets are what is known of providers. A subject is the provider's lasting
 // number for an account: a login name can be given up and taken by somebody else.
 var presets = map[string]OAuth2Spec{
-	PresetGitHub: {
+	PresetGitHub: { // #nosec G101 -- addresses, none of which is a secret
 		AuthorizationURL: "https://github.com/login/oauth/authorize",
 		TokenURL:         "https://github.com/login/oauth/access_token",
 		UserinfoURL:      "https://api.github.com/user",
