@@ -79,7 +79,7 @@ func TestOAuth2AsProvidersSpeakIt(t *testing.T) {
 		provider   func(*oauth2test.Provider)
 		connection func(*tenants.OAuth2Spec)
 	}{
-		"the secret in the form":          {nil, func(s *tenants.OAuth2Spec) { s.ClientAuth = tenants.SecretPost }},
+		"the secret in the form":          {nil, func(s *tenants.OAuth2Spec) { s.ClientAuth = tenants.ClientSecretPost }},
 		"no PKCE":                         {nil, func(s *tenants.OAuth2Spec) { s.PKCE = tenants.WithoutPKCE }},
 		"an issuer":                       {func(p *oauth2test.Provider) { p.Answer(func(v url.Values) { v.Set("iss", "https://hub.example") }) }, func(s *tenants.OAuth2Spec) { s.Issuer = "https://hub.example" }},
 		"an issuer that nobody asked for": {func(p *oauth2test.Provider) { p.Answer(func(v url.Values) { v.Set("iss", "https://hub.example") }) }, nil},

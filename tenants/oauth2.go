@@ -14,10 +14,13 @@ const (
 	maxPathParts    = 8
 )
 
-// How a client shows its secret to the token endpoint (RFC 6749 §2.3.1).
+// ClientAuth is how a connection shows its provider who it is (RFC 6749 §2.3.1).
+type ClientAuth string
+
+// By the secret, in the header or in the form.
 const (
-	SecretBasic = "client_secret_basic"
-	SecretPost  = "client_secret_post"
+	ClientSecretBasic ClientAuth = "client_secret_basic"
+	ClientSecretPost  ClientAuth = "client_secret_post"
 )
 
 // WithoutPKCE is for a provider that refuses requests with a code challenge.
@@ -45,8 +48,8 @@ type OAuth2Spec struct {
 	GroupsFrom   []GroupSource `json:"groups_from,omitempty" yaml:"groups_from,omitempty"`
 	ClientID     string        `json:"client_id" yaml:"client_id"`
 	ClientSecret string        `json:"-" yaml:"client_secret,omitempty"` // sealed at rest, never given out
-	// ClientAuth is [SecretBasic], which "" means as well, or [SecretPost].
-	ClientAuth string `json:"client_auth,omitempty" yaml:"client_auth,omitempty"`
+	// ClientAuth is [ClientSecretBasic], which "" means as well, or [ClientSecretPost].
+	ClientAuth ClientAuth `json:"client_auth,omitempty" yaml:"client_auth,omitempty"`
 	// PKCE is "" for S256 (RFC 7636), or [WithoutPKCE].
 	PKCE   string       `json:"pkce,omitempty" yaml:"pkce,omitempty"`
 	Scopes []string     `json:"scopes,omitempty" yaml:"scopes,omitempty"`
@@ -83,7 +86,7 @@ var presets = map[string]OAuth2Spec{
 			{URL: "https://api.github.com/user/orgs?per_page=100", Name: []string{"login"}},
 			{URL: "https://api.github.com/user/teams?per_page=100", Name: []string{"organization.login", "slug"}},
 		},
-		ClientAuth: SecretPost,
+		ClientAuth: ClientSecretPost,
 		Scopes:     []string{"read:user", "user:email", "read:org"},
 		Claims:     OAuth2Claims{Subject: "id", Name: "name"},
 	},
@@ -104,7 +107,7 @@ func (s OAuth2Spec) Whole() OAuth2Spec {
 		s.GroupsFrom = known.GroupsFrom
 	}
 	fill(&s.ClientAuth, known.ClientAuth)
-	fill(&s.ClientAuth, SecretBasic)
+	fill(&s.ClientAuth, ClientSecretBasic)
 	if len(s.Scopes) == 0 {
 		s.Scopes = known.Scopes
 	}
@@ -116,7 +119,7 @@ func (s OAuth2Spec) Whole() OAuth2Spec {
 	return s
 }
 
-func fill(said *string, known string) {
+func fill[S ~string](said *S, known S) {
 	if *said == "" {
 		*said = known
 	}
@@ -211,7 +214,7 @@ func (s *OAuth2Spec) checkClient() error {
 	if len(s.ClientSecret) > maxSecret {
 		return badConnection(fmt.Sprintf("client_secret is at most %d bytes", maxSecret))
 	}
-	if s.ClientAuth != SecretBasic && s.ClientAuth != SecretPost {
+	if s.ClientAuth != ClientSecretBasic && s.ClientAuth != ClientSecretPost {
 		return badConnection("client_auth is client_secret_basic or client_secret_post")
 	}
 	if s.PKCE != "" && s.PKCE != WithoutPKCE {

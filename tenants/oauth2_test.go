@@ -15,7 +15,7 @@ func oauth2(name string) tenants.Connection {
 		Issuer: "https://hub.example.com", AuthorizationURL: "https://hub.example.com/authorize?lang=en", TokenURL: "https://hub.example.com/token",
 		UserinfoURL: "https://api.hub.example.com/user", EmailsURL: "https://api.hub.example.com/emails", RevocationURL: "https://hub.example.com/revoke",
 		GroupsFrom: []tenants.GroupSource{{URL: "https://api.hub.example.com/teams", Name: []string{"org.login", "slug"}}},
-		ClientID:   "gatehouse", ClientSecret: secret, ClientAuth: tenants.SecretPost, Scopes: []string{"user", "read:org"},
+		ClientID:   "gatehouse", ClientSecret: secret, ClientAuth: tenants.ClientSecretPost, Scopes: []string{"user", "read:org"},
 		Claims: tenants.OAuth2Claims{Subject: "data.id", Name: "data.name"}}}
 }
 
@@ -107,7 +107,7 @@ func TestOAuth2ConnectionsAreChecked(t *testing.T) {
 // TestWhatIsSaidWinsOverAPreset, and what is not is GitHub's.
 func TestWhatIsSaidWinsOverAPreset(t *testing.T) {
 	whole := github().OAuth2.Whole()
-	if whole.TokenURL != "https://github.com/login/oauth/access_token" || whole.Claims.Subject != "id" || whole.ClientAuth != tenants.SecretPost ||
+	if whole.TokenURL != "https://github.com/login/oauth/access_token" || whole.Claims.Subject != "id" || whole.ClientAuth != tenants.ClientSecretPost ||
 		len(whole.GroupsFrom) != 2 || len(whole.Scopes) != 3 || whole.EmailsURL == "" {
 		t.Errorf("%+v", whole)
 	}
@@ -129,7 +129,7 @@ func TestWhomAnOAuth2ConnectionTrusts(t *testing.T) {
 		anew   bool
 	}{
 		"secret":          {func(s *tenants.OAuth2Spec) { s.ClientSecret = "other" }, false},
-		"how it is shown": {func(s *tenants.OAuth2Spec) { s.ClientAuth = tenants.SecretBasic }, false},
+		"how it is shown": {func(s *tenants.OAuth2Spec) { s.ClientAuth = tenants.ClientSecretBasic }, false},
 		"scopes":          {func(s *tenants.OAuth2Spec) { s.Scopes = nil }, false},
 		"client":          {func(s *tenants.OAuth2Spec) { s.ClientID = "other" }, true},
 		"issuer":          {func(s *tenants.OAuth2Spec) { s.Issuer = "" }, true},

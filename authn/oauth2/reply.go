@@ -80,7 +80,7 @@ func (q *inquiry) get(ctx context.Context, asked question, address string) (*rep
 
 // post sends a form as the connection's client (RFC 6749 §2.3.1).
 func (q *inquiry) post(ctx context.Context, asked question, address string, form url.Values) (*reply, error) {
-	basic := q.spec.ClientAuth == tenants.SecretBasic && q.spec.ClientSecret != ""
+	basic := q.spec.ClientAuth == tenants.ClientSecretBasic && q.spec.ClientSecret != ""
 	if !basic {
 		form.Set("client_id", q.spec.ClientID)
 		if q.spec.ClientSecret != "" {
