@@ -9,7 +9,8 @@ import { Row, Rows } from '../parts/Rows';
 import { SignalsForm } from '../parts/Signals';
 import { Empty, Failure, LoadingRows } from '../parts/States';
 
-const types: Record<string, string> = { oidc: 'OpenID Connect', saml: 'SAML' };
+const types: Record<string, string> = { oidc: 'OpenID Connect', saml: 'SAML', oauth2: 'OAuth 2.0' };
+const presets: Record<string, string> = { github: 'GitHub' };
 
 /** How the tenant's people sign in. */
 export function Connections() {
@@ -25,8 +26,11 @@ export function Connections() {
               <Row key={c.id} name={<Group gap={6}><b>{c.name}</b><Badge size="xs" variant="light">{types[c.spec.type] ?? c.spec.type}</Badge>{c.spec.enabled === false && <Badge size="xs" color="gray">Off</Badge>}</Group>}
                 facts={<Facts of={[
                   c.spec.type === 'oidc' && ['Issuer', <Code>{c.spec.issuer}</Code>],
-                  c.spec.type === 'oidc' && ['Client id', <Code>{c.spec.client_id}</Code>],
-                  c.spec.type === 'oidc' && ['Client secret', c.has_client_secret ? 'set' : 'none'],
+                  c.spec.type === 'oauth2' && ['Provider', c.spec.authorization_url ? <Code>{c.spec.authorization_url}</Code> : presets[c.spec.preset ?? ''] ?? c.spec.preset],
+                  !!c.spec.groups_from?.length && ['Groups from', <Code>{c.spec.groups_from.map((g) => g.url).join(' ')}</Code>],
+                  c.spec.pkce === 'none' && ['PKCE', 'off'],
+                  c.spec.type !== 'saml' && ['Client id', <Code>{c.spec.client_id}</Code>],
+                  c.spec.type !== 'saml' && ['Client secret', c.has_client_secret ? 'set' : 'none'],
                   !!c.spec.acr_values?.length && ['Class of sign-in (acr)', <Code>{c.spec.acr_values.join(' ')}</Code>],
                   c.spec.type === 'saml' && ['Metadata', c.spec.idp_metadata?.url ? <Code>{c.spec.idp_metadata.url}</Code> : 'given as a file'],
                   ['Security events', c.spec.signals ? <><Code>{c.spec.signals.issuer}</Code>{c.spec.signals.poll ? ', fetched' : ', pushed'}</> : 'none are heard'],
