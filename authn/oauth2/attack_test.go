@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -109,16 +108,15 @@ func TestEachCheckIsNeeded(t *testing.T) {
 	}
 }
 
-// TestOnlyPKCEStopsAnInjectedCode: a provider that refuses PKCE has that price.
+// TestOnlyPKCEStopsAnInjectedCode: to switch it off for a provider that refuses it
+// has that price.
 func TestOnlyPKCEStopsAnInjectedCode(t *testing.T) {
 	hub := oauth2test.New(t)
-	attack := oauth2test.Attacks()["a code of another sign-in"]
-	attack.Do(hub, nil)
+	oauth2test.Attacks()["a code of another sign-in"].Do(hub, nil)
 	c := hub.Connection()
 	if _, err := newProtocol(0).signIn(t, c); err == nil {
 		t.Error("a code of another sign-in was redeemed")
 	}
-	hub.Answer(func(v url.Values) {})
 	c.OAuth2.PKCE = tenants.WithoutPKCE
 	if _, err := newProtocol(0).signIn(t, c); err != nil || hub.Asked().Has("code_challenge") {
 		t.Errorf("without PKCE: %v, asked %v", err, hub.Asked())

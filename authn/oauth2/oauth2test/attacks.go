@@ -169,7 +169,11 @@ func ofTheAnswer() map[string]Attack {
 // inject answers with a code that was made for another sign-in by the same client:
 // the code verifier alone tells (RFC 9700 §4.5).
 func (p *Provider) inject(v url.Values) {
-	p.codes["injected"] = code{p.account, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", p.asked.Get("redirect_uri")}
+	others := code{account: p.account, callback: p.asked.Get("redirect_uri")}
+	if p.asked.Has("code_challenge") {
+		others.challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM" // RFC 7636 appendix B
+	}
+	p.codes["injected"] = others
 	v.Set("code", "injected")
 }
 
