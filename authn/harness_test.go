@@ -20,6 +20,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/oauth2"
 	"gatehouse/authn/oidc"
 	"gatehouse/authn/saml"
 	"gatehouse/authn/setup"
@@ -282,6 +283,12 @@ func (l losable) Tenant(id identity.TenantID) store.Tenant {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldWith(t, slog.New(slog.DiscardHandler))
+}
+
+// newWorldWith writes a log.
+func newWorldWith(t *testing.T, log *slog.Logger) *world {
+	t.Helper()
 	w := &world{t: t, journal: &recorder{}, grants: &grants{}, connections: &connections{
 		tenant: tenants.Tenant{ID: acme, Name: "acme", DisplayName: "Acme", Status: tenants.Active}, byName: map[string]tenants.Connection{}}}
 	dir := t.TempDir()
@@ -308,9 +315,10 @@ func newWorld(t *testing.T) *world {
 	w.Service = authn.New(authn.Config{
 		Store: losable{w}, Keys: ring, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Directory: w.directory,
 		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Roles: w.grants, Now: w.clock,
-		Log: slog.New(slog.DiscardHandler), StartsPerSecond: 1, StartBurst: startBurst,
+		Log: log, StartsPerSecond: 1, StartBurst: startBurst,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
-			tenants.OIDC: oidc.New(w.egress, w.clock), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock})},
+			tenants.OIDC: oidc.New(w.egress, w.clock), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock}),
+			tenants.OAuth2: oauth2.New(oauth2.Config{Client: w.egress, Log: log})},
 		Signals: signals.New(w.egress, w.clock),
 	})
 	w.setup = setup.New(setup.Config{Store: losable{w}, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Trials: w.Service, Sessions: w.sessions, Now: w.clock})

@@ -89,6 +89,7 @@ func TestAddressesThatThereAreNot(t *testing.T) {
 		{"PUT", "/.gatehouse/login", http.StatusMethodNotAllowed, "GET, HEAD"},
 		{"DELETE", "/.gatehouse/devices", http.StatusMethodNotAllowed, "GET, HEAD, POST"},
 		{"POST", "/.gatehouse/oidc/idp/callback", http.StatusMethodNotAllowed, "GET, HEAD"},
+		{"POST", "/.gatehouse/oauth2/hub/callback", http.StatusMethodNotAllowed, "GET, HEAD"},
 	} {
 		for accept, want := range map[string]string{"text/html": "text/html; charset=utf-8", "*/*": "application/problem+json"} {
 			r := httptest.NewRequest(c.method, c.path, http.NoBody)

@@ -30,6 +30,7 @@ func TestOnPostgres(t *testing.T) {
 		TestAConnectionsRulesDecideWhoGetsIn, TestSCIMAloneMakesPeople, TestAnAddressLeadsToTheConnectionOfItsDomain,
 		TestARequiredDomainSignsInByItsConnectionAlone, TestATestOfAConnectionShowsWhatCameBack, TestATestOfAConnectionSaysWhatIsWrong,
 		TestATestIsNoWayIn, TestGroupRulesFollowClaims, TestAnOrganisationConnectsItsProviderByALink, TestASetupLinkIsForOneBrowser,
-		TestASetupLinkChangesNothingInUse,
-	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked")
+		TestASetupLinkChangesNothingInUse, TestSignInByOAuth2, TestOnlyVerifiedAddressesCount, TestAnIdentityIsTheProvidersIdOfIt,
+		TestATokenIsTakenBackAfterUse, TestAnOAuth2StepIsForOneUseOneBrowserOneConnection, TestP3_AnAnswerOfOneTenantIsNoneOfAnother,
+	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked", "TestHostileOAuth2ProvidersSignNobodyIn", "TestOAuth2AsProvidersSpeakIt", "TestAFreshSignInIsNotToBeHadByOAuth2", "TestP6_AccessTokensStayInside")
 }

@@ -99,7 +99,7 @@ type SignOutRequest struct {
 
 // Endpoints are our own absolute addresses of one connection.
 type Endpoints struct {
-	Callback string // OIDC redirect_uri, SAML assertion consumer service
+	Callback string // OIDC and OAuth 2.0 redirect_uri, SAML assertion consumer service
 	Metadata string // SAML: also our entity id
 	Logout   string // SAML: single logout service
 	// SignedOut is where people are when they have signed out.

@@ -41,6 +41,10 @@ const (
 	ConfirmationMissing Reason = "confirmation-missing"
 	SubjectUnusable     Reason = "subject-unusable"
 	CodeRejected        Reason = "code-rejected"
+	WrongTokenType      Reason = "wrong-token-type"
+	WrongMediaType             = wrongMediaType
+	EmailUnusable       Reason = "email-unusable"
+	GroupsUnusable      Reason = "groups-unusable"
 
 	// The provider has ended what was verified.
 	signedOutMeanwhile Reason = "signed-out-meanwhile"

@@ -26,7 +26,7 @@ func safeReturn(raw string) string {
 	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || u.Opaque != "" || !plainPath(u.EscapedPath()) {
 		return "/"
 	}
-	for _, own := range []string{pathLogin, pathLogout, pathOIDC, pathSAML} {
+	for _, own := range []string{pathLogin, pathLogout, pathOIDC, pathSAML, pathOAuth2} {
 		if u.Path == own || strings.HasPrefix(u.Path, strings.TrimSuffix(own, "/")+"/") {
 			return "/" // back into a sign-in: a loop
 		}

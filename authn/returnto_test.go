@@ -11,7 +11,7 @@ var hostileTargets = []string{
 	"https://evil.example", "https:evil.example", "javascript:alert(1)", "data:text/html,x", "evil.example", "?x", "#x",
 	"/%2f/evil.example", "/%5cevil.example", "/%2e%2e//evil.example", "/./", "/..//evil.example", "/a/../..//evil.example",
 	"/.//evil.example", "/%2E%2E/", "/a%00b", "/a%252fb", "/ä", "/a b", "/%zz", " /a", "/a\r\nSet-Cookie: x=y",
-	"/.gatehouse/login", "/.gatehouse/login?return_to=/", "/.gatehouse/logout", "/.gatehouse/oidc/x/callback", "/.gatehouse/saml/x/acs",
+	"/.gatehouse/login", "/.gatehouse/login?return_to=/", "/.gatehouse/logout", "/.gatehouse/oidc/x/callback", "/.gatehouse/saml/x/acs", "/.gatehouse/oauth2/x/callback", "/.gatehouse/oauth2/",
 	"/" + strings.Repeat("a", maxReturnTo),
 	"HTTPS://evil.example", "http:/evil.example", "http:///evil.example", "https://acme.test@evil.example", "https://acme.test", "//acme.test",
 	"////evil.example", "//evil.example/%2f..", "/\\evil.example", "/\t//evil.example", "\t//evil.example", "\x00//evil.example", "/\x0b/evil.example",

@@ -25,6 +25,7 @@ const (
 	pathDevices = "/.gatehouse/devices"
 	pathOIDC    = "/.gatehouse/oidc/"
 	pathSAML    = "/.gatehouse/saml/"
+	pathOAuth2  = "/.gatehouse/oauth2/"
 	pathSignals = "/.gatehouse/signals/"
 )
 
@@ -219,6 +220,7 @@ func (s *Service) routes() http.Handler {
 	mux.Handle("GET "+pathOIDC+"{connection}/callback", s.handle(s.answer(tenants.OIDC)))
 	mux.Handle("GET "+pathOIDC+"{connection}/frontchannel-logout", s.handle(s.frontChannel))
 	mux.Handle("POST "+pathOIDC+"{connection}/backchannel-logout", s.handle(s.backChannel))
+	mux.Handle("GET "+pathOAuth2+"{connection}/callback", s.handle(s.answer(tenants.OAuth2)))
 	mux.Handle("POST "+pathSAML+"{connection}/acs", s.handle(s.answer(tenants.SAML)))
 	mux.Handle("GET "+pathSAML+"{connection}/acs", s.handle(s.carryOn(tenants.SAML)))
 	mux.Handle("GET "+pathSAML+"{connection}/slo", s.handle(s.singleLogout))
@@ -251,5 +253,9 @@ func endpointsOf(origin string, c tenants.Connection) Endpoints {
 		at := origin + pathSAML + c.Name
 		return Endpoints{Callback: at + "/acs", Metadata: at + "/metadata", Logout: at + "/slo", SignedOut: origin + pathLogout}
 	}
-	return Endpoints{Callback: origin + pathOIDC + c.Name + "/callback", SignedOut: origin + pathLogout}
+	protocol := pathOIDC
+	if c.Type == tenants.OAuth2 {
+		protocol = pathOAuth2
+	}
+	return Endpoints{Callback: origin + protocol + c.Name + "/callback", SignedOut: origin + pathLogout}
 }

@@ -14,6 +14,7 @@ import (
 	"gatehouse/assertion/mint"
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/oauth2"
 	"gatehouse/authn/oidc"
 	"gatehouse/authn/saml"
 	"gatehouse/authn/setup"
@@ -172,8 +173,9 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
 		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Log: log,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
-			tenants.OIDC: oidc.New(fetch, time.Now),
-			tenants.SAML: saml.New(saml.Config{Store: r.store, Keys: r.keys, Client: fetch}),
+			tenants.OIDC:   oidc.New(fetch, time.Now),
+			tenants.SAML:   saml.New(saml.Config{Store: r.store, Keys: r.keys, Client: fetch}),
+			tenants.OAuth2: oauth2.New(oauth2.Config{Client: fetch, Log: log}),
 		},
 		Signals: signals.New(fetch, time.Now),
 	})

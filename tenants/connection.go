@@ -19,6 +19,9 @@ const (
 	OIDC ConnectionType = "oidc"
 	// SAML is SAML 2.0 web browser single sign-on.
 	SAML ConnectionType = "saml"
+	// OAuth2 is OAuth 2.0 alone, by the authorisation code flow (RFC 6749 §4.1) and
+	// the provider's own user API.
+	OAuth2 ConnectionType = "oauth2"
 )
 
 // Connection is one way for a tenant's people to sign in: a relation to one
@@ -43,6 +46,7 @@ type Connection struct {
 	GroupRules []GroupRule
 	OIDC       *OIDCSpec
 	SAML       *SAMLSpec
+	OAuth2     *OAuth2Spec
 	Signals    *Signals // nil: none are heard
 	Version    uint64
 	CreatedAt  time.Time
@@ -116,8 +120,11 @@ func (c Connection) HasSecret() bool {
 // secret is where the connection's secret stands; nil if its type has none. It is
 // sealed at rest and never given out.
 func (c Connection) secret() *string {
-	if c.OIDC != nil {
+	switch {
+	case c.OIDC != nil:
 		return &c.OIDC.ClientSecret
+	case c.OAuth2 != nil:
+		return &c.OAuth2.ClientSecret
 	}
 	return nil
 }
@@ -152,6 +159,8 @@ func (c Connection) TrustsAnew(before Connection) bool {
 		return c.OIDC.trustsAnew(*before.OIDC)
 	case c.SAML != nil && before.SAML != nil:
 		return c.SAML.trustsAnew(*before.SAML)
+	case c.OAuth2 != nil && before.OAuth2 != nil:
+		return c.OAuth2.trustsAnew(*before.OAuth2)
 	}
 	return true
 }
@@ -174,6 +183,10 @@ func (c Connection) clone() Connection {
 	if c.SAML != nil {
 		spec := *c.SAML
 		c.SAML = &spec
+	}
+	if c.OAuth2 != nil {
+		spec := c.OAuth2.clone()
+		c.OAuth2 = &spec
 	}
 	c.Signals = c.Signals.clone()
 	return c
@@ -216,12 +229,14 @@ func (c *Connection) check() error {
 		return err
 	}
 	switch {
-	case c.Type == OIDC && c.OIDC != nil && c.SAML == nil:
+	case c.Type == OIDC && c.OIDC != nil && c.SAML == nil && c.OAuth2 == nil:
 		return c.OIDC.check()
-	case c.Type == SAML && c.SAML != nil && c.OIDC == nil:
+	case c.Type == SAML && c.SAML != nil && c.OIDC == nil && c.OAuth2 == nil:
 		return c.SAML.check()
+	case c.Type == OAuth2 && c.OAuth2 != nil && c.OIDC == nil && c.SAML == nil:
+		return c.OAuth2.check()
 	}
-	return badConnection("its type is oidc or saml, with the settings of that type alone")
+	return badConnection("its type is oidc, saml or oauth2, with the settings of that type alone")
 }
 
 const (

@@ -176,7 +176,7 @@ func TestConnectionsAreChecked(t *testing.T) {
 		"name":                    func(c *tenants.Connection) { c.Name = "Okta" },
 		"name with a slash":       func(c *tenants.Connection) { c.Name = "a/b" },
 		"no type":                 func(c *tenants.Connection) { c.Type = "" },
-		"unknown type":            func(c *tenants.Connection) { c.Type = "oauth2" },
+		"unknown type":            func(c *tenants.Connection) { c.Type = "ldap" },
 		"another type's settings": func(c *tenants.Connection) { c.Type = tenants.SAML },
 		"both settings":           func(c *tenants.Connection) { c.SAML = saml("x").SAML },
 		"no settings":             func(c *tenants.Connection) { c.OIDC = nil },

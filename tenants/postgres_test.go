@@ -9,11 +9,12 @@ import (
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestConnectionsAreKeptWholeAcrossRestarts, TestPutConnectionReplacesWhatTheCallerHasSeen, TestP3_ConnectionsBelongToOneTenant,
-		TestP6_ConnectionSecretsStayInside, TestConnectionsAreChecked, TestP2_SuspendedMeansOut, TestP10_DeletionGoesInOrder,
+		TestP6_ConnectionSecretsStayInside, TestConnectionsAreChecked, TestOAuth2ConnectionsAreKeptWholeAcrossRestarts,
+		TestOAuth2ConnectionsAreChecked, TestP2_SuspendedMeansOut, TestP10_DeletionGoesInOrder,
 		TestThePlatformIsATenantFromTheStart, TestATenantIsFoundByHostIDAndNameAcrossRestarts, TestTenantsAreChecked,
 		TestUpdateChangesWhatItIsGivenAndNoMore, TestConcurrentUpdatesAllCount, TestP1_NothingChangesWithoutItsRecord, TestP1_WhatIsRecordedHappens,
 		TestP10_DeletedTenantsAreGone, TestP10_ABrokenDeletionConverges, TestAFailedCreationLeavesNothing, TestP2_WhatIsSuspendedEndsUntold,
 		TestP2_WhatIsOpenIsJudgedByNewSettings, TestRoleNetworksAreChecked, TestADomainIsVerifiedByItsRecord, TestASilentDNSVerifiesNothing, TestDomainsAreChecked,
 		TestAHangingChangeHoldsUpNobodyElse, TestChangesOfATenantWaitForEachOther, TestANameIsGivenOnce,
-	}, "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion")
+	}, "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion", "TestWhatIsSaidWinsOverAPreset", "TestWhomAnOAuth2ConnectionTrusts")
 }

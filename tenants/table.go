@@ -116,17 +116,18 @@ type storedSpec struct {
 	GroupRules  []GroupRule `json:"group_rules,omitempty"`
 	OIDC        *OIDCSpec   `json:"oidc,omitempty"`
 	SAML        *SAMLSpec   `json:"saml,omitempty"`
+	OAuth2      *OAuth2Spec `json:"oauth2,omitempty"`
 	Signals     *Signals    `json:"signals,omitempty"`
 }
 
 func specOf(c Connection) storedSpec {
 	return storedSpec{DisplayName: c.DisplayName, DefaultRole: c.DefaultRole, Link: c.Link, Unknown: c.Unknown, Admits: c.Admits,
-		GroupRules: c.GroupRules, OIDC: c.OIDC, SAML: c.SAML, Signals: c.Signals}
+		GroupRules: c.GroupRules, OIDC: c.OIDC, SAML: c.SAML, OAuth2: c.OAuth2, Signals: c.Signals}
 }
 
 func (s storedSpec) fill(c *Connection) {
 	c.DisplayName, c.DefaultRole, c.Link, c.Unknown, c.Admits = s.DisplayName, s.DefaultRole, s.Link, s.Unknown, s.Admits
-	c.GroupRules, c.OIDC, c.SAML, c.Signals = s.GroupRules, s.OIDC, s.SAML, s.Signals
+	c.GroupRules, c.OIDC, c.SAML, c.OAuth2, c.Signals = s.GroupRules, s.OIDC, s.SAML, s.OAuth2, s.Signals
 }
 
 // sealedConnection is a row of connections with its secrets still sealed.

@@ -30,6 +30,8 @@ func SpecOfConnection(c tenants.Connection) ConnectionSpec {
 			spec.IDPMetadata.XML = c.SAML.IDPMetadata.XML
 		}
 		spec.Attributes, spec.IDPInitiated = namesOf(c.SAML.Attributes), c.SAML.IDPInitiated
+	case c.OAuth2 != nil:
+		spec.showOAuth2(*c.OAuth2)
 	}
 	spec.Signals = signalsOf(c.Signals)
 	return spec
@@ -54,8 +56,10 @@ func (s ConnectionSpec) Connection(name string, current tenants.Connection) (ten
 		wanted.OIDC = s.oidc(current.OIDC)
 	case tenants.SAML:
 		wanted.SAML, err = s.saml(current.SAML)
+	case tenants.OAuth2:
+		wanted.OAuth2 = s.oauth2(current.OAuth2)
 	default:
-		err = bad("The type of a connection is oidc or saml.")
+		err = bad("The type of a connection is oidc, saml or oauth2.")
 	}
 	if err != nil {
 		return tenants.Connection{}, err
@@ -71,6 +75,11 @@ func (s ConnectionSpec) checkFields() error {
 		if of := field.Tag.Get("of"); of != "" && !v.Field(i).IsZero() && !slices.Contains(strings.Split(of, ","), string(s.Type)) {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			return bad(fmt.Sprintf("The connection mixes two types: %s belongs to %s.", name, strings.ReplaceAll(of, ",", " and ")))
+		}
+	}
+	for _, names := range []*NamesMap{s.Claims, s.Attributes} {
+		if names != nil && s.Type != tenants.OAuth2 && (names.Subject != "" || names.EmailVerified != "") {
+			return bad("The connection mixes two types: subject and email_verified belong to oauth2.")
 		}
 	}
 	return nil

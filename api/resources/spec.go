@@ -32,7 +32,7 @@ type AssignmentSpec struct {
 // ConnectionSpec is the spec of a Connection. The tag "of" names the types of
 // connection that a field is for; fields without one are every type's.
 type ConnectionSpec struct {
-	Type        tenants.ConnectionType `json:"type" yaml:"type" enum:"oidc,saml"`
+	Type        tenants.ConnectionType `json:"type" yaml:"type" enum:"oidc,saml,oauth2"`
 	Enabled     *bool                  `json:"enabled,omitempty" yaml:"enabled,omitempty" doc:"Absent: true"`
 	DisplayName string                 `json:"display_name,omitempty" yaml:"display_name,omitempty" maxLength:"200" doc:"What people choose it by; absent: its name"`
 	DefaultRole string                 `json:"default_role,omitempty" yaml:"default_role,omitempty" maxLength:"63" doc:"Account-wide role of people made by their first sign-in"`
@@ -43,12 +43,22 @@ type ConnectionSpec struct {
 	AllowedGroups  []string            `json:"allowed_groups,omitempty" yaml:"allowed_groups,omitempty" maxItems:"100" doc:"Groups of the provider, one of which people must be in to use the connection; absent: anybody"`
 	GroupRules     []GroupRuleSpec     `json:"group_rules,omitempty" yaml:"group_rules,omitempty" maxItems:"100" doc:"Groups that people are put into, and taken out of, by what the provider says of them at every sign-in"`
 
-	Issuer       string    `json:"issuer,omitempty" yaml:"issuer,omitempty" maxLength:"2048" of:"oidc"`
-	ClientID     string    `json:"client_id,omitempty" yaml:"client_id,omitempty" maxLength:"512" of:"oidc"`
-	ClientSecret string    `json:"client_secret,omitempty" yaml:"client_secret,omitempty" maxLength:"4096" writeOnly:"true" of:"oidc"`
-	Scopes       []string  `json:"scopes,omitempty" yaml:"scopes,omitempty" maxItems:"20" of:"oidc"`
+	Issuer       string    `json:"issuer,omitempty" yaml:"issuer,omitempty" maxLength:"2048" of:"oidc,oauth2"`
+	ClientID     string    `json:"client_id,omitempty" yaml:"client_id,omitempty" maxLength:"512" of:"oidc,oauth2"`
+	ClientSecret string    `json:"client_secret,omitempty" yaml:"client_secret,omitempty" maxLength:"4096" writeOnly:"true" of:"oidc,oauth2"`
+	Scopes       []string  `json:"scopes,omitempty" yaml:"scopes,omitempty" maxItems:"20" of:"oidc,oauth2"`
 	ACRValues    []string  `json:"acr_values,omitempty" yaml:"acr_values,omitempty" maxItems:"10" of:"oidc" doc:"Authentication context classes (acr) that count, the one that is wanted most first: the provider is asked for them, and a sign-in by another one is refused; absent: any"`
-	Claims       *NamesMap `json:"claims,omitempty" yaml:"claims,omitempty" of:"oidc"`
+	Claims       *NamesMap `json:"claims,omitempty" yaml:"claims,omitempty" of:"oidc,oauth2"`
+
+	Preset           string             `json:"preset,omitempty" yaml:"preset,omitempty" enum:",github" of:"oauth2" doc:"A provider whose addresses and claims are known; what is said besides wins"`
+	AuthorizationURL string             `json:"authorization_url,omitempty" yaml:"authorization_url,omitempty" maxLength:"2048" of:"oauth2"`
+	TokenURL         string             `json:"token_url,omitempty" yaml:"token_url,omitempty" maxLength:"2048" of:"oauth2"`
+	UserinfoURL      string             `json:"userinfo_url,omitempty" yaml:"userinfo_url,omitempty" maxLength:"2048" of:"oauth2" doc:"The provider's API that says who a token belongs to"`
+	EmailsURL        string             `json:"emails_url,omitempty" yaml:"emails_url,omitempty" maxLength:"2048" of:"oauth2" doc:"Lists a person's addresses with email, primary and verified; absent: the claims name one"`
+	RevocationURL    string             `json:"revocation_url,omitempty" yaml:"revocation_url,omitempty" maxLength:"2048" of:"oauth2" doc:"Takes the access token back once it has been used (RFC 7009); absent: it stays good until it expires"`
+	GroupsFrom       []GroupSourceSpec  `json:"groups_from,omitempty" yaml:"groups_from,omitempty" maxItems:"5" of:"oauth2" doc:"Addresses that list a person's groups; absent: claims.groups, if that is set"`
+	ClientAuth       tenants.ClientAuth `json:"client_auth,omitempty" yaml:"client_auth,omitempty" enum:",client_secret_basic,client_secret_post" of:"oauth2" doc:"How the secret is shown; absent: client_secret_basic, or what the preset knows"`
+	PKCE             string             `json:"pkce,omitempty" yaml:"pkce,omitempty" enum:",none" of:"oauth2" doc:"none: for a provider that refuses requests with PKCE; absent: S256"`
 
 	IDPMetadata  *Metadata `json:"idp_metadata,omitempty" yaml:"idp_metadata,omitempty" of:"saml"`
 	Attributes   *NamesMap `json:"attributes,omitempty" yaml:"attributes,omitempty" of:"saml"`
@@ -63,6 +73,12 @@ type GroupRuleSpec struct {
 	Claim  string   `json:"claim" yaml:"claim" minLength:"1" maxLength:"256"`
 	Values []string `json:"values" yaml:"values" minItems:"1" maxItems:"100"`
 	Group  string   `json:"group" yaml:"group" minLength:"1" maxLength:"320"`
+}
+
+// GroupSourceSpec is an address that lists groups of the person who asks.
+type GroupSourceSpec struct {
+	URL  string   `json:"url" yaml:"url" minLength:"1" maxLength:"2048"`
+	Name []string `json:"name" yaml:"name" minItems:"1" maxItems:"4" doc:"Where an entry holds the group's name, as paths by dots; several are joined with a slash"`
 }
 
 // SignalsSpec says who tells of security events, and how they come here.
@@ -80,8 +96,12 @@ type SignalsPollSpec struct {
 	Token    string `json:"token,omitempty" yaml:"token,omitempty" maxLength:"4096" writeOnly:"true" doc:"Bearer token; absent: the one that there is for this endpoint stays"`
 }
 
-// NamesMap names the claims or attributes that hold a person's data.
+// NamesMap names the claims or attributes that hold a person's data. Subject and
+// EmailVerified are for oauth2 alone: elsewhere the protocol says where they stand.
 type NamesMap struct {
+	Subject       string `json:"subject,omitempty" yaml:"subject,omitempty" maxLength:"200" doc:"oauth2 alone: the provider's lasting id for a person"`
+	EmailVerified string `json:"email_verified,omitempty" yaml:"email_verified,omitempty" maxLength:"200" doc:"oauth2 alone"`
+
 	Email  string `json:"email,omitempty" yaml:"email,omitempty" maxLength:"200"`
 	Name   string `json:"name,omitempty" yaml:"name,omitempty" maxLength:"200"`
 	Groups string `json:"groups,omitempty" yaml:"groups,omitempty" maxLength:"200"`

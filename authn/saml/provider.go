@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/base64"
@@ -77,6 +78,7 @@ func (p *provider) wantsSignedRequests() bool {
 
 // parseMetadata reads the metadata of one identity provider.
 func parseMetadata(raw []byte) (*provider, error) {
+	raw = bytes.TrimPrefix(raw, []byte("\ufeff")) // as that of Entra ID begins (XML §4.3.3)
 	root, err := scan(raw, true)
 	if err != nil {
 		return nil, err

@@ -1122,17 +1122,27 @@ export interface components {
             /** @description Groups of the provider, one of which people must be in to use the connection; absent: anybody */
             allowed_groups?: string[];
             attributes?: components["schemas"]["NamesMap"];
+            authorization_url?: string;
             claims?: components["schemas"]["NamesMap"];
+            /**
+             * @description How the secret is shown; absent: client_secret_basic, or what the preset knows
+             * @enum {string}
+             */
+            client_auth?: "" | "client_secret_basic" | "client_secret_post";
             client_id?: string;
             client_secret?: string;
             /** @description Account-wide role of people made by their first sign-in */
             default_role?: string;
             /** @description What people choose it by; absent: its name */
             display_name?: string;
+            /** @description Lists a person's addresses with email, primary and verified; absent: the claims name one */
+            emails_url?: string;
             /** @description Absent: true */
             enabled?: boolean;
             /** @description Groups that people are put into, and taken out of, by what the provider says of them at every sign-in */
             group_rules?: components["schemas"]["GroupRuleSpec"][];
+            /** @description Addresses that list a person's groups; absent: claims.groups, if that is set */
+            groups_from?: components["schemas"]["GroupSourceSpec"][];
             idp_initiated?: boolean;
             idp_metadata?: components["schemas"]["Metadata"];
             issuer?: string;
@@ -1141,16 +1151,31 @@ export interface components {
              * @enum {string}
              */
             link?: "" | "email" | "external_id";
+            /**
+             * @description none: for a provider that refuses requests with PKCE; absent: S256
+             * @enum {string}
+             */
+            pkce?: "" | "none";
+            /**
+             * @description A provider whose addresses and claims are known; what is said besides wins
+             * @enum {string}
+             */
+            preset?: "" | "github";
+            /** @description Takes the access token back once it has been used (RFC 7009); absent: it stays good until it expires */
+            revocation_url?: string;
             scopes?: string[];
             /** @description Who tells of security events of its people (Shared Signals Framework); absent: none are heard */
             signals?: components["schemas"]["SignalsSpec"];
+            token_url?: string;
             /** @enum {string} */
-            type: "oidc" | "saml";
+            type: "oidc" | "saml" | "oauth2";
             /**
              * @description refuse: only whom SCIM or an admin has made may sign in; absent: a first sign-in makes a person
              * @enum {string}
              */
             unknown_people?: "" | "refuse";
+            /** @description The provider's API that says who a token belongs to */
+            userinfo_url?: string;
         };
         CreateSetupLinkInputBody: {
             /** @description The name that the connection will have; no connection in use has it */
@@ -1350,6 +1375,11 @@ export interface components {
             group: string;
             values: string[];
         };
+        GroupSourceSpec: {
+            /** @description Where an entry holds the group's name, as paths by dots; several are joined with a slash */
+            name: string[];
+            url: string;
+        };
         Integrity: {
             /**
              * Format: int64
@@ -1431,8 +1461,12 @@ export interface components {
         };
         NamesMap: {
             email?: string;
+            /** @description oauth2 alone */
+            email_verified?: string;
             groups?: string;
             name?: string;
+            /** @description oauth2 alone: the provider's lasting id for a person */
+            subject?: string;
         };
         NewDevice: {
             /** Format: date-time */

@@ -14,7 +14,8 @@ import { MakeSetupLink, SetupLinks } from '../parts/SetupLinks';
 import { SignalsForm } from '../parts/Signals';
 import { Empty, Failure, LoadingRows } from '../parts/States';
 
-const types: Record<string, string> = { oidc: 'OpenID Connect', saml: 'SAML' };
+const types: Record<string, string> = { oidc: 'OpenID Connect', saml: 'SAML', oauth2: 'OAuth 2.0' };
+const presets: Record<string, string> = { github: 'GitHub' };
 
 /** How the tenant's people sign in. */
 export function Connections() {
@@ -49,8 +50,11 @@ export function Connections() {
                   facts={<Facts of={[
                     !!c.spec.display_name && ['Name', <Code>{c.name}</Code>],
                     c.spec.type === 'oidc' && ['Issuer', <Code>{c.spec.issuer}</Code>],
-                    c.spec.type === 'oidc' && ['Client id', <Code>{c.spec.client_id}</Code>],
-                    c.spec.type === 'oidc' && ['Client secret', c.has_client_secret ? 'set' : 'none'],
+                    c.spec.type === 'oauth2' && ['Provider', c.spec.authorization_url ? <Code>{c.spec.authorization_url}</Code> : presets[c.spec.preset ?? ''] ?? c.spec.preset],
+                    !!c.spec.groups_from?.length && ['Groups from', <Code>{c.spec.groups_from.map((g) => g.url).join(' ')}</Code>],
+                    c.spec.pkce === 'none' && ['PKCE', 'off'],
+                    c.spec.type !== 'saml' && ['Client id', <Code>{c.spec.client_id}</Code>],
+                    c.spec.type !== 'saml' && ['Client secret', c.has_client_secret ? 'set' : 'none'],
                     !!c.spec.acr_values?.length && ['Class of sign-in (acr)', <Code>{c.spec.acr_values.join(' ')}</Code>],
                     c.spec.type === 'saml' && ['Metadata', c.spec.idp_metadata?.url ? <Code>{c.spec.idp_metadata.url}</Code> : 'given as a file'],
                     !!c.spec.allowed_domains?.length && ['For the domains', c.spec.allowed_domains.join(', ')],
