@@ -172,7 +172,7 @@ func (c Connection) clone() Connection {
 		c.OIDC = &spec
 	}
 	if c.SAML != nil {
-		spec := *c.SAML
+		spec := c.SAML.clone()
 		c.SAML = &spec
 	}
 	c.Signals = c.Signals.clone()
