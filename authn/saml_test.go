@@ -70,7 +70,7 @@ func TestSignInBySAMLAtARealIdentityProvider(t *testing.T) {
 	service := samlidp.Service{Name: "gatehouse"}
 	check(t, xml.Unmarshal([]byte(ours.body), &service.Metadata))
 	check(t, st.Put("/services/gatehouse", service))
-	server, err := samlidp.New(samlidp.Options{URL: *idpURL, Key: ourKey().pair.PrivateKey, Certificate: ourKey().cert, Store: st, Logger: quiet{}})
+	server, err := samlidp.New(samlidp.Options{URL: *idpURL, Key: ourKey().Pair.PrivateKey, Certificate: ourKey().Cert, Store: st, Logger: quiet{}})
 	check(t, err)
 	server.IDP.AssertionMaker = persistent{}
 	server.IDP.SignatureMethod = dsig.RSASHA256SignatureMethod
@@ -105,7 +105,7 @@ func TestSAMLKeepsDeviceAndReplacesSession(t *testing.T) {
 	b := w.browser()
 	signIn := func() {
 		f := b.samlFlight()
-		doc := f.message.document(t)
+		doc := f.message.Document(t)
 		ourKey().sign(t, assertionOf(doc), dsig.RSASHA256SignatureMethod)
 		b.postFromElsewhere(f.acs, f.form(bytesOf(t, doc))).has(t, http.StatusOK, "app /reports for gil@globex.example called Gil")
 	}
@@ -124,7 +124,7 @@ func TestP2_ASAMLAnswerIsGoodForTheConnectionThatVerifiedIt(t *testing.T) {
 	w.connections.put(samlConnection(ourKey()))
 	b := w.browser()
 	f := b.samlFlight()
-	doc := f.message.document(t)
+	doc := f.message.Document(t)
 	ourKey().sign(t, assertionOf(doc), dsig.RSASHA256SignatureMethod)
 	resp := b.sendFromElsewhere(f.acs, f.form(bytesOf(t, doc)))
 	_ = resp.Body.Close()
@@ -167,7 +167,7 @@ func TestSAMLAcceptsWhatProvidersSend(t *testing.T) {
 			w.connections.put(samlConnection(ourKey(), otherKey()))
 			b := w.browser()
 			f := b.samlFlight()
-			doc := f.message.document(t)
+			doc := f.message.Document(t)
 			sign(t, doc)
 			b.postFromElsewhere(f.acs, f.form(bytesOf(t, doc))).has(t, http.StatusOK, "app /reports for gil@globex.example")
 			if b.cookie(httpkit.SessionCookie) == "" {

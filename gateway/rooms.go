@@ -171,7 +171,7 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Log: log,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
 			tenants.OIDC: oidc.New(fetch, time.Now),
-			tenants.SAML: saml.New(saml.Config{Store: r.store, Keys: r.keys, Client: fetch}),
+			tenants.SAML: saml.New(saml.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Client: fetch}),
 		},
 		Signals: signals.New(fetch, time.Now),
 	})
