@@ -51,6 +51,8 @@ type flow struct {
 	ReturnTo string `json:"return_to"`
 	// Fresh is for a sign-in that has to end with a recent authentication.
 	Fresh bool `json:"fresh,omitempty"`
+	// Unasked is for a sign-in that the provider has begun.
+	Unasked bool `json:"unasked,omitempty"`
 	// Private is the protocol's own, for hopAnswer and hopSignOut.
 	Private []byte `json:"private,omitempty"`
 	// User is who has signed out, for hopSignOut.

@@ -143,6 +143,25 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	return p.verify(ctx, c, s, idp, raw, func(v *verification) { v.requestID = asked.RequestID })
 }
 
+// FinishUnasked implements [authn.ProviderInitiated]: the response must not name a
+// request, not even one of ours, whose sign-in would have brought its own token
+// (SAML profiles §4.1.5). The RelayState is where to go (SAML bindings §3.5.3).
+func (p *Protocol) FinishUnasked(ctx context.Context, c tenants.Connection, s authn.Step, r *http.Request) (a authn.Assertion, target string, allowed bool, err error) {
+	if !specOf(c).IDPInitiated {
+		return authn.Assertion{}, "", false, nil
+	}
+	raw, err := decode(r.PostForm[paramResponse])
+	if err != nil {
+		return authn.Assertion{}, "", true, err
+	}
+	idp, err := p.provider(ctx, s.Tenant, c)
+	if err != nil {
+		return authn.Assertion{}, "", true, err
+	}
+	a, err = p.verify(ctx, c, s, idp, raw, func(v *verification) { v.unsolicited = true })
+	return a, s.Token, true, err
+}
+
 // verify verifies a response, and says who it is about. The keys of the metadata
 // are asked for anew where none fits: the provider may have changed them since.
 func (p *Protocol) verify(ctx context.Context, c tenants.Connection, s authn.Step, idp *provider, raw []byte, of func(*verification)) (authn.Assertion, error) {
