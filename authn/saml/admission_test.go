@@ -2,14 +2,17 @@ package saml
 
 import (
 	"crypto/rsa"
+	"crypto/x509"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/authn/saml/attacktest"
 )
 
 func seeds(t testing.TB) map[string][]byte {
@@ -33,7 +36,9 @@ func seeds(t testing.TB) map[string][]byte {
 func ours(idp *provider) *verification {
 	return &verification{rules: &strict, idp: idp, requestID: "id-1", now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC),
 		endpoints: authn.Endpoints{Callback: "https://acme.example/acs", Metadata: "https://acme.example/metadata"},
-		keys:      func() ([]*rsa.PrivateKey, error) { return nil, nil }}
+		keys: func() ([]*rsa.PrivateKey, error) {
+			return []*rsa.PrivateKey{spKey().Pair.PrivateKey.(*rsa.PrivateKey)}, nil
+		}}
 }
 
 // admitted gives a message whose shape is the one that is accepted, as far as can
@@ -113,6 +118,36 @@ func FuzzAdmission(f *testing.F) {
 			t.Fatal("verified without a signature of ours")
 		} else if strings.Contains(err.Error(), "panicked") {
 			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzMetadata: what is taken describes one provider with a few strong keys, and
+// reads the same again; what has to be signed is not taken, since nobody has the key;
+// and what is refused does not panic.
+func FuzzMetadata(f *testing.F) {
+	good := testMetadata(f)
+	f.Add([]byte(good))
+	f.Add([]byte(attacktest.SignedMetadata(f, attacktest.OurKey(), good, nil)))
+	f.Add([]byte(strings.Replace(good, "entityID=", `validUntil="2026-01-01T00:00:00Z" entityID=`, 1)))
+	f.Add([]byte("<!DOCTYPE x>" + good))
+	for _, raw := range seeds(f) {
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if _, err := parsePinned(raw, strings.Repeat("00", 32), time.Unix(0, 0)); err == nil {
+			t.Fatal("believed by a fingerprint that nothing has")
+		}
+		p, err := parseMetadata(raw)
+		if err != nil {
+			return
+		}
+		if p.metadata.EntityID == "" || len(p.keys) == 0 || len(p.keys) > maxKeys || slices.ContainsFunc(p.keys, func(c *x509.Certificate) bool { return !strong(c) }) {
+			t.Fatalf("taken: %q with %d keys", p.metadata.EntityID, len(p.keys))
+		}
+		again, err := parseMetadata(raw)
+		if err != nil || again.metadata.EntityID != p.metadata.EntityID || !again.sameKeys(p) || !again.until.Equal(p.until) {
+			t.Fatalf("read another way: %v", err)
 		}
 	})
 }

@@ -76,19 +76,29 @@ var spKey = sync.OnceValue(func() attacktest.Signer {
 	return s
 })
 
-// try verifies a response by some of the rules, and says who refused it: a check,
-// or what cannot be left out.
-func try(t testing.TB, raw string, spec tenants.SAMLSpec, now time.Time, left []string) (by string, err error) {
+var testProvider = sync.OnceValues(func() (*provider, error) {
+	return parseMetadata([]byte(attacktest.Metadata("https://idp.acme.example/sso", attacktest.OurKey())))
+})
+
+func testVerification(t testing.TB, spec tenants.SAMLSpec, now time.Time) *verification {
 	t.Helper()
-	idp, err := parseMetadata([]byte(attacktest.Metadata("https://idp.acme.example/sso", attacktest.OurKey())))
+	idp, err := testProvider()
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &verification{rules: without(left, &by), spec: spec, idp: idp, requestID: testRequest, now: now,
+	return &verification{rules: &strict, spec: spec, idp: idp, requestID: testRequest, now: now,
 		endpoints: authn.Endpoints{Callback: testACS, Metadata: testAudience},
 		keys: func() ([]*rsa.PrivateKey, error) {
 			return []*rsa.PrivateKey{spKey().Pair.PrivateKey.(*rsa.PrivateKey)}, nil
 		}}
+}
+
+// try verifies a response by some of the rules, and says who refused it: a check,
+// or what cannot be left out.
+func try(t testing.TB, raw string, spec tenants.SAMLSpec, now time.Time, left []string) (by string, err error) {
+	t.Helper()
+	v := testVerification(t, spec, now)
+	v.rules = without(left, &by)
 	if err = v.verify([]byte(raw)); err == nil {
 		_, err = v.person()
 	}
