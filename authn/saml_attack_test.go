@@ -25,9 +25,7 @@ func TestHostileSAMLResponsesAreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.connections.put(samlConnection(ourKey()))
 	w.browser().open("/.gatehouse/saml/adfs/metadata").has(t, http.StatusOK)
-	certificates, _ := w.keyRows(t, "adfs")
-	certificate, err := x509.ParseCertificate(certificates[0])
-	check(t, err)
+	certificate := w.encryptionCertificate(t)
 	begin := func(t *testing.T, a attacktest.Attack) (*browser, flight, url.Values) {
 		c := samlConnection(ourKey())
 		if a.Set != nil {
@@ -51,6 +49,16 @@ func TestHostileSAMLResponsesAreRefused(t *testing.T) {
 			b.postFromElsewhere(f.acs, form).has(t, http.StatusOK, "app /reports for gil@globex.example")
 		})
 	}
+}
+
+// encryptionCertificate is what assertions may be encrypted for, once our metadata
+// was asked for.
+func (w *world) encryptionCertificate(t *testing.T) *x509.Certificate {
+	t.Helper()
+	certificates, _ := w.keyRows(t, "adfs")
+	certificate, err := x509.ParseCertificate(certificates[len(certificates)-1])
+	check(t, err)
+	return certificate
 }
 
 // honest is an answer that is to be accepted.

@@ -2,7 +2,9 @@ package attacktest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"html/template"
 	"strings"
 	"testing"
@@ -86,3 +88,9 @@ func (m Message) Document(t testing.TB) *etree.Document {
 
 // AssertionOf is the first assertion of a response.
 func AssertionOf(doc *etree.Document) *etree.Element { return doc.Root().SelectElement("Assertion") }
+
+// Fingerprint is that of a signer's certificate, as connections keep it.
+func Fingerprint(s Signer) string {
+	sum := sha256.Sum256(s.Cert.Raw)
+	return hex.EncodeToString(sum[:])
+}
