@@ -61,6 +61,7 @@ func New(cfg Config) (*API, error) {
 	a.registerRoles()
 	a.registerAssignments()
 	a.registerConnections()
+	a.registerSAML()
 	a.registerTokens()
 	a.registerAudit()
 	a.registerHealth()

@@ -44,6 +44,7 @@ type house struct {
 	globex   *tenants.Tenant
 	platform *tenants.Tenant
 	health   health
+	saml     samlKeys
 }
 
 // health is what the wiring says of the gateway.
@@ -108,7 +109,7 @@ func newHouse(t *testing.T) *house {
 	h.platform, _ = h.tenants.ByID(identity.Platform)
 
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
-		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Tokens: tokens{h.tokens}, Health: &h.health})
+		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Tokens: tokens{h.tokens}, Health: &h.health, SAML: &h.saml})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))
 	t.Cleanup(h.server.Close)

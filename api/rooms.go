@@ -25,6 +25,7 @@ type Config struct {
 	People      People
 	Tenants     Tenants
 	Connections Connections
+	SAML        SAML
 	Tokens      Tokens
 	Health      Health
 }

@@ -179,7 +179,7 @@ func (k *keyring) rows(ctx context.Context, tenant identity.TenantID, connection
 	defer cancel()
 	made, err := k.make(lasting, tenant, connection, firstGeneration, k.now())
 	if err == nil {
-		err = k.stores.Tenant(tenant).Write(lasting, func(tx *store.Tx) error { return made.keep(lasting, tx, connection, k.now()) })
+		_, err = k.keep(lasting, tenant, connection, made)
 	}
 	if err != nil {
 		return nil, outOfReach(err)
@@ -227,15 +227,19 @@ func (k *keyring) make(ctx context.Context, tenant identity.TenantID, connection
 
 // keep keeps a key, unless there is one of its generation by then or the
 // connection is gone, and lets go of those that are too old to be of use.
-func (r keyRow) keep(ctx context.Context, tx *store.Tx, connection identity.ConnectionID, now time.Time) error {
-	_, err := tx.Exec(ctx, `INSERT INTO saml_keys (connection_id, generation, certificate, private_key, created_at, signs_at)
-		SELECT id, $2, $3, $4, $5, $6 FROM connections WHERE id = $1 ON CONFLICT (connection_id, generation) DO NOTHING`,
-		string(connection), r.generation, r.certificate, r.sealed, store.Millis(now), store.Millis(r.signsAt))
-	if err != nil {
+func (k *keyring) keep(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, made keyRow) (kept bool, err error) {
+	err = k.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.Exec(ctx, `INSERT INTO saml_keys (connection_id, generation, certificate, private_key, created_at, signs_at)
+			SELECT id, $2, $3, $4, $5, $6 FROM connections WHERE id = $1 ON CONFLICT (connection_id, generation) DO NOTHING`,
+			string(connection), made.generation, made.certificate, made.sealed, store.Millis(k.now()), store.Millis(made.signsAt))
+		kept = n > 0
+		if err != nil || !kept {
+			return err
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM saml_keys WHERE connection_id = $1 AND generation <= $2`, string(connection), made.generation-keptKeys)
 		return err
-	}
-	_, err = tx.Exec(ctx, `DELETE FROM saml_keys WHERE connection_id = $1 AND generation <= $2`, string(connection), r.generation-keptKeys)
-	return err
+	})
+	return kept, err
 }
 
 // selfSigned makes the certificate in which the metadata shows a key. Providers

@@ -11,7 +11,6 @@ import (
 	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
-	"gatehouse/internal/store"
 	"gatehouse/tenants"
 )
 
@@ -26,6 +25,8 @@ const (
 	// without anybody asking.
 	rollBefore = 120 * 24 * time.Hour
 )
+
+var errPrepared = fault.New(fault.Conflict, "key-prepared", "The next key of this connection is prepared already, and is not signing yet.")
 
 // Keys gives our keys of a connection, newest first.
 func (p *Protocol) Keys(ctx context.Context, tenant identity.TenantID, c tenants.Connection) ([]Key, error) {
@@ -62,7 +63,7 @@ func (p *Protocol) PrepareKey(ctx context.Context, cause audit.Cause, tenant ide
 		return nil, err
 	}
 	if p.keys.signs(rows) > 0 {
-		return nil, fault.New(fault.Conflict, "key-prepared", "The next key of this connection is prepared already, and is not signing yet.")
+		return nil, errPrepared
 	}
 	if err := p.keys.prepare(ctx, cause, tenant, c, rows[0].generation+1, overlap); err != nil {
 		return nil, err
@@ -88,7 +89,11 @@ func (k *keyring) prepare(ctx context.Context, cause audit.Cause, tenant identit
 	if _, err := k.journal.Commit(ctx, e); err != nil { // P1
 		return err
 	}
-	return outOfReach(k.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return made.keep(ctx, tx, c.ID, k.now()) }))
+	kept, err := k.keep(ctx, tenant, c.ID, made)
+	if err == nil && !kept {
+		return errPrepared // by another node, or the connection is gone
+	}
+	return outOfReach(err)
 }
 
 // tend prepares the next key of a connection well before the certificate of the
