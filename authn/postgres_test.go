@@ -27,5 +27,7 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_PushedSignalsEndWhatTheyName, TestASignalIsHeededOnce, TestP2_FetchedSignalsEndWhatTheyName, TestPollingEndsAtOnce,
 		TestOneNodePollsAConnectionAtATime, TestHostileSignalsEndNothing, TestWhoMayPushSignals, TestSignalsByTheTransmittersKeys,
 		TestP2_SignalsOfASAMLProvider, TestASignalThatCannotBeHeededComesAgain, TestATransmittersFaultsAreOutlived, TestMoreSignalsThanWereAskedFor,
-	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked")
+		TestSAMLReplayOnAnotherNodeIsRefused, TestAProviderMayBeginASignIn, TestProvidersThatMayBeginDoNotWeakenRequests,
+		TestOurKeyRollsOver, TestOurKeyIsReplacedBeforeItEnds,
+	}, "TestTheWatchFindsWhatEnds", "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked")
 }
