@@ -201,8 +201,8 @@ func TestPinnedMetadataHasToBeSigned(t *testing.T) {
 	b.postFromElsewhere(f.acs, f.form(f.by(t, ourKey()))).has(t, http.StatusOK, "app /reports")
 
 	evil := strings.Replace(good, idpEntity, "https://evil.example", 1)
-	inner := strings.TrimPrefix(good, `<?xml version="1.0"?>`)
-	inner = inner[strings.Index(inner, "<EntityDescriptor"):]
+	_, inner, _ := strings.Cut(good, "<EntityDescriptor")
+	inner = "<EntityDescriptor" + inner
 	for name, text := range map[string]string{
 		"not signed":        plain,
 		"signed by another": by(ourKey(), plain, nil),

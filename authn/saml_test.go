@@ -52,13 +52,22 @@ func hiddenFields(p page) url.Values {
 }
 
 func TestSignInBySAMLAtARealIdentityProvider(t *testing.T) {
+	t.Run("clear", func(t *testing.T) { signInAtSAMLIDP(t, tenants.SAMLSpec{}) })
+	// samlidp encrypts as soon as it sees a certificate to do it with, by AES-CBC.
+	t.Run("encrypted", func(t *testing.T) {
+		signInAtSAMLIDP(t, tenants.SAMLSpec{Encryption: tenants.EncryptionRequired, AllowCBC: true, Signed: tenants.SignedBoth, SignRequests: true, ForceAuthn: true})
+	})
+}
+
+func signInAtSAMLIDP(t *testing.T, spec tenants.SAMLSpec) {
+	t.Helper()
 	w := newWorld(t)
 	idp := httptest.NewUnstartedServer(nil)
 	idpURL, err := url.Parse("http://" + idp.Listener.Addr().String())
 	check(t, err)
 	// Our metadata does not need the provider's, so either side can go first.
-	w.connections.put(tenants.Connection{Name: "adfs", Type: tenants.SAML, Enabled: true,
-		SAML: &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{URL: idpURL.String() + "/metadata"}}})
+	spec.IDPMetadata = tenants.MetadataSource{URL: idpURL.String() + "/metadata"}
+	w.connections.put(tenants.Connection{Name: "adfs", Type: tenants.SAML, Enabled: true, SAML: &spec})
 	b := w.browser()
 	ours := b.open("/.gatehouse/saml/adfs/metadata")
 	ours.has(t, http.StatusOK, "AssertionConsumerService", "/.gatehouse/saml/adfs/acs")

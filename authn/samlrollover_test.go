@@ -3,9 +3,6 @@ package authn_test
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -80,8 +77,7 @@ func (w *world) signs(t *testing.T, c *x509.Certificate) bool {
 	over, _, _ := strings.Cut(u.RawQuery, "&Signature=")
 	signature, err := base64.StdEncoding.DecodeString(u.Query().Get("Signature"))
 	check(t, err)
-	sum := sha256.Sum256([]byte(over))
-	return rsa.VerifyPKCS1v15(c.PublicKey.(*rsa.PublicKey), crypto.SHA256, sum[:], signature) == nil
+	return c.CheckSignature(x509.SHA256WithRSA, []byte(over), signature) == nil
 }
 
 // TestOurKeyRollsOver: a new key is shown before it signs, and what was encrypted for

@@ -45,10 +45,12 @@ type SignedRule string
 const (
 	// SignedAny wants the response signed, or the assertion.
 	SignedAny SignedRule = ""
-	// SignedResponse, SignedAssertion and SignedBoth want what they say.
-	SignedResponse  SignedRule = "response"
+	// SignedResponse wants the response signed, whatever the assertion is.
+	SignedResponse SignedRule = "response"
+	// SignedAssertion wants the assertion signed, whatever the response is.
 	SignedAssertion SignedRule = "assertion"
-	SignedBoth      SignedRule = "both"
+	// SignedBoth wants both.
+	SignedBoth SignedRule = "both"
 )
 
 // EncryptionRule is what becomes of encrypted assertions. Those that come are

@@ -88,9 +88,7 @@ func testVerification(t testing.TB, spec tenants.SAMLSpec, now time.Time) *verif
 	}
 	return &verification{rules: &strict, spec: spec, idp: idp, requestID: testRequest, now: now,
 		endpoints: authn.Endpoints{Callback: testACS, Metadata: testAudience},
-		keys: func() ([]*rsa.PrivateKey, error) {
-			return []*rsa.PrivateKey{spKey().Pair.PrivateKey.(*rsa.PrivateKey)}, nil
-		}}
+		keys:      func() ([]*rsa.PrivateKey, error) { return []*rsa.PrivateKey{spKey().Private()}, nil }}
 }
 
 // try verifies a response by some of the rules, and says who refused it: a check,
@@ -110,7 +108,7 @@ func try(t testing.TB, raw string, spec tenants.SAMLSpec, now time.Time, left []
 		t.Fatalf("refused without a reason: %v", err)
 	case strings.Contains(err.Error(), "panicked") && by != "library":
 		t.Fatalf("a library panicked before the last check: %v", err)
-	case refusal.Reason == authn.Encrypted && refusal.Message == unopened().(*authn.Refusal).Message: //nolint:errcheck,forcetypeassert // it is one
+	case refusal.Reason == authn.Encrypted && err.Error() == unopened().Error():
 		by = "!sealed" // the inner scan's own rules do not show
 	case by == "":
 		by = map[authn.Reason]string{authn.WrongKey: "!signature", authn.SignatureInvalid: "!signature", authn.SignatureMissing: "!believed"}[refusal.Reason]

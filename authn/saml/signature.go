@@ -4,12 +4,14 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/beevik/etree"
 	dsig "github.com/russellhaering/goxmldsig"
+	"github.com/russellhaering/goxmldsig/etreeutils"
 
 	"gatehouse/authn"
 )
@@ -139,14 +141,24 @@ func verifySignature(el *etree.Element, keys []*x509.Certificate, now time.Time)
 	for _, key := range keys {
 		ctx := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: []*x509.Certificate{key}})
 		ctx.IdAttribute, ctx.Clock = "ID", dsig.NewFakeClockAt(now)
-		if verified, err := ctx.Validate(el); err == nil {
+		verified, err := ctx.Validate(el)
+		switch {
+		case err == nil:
 			return verified, nil
+		case errors.Is(err, etreeutils.ErrTraversalLimit):
+			return nil, tooMany(el.Tag)
 		}
 	}
 	if shown != "" && !slices.ContainsFunc(keys, func(c *x509.Certificate) bool { return base64.StdEncoding.EncodeToString(c.Raw) == shown }) {
 		return nil, authn.Refuse(authn.WrongKey, "The %s is signed with a key that the identity provider's metadata does not list.", el.Tag)
 	}
 	return nil, authn.Refuse(authn.SignatureInvalid, "The signature of the %s does not fit its content, or the key's certificate is out of date.", el.Tag)
+}
+
+// tooMany is for elements beyond what the library verifies, which is fewer than
+// could be read.
+func tooMany(what string) error {
+	return authn.Refuse(authn.TooLarge, "The %s holds more elements than can be verified (about a thousand). Have the identity provider send fewer attributes or groups.", what)
 }
 
 // removeKeyInfo takes the key out of el's own signature, where the library

@@ -127,7 +127,11 @@ func (v *verification) signature(owner *element, el *etree.Element) (covered *et
 		return nil, err
 	}
 	defer guard(&err)
-	if el, err = alone(el); err != nil {
+	el, err = alone(el)
+	if errors.Is(err, etreeutils.ErrTraversalLimit) {
+		return nil, tooMany(owner.name.Local)
+	}
+	if err != nil {
 		return nil, authn.Refuse(authn.Malformed, "The %s cannot be read.", owner.name.Local).Because(err)
 	}
 	return verifySignature(el, v.idp.keys, v.now)

@@ -71,7 +71,7 @@ func (a Attack) Forge(t testing.TB, f Flight) string {
 	return raw
 }
 
-// SignAssertion, SignResponse and SignBoth sign with the provider's key.
+// SignAssertion signs the assertion with the provider's key.
 func SignAssertion(t testing.TB, _ Flight, doc *etree.Document) {
 	OurKey().Sign(t, AssertionOf(doc), dsig.RSASHA256SignatureMethod)
 }

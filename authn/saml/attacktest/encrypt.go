@@ -6,7 +6,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/rsa"
-	_ "crypto/sha1"
+	_ "crypto/sha1" // #nosec G505 -- what mgf1p names
 	"crypto/x509"
 	"encoding/base64"
 	"testing"
@@ -37,12 +37,12 @@ type Sealing struct {
 // Encrypt puts an encrypted assertion in the place of the clear one.
 func (s Sealing) Encrypt(t testing.TB, f Flight, doc *etree.Document) {
 	t.Helper()
-	clear := AssertionOf(doc)
-	around, err := etreeutils.NSBuildParentContext(clear)
+	open := AssertionOf(doc)
+	around, err := etreeutils.NSBuildParentContext(open)
 	check(t, err)
-	around, err = around.SubContext(clear)
+	around, err = around.SubContext(open)
 	check(t, err)
-	alone, err := etreeutils.NSDetatch(around, clear)
+	alone, err := etreeutils.NSDetatch(around, open)
 	check(t, err)
 	inner := etree.NewDocument()
 	inner.SetRoot(alone)
@@ -51,8 +51,8 @@ func (s Sealing) Encrypt(t testing.TB, f Flight, doc *etree.Document) {
 	if s.Plain != nil {
 		plain = s.Plain(plain)
 	}
-	doc.Root().InsertChildAt(clear.Index(), s.sealed(t, f.Certificate, plain))
-	doc.Root().RemoveChild(clear)
+	doc.Root().InsertChildAt(open.Index(), s.sealed(t, f.Certificate, plain))
+	doc.Root().RemoveChild(open)
 }
 
 func (s Sealing) sealed(t testing.TB, to *x509.Certificate, plain []byte) *etree.Element {
@@ -77,7 +77,8 @@ func (s Sealing) sealed(t testing.TB, to *x509.Certificate, plain []byte) *etree
 		plain = append(append(plain, make([]byte, padding-1)...), byte(padding))
 		text = make([]byte, aes.BlockSize+len(plain))
 		_, _ = rand.Read(text[:aes.BlockSize])
-		cipher.NewCBCEncrypter(block, text[:aes.BlockSize]).CryptBlocks(text[aes.BlockSize:], plain)
+		cipher.NewCBCEncrypter(block, text[:aes.BlockSize]). // #nosec G407 -- filled just above
+									CryptBlocks(text[aes.BlockSize:], plain)
 	} else {
 		gcm, err := cipher.NewGCM(block)
 		check(t, err)
@@ -88,14 +89,14 @@ func (s Sealing) sealed(t testing.TB, to *x509.Certificate, plain []byte) *etree
 	if s.Bytes != nil {
 		text = s.Bytes(text)
 	}
-	public := to.PublicKey.(*rsa.PublicKey)
+	public, ok := to.PublicKey.(*rsa.PublicKey)
+	if !ok {
+		t.Fatalf("a %T", to.PublicKey)
+	}
 	var wrapped []byte
-	switch s.Transport {
-	case PKCS1v15:
-		wrapped, err = rsa.EncryptPKCS1v15(rand.Reader, public, key)
-	case OAEP:
+	if s.Transport == OAEP {
 		wrapped, err = rsa.EncryptOAEP(crypto.SHA256.New(), rand.Reader, public, key, nil)
-	default:
+	} else {
 		wrapped, err = rsa.EncryptOAEP(crypto.SHA1.New(), rand.Reader, public, key, nil)
 	}
 	check(t, err)

@@ -40,9 +40,11 @@ func NewSigner(until time.Time) (Signer, error) {
 	return Signer{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: cert}, cert}, err
 }
 
-// OurKey and OtherKey are the two keys of all tests, made once because that takes
-// a while: that of the provider, and one that nobody trusts unless a test says so.
-var OurKey, OtherKey = sync.OnceValue(mustSigner), sync.OnceValue(mustSigner)
+// OurKey is the provider's key in all tests, made once because that takes a while.
+var OurKey = sync.OnceValue(mustSigner)
+
+// OtherKey is one that nobody trusts unless a test says so.
+var OtherKey = sync.OnceValue(mustSigner)
 
 func mustSigner() Signer {
 	s, err := NewSigner(time.Now().Add(time.Hour))
@@ -50,6 +52,12 @@ func mustSigner() Signer {
 		panic(err)
 	}
 	return s
+}
+
+// Private is the key itself.
+func (s Signer) Private() *rsa.PrivateKey {
+	key, _ := s.Pair.PrivateKey.(*rsa.PrivateKey) // NewSigner makes no others
+	return key
 }
 
 // Sign puts an enveloped signature into an element, where the schema wants it.
@@ -106,7 +114,7 @@ func (s Signer) SignOddly(t testing.TB, el *etree.Element, odd func(info *etree.
 	hash := hashes[info.SelectElement("SignatureMethod").SelectAttrValue("Algorithm", "")]
 	h := hash.New()
 	_, _ = h.Write(said) // a hash never fails
-	value, err := s.Pair.PrivateKey.(crypto.Signer).Sign(rand.Reader, h.Sum(nil), hash)
+	value, err := s.Private().Sign(rand.Reader, h.Sum(nil), hash)
 	check(t, err)
 	signature.SelectElement("SignatureValue").SetText(base64.StdEncoding.EncodeToString(value))
 }

@@ -245,6 +245,12 @@ var parsers = []Attack{
 	{Name: "huge", Bytes: extend(strings.Repeat(" ", 260<<10)), By: "size", Want: authn.TooLarge},
 	{Name: "many attributes", Bytes: replaceText(`<samlp:Status>`, `<samlp:Status`+attributes(100)+`>`), By: "attributes", Want: authn.TooLarge},
 	{Name: "a number that is none", With: add("Conditions", `<saml:ProxyRestriction xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion"><Count>x</Count></saml:ProxyRestriction>`), By: "library", Want: authn.Malformed},
+	{Name: "more than is verified", By: "!read", Want: authn.TooLarge, With: signing(func(d *etree.Document) {
+		statement := find(d, "AttributeStatement")
+		for range 1200 {
+			statement.CreateElement("saml:Attribute")
+		}
+	})},
 	{Name: "cut short", Bytes: func(s string) string { return s[:len(s)/2] }, By: "!read", Want: authn.Malformed},
 	{Name: "nothing", Bytes: func(string) string { return " " }, By: "!read", Want: authn.Malformed},
 }
