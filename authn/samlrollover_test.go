@@ -122,7 +122,7 @@ func TestOurKeyRollsOver(t *testing.T) {
 	}
 	second := keys[0].Certificate
 	records := w.journal.all(audit.ConnectionChanged)
-	if len(records) != 1 || records[0].Details["saml_key"] != "prepared" || records[0].Target.Name != "adfs" || records[0].Details["sha256"] == "" {
+	if len(records) != 1 || records[0].Details["change"] != "key-prepared" || records[0].Target.Name != "adfs" || records[0].Details["certificate"] == "" {
 		t.Errorf("recorded as %+v", records)
 	}
 	if _, err := p.PrepareKey(t.Context(), cause, acme, c, 0); !fault.Is(err, fault.Conflict) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"gatehouse/audit"
 	"gatehouse/authn/saml/attacktest"
 	"gatehouse/tenants"
 )
@@ -40,6 +41,16 @@ func TestAnEndingSAMLProviderIsToldOf(t *testing.T) {
 		t.Errorf("state: %+v", state)
 	}
 	must(t, samlKeys{h.rooms.saml}.PrepareKey(t.Context(), cause, h.acme.ID, made, 0))
+	var recorded map[string]string
+	for e, err := range h.rooms.journal.Read(t.Context(), h.acme.ID, 0) {
+		must(t, err)
+		if e.Type == audit.ConnectionChanged && e.Details["change"] == "key-prepared" {
+			recorded = e.Details
+		}
+	}
+	if len(recorded["certificate"]) != 64 || recorded["signs_at"] == "" {
+		t.Errorf("recorded as %q", recorded)
+	}
 	made.SAML.IDPMetadata.XML = "<html/>"
 	made, err = h.Services().Tenants.PutConnection(t.Context(), cause, h.acme.ID, made)
 	must(t, err)

@@ -85,7 +85,7 @@ func (k *keyring) prepare(ctx context.Context, cause audit.Cause, tenant identit
 	sum := sha256.Sum256(made.certificate)
 	e := cause.Event(tenant, audit.ConnectionChanged, audit.Success)
 	e.Connection, e.Target = c.ID, audit.Target{Kind: "connection", ID: string(c.ID), Name: c.Name}
-	e.Details = map[string]string{"connection": c.Name, "saml_key": string(KeyPrepared), "sha256": hex.EncodeToString(sum[:]), "signs_at": stamp(made.signsAt)}
+	e.Details = map[string]string{"change": "key-prepared", "type": string(c.Type), "certificate": hex.EncodeToString(sum[:]), "signs_at": stamp(made.signsAt)}
 	if _, err := k.journal.Commit(ctx, e); err != nil { // P1
 		return err
 	}
