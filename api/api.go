@@ -64,6 +64,7 @@ func New(cfg Config) (*API, error) {
 	a.registerDomains()
 	a.registerProviders()
 	a.registerSetupLinks()
+	a.registerSAML()
 	a.registerTokens()
 	a.registerAudit()
 	a.registerHealth()

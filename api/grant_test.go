@@ -22,6 +22,11 @@ func TestTrustTakesTheRightToMakeOwners(t *testing.T) {
 	admin.do("PUT", "connections/idp", oidcBody).want(http.StatusOK) // new, and knows nobody yet
 	admin.do("PUT", "connections/corp", saml).want(http.StatusOK)
 	admin.do("PUT", "connections/idp", with(oidcBody, "scopes", []string{"openid", "email"})).want(http.StatusOK)
+	for field, value := range map[string]any{"idp_initiated": true, "encryption": "offered", "clock_skew_seconds": 120, "sign_requests": true,
+		"force_authn": true, "requested_authn_context": []string{"phr"}, "name_id_format": "email"} {
+		admin.do("PUT", "connections/corp", with(saml, field, value)).want(http.StatusOK) // whom it believes stays the same
+	}
+	admin.do("PUT", "connections/corp", saml).want(http.StatusOK)
 	for path, tries := range map[string]map[string]map[string]any{
 		"connections/idp": {
 			"another issuer": with(oidcBody, "issuer", "https://evil.example"),
@@ -35,8 +40,13 @@ func TestTrustTakesTheRightToMakeOwners(t *testing.T) {
 			"while disabled": with(with(oidcBody, "issuer", "https://evil.example"), "enabled", false),
 		},
 		"connections/corp": {
-			"other metadata": with(saml, "idp_metadata", map[string]any{"url": "https://evil.example/metadata"}),
-			"given metadata": with(saml, "idp_metadata", map[string]any{"xml": "<EntityDescriptor/>"}),
+			"other metadata":  with(saml, "idp_metadata", map[string]any{"url": "https://evil.example/metadata"}),
+			"given metadata":  with(saml, "idp_metadata", map[string]any{"xml": "<EntityDescriptor/>"}),
+			"pinned metadata": with(saml, "idp_metadata", map[string]any{"url": "https://idp.example/metadata", "fingerprint": strings.Repeat("ab", 32)}),
+			"SHA-1":           with(saml, "allow_sha1", true),
+			"AES-CBC":         with(saml, "allow_cbc", true),
+			"other signing":   with(saml, "signed", "response"),
+			"encrypted only":  with(saml, "encryption", "required"),
 		},
 		"connections/new": {"new, by email": with(oidcBody, "link", "email"), "new, makes owners": with(oidcBody, "default_role", "owner")},
 	} {

@@ -46,6 +46,7 @@ type house struct {
 	platform *tenants.Tenant
 	health   health
 	records  *dnstest.Server
+	saml     samlKeys
 }
 
 // health is what the wiring says of the gateway.
@@ -126,7 +127,7 @@ func newHouse(t *testing.T) *house {
 	h.platform, _ = h.tenants.ByID(identity.Platform)
 
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
-		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Health: &h.health})
+		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Health: &h.health, SAML: &h.saml})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))
 	t.Cleanup(h.server.Close)

@@ -27,6 +27,7 @@ type Config struct {
 	Connections Connections
 	Trials      Trials
 	SetupLinks  SetupLinks
+	SAML        SAML
 	Tokens      Tokens
 	Health      Health
 }

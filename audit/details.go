@@ -23,7 +23,7 @@ var classified = map[Type][]string{
 	RequestRefused: {"part", "limit", "status"},
 
 	SignInStarted:   {"protocol", "connection", "return_to"},
-	SignInSucceeded: {"protocol", "connection", "subject", "amr", "acr", "created", "device", "new_device", "replaced"},
+	SignInSucceeded: {"protocol", "connection", "subject", "amr", "acr", "created", "device", "new_device", "replaced", "begun_by"},
 	SignInRefused:   {"protocol", "connection", "subject", "step", "provider_error"},
 	SignOutRefused:  {"protocol", "connection"},
 	SignalReceived:  {"connection", "event", "subject", "state"},
@@ -56,7 +56,7 @@ var classified = map[Type][]string{
 	PolicyChanged: {"change", "version", "assignment", "role", "team", "team_name", "subject_kind", "subject", "subject_name",
 		"role_before", "team_before", "team_name_before", "subject_kind_before", "subject_before", "subject_name_before",
 		"added", "removed", "permissions"},
-	ConnectionChanged: {"change", "changed", "type", "enabled", "version"},
+	ConnectionChanged: {"change", "changed", "type", "enabled", "version", "certificate", "signs_at"},
 	ConnectionDeleted: {"type", "sessions"},
 	ConnectionTested:  {"protocol", "connection"},
 	SetupLinkCreated:  {"connection", "default_role", "link", "created_by", "expires"},

@@ -101,14 +101,16 @@ func (s *Service) verify(r *http.Request, c tenants.Connection) (Assertion, flow
 	protocol := s.protocols[c.Type]
 	token := protocol.Token(r)
 	state, err := s.flows.take(r.Context(), req.Tenant, token, flowCookie(r), hopAnswer, c.ID)
-	if err != nil {
-		return Assertion{}, flow{}, err
-	}
 	if !c.Enabled && state.Test == nil {
 		return Assertion{}, state, errNotOpen
 	}
 	step := Step{Tenant: req.Tenant, Token: token, Endpoints: endpointsOf(req.Origin, c)}
-	a, err := protocol.Finish(r.Context(), c, step, state.Private, r)
+	var a Assertion
+	if refusal, ok := errors.AsType[*Refusal](err); ok && refusal.Reason == unsolicited {
+		a, state, err = s.unasked(r, c, step, refusal)
+	} else if err == nil {
+		a, err = protocol.Finish(r.Context(), c, step, state.Private, r)
+	}
 	if err != nil {
 		return Assertion{}, state, err
 	}
@@ -121,15 +123,47 @@ func (s *Service) verify(r *http.Request, c tenants.Connection) (Assertion, flow
 	return a, state, err
 }
 
+// unasked verifies an answer that belongs to no step, where the provider may begin
+// a sign-in. Whatever belongs to one does not come here: what was used, or is of
+// another browser or too late, stays refused.
+func (s *Service) unasked(r *http.Request, c tenants.Connection, step Step, refusal *Refusal) (Assertion, flow, error) {
+	protocol, ok := s.protocols[c.Type].(ProviderInitiated)
+	if !ok {
+		return Assertion{}, flow{}, refusal
+	}
+	// There is no token that only a sign-in begun here has: this is for anybody to try.
+	if ok, wait := s.starts.Allow(httpkit.RequestFrom(r.Context()).ClientIP, s.now()); !ok {
+		f := fault.New(fault.TooMany, "too-many-sign-ins", "Too many sign-ins were begun from your network. Wait a moment and try again.")
+		f.RetryAfter = wait
+		return Assertion{}, flow{}, f
+	}
+	a, target, allowed, err := protocol.FinishUnasked(r.Context(), c, step, r)
+	switch {
+	case !allowed:
+		return Assertion{}, flow{}, refusal
+	case err != nil:
+		return Assertion{}, flow{}, err
+	case a.Replay == "":
+		return Assertion{}, flow{}, Refuse(Malformed, "The answer cannot be told from one that was used before.")
+	}
+	return a, flow{Hop: hopFinish, ReturnTo: safeReturn(target), Unasked: true}, nil
+}
+
 // bounce carries a verified assertion over to a GET of our own. An answer that
 // is posted from another site brings neither the device's cookie nor that of
 // an old session along (SameSite=Lax); the GET that follows does.
 func (s *Service) bounce(w http.ResponseWriter, r *http.Request, c tenants.Connection, state flow, a Assertion) error {
-	token := newToken()
-	err := s.flows.put(r.Context(), tenantOf(r), token, flowCookie(r), c.ID, flow{Hop: hopFinish, ReturnTo: state.ReturnTo, Fresh: state.Fresh,
-		Assertion: &a, Version: c.Version, SignedOut: state.SignedOut})
+	token, browser := newToken(), flowCookie(r)
+	if browser == "" {
+		browser = newToken() // nothing was begun here
+	}
+	err := s.flows.put(r.Context(), tenantOf(r), token, browser, c.ID, flow{Hop: hopFinish, ReturnTo: state.ReturnTo, Fresh: state.Fresh,
+		Unasked: state.Unasked, Assertion: &a, Version: c.Version, SignedOut: state.SignedOut})
 	if err != nil {
 		return storeDown(err)
+	}
+	if browser != flowCookie(r) {
+		httpkit.SetFlowCookie(w, browser)
 	}
 	redirect(w, r.URL.Path+"?"+url.Values{paramStep: {token}}.Encode())
 	return nil
@@ -151,6 +185,18 @@ func (s *Service) carryOn(kind tenants.ConnectionType) httpkit.HandlerFunc {
 		}
 		if state.Version != c.Version {
 			return s.refuse(w, r, c, Refuse(connectionChanged, "The connection was changed after the answer had been verified."))
+		}
+		if state.Unasked {
+			// Any site can have a browser bring such an answer. Whoever is signed in
+			// stays who they are.
+			caller, err := s.Caller(r)
+			if err != nil {
+				return err
+			}
+			if caller.Live != nil {
+				redirect(w, state.ReturnTo)
+				return nil
+			}
 		}
 		return s.finish(w, r, c, state, *state.Assertion)
 	}
@@ -201,6 +247,9 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 	}
 	wanted := s.newSession(r, c, user.ID, a)
 	wanted.Details["created"] = strconv.FormatBool(created)
+	if state.Unasked {
+		wanted.Details["begun_by"] = "provider"
+	}
 	session, err := s.sessions.Create(ctx, cause, tenant, wanted)
 	if err != nil {
 		return s.refuse(w, r, c, err)

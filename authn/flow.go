@@ -55,6 +55,8 @@ type flow struct {
 	Fresh bool `json:"fresh,omitempty"`
 	// Test has the answer shown instead of signing anybody in.
 	Test *test `json:"test,omitempty"`
+	// Unasked is for a sign-in that the provider has begun.
+	Unasked bool `json:"unasked,omitempty"`
 	// Private is the protocol's own, for hopAnswer and hopSignOut.
 	Private []byte `json:"private,omitempty"`
 	// User is who has signed out, for hopSignOut.

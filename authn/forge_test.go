@@ -3,85 +3,42 @@ package authn_test
 import (
 	"bytes"
 	"compress/flate"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/xml"
-	"html/template"
 	"io"
-	"math/big"
 	"net/http"
 	"net/url"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/beevik/etree"
-	dsig "github.com/russellhaering/goxmldsig"
 
+	"gatehouse/authn/saml/attacktest"
 	"gatehouse/tenants"
 )
 
 // signer is a key with its certificate, as identity providers have them.
-type signer struct {
-	pair tls.Certificate
-	cert *x509.Certificate
-}
+type signer struct{ attacktest.Signer }
 
-func newSigner() (signer, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		return signer{}, err
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "idp"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return signer{}, err
-	}
-	cert, err := x509.ParseCertificate(der)
-	return signer{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: cert}, cert}, err
-}
-
-// The two keys of all tests, made once because that takes a while.
-var ourKey, otherKey = sync.OnceValue(mustSigner), sync.OnceValue(mustSigner)
-
-func mustSigner() signer {
-	s, err := newSigner()
-	if err != nil {
-		panic(err)
-	}
-	return s
-}
+// The two keys of all tests.
+func ourKey() signer   { return signer{attacktest.OurKey()} }
+func otherKey() signer { return signer{attacktest.OtherKey()} }
 
 // sign puts an enveloped signature into an element, where the schema wants it.
 func (s signer) sign(t *testing.T, el *etree.Element, method string) {
 	t.Helper()
-	ctx := dsig.NewDefaultSigningContext(dsig.TLSCertKeyStore(s.pair))
-	ctx.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
-	check(t, ctx.SetSignatureMethod(method))
-	signed, err := ctx.SignEnveloped(el)
-	check(t, err)
-	el.InsertChildAt(1, signed.SelectElement("Signature").Copy())
+	s.Sign(t, el, method)
 }
 
-const idpEntity = "https://idp.acme.example/saml"
+const idpEntity = attacktest.Entity
 
 // idpMetadata describes an identity provider with these signing keys.
 func idpMetadata(sso string, keys ...signer) string {
-	var b strings.Builder
-	b.WriteString(`<?xml version="1.0"?><!-- made by a person --><EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="` + idpEntity +
-		`"><IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">`)
+	var all []attacktest.Signer
 	for _, k := range keys {
-		b.WriteString(`<KeyDescriptor use="signing"><KeyInfo xmlns="http://www.w3.org/2000/09/xmldsig#"><X509Data><X509Certificate>` +
-			base64.StdEncoding.EncodeToString(k.cert.Raw) + `</X509Certificate></X509Data></KeyInfo></KeyDescriptor>`)
+		all = append(all, k.Signer)
 	}
-	b.WriteString(`<SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="` + sso + `"/></IDPSSODescriptor></EntityDescriptor>`)
-	return b.String()
+	return attacktest.Metadata(sso, all...)
 }
 
 func samlConnection(keys ...signer) tenants.Connection {
@@ -91,32 +48,7 @@ func samlConnection(keys ...signer) tenants.Connection {
 }
 
 // message is what a response is made of; every field can be made wrong.
-type message struct {
-	Issuer, Destination, InResponseTo, Version              string
-	AssertionIssuer, AssertionID, NameID, Format, Method    string
-	Recipient, SubjectInResponseTo, Audience, Email, Status string
-	Issued, NotBefore, NotOnOrAfter, ConfirmUntil           time.Time
-	Authenticated                                           time.Time
-}
-
-var messageTemplate = template.Must(template.New("").Funcs(template.FuncMap{"at": func(t time.Time) string { return t.UTC().Format(time.RFC3339) }}).Parse(
-	`<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_response" Version="{{.Version}}" IssueInstant="{{at .Issued}}" Destination="{{.Destination}}" InResponseTo="{{.InResponseTo}}">` +
-		`<saml:Issuer>{{.Issuer}}</saml:Issuer><samlp:Status><samlp:StatusCode Value="{{.Status}}"/></samlp:Status>` +
-		`<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="{{.AssertionID}}" Version="2.0" IssueInstant="{{at .Issued}}"><saml:Issuer>{{.AssertionIssuer}}</saml:Issuer>` +
-		`<saml:Subject><saml:NameID Format="{{.Format}}">{{.NameID}}</saml:NameID><saml:SubjectConfirmation Method="{{.Method}}"><saml:SubjectConfirmationData NotOnOrAfter="{{at .ConfirmUntil}}" Recipient="{{.Recipient}}" InResponseTo="{{.SubjectInResponseTo}}"/></saml:SubjectConfirmation></saml:Subject>` +
-		`<saml:Conditions NotBefore="{{at .NotBefore}}" NotOnOrAfter="{{at .NotOnOrAfter}}"><saml:AudienceRestriction><saml:Audience>{{.Audience}}</saml:Audience></saml:AudienceRestriction></saml:Conditions>` +
-		`<saml:AuthnStatement AuthnInstant="{{at .Authenticated}}" SessionIndex="idx"><saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement>` +
-		`<saml:AttributeStatement><saml:Attribute Name="mail"><saml:AttributeValue>{{.Email}}</saml:AttributeValue></saml:Attribute><saml:Attribute Name="displayName"><saml:AttributeValue>Gil</saml:AttributeValue></saml:Attribute></saml:AttributeStatement>` +
-		`</saml:Assertion></samlp:Response>`))
-
-func (m message) document(t *testing.T) *etree.Document {
-	t.Helper()
-	var b bytes.Buffer
-	check(t, messageTemplate.Execute(&b, m))
-	doc := etree.NewDocument()
-	check(t, doc.ReadFromBytes(b.Bytes()))
-	return doc
-}
+type message = attacktest.Message
 
 func assertionOf(doc *etree.Document) *etree.Element { return doc.Root().SelectElement("Assertion") }
 
@@ -127,6 +59,9 @@ type flight struct {
 	message    message
 	acs        string
 	force      string // ForceAuthn of the request
+	contexts   []string
+	format     string // of its NameIDPolicy
+	signed     bool
 }
 
 // samlFlight begins a sign-in and reads the request as the provider would.
@@ -153,15 +88,14 @@ func (b *browser) samlFlightBy(login string) flight {
 		ACS    string `xml:"AssertionConsumerServiceURL,attr"`
 		Issuer string
 		Force  string `xml:"ForceAuthn,attr"`
+		Policy struct {
+			Format string `xml:",attr"`
+		} `xml:"NameIDPolicy"`
+		Contexts []string `xml:"RequestedAuthnContext>AuthnContextClassRef"`
 	}
 	check(b.t, xml.Unmarshal(raw, &request))
-	now := time.Now()
-	return flight{w: b.w, relayState: target.Query().Get("RelayState"), acs: request.ACS, force: request.Force, message: message{
-		Issuer: idpEntity, Destination: request.ACS, InResponseTo: request.ID, Version: "2.0",
-		AssertionIssuer: idpEntity, AssertionID: "_" + request.ID, NameID: "gil", Format: "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent",
-		Method: "urn:oasis:names:tc:SAML:2.0:cm:bearer", Recipient: request.ACS, SubjectInResponseTo: request.ID, Audience: request.Issuer,
-		Email: "gil@globex.example", Status: "urn:oasis:names:tc:SAML:2.0:status:Success",
-		Issued: now, Authenticated: now, NotBefore: now.Add(-time.Minute), NotOnOrAfter: now.Add(5 * time.Minute), ConfirmUntil: now.Add(5 * time.Minute)}}
+	return flight{w: b.w, relayState: target.Query().Get("RelayState"), acs: request.ACS, force: request.Force, contexts: request.Contexts,
+		format: request.Policy.Format, signed: target.Query().Has("Signature"), message: attacktest.Answer(request.ID, request.ACS, request.Issuer, time.Now())}
 }
 
 func (f flight) form(raw []byte) url.Values {

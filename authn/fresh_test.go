@@ -142,7 +142,7 @@ func TestAFreshSignInBySAML(t *testing.T) {
 	b := w.browser()
 	answer := func(f flight, at time.Time) page {
 		f.message.Authenticated = at
-		doc := f.message.document(t)
+		doc := f.message.Document(t)
 		ourKey().sign(t, assertionOf(doc), dsig.RSASHA256SignatureMethod)
 		return b.postFromElsewhere(f.acs, f.form(bytesOf(t, doc)))
 	}

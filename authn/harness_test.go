@@ -41,7 +41,7 @@ const acme identity.TenantID = "ten_acme"
 
 // startBurst is how many sign-ins one network may begin at once here: more than
 // there are attacks in a table.
-const startBurst = 150
+const startBurst = 400
 
 // recorder is a journal in memory: what was recorded, in order.
 type recorder struct {
@@ -317,7 +317,7 @@ func newWorldWith(t *testing.T, log *slog.Logger) *world {
 		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Roles: w.grants, Now: w.clock,
 		Log: log, StartsPerSecond: 1, StartBurst: startBurst,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
-			tenants.OIDC: oidc.New(w.egress, w.clock), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock}),
+			tenants.OIDC: oidc.New(w.egress, w.clock), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Journal: w.journal, Client: w.egress, Now: w.clock}),
 			tenants.OAuth2: oauth2.New(oauth2.Config{Client: w.egress, Log: log})},
 		Signals: signals.New(w.egress, w.clock),
 	})

@@ -64,7 +64,7 @@ func (b *browser) samlVerified(connection, name, index string) (step string) {
 	b.t.Helper()
 	f := b.samlFlightBy("/.gatehouse/login?connection=" + connection + "&return_to=/reports")
 	f.message.NameID, f.message.Email = name, name+"."+connection+"@globex.example"
-	doc := f.message.document(b.t)
+	doc := f.message.Document(b.t)
 	doc.FindElement("//AuthnStatement").CreateAttr("SessionIndex", index)
 	ourKey().sign(b.t, assertionOf(doc), dsig.RSASHA256SignatureMethod)
 	resp := b.sendFromElsewhere(f.acs, f.form(bytesOf(b.t, doc)))
@@ -183,9 +183,9 @@ func (s signer) signQuery(t *testing.T, q string) string {
 
 func (s signer) signature(t *testing.T, text string, hash crypto.Hash) string {
 	t.Helper()
-	key, ok := s.pair.PrivateKey.(*rsa.PrivateKey)
+	key, ok := s.Pair.PrivateKey.(*rsa.PrivateKey)
 	if !ok {
-		t.Fatalf("a %T", s.pair.PrivateKey)
+		t.Fatalf("a %T", s.Pair.PrivateKey)
 	}
 	h := hash.New()
 	_, _ = h.Write([]byte(text))
@@ -310,4 +310,32 @@ func (w *world) endAll(t *testing.T) {
 	t.Helper()
 	_, err := w.sessions.Revoke(t.Context(), audit.SystemCause(), acme, sessions.Selector{All: true}, "test")
 	check(t, err)
+}
+
+func replaceText(old, replacement string) func(string) string {
+	return func(s string) string { return strings.Replace(s, old, replacement, 1) }
+}
+
+func algorithm(path, value string) func(*testing.T, *etree.Document) {
+	return func(t *testing.T, doc *etree.Document) {
+		el := doc.FindElement("//" + path)
+		if el == nil {
+			t.Fatalf("no %s", path)
+		}
+		el.CreateAttr("Algorithm", value)
+	}
+}
+
+func duplicate(path string) func(*testing.T, *etree.Document) {
+	return func(_ *testing.T, doc *etree.Document) {
+		el := doc.FindElement("//" + path)
+		el.Parent().AddChild(el.Copy())
+	}
+}
+
+// moved takes a child out and returns it.
+func moved(el *etree.Element, tag string) *etree.Element {
+	child := el.SelectElement(tag)
+	el.RemoveChild(child)
+	return child
 }

@@ -153,7 +153,7 @@ func TestOthersDevicesAreOutOfReach(t *testing.T) {
 	w.connections.put(samlConnection(ourKey()))
 	gil := w.browser()
 	f := gil.samlFlight()
-	gil.postFromElsewhere(f.acs, f.form([]byte(attack{}.forge(t, f)))).has(t, http.StatusOK, "for gil@globex.example")
+	gil.postFromElsewhere(f.acs, f.form(honest(t, f))).has(t, http.StatusOK, "for gil@globex.example")
 	live, err := w.sessions.Find(t.Context(), acme, ann.cookie(httpkit.SessionCookie))
 	check(t, err)
 	gil.post("/.gatehouse/devices", url.Values{"device": {string(live.Principal().Device)}}).has(t, http.StatusNotFound)

@@ -32,5 +32,7 @@ func TestOnPostgres(t *testing.T) {
 		TestATestIsNoWayIn, TestGroupRulesFollowClaims, TestAnOrganisationConnectsItsProviderByALink, TestASetupLinkIsForOneBrowser,
 		TestASetupLinkChangesNothingInUse, TestSignInByOAuth2, TestOnlyVerifiedAddressesCount, TestAnIdentityIsTheProvidersIdOfIt,
 		TestATokenIsTakenBackAfterUse, TestAnOAuth2StepIsForOneUseOneBrowserOneConnection, TestP3_AnAnswerOfOneTenantIsNoneOfAnother,
-	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked", "TestHostileOAuth2ProvidersSignNobodyIn", "TestOAuth2AsProvidersSpeakIt", "TestAFreshSignInIsNotToBeHadByOAuth2", "TestP6_AccessTokensStayInside")
+		TestSAMLReplayOnAnotherNodeIsRefused, TestAProviderMayBeginASignIn, TestProvidersThatMayBeginDoNotWeakenRequests, TestOurKeyRollsOver,
+		TestOurKeyIsReplacedBeforeItEnds,
+	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked", "TestHostileOAuth2ProvidersSignNobodyIn", "TestOAuth2AsProvidersSpeakIt", "TestAFreshSignInIsNotToBeHadByOAuth2", "TestP6_AccessTokensStayInside", "TestTheWatchFindsWhatEnds")
 }

@@ -37,6 +37,15 @@ type MetadataPublisher interface {
 	Metadata(ctx context.Context, tenant identity.TenantID, c tenants.Connection, e Endpoints) (document []byte, mediaType string, err error)
 }
 
+// ProviderInitiated is a [Protocol] whose identity providers may begin a sign-in
+// of their own accord (SAML profiles §4.1.5), where the connection lets them.
+type ProviderInitiated interface {
+	// FinishUnasked verifies an answer that no request was made for, and gives what
+	// the provider says of where the browser is to go. allowed is false where the
+	// connection takes none; nothing has been looked at then.
+	FinishUnasked(ctx context.Context, c tenants.Connection, s Step, r *http.Request) (a Assertion, target string, allowed bool, err error)
+}
+
 // Departure is how a browser goes to an identity provider with a message.
 type Departure struct {
 	// URL is where it goes; "" is nowhere.

@@ -97,6 +97,31 @@ func (p *Providers[P]) Of(ctx context.Context, tenant identity.TenantID, c tenan
 	return k.best(now)
 }
 
+// Again gives the provider of a connection fetched anew, however fresh what is
+// known is: an answer does not fit it. It is false where that was done a moment
+// ago, so that answers that fit nothing do not have it asked at will, or fails.
+func (p *Providers[P]) Again(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (P, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k, err := p.find(tenant, c)
+	now := p.now()
+	if err != nil || k.done == nil && (now.Sub(k.fetched) < providerRest || k.err != nil && now.Sub(k.failed) < providerRest) {
+		return *new(P), false
+	}
+	if k.done == nil {
+		p.begin(ctx, k, c)
+	}
+	done := k.done
+	p.mu.Unlock()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	p.mu.Lock()
+	return k.provider, err == nil && k.err == nil
+}
+
 // best is what can be said of a provider now.
 func (k *knownProvider[P]) best(now time.Time) (P, error) {
 	if now.Sub(k.fetched) < providerStale {

@@ -23,6 +23,7 @@ const (
 	TooLarge            Reason = "too-large"
 	TooDeep             Reason = "too-deep"
 	Encrypted           Reason = "encrypted-assertion"
+	NotEncrypted        Reason = "not-encrypted"
 	SignatureMissing    Reason = "signature-missing"
 	SignatureInvalid    Reason = "signature-invalid"
 	SignatureAmbiguous  Reason = "signature-ambiguous"

@@ -52,13 +52,22 @@ func hiddenFields(p page) url.Values {
 }
 
 func TestSignInBySAMLAtARealIdentityProvider(t *testing.T) {
+	t.Run("clear", func(t *testing.T) { signInAtSAMLIDP(t, tenants.SAMLSpec{}) })
+	// samlidp encrypts as soon as it sees a certificate to do it with, by AES-CBC.
+	t.Run("encrypted", func(t *testing.T) {
+		signInAtSAMLIDP(t, tenants.SAMLSpec{Encryption: tenants.EncryptionRequired, AllowCBC: true, Signed: tenants.SignedBoth, SignRequests: true, ForceAuthn: true})
+	})
+}
+
+func signInAtSAMLIDP(t *testing.T, spec tenants.SAMLSpec) {
+	t.Helper()
 	w := newWorld(t)
 	idp := httptest.NewUnstartedServer(nil)
 	idpURL, err := url.Parse("http://" + idp.Listener.Addr().String())
 	check(t, err)
 	// Our metadata does not need the provider's, so either side can go first.
-	w.connections.put(tenants.Connection{Name: "adfs", Type: tenants.SAML, Enabled: true,
-		SAML: &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{URL: idpURL.String() + "/metadata"}}})
+	spec.IDPMetadata = tenants.MetadataSource{URL: idpURL.String() + "/metadata"}
+	w.connections.put(tenants.Connection{Name: "adfs", Type: tenants.SAML, Enabled: true, SAML: &spec})
 	b := w.browser()
 	ours := b.open("/.gatehouse/saml/adfs/metadata")
 	ours.has(t, http.StatusOK, "AssertionConsumerService", "/.gatehouse/saml/adfs/acs")
@@ -70,7 +79,7 @@ func TestSignInBySAMLAtARealIdentityProvider(t *testing.T) {
 	service := samlidp.Service{Name: "gatehouse"}
 	check(t, xml.Unmarshal([]byte(ours.body), &service.Metadata))
 	check(t, st.Put("/services/gatehouse", service))
-	server, err := samlidp.New(samlidp.Options{URL: *idpURL, Key: ourKey().pair.PrivateKey, Certificate: ourKey().cert, Store: st, Logger: quiet{}})
+	server, err := samlidp.New(samlidp.Options{URL: *idpURL, Key: ourKey().Pair.PrivateKey, Certificate: ourKey().Cert, Store: st, Logger: quiet{}})
 	check(t, err)
 	server.IDP.AssertionMaker = persistent{}
 	server.IDP.SignatureMethod = dsig.RSASHA256SignatureMethod
@@ -105,7 +114,7 @@ func TestSAMLKeepsDeviceAndReplacesSession(t *testing.T) {
 	b := w.browser()
 	signIn := func() {
 		f := b.samlFlight()
-		doc := f.message.document(t)
+		doc := f.message.Document(t)
 		ourKey().sign(t, assertionOf(doc), dsig.RSASHA256SignatureMethod)
 		b.postFromElsewhere(f.acs, f.form(bytesOf(t, doc))).has(t, http.StatusOK, "app /reports for gil@globex.example called Gil")
 	}
@@ -124,7 +133,7 @@ func TestP2_ASAMLAnswerIsGoodForTheConnectionThatVerifiedIt(t *testing.T) {
 	w.connections.put(samlConnection(ourKey()))
 	b := w.browser()
 	f := b.samlFlight()
-	doc := f.message.document(t)
+	doc := f.message.Document(t)
 	ourKey().sign(t, assertionOf(doc), dsig.RSASHA256SignatureMethod)
 	resp := b.sendFromElsewhere(f.acs, f.form(bytesOf(t, doc)))
 	_ = resp.Body.Close()
@@ -167,7 +176,7 @@ func TestSAMLAcceptsWhatProvidersSend(t *testing.T) {
 			w.connections.put(samlConnection(ourKey(), otherKey()))
 			b := w.browser()
 			f := b.samlFlight()
-			doc := f.message.document(t)
+			doc := f.message.Document(t)
 			sign(t, doc)
 			b.postFromElsewhere(f.acs, f.form(bytesOf(t, doc))).has(t, http.StatusOK, "app /reports for gil@globex.example")
 			if b.cookie(httpkit.SessionCookie) == "" {

@@ -39,7 +39,7 @@ func TestASAMLKeyIsMadeOnce(t *testing.T) {
 	var all sync.WaitGroup
 	documents := make([][]byte, 6)
 	for node := range 3 {
-		p := saml.New(saml.Config{Store: w.db, Keys: w.keys, Client: w.egress})
+		p := saml.New(saml.Config{Store: w.db, Keys: w.keys, Journal: w.journal, Client: w.egress})
 		t.Cleanup(p.Close)
 		for i := range 2 {
 			all.Go(func() {
@@ -72,7 +72,7 @@ func TestASAMLKeyIsMadeOnce(t *testing.T) {
 	if certificates, _ := w.keyRows(t, "adfs"); len(certificates) != 0 {
 		t.Error("the key has outlived its connection")
 	}
-	if _, _, err := saml.New(saml.Config{Store: w.db, Keys: w.keys, Client: w.egress}).Metadata(t.Context(), acme, c, e); err == nil {
+	if _, _, err := saml.New(saml.Config{Store: w.db, Keys: w.keys, Journal: w.journal, Client: w.egress}).Metadata(t.Context(), acme, c, e); err == nil {
 		t.Error("a key was made for a connection that there is not")
 	}
 }

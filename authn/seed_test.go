@@ -6,27 +6,33 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gatehouse/authn/saml/attacktest"
 )
 
 var update = flag.Bool("update", false, "write the seeds of the SAML fuzz test anew")
+
+// seeded are the attacks that begin the fuzzing: of each kind one.
+var seeded = []string{"XSW1", "XSW3", "XSW7", "XSW8", "DTD", "comment in NameID", "two references", "two signatures, one within what the other covers",
+	"an xml:id", "encrypted garbage", "two encrypted keys", "AES-CBC", "two subjects"}
 
 // TestSeeds makes the messages in saml/testdata, which begin the fuzzing of the
 // admission. Signatures differ every time, so only what is unsigned is compared.
 func TestSeeds(t *testing.T) {
 	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	const acs = "https://acme.example/acs"
-	m := message{Issuer: idpEntity, Destination: acs, InResponseTo: "id-1", Version: "2.0", AssertionIssuer: idpEntity, AssertionID: "_a", NameID: "gil",
-		Format: "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent", Method: "urn:oasis:names:tc:SAML:2.0:cm:bearer",
-		Recipient: acs, SubjectInResponseTo: "id-1", Audience: "https://acme.example/metadata", Email: "gil@globex.example",
-		Status: "urn:oasis:names:tc:SAML:2.0:status:Success", Issued: at, Authenticated: at, NotBefore: at, NotOnOrAfter: at.Add(5 * time.Minute), ConfirmUntil: at.Add(5 * time.Minute)}
-	doc := m.document(t)
+	m := attacktest.Answer("id-1", acs, "https://acme.example/metadata", at)
+	doc := m.Document(t)
 	seeds := map[string]string{"unsigned": string(bytesOf(t, doc))}
-	signAssertion(t, doc)
-	plain := string(bytesOf(t, doc))
-	seeds["plain"], seeds["doctype"] = plain, "<!DOCTYPE r>"+plain
-	seeds["encrypted"] = strings.Replace(plain, "<saml:Assertion ", "<saml:EncryptedAssertion>garbage</saml:EncryptedAssertion><saml:Assertion ", 1)
-	wrappings["XSW8"].change(t, doc)
-	seeds["wrapped"] = string(bytesOf(t, doc))
+	for _, attack := range attacktest.Attacks() {
+		for _, name := range seeded {
+			if attack.Name == name {
+				seeds[seedName(name)] = attack.Forge(t, attacktest.Flight{Message: m, Certificate: otherKey().Cert})
+			}
+		}
+	}
+	seeds["plain"] = attacktest.Attack{}.Forge(t, attacktest.Flight{Message: m})
+	seeds["sealed"] = attacktest.Attack{With: attacktest.Sealing{}.Encrypt}.Forge(t, attacktest.Flight{Message: m, Certificate: otherKey().Cert})
 	seeds["metadata/idp"] = idpMetadata("https://idp.acme.example/sso", otherKey())
 
 	for name, content := range seeds {
@@ -40,4 +46,16 @@ func TestSeeds(t *testing.T) {
 			t.Errorf("%s is not what is generated; run the test with -update", file)
 		}
 	}
+}
+
+func seedName(attack string) string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case ' ':
+			return '-'
+		case ',', ':':
+			return -1
+		}
+		return r
+	}, strings.ToLower(attack))
 }

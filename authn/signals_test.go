@@ -450,7 +450,7 @@ func TestP2_SignalsOfASAMLProvider(t *testing.T) {
 		"by another's": issSub("https://evil.example", "gil"),
 	} {
 		f := b.samlFlight()
-		doc := f.message.document(t)
+		doc := f.message.Document(t)
 		ourKey().sign(t, assertionOf(doc), dsig.RSASHA256SignatureMethod)
 		b.postFromElsewhere(f.acs, f.form(bytesOf(t, doc))).has(t, http.StatusOK)
 		token, _ := x.Event("gatehouse", caep+"session-revoked", nil, subject)

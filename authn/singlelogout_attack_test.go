@@ -18,6 +18,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/saml/attacktest"
 )
 
 // logoutAttack makes a hostile message about a sign-out out of what an attacker
@@ -160,7 +161,7 @@ var byRedirect = map[string]logoutAttack{
 
 // byPost are wrong in a form.
 var byPost = map[string]logoutAttack{
-	"stripped":          {after: func(_ *testing.T, d *etree.Document) { without(d.Root(), "Signature") }, want: authn.SignatureMissing},
+	"stripped":          {after: func(_ *testing.T, d *etree.Document) { attacktest.Without(d.Root(), "Signature") }, want: authn.SignatureMissing},
 	"another key":       {after: resigned(otherKey, dsig.RSASHA256SignatureMethod), want: authn.WrongKey},
 	"SHA-1":             {after: resigned(ourKey, dsig.RSASHA1SignatureMethod), want: authn.WrongAlgorithm},
 	"SHA-1 digest":      {after: algorithm("DigestMethod", "http://www.w3.org/2000/09/xmldsig#sha1"), want: authn.WrongAlgorithm},
@@ -172,15 +173,15 @@ var byPost = map[string]logoutAttack{
 	"XSLT":              {after: algorithm("Transforms/Transform[1]", "http://www.w3.org/TR/1999/REC-xslt-19991116"), want: authn.SignatureAmbiguous},
 	"wrapped in itself": {after: wrapped, want: authn.Malformed},
 	"wrapped by an object": {after: func(_ *testing.T, d *etree.Document) {
-		e := evil(d.Root())
+		e := attacktest.Evil(d.Root())
 		original := d.Root()
 		d.SetRoot(e)
-		wrapObject(e.SelectElement("Signature"), without(original, "Signature"))
+		attacktest.WrapObject(e.SelectElement("Signature"), attacktest.Without(original, "Signature"))
 	}, want: authn.Malformed},
 	"signature elsewhere": {after: func(_ *testing.T, d *etree.Document) {
 		d.FindElement("//NameID").AddChild(moved(d.Root(), "Signature"))
 	}, want: authn.SignatureAmbiguous},
-	"signed by the address": {after: func(_ *testing.T, d *etree.Document) { without(d.Root(), "Signature") },
+	"signed by the address": {after: func(_ *testing.T, d *etree.Document) { attacktest.Without(d.Root(), "Signature") },
 		form: func(f url.Values) { f.Set("SigAlg", dsig.RSASHA256SignatureMethod); f.Set("Signature", "eA==") }, want: authn.SignatureMissing},
 	"two messages":       {form: func(f url.Values) { f.Add("SAMLRequest", "eA==") }, want: authn.Malformed},
 	"a response as well": {form: func(f url.Values) { f.Add("SAMLResponse", "eA==") }, want: authn.Malformed},
@@ -192,7 +193,7 @@ var byPost = map[string]logoutAttack{
 	"signed at an assertion's place": {after: func(t *testing.T, d *etree.Document) {
 		// What the provider signed for a sign-in is no sign-out.
 		d.Root().Tag = "Response"
-		without(d.Root(), "Signature")
+		attacktest.Without(d.Root(), "Signature")
 		ourKey().sign(t, d.Root(), dsig.RSASHA256SignatureMethod)
 	}, want: authn.Malformed},
 }
@@ -227,7 +228,7 @@ func unsets(name string) func(*testing.T, *etree.Document) {
 
 func resigned(key func() signer, method string) func(*testing.T, *etree.Document) {
 	return func(t *testing.T, d *etree.Document) {
-		without(d.Root(), "Signature")
+		attacktest.Without(d.Root(), "Signature")
 		key().sign(t, d.Root(), method)
 	}
 }
@@ -235,9 +236,9 @@ func resigned(key func() signer, method string) func(*testing.T, *etree.Document
 // wrapped puts what was signed into an evil one's extensions.
 func wrapped(_ *testing.T, d *etree.Document) {
 	original := d.Root()
-	e := evil(original)
+	e := attacktest.Evil(original)
 	signature := moved(original, "Signature")
-	without(e, "Signature")
+	attacktest.Without(e, "Signature")
 	d.SetRoot(e)
 	e.InsertChildAt(1, signature)
 	e.CreateElement("samlp:Extensions").AddChild(original)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse/audit"
+	"gatehouse/authn/saml/attacktest"
 	"gatehouse/identity"
 	"gatehouse/internal/httpkit"
 	"gatehouse/tenants"
@@ -263,12 +264,12 @@ func TestTheNameIDGoesBackAsItCame(t *testing.T) {
 	w.connections.put(samlWithLogout(ourKey()))
 	b := w.browser()
 	f := b.samlFlight()
-	doc := f.message.document(t)
+	doc := f.message.Document(t)
 	name := doc.FindElement("//NameID")
 	name.SetText(" gil & co ")
 	name.CreateAttr("NameQualifier", "https://idp.acme.example/q")
 	name.CreateAttr("SPNameQualifier", "https://sp.acme.example/q?a=\"b\"")
-	signAssertion(t, doc)
+	attacktest.SignAssertion(t, attacktest.Flight{}, doc)
 	b.postFromElsewhere(f.acs, f.form(bytesOf(t, doc))).has(t, http.StatusOK)
 	asked := w.readRedirect(t, b.signOutHere().onward(t), "SAMLRequest")
 	if asked.NameID.Value != " gil & co " || asked.NameID.NameQualifier != "https://idp.acme.example/q" ||

@@ -32,19 +32,27 @@ func simpleSAML(t *testing.T, d *demo.Demo) *simplesamltest.Provider {
 // know it.
 func trust(t *testing.T, d *demo.Demo, p *simplesamltest.Provider, metadata map[string]string) {
 	t.Helper()
+	connect(t, d, p, map[string]any{"idp_metadata": metadata})
+}
+
+// connect is the same with more settings.
+func connect(t *testing.T, d *demo.Demo, p *simplesamltest.Provider, settings map[string]any) {
+	t.Helper()
 	acme := d.Info().Tenants["acme"]
 	client, err := d.Info().Client()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.CloseIdleConnections)
-	source, err := json.Marshal(metadata)
+	for name, value := range map[string]any{"type": "saml", "attributes": map[string]string{"email": "mail", "name": "displayName"}, "default_role": "viewer"} {
+		settings[name] = value
+	}
+	spec, err := json.Marshal(settings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp, text := do(t, client, request(t, http.MethodPut, acme.URL+".gatehouse/api/v1/connections/simple",
-		`{"type":"saml","idp_metadata":`+string(source)+`,"attributes":{"email":"mail","name":"displayName"},"default_role":"viewer"}`,
-		"Authorization", "Bearer "+acme.APIToken))
+		string(spec), "Authorization", "Bearer "+acme.APIToken))
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
 		t.Fatalf("%s: %s", resp.Status, text)
 	}
@@ -161,6 +169,67 @@ func TestBrowserSingleLogout(t *testing.T) {
 	}
 	if said := journalled(t, d, "signout.at_provider"); len(said) == 0 || said[0].Outcome != "success" {
 		t.Errorf("recorded as %+v", said)
+	}
+}
+
+// TestSimpleSAMLphpEncryptsAndRotates signs in at a provider that encrypts by AES-CBC
+// and changes its key: with both published for a while, and without.
+func TestSimpleSAMLphpEncryptsAndRotates(t *testing.T) {
+	d := inProcess(t)
+	p := simplesamltest.Start(t, gil)
+	p.Set(t, simplesamltest.Settings{Encrypts: true})
+	settings := map[string]any{"idp_metadata": map[string]string{"url": p.MetadataURL()}, "encryption": "required", "signed": "both", "sign_requests": true,
+		"force_authn": true, "requested_authn_context": []string{"urn:oasis:names:tc:SAML:2.0:ac:classes:Password"}, "name_id_format": "persistent"}
+	connect(t, d, p, settings)
+	attempt := func() (in bool, text string) {
+		at, text := visit(t, d, gilsBrowser(t, d), gil.Password)
+		return at.Path == "/api/whoami" && strings.Contains(text, gil.Email), text
+	}
+	last := func() string {
+		all := journalled(t, d, "signin.refused")
+		if len(all) == 0 {
+			return ""
+		}
+		return all[0].Reason
+	}
+	if in, text := attempt(); in || last() != "wrong-algorithm" {
+		t.Fatalf("AES-CBC that is not allowed: %s %s", last(), text)
+	}
+	settings["allow_cbc"] = true
+	connect(t, d, p, settings)
+	if in, text := attempt(); !in {
+		t.Fatalf("encrypted: %s %s", last(), text)
+	}
+	// Both are published: the connection has heard of the next when it comes.
+	p.Set(t, simplesamltest.Settings{Encrypts: true, Next: "next"})
+	connect(t, d, p, settings) // has the metadata read anew
+	if in, text := attempt(); !in {
+		t.Fatalf("while both are published: %s %s", last(), text)
+	}
+	p.Set(t, simplesamltest.Settings{Encrypts: true, Signs: "next", Shows: "next"})
+	if in, text := attempt(); !in {
+		t.Fatalf("by the next key: %s %s", last(), text)
+	}
+	// Only one is published, and another signs all of a sudden: it is read anew by itself.
+	p.Set(t, simplesamltest.Settings{Encrypts: true, Signs: "next", Shows: "next"})
+	connect(t, d, p, settings)
+	if in, text := attempt(); !in {
+		t.Fatalf("the next key alone: %s %s", last(), text)
+	}
+	p.Set(t, simplesamltest.Settings{Encrypts: true})
+	for deadline := time.Now().Add(patience); ; {
+		in, text := attempt()
+		if in {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("back to the first key: %s %s", last(), text)
+		}
+	}
+	// What the key that is not published any more signs is refused.
+	p.Set(t, simplesamltest.Settings{Encrypts: true, Signs: "next"})
+	if in, text := attempt(); in {
+		t.Errorf("signed by a key that was taken back: %s", text)
 	}
 }
 

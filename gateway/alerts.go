@@ -31,6 +31,15 @@ type subject struct {
 	Tenant identity.TenantID
 	Node   string
 	Name   string // for people
+	detail string // a sentence: what exactly; empty: the condition says it all
+}
+
+// whole is what it means, in this case.
+func (a *alert) whole() string {
+	if a.detail == "" {
+		return a.means
+	}
+	return a.means + " " + a.detail
 }
 
 // alert is a condition that is so, or was until a moment ago.
@@ -104,7 +113,7 @@ func (a *alerts) note(ctx context.Context, c *condition, of []subject, now time.
 		one.last, one.over = now, false
 		if !one.raised && now.Sub(one.since) >= raiseAfter {
 			one.raised = true
-			a.log.LogAttrs(ctx, c.level.log(), "alert", slog.String("reason", c.reason), slog.String("about", s.Name), slog.String("means", c.means))
+			a.log.LogAttrs(ctx, c.level.log(), "alert", slog.String("reason", c.reason), slog.String("about", s.Name), slog.String("means", one.whole()))
 		}
 	}
 	for s, one := range known {
@@ -154,7 +163,7 @@ func (a *alerts) record(ctx context.Context, c change) bool {
 	ctx, cancel := context.WithTimeout(ctx, recordTime)
 	defer cancel()
 	e := audit.SystemCause().Event(platform, audit.AlertRaised, audit.Failed)
-	e.Reason, e.Message = c.now.reason, c.now.means+" "+c.now.advice
+	e.Reason, e.Message = c.now.reason, c.now.whole()+" "+c.now.advice
 	e.Details = map[string]string{"level": string(c.now.level), "since": c.now.since.UTC().Format(time.RFC3339)}
 	e.Target = audit.Target{Kind: "node", ID: a.node, Name: a.node}
 	switch {
@@ -164,7 +173,7 @@ func (a *alerts) record(ctx context.Context, c change) bool {
 		e.Target = audit.Target{Kind: "node", ID: c.now.Node, Name: c.now.Node}
 	}
 	if c.over {
-		e.Type, e.Outcome, e.Message = audit.AlertCleared, audit.Success, "It is over: "+c.now.means
+		e.Type, e.Outcome, e.Message = audit.AlertCleared, audit.Success, "It is over: "+c.now.whole()
 		a.mu.Lock()
 		e.Details["raised"] = string(c.event)
 		a.mu.Unlock()
@@ -200,7 +209,7 @@ func (a *alerts) open() (all []alert) {
 		}
 	}
 	slices.SortFunc(all, func(x, y alert) int {
-		return cmp.Or(x.since.Compare(y.since), cmp.Compare(x.reason, y.reason), cmp.Compare(x.Name, y.Name))
+		return cmp.Or(x.since.Compare(y.since), cmp.Compare(x.reason, y.reason), cmp.Compare(x.Name, y.Name), cmp.Compare(x.detail, y.detail))
 	})
 	return all
 }

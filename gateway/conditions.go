@@ -28,6 +28,7 @@ type condition struct {
 	level  level
 	means  string // a sentence
 	advice string // a sentence: what to do
+	theirs bool   // it is the tenant's own to do
 
 	// One of them: whether it is so, or of whom.
 	holds func() bool
@@ -96,6 +97,10 @@ func (g *Gateway) watchFor() []condition {
 		reason: "nodes-untold", level: warning, holds: nodes.owesAny,
 		means:  "A change was made that not every node is known to go by yet. It is told again until all do.",
 		advice: "Look at the other nodes, Redis and the database.",
+	}, {
+		reason: "saml-provider-ending", level: warning, of: g.endingProviders, theirs: true,
+		means:  "People will not be able to sign in by a SAML connection soon, or are not any more.",
+		advice: "Have the identity provider publish new metadata, or give the connection what it has published.",
 	}, {
 		reason: "config-refused", level: warning, holds: func() bool { return g.standing.Load().refused },
 		means:  "The config file has problems; the config before it is in effect.",

@@ -18,7 +18,7 @@ func (h health) Alerts(tenant identity.TenantID) []api.Alert {
 	r := h.rooms
 	var all []api.Alert
 	for _, one := range r.alerts.open() {
-		shown := api.Alert{Reason: one.reason, Level: string(one.level), Since: one.since.UTC(), Means: one.means, Advice: one.advice}
+		shown := api.Alert{Reason: one.reason, Level: string(one.level), Since: one.since.UTC(), Means: one.whole(), Advice: one.advice}
 		switch tenant {
 		case platform:
 			shown.Node, shown.About, shown.EventID = r.alerts.node, one.Node, string(one.event)
@@ -26,7 +26,9 @@ func (h health) Alerts(tenant identity.TenantID) []api.Alert {
 				shown.Tenant = one.Name
 			}
 		case one.Tenant:
-			shown.Advice = "Whoever runs the gateway is told, and sees to it."
+			if !one.theirs {
+				shown.Advice = "Whoever runs the gateway is told, and sees to it."
+			}
 		default:
 			continue
 		}

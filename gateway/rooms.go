@@ -66,6 +66,8 @@ type rooms struct {
 	egress    *httpkit.Egress
 	waits     *httpkit.Egress // for answers that may take long
 	polls     *signals.Poller
+	saml      *saml.Protocol
+	samlWatch *saml.Watch
 	apps      apps
 	front     *proxy.Gate
 	readiness *readiness
@@ -130,7 +132,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Health: health{r},
+		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Health: health{r}, SAML: samlKeys{r.saml},
 	})
 	return r, err
 }
@@ -169,12 +171,14 @@ func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log 
 func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow})
 	fetch := r.egress.Client()
+	r.saml = saml.New(saml.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Client: fetch})
+	r.samlWatch = saml.NewWatch(r.saml, r.tenants, log)
 	r.authn = authn.New(authn.Config{
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
 		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Log: log,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
 			tenants.OIDC:   oidc.New(fetch, time.Now),
-			tenants.SAML:   saml.New(saml.Config{Store: r.store, Keys: r.keys, Client: fetch}),
+			tenants.SAML:   r.saml,
 			tenants.OAuth2: oauth2.New(oauth2.Config{Client: fetch, Log: log}),
 		},
 		Signals: signals.New(fetch, time.Now),
@@ -235,7 +239,7 @@ func (r *rooms) own() http.Handler {
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
 		r.nodes.bus.Run, r.nodes.Run, r.roster.Run, r.alerts.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
-		r.polls.Run,
+		r.polls.Run, r.samlWatch.Run,
 	}
 }
 

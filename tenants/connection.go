@@ -181,7 +181,7 @@ func (c Connection) clone() Connection {
 		c.OIDC = &spec
 	}
 	if c.SAML != nil {
-		spec := *c.SAML
+		spec := c.SAML.clone()
 		c.SAML = &spec
 	}
 	if c.OAuth2 != nil {

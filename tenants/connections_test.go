@@ -26,9 +26,17 @@ func oidc(name string) tenants.Connection {
 		Signals: &tenants.Signals{Issuer: "https://idp.example.com/ssf", Authorization: "Bearer " + secret}}
 }
 
+// canonical is how a spec is kept.
+func canonical(s *tenants.SAMLSpec) *tenants.SAMLSpec {
+	s.IDPMetadata.Fingerprint = strings.Repeat("ab", 32)
+	return s
+}
+
 func saml(name string) tenants.Connection {
 	return tenants.Connection{Name: name, Type: tenants.SAML, Enabled: true,
-		SAML: &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{XML: "<EntityDescriptor/>"}, Attributes: tenants.AttributeMap{Email: "mail"}},
+		SAML: &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{XML: "<EntityDescriptor/>", Fingerprint: strings.Repeat("AB:", 31) + "AB"}, Attributes: tenants.AttributeMap{Email: "mail"},
+			IDPInitiated: true, Signed: tenants.SignedBoth, Encryption: tenants.EncryptionRequired, AllowSHA1: true, AllowCBC: true, ClockSkew: 300,
+			SignRequests: true, ForceAuthn: true, AuthnContexts: []string{"a", "b"}, NameIDFormat: tenants.NameIDEmail},
 		Signals: &tenants.Signals{Issuer: "https://mdm.example.com", JWKSURL: "https://mdm.example.com/keys", Audience: "gatehouse",
 			Poll: &tenants.SignalsPoll{Endpoint: "https://mdm.example.com/poll", Token: secret}}}
 }
@@ -59,7 +67,7 @@ func TestConnectionsAreKeptWholeAcrossRestarts(t *testing.T) {
 		must(t, err)
 		byID, err := h.service.ConnectionByID(t.Context(), acme.ID, bySAML.ID)
 		must(t, err)
-		if !reflect.DeepEqual(byName.OIDC, want.OIDC) || byName.DefaultRole != "member" || byName.Link != tenants.LinkByEmail || byID.SAML.IDPMetadata.XML != "<EntityDescriptor/>" ||
+		if !reflect.DeepEqual(byName.OIDC, want.OIDC) || byName.DefaultRole != "member" || byName.Link != tenants.LinkByEmail || !reflect.DeepEqual(byID.SAML, canonical(saml("").SAML)) ||
 			!byName.Signals.Same(oidc("").Signals) || !byID.Signals.Same(saml("").Signals) {
 			t.Errorf("%s: %+v, %+v, %+v, %+v", when, byName.OIDC, byID.SAML, byName.Signals, byID.Signals)
 		}
@@ -239,6 +247,15 @@ func TestConnectionsAreChecked(t *testing.T) {
 		"poll without a token":     func(c *tenants.Connection) { *c = saml("x"); c.Signals.Poll.Token = "" },
 		"poll by a token of words": func(c *tenants.Connection) { *c = saml("x"); c.Signals.Poll.Token = secret + " b" },
 		"poll by a token in UTF-8": func(c *tenants.Connection) { *c = saml("x"); c.Signals.Poll.Token = secret + "\u00e4" },
+		"a fingerprint of SHA-1":   func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.Fingerprint = strings.Repeat("a", 40) },
+		"a fingerprint of words":   func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.Fingerprint = strings.Repeat("x", 64) },
+		"signed by halves":         func(c *tenants.Connection) { *c = saml("x"); c.SAML.Signed = "half" },
+		"encryption by chance":     func(c *tenants.Connection) { *c = saml("x"); c.SAML.Encryption = "maybe" },
+		"a NameID that is none":    func(c *tenants.Connection) { *c = saml("x"); c.SAML.NameIDFormat = "transient" },
+		"a clock that runs back":   func(c *tenants.Connection) { *c = saml("x"); c.SAML.ClockSkew = -1 },
+		"a clock that is far off":  func(c *tenants.Connection) { *c = saml("x"); c.SAML.ClockSkew = 301 },
+		"a class of two words":     func(c *tenants.Connection) { *c = saml("x"); c.SAML.AuthnContexts = []string{"a b"} },
+		"too many classes":         func(c *tenants.Connection) { *c = saml("x"); c.SAML.AuthnContexts = make([]string, 11) },
 		"metadata in Latin-1":      func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.XML = "\xe4" },
 	} {
 		c := oidc("okta")

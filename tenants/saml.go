@@ -1,8 +1,12 @@
 package tenants
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -11,7 +15,73 @@ type SAMLSpec struct {
 	IDPMetadata  MetadataSource `json:"idp_metadata" yaml:"idp_metadata"`
 	Attributes   AttributeMap   `json:"attributes,omitzero" yaml:"attributes,omitempty"`
 	IDPInitiated bool           `json:"idp_initiated,omitempty" yaml:"idp_initiated,omitempty"`
+	// Signed is what of an answer the provider must have signed.
+	Signed SignedRule `json:"signed,omitempty"`
+	// Encryption is what becomes of encrypted assertions.
+	Encryption EncryptionRule `json:"encryption,omitempty"`
+	// AllowSHA1 takes signatures by SHA-1, whose collisions can be bought, and
+	// AllowCBC encryption by AES-CBC, which whoever carries it can change.
+	AllowSHA1 bool `json:"allow_sha1,omitempty"`
+	AllowCBC  bool `json:"allow_cbc,omitempty"`
+	// ClockSkew is by how many seconds the provider's clock may be wrong; 0: a
+	// minute.
+	ClockSkew int `json:"clock_skew_seconds,omitempty"`
+	// SignRequests signs every request; otherwise only a provider that wants it
+	// gets them signed.
+	SignRequests bool `json:"sign_requests,omitempty"`
+	// ForceAuthn has people authenticate at every sign-in.
+	ForceAuthn bool `json:"force_authn,omitempty"`
+	// AuthnContexts are the classes of authentication that count; none: any, and the
+	// provider is not asked for one.
+	AuthnContexts []string `json:"requested_authn_context,omitempty"`
+	// NameIDFormat is what the provider is asked to name people by; empty: as it
+	// likes.
+	NameIDFormat NameIDFormat `json:"name_id_format,omitempty"`
 }
+
+// SignedRule is what of an answer must be signed.
+type SignedRule string
+
+const (
+	// SignedAny wants the response signed, or the assertion.
+	SignedAny SignedRule = ""
+	// SignedResponse wants the response signed, whatever the assertion is.
+	SignedResponse SignedRule = "response"
+	// SignedAssertion wants the assertion signed, whatever the response is.
+	SignedAssertion SignedRule = "assertion"
+	// SignedBoth wants both.
+	SignedBoth SignedRule = "both"
+)
+
+// EncryptionRule is what becomes of encrypted assertions. Those that come are
+// decrypted under every rule.
+type EncryptionRule string
+
+const (
+	// EncryptionNotOffered shows the provider no key to encrypt with. Some encrypt
+	// as soon as they see one, in ways that are not taken.
+	EncryptionNotOffered EncryptionRule = ""
+	// EncryptionOffered shows one in our metadata.
+	EncryptionOffered EncryptionRule = "offered"
+	// EncryptionRequired also refuses what is not encrypted.
+	EncryptionRequired EncryptionRule = "required"
+)
+
+// NameIDFormat is a way to name people.
+type NameIDFormat string
+
+const (
+	// NameIDPersistent is a lasting name that says nothing else.
+	NameIDPersistent NameIDFormat = "persistent"
+	// NameIDEmail is an email address.
+	NameIDEmail NameIDFormat = "email"
+	// NameIDUnspecified leaves the choice to the provider, in so many words.
+	NameIDUnspecified NameIDFormat = "unspecified"
+)
+
+// MaxClockSkew bounds how wrong a provider's clock may be: whatever is out of
+// date is believed for that long.
+const MaxClockSkew = 5 * 60
 
 // MetadataSource says where the identity provider's metadata comes from; XML
 // is what was given or last fetched. There is no file: whoever applies a
@@ -19,6 +89,9 @@ type SAMLSpec struct {
 type MetadataSource struct {
 	URL string `json:"url,omitempty" yaml:"url,omitempty"`
 	XML string `json:"xml,omitempty" yaml:"xml,omitempty"`
+	// Fingerprint is the SHA-256 of the certificate that must have signed the
+	// metadata, in hex; empty: it need not be signed.
+	Fingerprint string `json:"fingerprint,omitempty" yaml:"fingerprint,omitempty"`
 }
 
 // named is what of the source names it: of a URL it is not what was fetched last.
@@ -29,11 +102,20 @@ func (m MetadataSource) named() MetadataSource {
 	return m
 }
 
+func (s SAMLSpec) clone() SAMLSpec {
+	s.AuthnContexts = slices.Clone(s.AuthnContexts)
+	return s
+}
+
 // trustsAnew compares all but what changes nothing about whom the connection
 // believes.
 func (s SAMLSpec) trustsAnew(before SAMLSpec) bool {
 	for _, of := range []*SAMLSpec{&s, &before} {
-		of.IDPMetadata, of.IDPInitiated = of.IDPMetadata.named(), false
+		of.IDPMetadata, of.IDPInitiated, of.ClockSkew = of.IDPMetadata.named(), false, 0
+		of.SignRequests, of.ForceAuthn, of.AuthnContexts, of.NameIDFormat = false, false, nil, ""
+		if of.Encryption == EncryptionNotOffered {
+			of.Encryption = EncryptionOffered // which takes the same
+		}
 	}
 	return !reflect.DeepEqual(s, before)
 }
@@ -54,5 +136,46 @@ func (s *SAMLSpec) check() error {
 	if !utf8.ValidString(m.XML) {
 		return badConnection("idp_metadata is not UTF-8 text")
 	}
+	if err := s.IDPMetadata.checkFingerprint(); err != nil {
+		return err
+	}
+	if err := s.checkRules(); err != nil {
+		return err
+	}
 	return s.Attributes.check("attributes")
+}
+
+// checkFingerprint brings the fingerprint to its canonical form as well: people
+// copy it with colons.
+func (m *MetadataSource) checkFingerprint() error {
+	plain := strings.ToLower(strings.ReplaceAll(m.Fingerprint, ":", ""))
+	if raw, err := hex.DecodeString(plain); err != nil || len(raw) != 0 && len(raw) != sha256.Size {
+		return badConnection("the fingerprint of idp_metadata is a SHA-256 in hex")
+	}
+	m.Fingerprint = plain
+	return nil
+}
+
+func (s *SAMLSpec) checkRules() error {
+	if !slices.Contains([]SignedRule{SignedAny, SignedResponse, SignedAssertion, SignedBoth}, s.Signed) {
+		return badConnection(`signed is empty, "response", "assertion" or "both"`)
+	}
+	if !slices.Contains([]EncryptionRule{EncryptionNotOffered, EncryptionOffered, EncryptionRequired}, s.Encryption) {
+		return badConnection(`encryption is empty, "offered" or "required"`)
+	}
+	if !slices.Contains([]NameIDFormat{"", NameIDPersistent, NameIDEmail, NameIDUnspecified}, s.NameIDFormat) {
+		return badConnection(`name_id_format is empty, "persistent", "email" or "unspecified"`)
+	}
+	if s.ClockSkew < 0 || s.ClockSkew > MaxClockSkew {
+		return badConnection(fmt.Sprintf("clock_skew_seconds is 0 to %d", MaxClockSkew))
+	}
+	if len(s.AuthnContexts) > maxACRValues {
+		return badConnection(fmt.Sprintf("there are at most %d classes in requested_authn_context", maxACRValues))
+	}
+	for _, class := range s.AuthnContexts {
+		if class == "" || len(class) > maxACRValue || !isToken(class) {
+			return badConnection("the classes in requested_authn_context are words without spaces")
+		}
+	}
+	return nil
 }

@@ -25,11 +25,14 @@ func SpecOfConnection(c tenants.Connection) ConnectionSpec {
 		spec.Issuer, spec.ClientID, spec.Scopes = c.OIDC.Issuer, c.OIDC.ClientID, c.OIDC.Scopes
 		spec.ACRValues, spec.Claims = c.OIDC.ACRValues, namesOf(c.OIDC.Claims)
 	case c.SAML != nil:
-		spec.IDPMetadata = &Metadata{URL: c.SAML.IDPMetadata.URL}
+		spec.IDPMetadata = &Metadata{URL: c.SAML.IDPMetadata.URL, Fingerprint: c.SAML.IDPMetadata.Fingerprint}
 		if spec.IDPMetadata.URL == "" { // XML of a URL is what was fetched last
 			spec.IDPMetadata.XML = c.SAML.IDPMetadata.XML
 		}
 		spec.Attributes, spec.IDPInitiated = namesOf(c.SAML.Attributes), c.SAML.IDPInitiated
+		spec.Signed, spec.Encryption, spec.AllowSHA1, spec.AllowCBC = c.SAML.Signed, c.SAML.Encryption, c.SAML.AllowSHA1, c.SAML.AllowCBC
+		spec.ClockSkew, spec.SignRequests, spec.ForceAuthn = c.SAML.ClockSkew, c.SAML.SignRequests, c.SAML.ForceAuthn
+		spec.AuthnContexts, spec.NameIDFormat = c.SAML.AuthnContexts, c.SAML.NameIDFormat
 	case c.OAuth2 != nil:
 		spec.showOAuth2(*c.OAuth2)
 	}
@@ -100,8 +103,10 @@ func (s ConnectionSpec) saml(current *tenants.SAMLSpec) (*tenants.SAMLSpec, erro
 	if s.IDPMetadata == nil || (s.IDPMetadata.URL == "") == (s.IDPMetadata.XML == "") {
 		return nil, bad("A saml connection needs idp_metadata with exactly one of url and xml.")
 	}
-	wanted := &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{URL: s.IDPMetadata.URL, XML: s.IDPMetadata.XML},
-		Attributes: s.Attributes.attributes(), IDPInitiated: s.IDPInitiated}
+	wanted := &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{URL: s.IDPMetadata.URL, XML: s.IDPMetadata.XML, Fingerprint: s.IDPMetadata.Fingerprint},
+		Attributes: s.Attributes.attributes(), IDPInitiated: s.IDPInitiated, Signed: s.Signed, Encryption: s.Encryption,
+		AllowSHA1: s.AllowSHA1, AllowCBC: s.AllowCBC, ClockSkew: s.ClockSkew, SignRequests: s.SignRequests, ForceAuthn: s.ForceAuthn,
+		AuthnContexts: s.AuthnContexts, NameIDFormat: s.NameIDFormat}
 	if s.IDPMetadata.URL != "" && current != nil && current.IDPMetadata.URL == s.IDPMetadata.URL {
 		wanted.IDPMetadata.XML = current.IDPMetadata.XML
 	}

@@ -62,7 +62,17 @@ type ConnectionSpec struct {
 
 	IDPMetadata  *Metadata `json:"idp_metadata,omitempty" yaml:"idp_metadata,omitempty" of:"saml"`
 	Attributes   *NamesMap `json:"attributes,omitempty" yaml:"attributes,omitempty" of:"saml"`
-	IDPInitiated bool      `json:"idp_initiated,omitempty" yaml:"idp_initiated,omitempty" of:"saml"`
+	IDPInitiated bool      `json:"idp_initiated,omitempty" yaml:"idp_initiated,omitempty" of:"saml" doc:"Whether the provider may begin a sign-in of its own accord; answers to requests are checked as strictly as without"`
+
+	Signed        tenants.SignedRule     `json:"signed,omitempty" yaml:"signed,omitempty" enum:",response,assertion,both" of:"saml" doc:"What the provider must have signed; absent: the response or the assertion"`
+	Encryption    tenants.EncryptionRule `json:"encryption,omitempty" yaml:"encryption,omitempty" enum:",offered,required" of:"saml" doc:"offered: our metadata shows a certificate to encrypt assertions with; required: what is not encrypted is refused as well; absent: none is shown, though what comes encrypted is decrypted"`
+	AllowSHA1     bool                   `json:"allow_sha1,omitempty" yaml:"allow_sha1,omitempty" of:"saml" doc:"Take signatures by SHA-1, which is broken"`
+	AllowCBC      bool                   `json:"allow_cbc,omitempty" yaml:"allow_cbc,omitempty" of:"saml" doc:"Take assertions encrypted by AES-CBC, if the response around them is signed"`
+	ClockSkew     int                    `json:"clock_skew_seconds,omitempty" yaml:"clock_skew_seconds,omitempty" minimum:"0" maximum:"300" of:"saml" doc:"By how much the provider's clock may be wrong; absent: 60"`
+	SignRequests  bool                   `json:"sign_requests,omitempty" yaml:"sign_requests,omitempty" of:"saml" doc:"Sign every request; absent: only where the provider's metadata wants it"`
+	ForceAuthn    bool                   `json:"force_authn,omitempty" yaml:"force_authn,omitempty" of:"saml" doc:"Have people authenticate at every sign-in"`
+	AuthnContexts []string               `json:"requested_authn_context,omitempty" yaml:"requested_authn_context,omitempty" maxItems:"10" of:"saml" doc:"Authentication context classes that count: the provider is asked for them, and a sign-in by another one is refused; absent: any"`
+	NameIDFormat  tenants.NameIDFormat   `json:"name_id_format,omitempty" yaml:"name_id_format,omitempty" enum:",persistent,email,unspecified" of:"saml" doc:"What the provider is asked to name people by; absent: its own choice"`
 
 	Signals *SignalsSpec `json:"signals,omitempty" yaml:"signals,omitempty" doc:"Who tells of security events of its people (Shared Signals Framework); absent: none are heard"`
 }
@@ -107,9 +117,12 @@ type NamesMap struct {
 	Groups string `json:"groups,omitempty" yaml:"groups,omitempty" maxLength:"200"`
 }
 
-// Metadata says where a SAML provider's metadata comes from: exactly one field.
+// Metadata says where a SAML provider's metadata comes from: exactly one of URL,
+// File and XML.
 type Metadata struct {
 	URL  string `json:"url,omitempty" yaml:"url,omitempty" maxLength:"2048"`
 	File string `json:"-" yaml:"file,omitempty"` // read when the document is parsed, sent as XML
 	XML  string `json:"xml,omitempty" yaml:"xml,omitempty" maxLength:"262144"`
+
+	Fingerprint string `json:"fingerprint,omitempty" yaml:"fingerprint,omitempty" maxLength:"95" doc:"SHA-256, in hex, of the certificate that must have signed the metadata; absent: it need not be signed"`
 }

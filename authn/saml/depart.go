@@ -35,14 +35,18 @@ type hint struct {
 
 // hintOf gives the hint of a sign-in; "" where one of its parts is longer than
 // any real one.
-func hintOf(name *crewjam.NameID, session string) (string, error) {
-	for _, part := range []string{name.Value, name.Format, name.NameQualifier, name.SPNameQualifier, name.SPProvidedID, session} {
+func hintOf(name *element, session string) (string, error) {
+	of := func(attribute string) string { value, _ := name.attr(attribute); return value }
+	h := hint{Format: of("Format"), NameQualifier: of("NameQualifier"), SPNameQualifier: of("SPNameQualifier"), SPProvidedID: of("SPProvidedID"), Session: session}
+	if name != nil {
+		h.Value = string(name.text)
+	}
+	for _, part := range []string{h.Value, h.Format, h.NameQualifier, h.SPNameQualifier, h.SPProvidedID, h.Session} {
 		if len(part) > maxSubject {
 			return "", nil
 		}
 	}
-	text, err := json.Marshal(hint{Value: name.Value, Format: name.Format, NameQualifier: name.NameQualifier,
-		SPNameQualifier: name.SPNameQualifier, SPProvidedID: name.SPProvidedID, Session: session})
+	text, err := json.Marshal(h)
 	if err != nil {
 		return "", fmt.Errorf("saml: keep who signed in: %w", err)
 	}
@@ -52,7 +56,7 @@ func hintOf(name *crewjam.NameID, session string) (string, error) {
 // SignOut makes a request that the provider end its session (SAML profiles
 // §4.4.3.1), if it takes any and the sign-in left word of whom it knew.
 func (p *Protocol) SignOut(ctx context.Context, c tenants.Connection, s authn.Step, kept string) (authn.Departure, error) {
-	idp, err := p.providers.Of(ctx, s.Tenant, c)
+	idp, err := p.provider(ctx, s.Tenant, c)
 	if err != nil {
 		return authn.Departure{}, err
 	}
@@ -140,7 +144,7 @@ func usable(address string) bool {
 // depart has the browser take a message along, signed as its binding has it.
 func depart(binding, at, kind string, el *etree.Element, relay string, key *signingKey) (authn.Departure, error) {
 	if binding == crewjam.HTTPPostBinding {
-		if err := key.signElement(el); err != nil {
+		if err := key.signElement(el, 1); err != nil {
 			return authn.Departure{}, err
 		}
 	}
@@ -164,9 +168,9 @@ func depart(binding, at, kind string, el *etree.Element, relay string, key *sign
 	return authn.Departure{URL: to}, nil
 }
 
-// signElement puts a signature into a message, after the issuer, where the
-// schema wants it.
-func (k *signingKey) signElement(el *etree.Element) error {
+// signElement puts a signature into an element, where the schema wants it: into a
+// message after the issuer.
+func (k *signingKey) signElement(el *etree.Element, at int) error {
 	ctx, err := dsig.NewSigningContext(k.private, [][]byte{k.certificate})
 	if err != nil {
 		return fmt.Errorf("saml: sign message: %w", err)
@@ -176,7 +180,7 @@ func (k *signingKey) signElement(el *etree.Element) error {
 	if err != nil {
 		return fmt.Errorf("saml: sign message: %w", err)
 	}
-	el.InsertChildAt(1, signature)
+	el.InsertChildAt(at, signature)
 	return nil
 }
 

@@ -10,7 +10,7 @@ import (
 // Entity implements [authn.EntityNamer]: the entity id in the provider's metadata
 // (SAML metadata §2.3.2).
 func (p *Protocol) Entity(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (string, error) {
-	idp, err := p.providers.Of(ctx, tenant, c)
+	idp, err := p.provider(ctx, tenant, c)
 	if err != nil {
 		return "", err
 	}

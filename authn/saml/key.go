@@ -6,11 +6,12 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
+	"gatehouse/audit"
 	"gatehouse/authn"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -26,6 +27,9 @@ const (
 	createTime = 15 * time.Second
 	// firstGeneration is the key that a connection begins with.
 	firstGeneration = 1
+	// keptKeys is how many a connection has: one to come, one that signs, and one of
+	// before.
+	keptKeys = 3
 	// keyPurpose keeps what is sealed here apart from every other use of the key,
 	// and the keys of connections apart from one another.
 	keyPurpose = "authn.saml-key."
@@ -37,37 +41,107 @@ type signingKey struct {
 	certificate []byte // DER
 }
 
-// keyring keeps a signing key for each connection. They are made when first
-// asked for, since most connections never need one before their metadata is
-// read.
+// Key is one of our keys towards an identity provider, as far as it is for others
+// to see.
+type Key struct {
+	Certificate *x509.Certificate
+	// SignsAt is from when on it signs; the newest whose time has come does.
+	SignsAt time.Time
+	// State is what it is for at this moment.
+	State KeyState
+}
+
+// KeyState is what a key is for.
+type KeyState string
+
+const (
+	// KeyPrepared is published, so that the provider knows it when it comes to sign.
+	KeyPrepared KeyState = "prepared"
+	// KeySigning signs. There is one.
+	KeySigning KeyState = "signing"
+	// KeyRetired signs no more, and still decrypts what was encrypted for it.
+	KeyRetired KeyState = "retired"
+)
+
+// keyring keeps the keys of each connection. The first is made when it is asked
+// for, since most connections never need one before their metadata is read.
 type keyring struct {
-	stores authn.Stores
-	keys   authn.Keys
-	now    func() time.Time
+	stores  authn.Stores
+	keys    authn.Keys
+	journal audit.Recorder
+	now     func() time.Time
 	// making lets one key be made at a time: that takes a processor for a good
 	// part of a second, and metadata is there for anybody to ask for.
 	making chan struct{}
 }
 
-func newKeyring(stores authn.Stores, keys authn.Keys, now func() time.Time) *keyring {
-	return &keyring{stores: stores, keys: keys, now: now, making: make(chan struct{}, 1)}
+func newKeyring(c Config) *keyring {
+	return &keyring{stores: c.Store, keys: c.Keys, journal: c.Journal, now: c.Now, making: make(chan struct{}, 1)}
 }
 
-// keyRow is the newest row of a connection in saml_keys.
-type keyRow struct{ certificate, sealed []byte }
-
-// certificate gives the certificate of a connection's key, in DER.
-func (k *keyring) certificate(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) ([]byte, error) {
-	row, err := k.row(ctx, tenant, connection)
-	return row.certificate, err
+// keyRow is a row of a connection in saml_keys.
+type keyRow struct {
+	generation          int64
+	certificate, sealed []byte
+	signsAt             time.Time
 }
 
-// signing gives a connection's key.
-func (k *keyring) signing(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) (*signingKey, error) {
-	row, err := k.row(ctx, tenant, connection)
+// published gives the certificates that the provider has to know, in DER: that of
+// the key which signs, and of the one to come.
+func (k *keyring) published(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) ([][]byte, error) {
+	rows, err := k.rows(ctx, tenant, connection)
 	if err != nil {
 		return nil, err
 	}
+	certificates := [][]byte{}
+	for _, row := range slices.Backward(rows[:k.signs(rows)+1]) {
+		certificates = append(certificates, row.certificate)
+	}
+	return certificates, nil
+}
+
+// signs finds the row of the key that signs, among all, newest first.
+func (k *keyring) signs(rows []keyRow) int {
+	now := k.now()
+	if i := slices.IndexFunc(rows, func(r keyRow) bool { return !r.signsAt.After(now) }); i >= 0 {
+		return i
+	}
+	return len(rows) - 1
+}
+
+// signing gives the key that signs.
+func (k *keyring) signing(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) (*signingKey, error) {
+	rows, err := k.rows(ctx, tenant, connection)
+	if err != nil {
+		return nil, err
+	}
+	row := rows[k.signs(rows)]
+	private, err := k.open(ctx, tenant, connection, row)
+	if err != nil {
+		return nil, err
+	}
+	return &signingKey{private: private, certificate: row.certificate}, nil
+}
+
+// opening gives the keys that assertions may be encrypted for, those of before
+// too: a provider may not have heard of the newest yet.
+func (k *keyring) opening(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) ([]*rsa.PrivateKey, error) {
+	rows, err := k.rows(ctx, tenant, connection)
+	if err != nil {
+		return nil, err
+	}
+	var all []*rsa.PrivateKey
+	for _, row := range rows {
+		private, err := k.open(ctx, tenant, connection, row)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, private)
+	}
+	return all, nil
+}
+
+func (k *keyring) open(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, row keyRow) (*rsa.PrivateKey, error) {
 	plain, err := k.keys.Open(ctx, tenant, keyPurpose+string(connection), row.sealed)
 	if err != nil {
 		return nil, fmt.Errorf("saml: open signing key: %w", err)
@@ -80,75 +154,92 @@ func (k *keyring) signing(ctx context.Context, tenant identity.TenantID, connect
 	if !ok {
 		return nil, fmt.Errorf("saml: the signing key is a %T", parsed)
 	}
-	return &signingKey{private: private, certificate: row.certificate}, nil
+	return private, nil
 }
 
-// row reads the newest key, made now if there is none. Whoever is first makes
-// it, on all nodes: the others find theirs kept already, and take that.
-func (k *keyring) row(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) (keyRow, error) {
-	row, err := k.read(ctx, tenant, connection)
-	if !errors.Is(err, store.ErrNoRows) {
-		return row, outOfReach(err)
+// rows reads the keys, newest first, the first made now if there is none. Whoever
+// is first makes it, on all nodes: the others find theirs kept already, and take
+// that.
+func (k *keyring) rows(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) ([]keyRow, error) {
+	rows, err := k.read(ctx, tenant, connection)
+	if err != nil || len(rows) > 0 {
+		return rows, outOfReach(err)
 	}
 	select {
 	case k.making <- struct{}{}:
 		defer func() { <-k.making }()
 	case <-ctx.Done():
-		return keyRow{}, ctx.Err()
+		return nil, ctx.Err()
 	}
-	if row, err = k.read(ctx, tenant, connection); !errors.Is(err, store.ErrNoRows) {
-		return row, outOfReach(err) // made while this one waited
+	if rows, err = k.read(ctx, tenant, connection); err != nil || len(rows) > 0 {
+		return rows, outOfReach(err) // made while this one waited
 	}
 	// Whoever asks and leaves must not have it made again and again.
 	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTime)
 	defer cancel()
-	if err := k.create(lasting, tenant, connection); err != nil {
-		return keyRow{}, outOfReach(err)
+	made, err := k.make(lasting, tenant, connection, firstGeneration, k.now())
+	if err == nil {
+		_, err = k.keep(lasting, tenant, connection, made)
 	}
-	row, err = k.read(ctx, tenant, connection)
-	if errors.Is(err, store.ErrNoRows) {
-		return keyRow{}, fault.New(fault.NotFound, "no-connection", "There is no such connection any more.")
+	if err != nil {
+		return nil, outOfReach(err)
 	}
-	return row, outOfReach(err)
+	rows, err = k.read(ctx, tenant, connection)
+	if err == nil && len(rows) == 0 {
+		return nil, fault.New(fault.NotFound, "no-connection", "There is no such connection any more.")
+	}
+	return rows, outOfReach(err)
 }
 
-func (k *keyring) read(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) (row keyRow, err error) {
+func (k *keyring) read(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) (rows []keyRow, err error) {
 	err = k.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
-		row, err = store.One(ctx, tx, func(s store.Row) (row keyRow, err error) {
-			err = s.Scan(&row.certificate, &row.sealed)
+		rows, err = store.All(ctx, tx, func(s store.Row) (row keyRow, err error) {
+			var signsAt int64
+			err = s.Scan(&row.generation, &row.certificate, &row.sealed, &signsAt)
+			row.signsAt = time.UnixMilli(signsAt)
 			return row, err
-		}, `SELECT certificate, private_key FROM saml_keys WHERE connection_id = $1 ORDER BY generation DESC LIMIT 1`, string(connection))
+		}, `SELECT generation, certificate, private_key, signs_at FROM saml_keys WHERE connection_id = $1 ORDER BY generation DESC LIMIT $2`,
+			string(connection), keptKeys)
 		return err
 	})
-	return row, err
+	return rows, err
 }
 
-// create makes a connection's first key and keeps it, unless there is one by then
-// or the connection is gone.
-func (k *keyring) create(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) error {
+// make makes a key.
+func (k *keyring) make(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, generation int64, signsAt time.Time) (keyRow, error) {
 	private, err := rsa.GenerateKey(rand.Reader, keyBits)
 	if err != nil {
-		return fmt.Errorf("saml: make signing key: %w", err)
+		return keyRow{}, fmt.Errorf("saml: make signing key: %w", err)
 	}
-	now := k.now()
-	certificate, err := selfSigned(private, now)
-	if err != nil {
-		return err
+	row := keyRow{generation: generation, signsAt: signsAt}
+	if row.certificate, err = selfSigned(private, k.now()); err != nil {
+		return keyRow{}, err
 	}
 	plain, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		return fmt.Errorf("saml: write signing key: %w", err)
+		return keyRow{}, fmt.Errorf("saml: write signing key: %w", err)
 	}
-	sealed, err := k.keys.Seal(ctx, tenant, keyPurpose+string(connection), plain)
-	if err != nil {
-		return fmt.Errorf("saml: seal signing key: %w", err)
+	if row.sealed, err = k.keys.Seal(ctx, tenant, keyPurpose+string(connection), plain); err != nil {
+		return keyRow{}, fmt.Errorf("saml: seal signing key: %w", err)
 	}
-	return k.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `INSERT INTO saml_keys (connection_id, generation, certificate, private_key, created_at)
-			SELECT id, $2, $3, $4, $5 FROM connections WHERE id = $1 ON CONFLICT (connection_id, generation) DO NOTHING`,
-			string(connection), firstGeneration, certificate, sealed, store.Millis(now))
+	return row, nil
+}
+
+// keep keeps a key, unless there is one of its generation by then or the
+// connection is gone, and lets go of those that are too old to be of use.
+func (k *keyring) keep(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, made keyRow) (kept bool, err error) {
+	err = k.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.Exec(ctx, `INSERT INTO saml_keys (connection_id, generation, certificate, private_key, created_at, signs_at)
+			SELECT id, $2, $3, $4, $5, $6 FROM connections WHERE id = $1 ON CONFLICT (connection_id, generation) DO NOTHING`,
+			string(connection), made.generation, made.certificate, made.sealed, store.Millis(k.now()), store.Millis(made.signsAt))
+		kept = n > 0
+		if err != nil || !kept {
+			return err
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM saml_keys WHERE connection_id = $1 AND generation <= $2`, string(connection), made.generation-keptKeys)
 		return err
 	})
+	return kept, err
 }
 
 // selfSigned makes the certificate in which the metadata shows a key. Providers
@@ -158,8 +249,8 @@ func selfSigned(private *rsa.PrivateKey, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("saml: make certificate: %w", err)
 	}
-	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "Gatehouse SAML signing"},
-		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(keyLife), KeyUsage: x509.KeyUsageDigitalSignature}
+	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "Gatehouse SAML"},
+		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(keyLife), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment}
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
 		return nil, fmt.Errorf("saml: make certificate: %w", err)

@@ -2,7 +2,6 @@ package saml
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -43,14 +42,14 @@ func (p *Protocol) SignOutAsked(ctx context.Context, c tenants.Connection, s aut
 	if err != nil {
 		return authn.SignOutRequest{}, err
 	}
-	if _, err := admitLogout(sent, kindLogoutRequest); err != nil {
+	if _, err := admitLogout(sent, kindLogoutRequest, specOf(c).AllowSHA1); err != nil {
 		return authn.SignOutRequest{}, err // before the provider is asked for anything
 	}
-	idp, err := p.providers.Of(ctx, s.Tenant, c)
+	idp, err := p.provider(ctx, s.Tenant, c)
 	if err != nil {
 		return authn.SignOutRequest{}, err
 	}
-	v := verification{idp: idp, endpoints: s.Endpoints, now: p.now()}
+	v := verification{spec: specOf(c), idp: idp, endpoints: s.Endpoints, now: p.now()}
 	root, err := v.logout(sent, kindLogoutRequest)
 	if err != nil {
 		return authn.SignOutRequest{}, err
@@ -78,11 +77,11 @@ func (p *Protocol) SignOutAnswered(ctx context.Context, c tenants.Connection, s 
 	if err != nil {
 		return err
 	}
-	idp, err := p.providers.Of(ctx, s.Tenant, c)
+	idp, err := p.provider(ctx, s.Tenant, c)
 	if err != nil {
 		return err
 	}
-	v := verification{idp: idp, endpoints: s.Endpoints, requestID: asked.RequestID, now: p.now()}
+	v := verification{spec: specOf(c), idp: idp, endpoints: s.Endpoints, requestID: asked.RequestID, now: p.now()}
 	root, err := v.logout(sent, kindLogoutAnswer)
 	if err != nil {
 		return err
@@ -104,8 +103,8 @@ func (p *Protocol) SignOutAnswered(ctx context.Context, c tenants.Connection, s 
 
 // admitLogout is the admission of a message about a sign-out: of the one plain
 // form, with the signature where its binding has it and nowhere else.
-func admitLogout(m message, kind string) (*element, error) {
-	root, err := scan(m.raw, false)
+func admitLogout(m message, kind string, sha1 bool) (*element, error) {
+	root, err := scan(m.raw)
 	if err != nil {
 		return nil, err
 	}
@@ -136,12 +135,12 @@ func admitLogout(m message, kind string) (*element, error) {
 	if err != nil {
 		return nil, err
 	}
-	return root, signedOnce(root, signatures, m.detached != nil)
+	return root, signedOnce(root, signatures, m.detached != nil, sha1)
 }
 
 // signedOnce wants exactly one signature: in the address or in the document. A
 // document that goes by an address must hold none (SAML bindings §3.4.4.1).
-func signedOnce(root *element, signatures []*element, inAddress bool) error {
+func signedOnce(root *element, signatures []*element, inAddress, sha1 bool) error {
 	switch {
 	case inAddress && len(signatures) > 0 || len(signatures) > 1:
 		return authn.Refuse(authn.SignatureAmbiguous, "The message is signed more than once.")
@@ -150,18 +149,18 @@ func signedOnce(root *element, signatures []*element, inAddress bool) error {
 	case len(signatures) == 0:
 		return authn.Refuse(authn.SignatureMissing, "The message is not signed.")
 	}
-	return plainSignature(signatures[0], root)
+	return pass(strict.signature, signed{signatures[0], root, sha1})
 }
 
 // logout verifies a message about a sign-out, which the library has no way to,
 // and gives what was signed. Nothing else of it may be believed.
 func (v *verification) logout(m message, kind string) (*element, error) {
-	root, err := admitLogout(m, kind)
+	root, err := admitLogout(m, kind, v.spec.AllowSHA1)
 	if err != nil {
 		return nil, err
 	}
 	if m.detached != nil {
-		err = m.detached.verify(v.idp.keys, v.now)
+		err = m.detached.verify(v.idp.keys, v.now, v.spec.AllowSHA1)
 	} else {
 		root, err = v.enveloped(m.raw)
 	}
@@ -174,25 +173,21 @@ func (v *verification) logout(m message, kind string) (*element, error) {
 // enveloped verifies the signature in an admitted document and reads anew what
 // it covers, in the form in which that was signed.
 func (v *verification) enveloped(raw []byte) (root *element, err error) {
-	defer func() {
-		if p := recover(); p != nil { // one message fails and not the gateway
-			err = fmt.Errorf("saml: the library panicked: %v", p)
-		}
-	}()
+	defer guard(&err) // one message fails and not the gateway
 	unreadable := authn.Refuse(authn.Malformed, "The message cannot be read.")
 	doc := etree.NewDocument()
 	if err := doc.ReadFromBytes(raw); err != nil || doc.Root() == nil {
 		return nil, unreadable.Because(err)
 	}
-	signed := &verifier{keys: v.idp.keys}
-	if err := signed.VerifySignature(nil, doc.Root()); err != nil {
+	covered, err := verifySignature(doc.Root(), v.idp.keys, v.now)
+	if err != nil {
 		return nil, err
 	}
-	canonical, err := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("").Canonicalize(signed.verified)
+	canonical, err := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("").Canonicalize(covered)
 	if err != nil {
 		return nil, unreadable.Because(err)
 	}
-	return scan(canonical, false)
+	return scan(canonical)
 }
 
 // checkLogout makes the checks that both messages have in common (SAML core
@@ -245,7 +240,7 @@ func moment(e *element, name string) (time.Time, error) {
 func (v *verification) whose(root *element) authn.SignOutRequest {
 	id, _ := root.attr("ID")
 	issued, _ := moment(root, "IssueInstant") // checked already
-	asked := authn.SignOutRequest{SignedOut: authn.SignedOut{Replay: id, ReplayUntil: issued.Add(maxLogoutAge + 2*skew)}}
+	asked := authn.SignOutRequest{SignedOut: authn.SignedOut{Replay: id, ReplayUntil: issued.Add(maxLogoutAge + 2*maxSkew)}}
 	asked.Subject, asked.Refusal = whom(root)
 	indexes := root.all(nsProtocol, "SessionIndex")
 	if asked.Refusal == nil && len(indexes) > sessions.MaxIDPSessions {

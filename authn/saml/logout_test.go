@@ -80,7 +80,7 @@ func FuzzLogoutMessage(f *testing.F) {
 		} else {
 			refusedByName(t, err)
 		}
-		root, err := admitLogout(m, kind)
+		root, err := admitLogout(m, kind, false)
 		if err != nil {
 			refusedByName(t, err)
 			return
@@ -173,15 +173,15 @@ func TestRedirectsSignedByEllipticCurves(t *testing.T) {
 		keys := []*x509.Certificate{certificate}
 		for _, signature := range [][]byte{raw, asn} {
 			d := detached{algorithm: c.method, signature: signature, over: "text"}
-			if err := d.verify(keys, time.Now()); err != nil {
+			if err := d.verify(keys, time.Now(), false); err != nil {
 				t.Errorf("%s: %v", c.method, err)
 			}
 			d.over = "other"
-			if err := d.verify(keys, time.Now()); err == nil {
+			if err := d.verify(keys, time.Now(), false); err == nil {
 				t.Errorf("%s: another text is believed", c.method)
 			}
 			d.over = "text"
-			if err := d.verify(keys, time.Now().Add(2*time.Hour)); err == nil {
+			if err := d.verify(keys, time.Now().Add(2*time.Hour), false); err == nil {
 				t.Errorf("%s: a certificate out of date is believed", c.method)
 			}
 		}

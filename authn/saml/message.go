@@ -177,9 +177,16 @@ var algorithms = map[string]x509.SignatureAlgorithm{
 	dsig.ECDSASHA256SignatureMethod: x509.ECDSAWithSHA256, dsig.ECDSASHA384SignatureMethod: x509.ECDSAWithSHA384, dsig.ECDSASHA512SignatureMethod: x509.ECDSAWithSHA512,
 }
 
-// verify tries every key of the metadata, as [verifier] does.
-func (d *detached) verify(keys []*x509.Certificate, now time.Time) error {
+// sha1Algorithms are those that a connection may have opted into.
+var sha1Algorithms = map[string]x509.SignatureAlgorithm{
+	dsig.RSASHA1SignatureMethod: x509.SHA1WithRSA, dsig.ECDSASHA1SignatureMethod: x509.ECDSAWithSHA1}
+
+// verify tries every key of the metadata, as [verifySignature] does.
+func (d *detached) verify(keys []*x509.Certificate, now time.Time, sha1 bool) error {
 	algorithm, ok := algorithms[d.algorithm]
+	if old, known := sha1Algorithms[d.algorithm]; sha1 && known {
+		algorithm, ok = old, true
+	}
 	if !ok {
 		return authn.Refuse(authn.WrongAlgorithm, "The message is signed by an algorithm that is not accepted (SHA-256 or better is).")
 	}

@@ -1,15 +1,14 @@
 package saml
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	crewjam "github.com/crewjam/saml"
 
 	"gatehouse/authn"
-	"gatehouse/tenants"
 )
 
 // Where identity providers keep a person's data unless the connection says
@@ -29,44 +28,45 @@ const (
 )
 
 // person says who a verified assertion is about.
-func (v *verification) person(a *crewjam.Assertion, c tenants.Connection) (authn.Assertion, error) {
-	id := a.Subject.NameID
-	subject := strings.TrimSpace(id.Value)
-	switch {
-	case subject == "" || len(subject) > maxSubject || strings.ContainsFunc(subject, unicode.IsControl):
-		return authn.Assertion{}, authn.Refuse(authn.SubjectUnusable, "The NameID is empty, too long, or holds control characters.")
-	case id.Format == string(crewjam.TransientNameIDFormat):
-		return authn.Assertion{}, authn.Refuse(authn.SubjectUnusable,
-			"The NameID is transient: another one at every sign-in. Set the identity provider to send a persistent NameID or the email address.")
-	}
+func (v *verification) person() (authn.Assertion, error) {
+	id := v.nameID()
+	format, _ := id.attr("Format")
+	replay, _ := v.assertion.attr("ID")
 	p := authn.Assertion{
-		Subject: subject,
+		Subject: id.plainText(),
 		// The tenant's admin chose this provider to vouch for the tenant's people.
 		EmailVerified: true,
-		Replay:        a.ID,
+		Replay:        replay,
+		Claims:        v.claims(),
 	}
-	var wanted tenants.AttributeMap
-	if c.SAML != nil {
-		wanted = c.SAML.Attributes
+	wanted := v.spec.Attributes
+	p.Email = first(v.values(wanted.Email, emailAttributes))
+	if p.Email == "" && format == string(crewjam.EmailAddressNameIDFormat) {
+		p.Email = p.Subject
 	}
-	p.Email = first(values(a, wanted.Email, emailAttributes))
-	if p.Email == "" && id.Format == string(crewjam.EmailAddressNameIDFormat) {
-		p.Email = subject
+	p.Name = first(v.values(wanted.Name, nameAttributes))
+	p.Groups = v.values(wanted.Groups, groupAttributes)
+	p.ACR = first(v.classes())
+	var index string
+	if statements := v.assertion.all(nsAssertion, "AuthnStatement"); len(statements) > 0 {
+		var err error
+		if p.AuthTime, err = moment(statements[0], "AuthnInstant"); err != nil {
+			return authn.Assertion{}, err
+		}
+		index, _ = statements[0].attr("SessionIndex")
+		p.IDPSession = strings.TrimSpace(index) // as a sign-out's is
 	}
-	p.Name = first(values(a, wanted.Name, nameAttributes))
-	p.Groups = values(a, wanted.Groups, groupAttributes)
-	statement := a.AuthnStatements[0]
-	p.AuthTime, p.IDPSession = statement.AuthnInstant, strings.TrimSpace(statement.SessionIndex) // as a sign-out's is
 	var err error
-	if p.LogoutHint, err = hintOf(id, statement.SessionIndex); err != nil {
+	if p.LogoutHint, err = hintOf(id, index); err != nil {
 		return authn.Assertion{}, err
 	}
-	if ref := statement.AuthnContext.AuthnContextClassRef; ref != nil {
-		p.ACR = strings.TrimSpace(ref.Value)
-	}
 	p.ReplayUntil = v.now
-	for _, confirmation := range a.Subject.SubjectConfirmations {
-		p.ReplayUntil = later(p.ReplayUntil, confirmation.SubjectConfirmationData.NotOnOrAfter.Add(skew))
+	for _, data := range v.confirmations() {
+		end, err := moment(data, "NotOnOrAfter")
+		if err != nil {
+			return authn.Assertion{}, err
+		}
+		p.ReplayUntil = later(p.ReplayUntil, end.Add(v.skew()))
 	}
 	if latest := v.now.Add(maxReplay); p.ReplayUntil.After(latest) {
 		p.ReplayUntil = latest
@@ -74,32 +74,65 @@ func (v *verification) person(a *crewjam.Assertion, c tenants.Connection) (authn
 	return p, nil
 }
 
+// attributes visits the attributes of the assertion.
+func (v *verification) attributes(visit func(name, friendly string, values []string)) {
+	for _, statement := range v.assertion.all(nsAssertion, "AttributeStatement") {
+		for _, attribute := range statement.all(nsAssertion, "Attribute") {
+			name, _ := attribute.attr("Name")
+			friendly, _ := attribute.attr("FriendlyName")
+			var found []string
+			for _, value := range attribute.all(nsAssertion, "AttributeValue") {
+				if text := value.plainText(); text != "" {
+					found = append(found, text)
+				}
+			}
+			visit(name, friendly, found)
+		}
+	}
+}
+
 // values gives the values of the attribute of this name, or of the first known
 // one that is there.
-func values(a *crewjam.Assertion, name string, known []string) []string {
+func (v *verification) values(name string, known []string) []string {
 	names := known
 	if name != "" {
 		names = []string{name}
 	}
-	for _, name := range names {
+	for _, wanted := range names {
 		var found []string
-		for _, statement := range a.AttributeStatements {
-			for _, attribute := range statement.Attributes {
-				if attribute.Name != name && attribute.FriendlyName != name {
-					continue
-				}
-				for _, value := range attribute.Values {
-					if text := strings.TrimSpace(value.Value); text != "" {
-						found = append(found, text)
-					}
-				}
+		v.attributes(func(name, friendly string, values []string) {
+			if name == wanted || friendly == wanted {
+				found = append(found, values...)
 			}
-		}
+		})
 		if len(found) > 0 {
 			return slices.Clip(found[:min(len(found), maxValues)])
 		}
 	}
 	return nil
+}
+
+// claims are all attributes by their names and, where nothing is called so, by
+// their friendly names.
+func (v *verification) claims() map[string][]string {
+	claims, left := map[string][]string{}, authn.MaxClaims
+	put := func(name string, values []string) {
+		for _, value := range values {
+			if name == "" || len(name) > authn.MaxClaim || len(value) > authn.MaxClaim || left == 0 {
+				continue
+			}
+			claims[name] = append(claims[name], value)
+			left--
+		}
+	}
+	v.attributes(func(name, _ string, values []string) { put(name, values) })
+	named := maps.Clone(claims)
+	v.attributes(func(name, friendly string, values []string) {
+		if _, taken := named[friendly]; !taken && friendly != name {
+			put(friendly, values)
+		}
+	})
+	return claims
 }
 
 func first(values []string) string {

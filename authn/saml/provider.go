@@ -3,8 +3,10 @@ package saml
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -12,10 +14,13 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/beevik/etree"
 	crewjam "github.com/crewjam/saml"
 
 	"gatehouse/authn"
+	"gatehouse/identity"
 	"gatehouse/tenants"
 )
 
@@ -26,6 +31,41 @@ const maxKeys = 8
 type provider struct {
 	metadata *crewjam.EntityDescriptor
 	keys     []*x509.Certificate
+	// pinned is the certificate that has signed the metadata; nil if none had to.
+	pinned *x509.Certificate
+	// until is when the metadata ends; zero: it does not say (SAML metadata §2.3.2).
+	until time.Time
+}
+
+// provider gives a connection's identity provider. Metadata that is over is not
+// used, however it came (SAML metadata §2.3.2).
+func (p *Protocol) provider(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (*provider, error) {
+	idp, err := p.providers.Of(ctx, tenant, c)
+	if err != nil {
+		return nil, err
+	}
+	return idp, idp.current(p.now())
+}
+
+// anew reads a provider's metadata again, if it is found at an address and was not
+// read a moment ago.
+func (p *Protocol) anew(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (*provider, bool) {
+	if specOf(c).IDPMetadata.URL == "" {
+		return nil, false
+	}
+	idp, asked := p.providers.Again(ctx, tenant, c)
+	return idp, asked && idp.current(p.now()) == nil
+}
+
+func (p *provider) current(now time.Time) error {
+	if !p.until.IsZero() && !now.Before(p.until) {
+		return authn.Refuse(authn.ProviderUnusable, "The identity provider's metadata ended at %s.", stamp(p.until))
+	}
+	return nil
+}
+
+func (p *provider) sameKeys(o *provider) bool {
+	return slices.EqualFunc(p.keys, o.keys, (*x509.Certificate).Equal)
 }
 
 // load reads a provider's metadata, from its URL where it has one. What the
@@ -45,11 +85,15 @@ func (p *Protocol) load(ctx context.Context, c tenants.Connection) (*provider, e
 			raw = fetched
 		}
 	}
-	parsed, err := parseMetadata(raw)
+	parsed, err := parsePinned(raw, source.Fingerprint, p.now())
+	if refusal, ok := errors.AsType[*authn.Refusal](err); ok && source.Fingerprint != "" {
+		return nil, authn.Refuse(authn.ProviderUnusable, "The identity provider's metadata is not signed as the connection wants it: %s", refusal.Message).Because(err)
+	}
 	if err != nil {
 		return nil, authn.Refuse(authn.ProviderUnusable, "The identity provider's metadata cannot be used.").Because(err)
 	}
-	return parsed, nil
+	// What was known before goes on being used, where this one is over.
+	return parsed, parsed.current(p.now())
 }
 
 func (p *Protocol) fetch(ctx context.Context, url string) ([]byte, error) {
@@ -76,10 +120,67 @@ func (p *provider) wantsSignedRequests() bool {
 	})
 }
 
+// parsePinned reads metadata that a certificate of this fingerprint must have
+// signed, if there is one, and then no more than what it has signed.
+func parsePinned(raw []byte, fingerprint string, now time.Time) (*provider, error) {
+	raw = bytes.TrimPrefix(raw, []byte("\ufeff")) // as that of Entra ID begins (XML §4.3.3)
+	if fingerprint == "" {
+		return parseMetadata(raw)
+	}
+	certificate, covered, err := pinned(raw, fingerprint, now)
+	if err != nil {
+		return nil, err
+	}
+	p, err := parseMetadata(covered)
+	if err == nil {
+		p.pinned = certificate
+	}
+	return p, err
+}
+
+// pinned verifies the signature of metadata, which names its certificate itself,
+// and gives what it covers (SAML metadata §3.1).
+func pinned(raw []byte, fingerprint string, now time.Time) (_ *x509.Certificate, covered []byte, err error) {
+	defer guard(&err)
+	root, err := scanMetadata(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := uniqueIDs(root); err != nil {
+		return nil, nil, err
+	}
+	signatures := root.all(nsSignature, "Signature")
+	if len(signatures) != 1 {
+		return nil, nil, authn.Refuse(authn.SignatureMissing, "It does not hold exactly one signature.")
+	}
+	if err := pass(strict.signature, signed{signature: signatures[0], owner: root}); err != nil {
+		return nil, nil, err
+	}
+	shown := signatures[0].one(nsSignature, "KeyInfo").one(nsSignature, "X509Data").one(nsSignature, "X509Certificate").plainText()
+	certificate, err := parseCertificate(shown)
+	if err != nil {
+		return nil, nil, authn.Refuse(authn.WrongKey, "Its signature does not show one certificate.").Because(err)
+	}
+	if sum := sha256.Sum256(certificate.Raw); hex.EncodeToString(sum[:]) != fingerprint {
+		return nil, nil, authn.Refuse(authn.WrongKey, "It is signed with a certificate of another fingerprint.")
+	}
+	doc := etree.NewDocument()
+	if err := doc.ReadFromBytes(raw); err != nil || doc.Root() == nil {
+		return nil, nil, authn.Refuse(authn.Malformed, "It cannot be read.").Because(err)
+	}
+	el, err := verifySignature(doc.Root(), []*x509.Certificate{certificate}, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	doc = etree.NewDocument()
+	doc.SetRoot(el)
+	covered, err = doc.WriteToBytes()
+	return certificate, covered, err
+}
+
 // parseMetadata reads the metadata of one identity provider.
 func parseMetadata(raw []byte) (*provider, error) {
-	raw = bytes.TrimPrefix(raw, []byte("\ufeff")) // as that of Entra ID begins (XML §4.3.3)
-	root, err := scan(raw, true)
+	root, err := scanMetadata(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +198,13 @@ func parseMetadata(raw []byte) (*provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &provider{metadata: m, keys: keys}, nil
+	p := &provider{metadata: m, keys: keys, until: m.ValidUntil}
+	for _, role := range m.IDPSSODescriptors { // each may end earlier (SAML metadata §2.4.1)
+		if end := role.ValidUntil; end != nil && !end.IsZero() && (p.until.IsZero() || end.Before(p.until)) {
+			p.until = *end
+		}
+	}
+	return p, nil
 }
 
 // signingKeys gives the certificates whose keys may sign: those for signing
@@ -110,18 +217,16 @@ func signingKeys(m *crewjam.EntityDescriptor) ([]*x509.Certificate, error) {
 				continue
 			}
 			for _, c := range descriptor.KeyInfo.X509Data.X509Certificates {
-				der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(c.Data), ""))
-				if err != nil {
-					return nil, fmt.Errorf("saml: certificate in metadata: %w", err)
-				}
-				key, err := x509.ParseCertificate(der)
+				key, err := parseCertificate(c.Data)
 				if err != nil {
 					return nil, fmt.Errorf("saml: certificate in metadata: %w", err)
 				}
 				if !strong(key) {
 					return nil, fmt.Errorf("saml: a signing key in the metadata is shorter than %d bits", minRSABits)
 				}
-				keys = append(keys, key)
+				if !slices.ContainsFunc(keys, func(k *x509.Certificate) bool { return bytes.Equal(k.Raw, key.Raw) }) {
+					keys = append(keys, key)
+				}
 			}
 		}
 	}
@@ -129,4 +234,12 @@ func signingKeys(m *crewjam.EntityDescriptor) ([]*x509.Certificate, error) {
 		return nil, fmt.Errorf("saml: metadata lists %d signing keys; 1 to %d are expected", len(keys), maxKeys)
 	}
 	return keys, nil
+}
+
+func parseCertificate(text string) (*x509.Certificate, error) {
+	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
 }

@@ -3,24 +3,23 @@ package saml
 import (
 	"cmp"
 	"context"
+	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"time"
 
+	"github.com/beevik/etree"
 	crewjam "github.com/crewjam/saml"
 
+	"gatehouse/audit"
 	"gatehouse/authn"
 	"gatehouse/identity"
 	"gatehouse/tenants"
 )
-
-// metadataLife is how long our own metadata says it holds. Some providers stop
-// accepting requests when it has run out, so it is long.
-const metadataLife = 365 * 24 * time.Hour
 
 // Protocol is SAML 2.0. It implements [authn.Protocol], [authn.SingleLogout] and
 // [authn.MetadataPublisher].
@@ -32,11 +31,13 @@ type Protocol struct {
 }
 
 // Config names what the protocol is built of. Store and Keys keep what it signs
-// with; Client fetches metadata and must be the guarded one.
+// with, and Journal says when that changes; Client fetches metadata and must be the
+// guarded one.
 type Config struct {
-	Store  authn.Stores
-	Keys   authn.Keys
-	Client *http.Client
+	Store   authn.Stores
+	Keys    authn.Keys
+	Journal audit.Recorder
+	Client  *http.Client
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 }
@@ -46,7 +47,7 @@ func New(c Config) *Protocol {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	p := &Protocol{client: c.Client, keys: newKeyring(c.Store, c.Keys, c.Now), now: c.Now}
+	p := &Protocol{client: c.Client, keys: newKeyring(c), now: c.Now}
 	p.providers = authn.NewProviders(c.Now, p.load)
 	return p
 }
@@ -66,7 +67,7 @@ func readPrivate(state []byte) (asked private, err error) {
 // Start makes an authentication request for the redirect binding (SAML
 // bindings §3.4), signed if the provider wants it so.
 func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step) (redirect string, state []byte, err error) {
-	idp, err := p.providers.Of(ctx, s.Tenant, c)
+	idp, err := p.provider(ctx, s.Tenant, c)
 	if err != nil {
 		return "", nil, err
 	}
@@ -82,18 +83,26 @@ func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step
 	if err != nil {
 		return "", nil, fmt.Errorf("saml: make request: %w", err)
 	}
-	if s.MaxAge > 0 {
+	spec := specOf(c)
+	if s.MaxAge > 0 || spec.ForceAuthn {
 		fresh := true
 		request.ForceAuthn = &fresh // SAML core §3.4.1
 	}
 	request.NameIDPolicy.Format = nil // the provider's own choice; some choke on an unknown wish
+	if format, asked := nameIDFormats[spec.NameIDFormat]; asked {
+		request.NameIDPolicy.Format = &format
+	}
+	message := request.Element()
+	if len(spec.AuthnContexts) > 0 {
+		message.AddChild(requestedContext(spec.AuthnContexts))
+	}
 	var key *signingKey
-	if idp.wantsSignedRequests() {
+	if spec.SignRequests || idp.wantsSignedRequests() {
 		if key, err = p.keys.signing(ctx, s.Tenant, c.ID); err != nil {
 			return "", nil, err
 		}
 	}
-	departure, err := depart(crewjam.HTTPRedirectBinding, at, paramRequest, request.Element(), s.Token, key)
+	departure, err := depart(crewjam.HTTPRedirectBinding, at, paramRequest, message, s.Token, key)
 	if err != nil {
 		return "", nil, err
 	}
@@ -127,16 +136,78 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	if err != nil {
 		return authn.Assertion{}, err
 	}
-	idp, err := p.providers.Of(ctx, s.Tenant, c)
+	idp, err := p.provider(ctx, s.Tenant, c)
 	if err != nil {
 		return authn.Assertion{}, err
 	}
-	v := verification{idp: idp, endpoints: s.Endpoints, requestID: asked.RequestID, now: p.now()}
-	assertion, err := v.verify(raw)
-	if err != nil {
-		return authn.Assertion{}, err
+	return p.verify(ctx, c, s, idp, raw, func(v *verification) { v.requestID = asked.RequestID })
+}
+
+// FinishUnasked implements [authn.ProviderInitiated]: the response must not name a
+// request, not even one of ours, whose sign-in would have brought its own token
+// (SAML profiles §4.1.5). The RelayState is where to go (SAML bindings §3.5.3).
+func (p *Protocol) FinishUnasked(ctx context.Context, c tenants.Connection, s authn.Step, r *http.Request) (a authn.Assertion, target string, allowed bool, err error) {
+	if !specOf(c).IDPInitiated {
+		return authn.Assertion{}, "", false, nil
 	}
-	return v.person(assertion, c)
+	raw, err := decode(r.PostForm[paramResponse])
+	if err != nil {
+		return authn.Assertion{}, "", true, err
+	}
+	idp, err := p.provider(ctx, s.Tenant, c)
+	if err != nil {
+		return authn.Assertion{}, "", true, err
+	}
+	a, err = p.verify(ctx, c, s, idp, raw, func(v *verification) { v.unsolicited = true })
+	return a, s.Token, true, err
+}
+
+// verify verifies a response, and says who it is about. The keys of the metadata
+// are asked for anew where none fits: the provider may have changed them since.
+func (p *Protocol) verify(ctx context.Context, c tenants.Connection, s authn.Step, idp *provider, raw []byte, of func(*verification)) (authn.Assertion, error) {
+	for again := false; ; again = true {
+		v := &verification{rules: &strict, spec: specOf(c), idp: idp, endpoints: s.Endpoints, now: p.now(),
+			keys: func() ([]*rsa.PrivateKey, error) { return p.keys.opening(ctx, s.Tenant, c.ID) }}
+		of(v)
+		err := v.verify(raw)
+		if err == nil {
+			return v.person()
+		}
+		refusal, ok := errors.AsType[*authn.Refusal](err)
+		if again || !ok || refusal.Reason != authn.WrongKey && refusal.Reason != authn.SignatureInvalid {
+			return authn.Assertion{}, err
+		}
+		newer, asked := p.anew(ctx, s.Tenant, c)
+		if !asked || newer.sameKeys(idp) {
+			return authn.Assertion{}, err
+		}
+		idp = newer
+	}
+}
+
+// nameIDFormats are the names of SAML core §8.3.
+var nameIDFormats = map[tenants.NameIDFormat]string{
+	tenants.NameIDPersistent:  string(crewjam.PersistentNameIDFormat),
+	tenants.NameIDEmail:       string(crewjam.EmailAddressNameIDFormat),
+	tenants.NameIDUnspecified: string(crewjam.UnspecifiedNameIDFormat),
+}
+
+// requestedContext asks for one of these classes (SAML core §3.3.2.2.1).
+func requestedContext(classes []string) *etree.Element {
+	el := etree.NewElement("samlp:RequestedAuthnContext")
+	el.CreateAttr("Comparison", "exact")
+	for _, class := range classes {
+		el.CreateElement("saml:AuthnContextClassRef").SetText(class)
+	}
+	return el
+}
+
+// specOf is what a connection has been set to.
+func specOf(c tenants.Connection) tenants.SAMLSpec {
+	if c.SAML == nil {
+		return tenants.SAMLSpec{}
+	}
+	return *c.SAML
 }
 
 // decode takes a message out of its form field.
@@ -152,33 +223,6 @@ func decode(fields []string) ([]byte, error) {
 		return nil, authn.Refuse(authn.Malformed, "The message is not base64.").Because(err)
 	}
 	return raw, nil
-}
-
-// Metadata describes this side of a connection (SAML metadata §2.4.4).
-func (p *Protocol) Metadata(ctx context.Context, tenant identity.TenantID, c tenants.Connection, e authn.Endpoints) (document []byte, mediaType string, err error) {
-	certificate, err := p.keys.certificate(ctx, tenant, c.ID)
-	if err != nil {
-		return nil, "", err
-	}
-	sp, err := serviceProvider(e, &provider{})
-	if err != nil {
-		return nil, "", err
-	}
-	sp.MetadataValidDuration = metadataLife
-	d := sp.Metadata()
-	role := &d.SPSSODescriptors[0]
-	role.KeyDescriptors = []crewjam.KeyDescriptor{{Use: "signing", KeyInfo: crewjam.KeyInfo{X509Data: crewjam.X509Data{
-		X509Certificates: []crewjam.X509Certificate{{Data: base64.StdEncoding.EncodeToString(certificate)}}}}}}
-	role.SingleLogoutServices = []crewjam.Endpoint{
-		{Binding: crewjam.HTTPRedirectBinding, Location: e.Logout}, {Binding: crewjam.HTTPPostBinding, Location: e.Logout}}
-	role.NameIDFormats = []crewjam.NameIDFormat{crewjam.PersistentNameIDFormat, crewjam.EmailAddressNameIDFormat, crewjam.UnspecifiedNameIDFormat}
-	// The library also offers the artifact binding, which is not spoken here.
-	role.AssertionConsumerServices = []crewjam.IndexedEndpoint{{Binding: crewjam.HTTPPostBinding, Location: e.Callback, Index: 1}}
-	document, err = xml.MarshalIndent(d, "", "  ")
-	if err != nil {
-		return nil, "", fmt.Errorf("saml: write metadata: %w", err)
-	}
-	return append([]byte(xml.Header), document...), "application/samlmetadata+xml", nil
 }
 
 // serviceProvider is this side of a connection, as the library wants it.

@@ -4,11 +4,14 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/beevik/etree"
 	dsig "github.com/russellhaering/goxmldsig"
+	"github.com/russellhaering/goxmldsig/etreeutils"
 
 	"gatehouse/authn"
 )
@@ -25,6 +28,10 @@ var (
 		"http://www.w3.org/2001/04/xmldsig-more#sha384",
 		"http://www.w3.org/2001/04/xmlenc#sha512",
 	}
+	// What a connection may have opted into, which is broken.
+	sha1SignatureMethods = []string{dsig.RSASHA1SignatureMethod, dsig.ECDSASHA1SignatureMethod}
+	sha1DigestMethods    = []string{"http://www.w3.org/2000/09/xmldsig#sha1"}
+
 	exclusive = []string{
 		string(dsig.CanonicalXML10ExclusiveAlgorithmId),
 		string(dsig.CanonicalXML10ExclusiveWithCommentsAlgorithmId),
@@ -34,58 +41,89 @@ var (
 // minRSABits is what RFC 8301 and every browser ask of an RSA key.
 const minRSABits = 2048
 
-// signatures checks the shape of the signatures, and that there is one.
-func (a *admitted) signatures() error {
-	signed := 0
-	for _, owner := range []*element{a.response, a.assertion} {
-		found := owner.all(nsSignature, "Signature")
-		switch {
-		case len(found) > 1:
-			return authn.Refuse(authn.SignatureAmbiguous, "The %s is signed more than once.", owner.name.Local)
-		case len(found) == 0:
-			continue
-		}
-		if err := plainSignature(found[0], owner); err != nil {
-			return err
-		}
-		signed++
-		a.responseSigned = a.responseSigned || owner == a.response
-	}
-	if signed == 0 {
-		return authn.Refuse(authn.SignatureMissing, "Neither the response nor the assertion is signed.")
+// signed is a signature and the element that it stands in.
+type signed struct {
+	signature, owner *element
+	sha1             bool // whether that is taken
+}
+
+func (s signed) ambiguous() error {
+	return authn.Refuse(authn.SignatureAmbiguous, "The signature of the %s is not of the plain form that SAML asks for.", s.owner.name.Local)
+}
+
+// parts, info, reference, referenceParts, transforms and canonicalization accept
+// a signature over exactly its owner, by one reference, transformed in the one
+// way that SAML asks for (SAML core §5.4).
+func (s signed) parts() error {
+	if s.signature.one(nsSignature, "SignedInfo") == nil || s.signature.one(nsSignature, "SignatureValue") == nil ||
+		len(s.signature.all(nsSignature, "KeyInfo")) > 1 || !s.signature.only(nsSignature, "SignedInfo", "SignatureValue", "KeyInfo") {
+		return s.ambiguous()
 	}
 	return nil
 }
 
-// plainSignature accepts a signature over exactly its owner, by one reference,
-// transformed in the one way that SAML asks for (SAML core §5.4).
-func plainSignature(signature, owner *element) error {
-	ambiguous := authn.Refuse(authn.SignatureAmbiguous, "The signature of the %s is not of the plain form that SAML asks for.", owner.name.Local)
-	info := signature.one(nsSignature, "SignedInfo")
-	if info == nil || signature.one(nsSignature, "SignatureValue") == nil || len(signature.all(nsSignature, "KeyInfo")) > 1 ||
-		!signature.only(nsSignature, "SignedInfo", "SignatureValue", "KeyInfo") {
-		return ambiguous
-	}
-	canonical, method, reference := info.one(nsSignature, "CanonicalizationMethod"), info.one(nsSignature, "SignatureMethod"), info.one(nsSignature, "Reference")
-	if canonical == nil || method == nil || reference == nil || len(info.children) != 3 {
-		return ambiguous
-	}
-	id, _ := owner.attr("ID")
-	if uri, _ := reference.attr("URI"); id == "" || uri != "#"+id {
-		return authn.Refuse(authn.SignatureAmbiguous, "The signature of the %s covers something else.", owner.name.Local)
-	}
-	transforms, digest := reference.one(nsSignature, "Transforms"), reference.one(nsSignature, "DigestMethod")
-	if transforms == nil || digest == nil || reference.one(nsSignature, "DigestValue") == nil || len(reference.children) != 3 {
-		return ambiguous
-	}
-	if len(transforms.children) != 2 || !transforms.only(nsSignature, "Transform") ||
-		!uses(transforms.children[0], string(dsig.EnvelopedSignatureAltorithmId)) || !uses(transforms.children[1], exclusive...) || !uses(canonical, exclusive...) {
-		return ambiguous
-	}
-	if !uses(method, signatureMethods...) || !uses(digest, digestMethods...) {
-		return authn.Refuse(authn.WrongAlgorithm, "The signature of the %s uses an algorithm that is not accepted (SHA-256 or better is).", owner.name.Local)
+func (s signed) signedInfo() *element { return s.signature.one(nsSignature, "SignedInfo") }
+
+func (s signed) theReference() *element { return s.signedInfo().one(nsSignature, "Reference") }
+
+func (s signed) info() error {
+	info := s.signedInfo()
+	if info.one(nsSignature, "CanonicalizationMethod") == nil || info.one(nsSignature, "SignatureMethod") == nil ||
+		info.one(nsSignature, "Reference") == nil || len(info.children) != 3 {
+		return s.ambiguous()
 	}
 	return nil
+}
+
+func (s signed) reference() error {
+	id, _ := s.owner.attr("ID")
+	if uri, _ := s.theReference().attr("URI"); id == "" || uri != "#"+id {
+		return authn.Refuse(authn.SignatureAmbiguous, "The signature of the %s covers something else.", s.owner.name.Local)
+	}
+	return nil
+}
+
+func (s signed) referenceParts() error {
+	reference := s.theReference()
+	if reference.one(nsSignature, "Transforms") == nil || reference.one(nsSignature, "DigestMethod") == nil ||
+		reference.one(nsSignature, "DigestValue") == nil || len(reference.children) != 3 {
+		return s.ambiguous()
+	}
+	return nil
+}
+
+func (s signed) transforms() error {
+	transforms := s.theReference().one(nsSignature, "Transforms")
+	if found := transforms.all(nsSignature, "Transform"); len(found) != 2 || len(transforms.children) != 2 ||
+		!uses(found[0], string(dsig.EnvelopedSignatureAltorithmId)) || !uses(found[1], exclusive...) {
+		return s.ambiguous()
+	}
+	return nil
+}
+
+func (s signed) canonicalization() error {
+	if !uses(s.signedInfo().one(nsSignature, "CanonicalizationMethod"), exclusive...) {
+		return s.ambiguous()
+	}
+	return nil
+}
+
+func (s signed) method() error {
+	return s.algorithm(s.signedInfo().one(nsSignature, "SignatureMethod"), signatureMethods, sha1SignatureMethods)
+}
+
+func (s signed) digest() error {
+	return s.algorithm(s.theReference().one(nsSignature, "DigestMethod"), digestMethods, sha1DigestMethods)
+}
+
+func (s signed) algorithm(e *element, accepted, old []string) error {
+	switch {
+	case uses(e, accepted...) || s.sha1 && uses(e, old...):
+		return nil
+	case uses(e, old...):
+		return authn.Refuse(authn.WrongAlgorithm, "The signature of the %s uses SHA-1, which is broken. Have the identity provider sign by SHA-256.", s.owner.name.Local)
+	}
+	return authn.Refuse(authn.WrongAlgorithm, "The signature of the %s uses an algorithm that is not accepted (SHA-256 or better is).", s.owner.name.Local)
 }
 
 func uses(e *element, algorithms ...string) bool {
@@ -93,34 +131,34 @@ func uses(e *element, algorithms ...string) bool {
 	return slices.Contains(algorithms, algorithm)
 }
 
-// verifier verifies signatures with the keys of the metadata and keeps what
-// they cover. It implements the library's SignatureVerifier.
-type verifier struct {
-	keys []*x509.Certificate
-	// verified is the canonical form of what was signed, parsed again: the only
-	// thing that may be believed.
-	verified *etree.Element
-	refusal  *authn.Refusal
-}
-
-// VerifySignature tries every key of the metadata, so that a provider can
-// change keys with an overlap. Which certificate the message itself shows does
-// not matter and is not looked at for that.
-func (v *verifier) VerifySignature(_ *dsig.ValidationContext, el *etree.Element) error {
+// verifySignature verifies an element's own signature and gives what it covers:
+// the canonical form of what was signed, parsed again, which is the only thing
+// that may be believed. It tries every key, so that a provider can change keys
+// with an overlap. Which certificate the message itself shows does not matter and
+// is not looked at for that.
+func verifySignature(el *etree.Element, keys []*x509.Certificate, now time.Time) (*etree.Element, error) {
 	shown := removeKeyInfo(el)
-	for _, key := range v.keys {
+	for _, key := range keys {
 		ctx := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: []*x509.Certificate{key}})
-		ctx.IdAttribute = "ID"
-		if verified, err := ctx.Validate(el); err == nil {
-			v.verified = verified
-			return nil
+		ctx.IdAttribute, ctx.Clock = "ID", dsig.NewFakeClockAt(now)
+		verified, err := ctx.Validate(el)
+		switch {
+		case err == nil:
+			return verified, nil
+		case errors.Is(err, etreeutils.ErrTraversalLimit):
+			return nil, tooMany(el.Tag)
 		}
 	}
-	v.refusal = authn.Refuse(authn.SignatureInvalid, "The signature of the %s does not fit its content, or the key's certificate is out of date.", el.Tag)
-	if shown != "" && !slices.ContainsFunc(v.keys, func(c *x509.Certificate) bool { return base64.StdEncoding.EncodeToString(c.Raw) == shown }) {
-		v.refusal = authn.Refuse(authn.WrongKey, "The %s is signed with a key that the identity provider's metadata does not list.", el.Tag)
+	if shown != "" && !slices.ContainsFunc(keys, func(c *x509.Certificate) bool { return base64.StdEncoding.EncodeToString(c.Raw) == shown }) {
+		return nil, authn.Refuse(authn.WrongKey, "The %s is signed with a key that the identity provider's metadata does not list.", el.Tag)
 	}
-	return v.refusal
+	return nil, authn.Refuse(authn.SignatureInvalid, "The signature of the %s does not fit its content, or the key's certificate is out of date.", el.Tag)
+}
+
+// tooMany is for elements beyond what the library verifies, which is fewer than
+// could be read.
+func tooMany(what string) error {
+	return authn.Refuse(authn.TooLarge, "The %s holds more elements than can be verified (about a thousand). Have the identity provider send fewer attributes or groups.", what)
 }
 
 // removeKeyInfo takes the key out of el's own signature, where the library

@@ -1,205 +1,256 @@
 package saml
 
 import (
-	"encoding/xml"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/beevik/etree"
 	crewjam "github.com/crewjam/saml"
+	dsig "github.com/russellhaering/goxmldsig"
+	"github.com/russellhaering/goxmldsig/etreeutils"
 
 	"gatehouse/authn"
+	"gatehouse/tenants"
 )
 
 const (
-	// skew is how far the identity provider's clock may be from ours.
-	skew = time.Minute
-	// maxReplay bounds how long a used assertion is remembered. The request that
-	// it answers is used up anyway.
+	// usualSkew is how far a provider's clock may be from ours where the connection
+	// does not say.
+	usualSkew = time.Minute
+	// maxSkew is the most that a connection may say.
+	maxSkew = tenants.MaxClockSkew * time.Second
+	// maxIssueAge is how long ago a response may have been made: it is on its way by
+	// a browser that was just sent here.
+	maxIssueAge = 90 * time.Second
+	// maxReplay bounds how long a used assertion is remembered: longer than it can be
+	// of use, which maxIssueAge ends.
 	maxReplay = 24 * time.Hour
 
 	bearer = "urn:oasis:names:tc:SAML:2.0:cm:bearer" // #nosec G101 -- the name of a method
 )
 
+// The library's limits are the whole program's, so they are the widest that a
+// connection may have; the profile checks each connection's own.
+func init() {
+	crewjam.MaxClockSkew, crewjam.MaxIssueDelay = maxSkew, maxIssueAge+maxSkew
+}
+
 // verification is the verification of one response.
 type verification struct {
+	rules     *rules
+	spec      tenants.SAMLSpec
 	idp       *provider
 	endpoints authn.Endpoints
 	requestID string
-	now       time.Time
+	// unsolicited is a response that the provider sends of its own accord.
+	unsolicited bool
+	now         time.Time
+	// keys gives those that assertions may be encrypted for.
+	keys func() ([]*rsa.PrivateKey, error)
+
+	// What the response is, as far as has been read: as it came, and with the
+	// assertion clear.
+	raw                 []byte
+	doc                 *etree.Document
+	response, assertion *element
+	encrypted           bool           // the assertion came so
+	decrypted           *etree.Element // the assertion, then
+	// What the provider's signatures cover; nil if they do not.
+	signedResponse, signedAssertion *etree.Element
 }
 
-// verify admits the response, has the library verify it, and then checks what
-// was signed once more by the rules of the profile.
-func (v *verification) verify(raw []byte) (*crewjam.Assertion, error) {
-	shape, err := admit(raw)
+// verify admits the response, verifies what is signed in it, and checks that by
+// the rules of the profile. The assertion is then what may be believed.
+func (v *verification) verify(raw []byte) error {
+	if err := v.read(raw); err != nil {
+		return err
+	}
+	if err := pass(v.rules.message, v); err != nil {
+		return err
+	}
+	var err error
+	if v.signedResponse, err = v.signature(v.response, v.doc.Root()); err != nil {
+		return err
+	}
+	if v.response.one(nsAssertion, "EncryptedAssertion") != nil {
+		if err := v.unseal(); err != nil {
+			return err
+		}
+		// What was hidden has to have the one shape as well.
+		if err := pass(v.rules.message, v); err != nil {
+			return err
+		}
+	}
+	found := v.response.all(nsAssertion, "Assertion")
+	if len(found) == 0 {
+		return authn.Refuse(authn.Malformed, "The response holds no assertion.")
+	}
+	v.assertion = found[0]
+	if err := pass(v.rules.assertion, v); err != nil {
+		return err
+	}
+	if v.signedAssertion, err = v.signature(v.assertion, child(v.doc.Root(), "Assertion")); err != nil {
+		return err
+	}
+	if err := pass(v.rules.trust, v); err != nil {
+		return err
+	}
+	if err := v.believe(); err != nil {
+		return err
+	}
+	return pass(v.rules.profile, v)
+}
+
+// read parses the response for our eyes and for the libraries'.
+func (v *verification) read(raw []byte) (err error) {
+	if v.response, err = v.rules.scan(raw); err != nil {
+		return err
+	}
+	v.raw, v.doc = raw, etree.NewDocument()
+	if err := v.doc.ReadFromBytes(raw); err != nil || v.doc.Root() == nil {
+		return authn.Refuse(authn.Malformed, "The response cannot be read.").Because(err)
+	}
+	return nil
+}
+
+// signature verifies the signature of an element, in both readings of it, and
+// gives what it covers; nil if there is none.
+func (v *verification) signature(owner *element, el *etree.Element) (covered *etree.Element, err error) {
+	found := owner.all(nsSignature, "Signature")
+	if len(found) == 0 {
+		return nil, nil
+	}
+	if err := pass(v.rules.signature, signed{found[0], owner, v.spec.AllowSHA1}); err != nil {
+		return nil, err
+	}
+	defer guard(&err)
+	el, err = alone(el)
+	if errors.Is(err, etreeutils.ErrTraversalLimit) {
+		return nil, tooMany(owner.name.Local)
+	}
+	if err != nil {
+		return nil, authn.Refuse(authn.Malformed, "The %s cannot be read.", owner.name.Local).Because(err)
+	}
+	return verifySignature(el, v.idp.keys, v.now)
+}
+
+// guard turns a panic into an error. Admission keeps away all that is known to
+// make the libraries panic; should there be more, one sign-in fails and not the
+// gateway.
+func guard(err *error) {
+	if p := recover(); p != nil {
+		*err = authn.Refuse(authn.Malformed, "The response cannot be read.").Because(fmt.Errorf("saml: a library panicked: %v", p))
+	}
+}
+
+// child gives the first assertion, or whatever else, of a response.
+func child(root *etree.Element, tag string) *etree.Element {
+	for _, c := range root.ChildElements() {
+		if c.Tag == tag && c.NamespaceURI() == nsAssertion {
+			return c
+		}
+	}
+	return nil
+}
+
+// alone is a copy of an element with the namespaces of its surroundings.
+func alone(el *etree.Element) (*etree.Element, error) {
+	if el == nil {
+		return nil, errors.New("saml: the element is not there")
+	}
+	around, err := etreeutils.NSBuildParentContext(el)
 	if err != nil {
 		return nil, err
 	}
-	signed := &verifier{keys: v.idp.keys}
-	libraryErr := v.library(raw, signed)
-	if signed.refusal != nil {
-		return nil, signed.refusal
-	}
-	var response crewjam.Response
-	// #nosec G709 -- admitted; the struct decides refusals only
-	if err := xml.Unmarshal(raw, &response); err != nil || response.Assertion == nil {
-		return nil, authn.Refuse(authn.Malformed, "The response cannot be read.").Because(err)
-	}
-	if libraryErr != nil {
-		// The library's errors are text; our own checks name the reason.
-		if err := v.check(&response, response.Assertion, shape); err != nil {
-			return nil, err
-		}
-		return nil, authn.Refuse(authn.Malformed, "The response was not accepted.").Because(libraryErr)
-	}
-	assertion, err := read(signed.verified)
-	if err != nil {
+	if around, err = around.SubContext(el); err != nil {
 		return nil, err
 	}
-	if err := v.check(&response, assertion, shape); err != nil {
-		return nil, err
-	}
-	return assertion, nil
+	return etreeutils.NSDetatch(around, el)
 }
 
-// library runs crewjam/saml. Admission keeps away all that is known to make it
-// panic; should there be more, one sign-in fails and not the gateway.
-func (v *verification) library(raw []byte, signed *verifier) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("saml: the library panicked: %v", p)
-		}
-	}()
+func (v *verification) signedAsWanted() error {
+	wanted := v.spec.Signed
+	if (wanted == tenants.SignedResponse || wanted == tenants.SignedBoth) && v.signedResponse == nil {
+		return authn.Refuse(authn.SignatureMissing, "The response is not signed, as the connection wants it.")
+	}
+	if (wanted == tenants.SignedAssertion || wanted == tenants.SignedBoth) && v.signedAssertion == nil {
+		return authn.Refuse(authn.SignatureMissing, "The assertion is not signed, as the connection wants it.")
+	}
+	return nil
+}
+
+// believe takes the assertion out of what was signed: the assertion itself, or
+// the response around it. Of an encrypted one in a signed response it is what was
+// decrypted from what was signed.
+func (v *verification) believe() (err error) {
+	defer guard(&err)
+	unreadable := authn.Refuse(authn.Malformed, "The signed assertion cannot be read.")
+	believed := v.signedAssertion
+	switch {
+	case believed != nil:
+	case v.signedResponse == nil:
+		return authn.Refuse(authn.SignatureMissing, "Nothing that the response says is signed.")
+	case v.encrypted:
+		believed = v.decrypted
+	default:
+		believed = child(v.signedResponse, "Assertion")
+	}
+	if believed, err = alone(believed); err != nil {
+		return unreadable.Because(err)
+	}
+	doc := etree.NewDocument()
+	doc.SetRoot(believed)
+	raw, err := doc.WriteToBytes()
+	if err != nil {
+		return unreadable.Because(err)
+	}
+	if v.assertion, err = v.rules.scan(raw); err != nil || v.assertion.name.Local != "Assertion" || v.assertion.name.Space != nsAssertion {
+		return unreadable.Because(err)
+	}
+	return nil
+}
+
+// library has crewjam/saml look at the response as well, which must have no
+// objection.
+func (v *verification) library() (err error) {
+	defer guard(&err)
 	sp, err := serviceProvider(v.endpoints, v.idp)
 	if err != nil {
 		return err
 	}
-	sp.SignatureVerifier = signed
-	// The library sees one audience per restriction; check looks at all.
+	sp.SignatureVerifier = verdict{v}
+	// It sees one audience per restriction, and either wants a request or does not
+	// look at any; the profile has seen to both.
 	sp.ValidateAudienceRestriction = func(*crewjam.Assertion) error { return nil }
+	sp.AllowIDPInitiated = v.unsolicited
 	acs, err := url.Parse(v.endpoints.Callback)
 	if err != nil {
 		return fmt.Errorf("saml: our own address: %w", err)
 	}
-	_, err = sp.ParseXMLResponse(raw, []string{v.requestID}, *acs)
+	_, err = sp.ParseXMLResponse(v.raw, []string{v.requestID}, *acs)
 	if invalid, ok := errors.AsType[*crewjam.InvalidResponseError](err); ok {
-		return invalid.PrivateErr // the other fields hold the whole response
+		err = invalid.PrivateErr // the other fields hold the whole response
 	}
-	return err
-}
-
-// read takes the assertion out of what was signed: the assertion itself, or
-// the response around it.
-func read(verified *etree.Element) (*crewjam.Assertion, error) {
-	unreadable := authn.Refuse(authn.Malformed, "The signed assertion cannot be read.")
-	if verified == nil {
-		return nil, unreadable
-	}
-	doc := etree.NewDocument()
-	doc.SetRoot(verified.Copy())
-	raw, err := doc.WriteToBytes()
 	if err != nil {
-		return nil, unreadable.Because(err)
-	}
-	if verified.Tag == "Response" {
-		var r crewjam.Response
-		if err := xml.Unmarshal(raw, &r); err != nil || r.Assertion == nil {
-			return nil, unreadable.Because(err)
-		}
-		return r.Assertion, nil
-	}
-	var a crewjam.Assertion
-	if err := xml.Unmarshal(raw, &a); err != nil {
-		return nil, unreadable.Because(err)
-	}
-	return &a, nil
-}
-
-// check applies the web browser SSO profile (SAML profiles §4.1.4.3). The
-// assertion is what was signed; the response around it may not be.
-func (v *verification) check(r *crewjam.Response, a *crewjam.Assertion, shape admitted) error {
-	if (r.Issuer != nil && r.Issuer.Value != v.idp.metadata.EntityID) || a.Issuer.Value != v.idp.metadata.EntityID {
-		return authn.Refuse(authn.WrongIssuer, "The issuer is not the identity provider of this connection.")
-	}
-	if (shape.responseSigned || r.Destination != "") && r.Destination != v.endpoints.Callback {
-		return authn.Refuse(authn.WrongDestination, "The response was meant for another address.")
-	}
-	if r.InResponseTo != v.requestID {
-		return authn.Refuse(authn.WrongRequest, "The response answers another request than the one that was made.")
-	}
-	if err := v.checkSubject(a.Subject); err != nil {
-		return err
-	}
-	return v.checkConditions(r, a, shape)
-}
-
-func (v *verification) checkSubject(s *crewjam.Subject) error {
-	if s == nil || s.NameID == nil || len(s.SubjectConfirmations) == 0 {
-		return authn.Refuse(authn.SubjectUnusable, "The assertion does not say who it is about.")
-	}
-	for _, c := range s.SubjectConfirmations {
-		d := c.SubjectConfirmationData
-		switch {
-		case c.Method != bearer || d == nil:
-			return authn.Refuse(authn.ConfirmationMissing, "The subject is not confirmed by the bearer method.")
-		case d.Recipient != v.endpoints.Callback:
-			return authn.Refuse(authn.WrongRecipient, "The assertion was meant for another recipient.")
-		case d.InResponseTo != v.requestID:
-			return authn.Refuse(authn.WrongRequest, "The assertion answers another request than the one that was made.")
-		case d.NotOnOrAfter.IsZero() || !d.NotBefore.IsZero():
-			return authn.Refuse(authn.ConfirmationMissing, "The subject confirmation is not limited in time as the profile asks.")
-		case v.over(d.NotOnOrAfter):
-			return authn.Refuse(authn.Expired, "The subject confirmation ended at %s.", stamp(d.NotOnOrAfter))
-		}
+		return authn.Refuse(authn.Malformed, "The response was not accepted.").Because(err)
 	}
 	return nil
 }
 
-func (v *verification) checkConditions(r *crewjam.Response, a *crewjam.Assertion, shape admitted) error {
-	c := a.Conditions
-	switch {
-	case c == nil || c.NotOnOrAfter.IsZero():
-		return authn.Refuse(authn.ConditionsMissing, "The assertion has no conditions, or none that end it.")
-	case v.over(c.NotOnOrAfter):
-		return authn.Refuse(authn.Expired, "The assertion ended at %s.", stamp(c.NotOnOrAfter))
-	case v.ahead(c.NotBefore):
-		return authn.Refuse(authn.NotYetValid, "The assertion begins at %s.", stamp(c.NotBefore))
-	case v.ahead(r.IssueInstant) || v.ahead(a.IssueInstant):
-		return authn.Refuse(authn.NotYetValid, "The assertion was issued in the future; one of the clocks is wrong.")
-	case v.over(r.IssueInstant.Add(crewjam.MaxIssueDelay)) || v.over(a.IssueInstant.Add(crewjam.MaxIssueDelay)):
-		return authn.Refuse(authn.Expired, "The assertion was issued at %s, which is too long ago.", stamp(a.IssueInstant))
-	}
-	for _, s := range a.AuthnStatements {
-		if s.SessionNotOnOrAfter != nil && v.over(*s.SessionNotOnOrAfter) {
-			return authn.Refuse(authn.Expired, "The session at the identity provider ended at %s.", stamp(*s.SessionNotOnOrAfter))
-		}
-	}
-	return v.checkAudience(shape)
-}
+// verdict tells the library what has been found out about signatures. It
+// implements its SignatureVerifier.
+type verdict struct{ v *verification }
 
-// checkAudience wants every restriction to name us (SAML core §2.5.1.4). The
-// texts are those of the admitted document, which the signature covers: it has
-// one assertion, and no comments.
-func (v *verification) checkAudience(shape admitted) error {
-	restrictions := shape.assertion.one(nsAssertion, "Conditions").all(nsAssertion, "AudienceRestriction")
-	for _, r := range restrictions {
-		if !slices.ContainsFunc(r.all(nsAssertion, "Audience"), func(e *element) bool { return string(e.text) == v.endpoints.Metadata }) {
-			return authn.Refuse(authn.WrongAudience, "The assertion was meant for another audience.")
-		}
+func (d verdict) VerifySignature(_ *dsig.ValidationContext, el *etree.Element) error {
+	covered := d.v.signedAssertion
+	if el.Tag == "Response" {
+		covered = d.v.signedResponse
 	}
-	if len(restrictions) == 0 {
-		return authn.Refuse(authn.WrongAudience, "The assertion does not say whom it is meant for.")
+	if covered == nil {
+		return errors.New("saml: nobody has verified this")
 	}
 	return nil
 }
-
-// over reports whether a moment has passed, and ahead whether it is still to
-// come, by any clock within the skew.
-func (v *verification) over(t time.Time) bool  { return !v.now.Before(t.Add(skew)) }
-func (v *verification) ahead(t time.Time) bool { return v.now.Before(t.Add(-skew)) }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -2,6 +2,7 @@ package simplesamltest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -62,10 +63,11 @@ func Start(t *testing.T, users ...User) *Provider {
 	for _, folder := range []string{"config", "cert", "metadata", "log", "data", "tmp", "sessions"} {
 		check(t, os.Mkdir(filepath.Join(p.dir, folder), 0o700))
 	}
-	p.writeKey(t)
+	p.Key = p.writeKey(t, "idp")
+	p.writeKey(t, "next")
 	p.write(t, "config/config.php", "config.php.tmpl", struct{ URL, Dir, Salt string }{p.URL, p.dir, rand.Text()})
 	p.write(t, "config/authsources.php", "authsources.php.tmpl", users)
-	p.write(t, "metadata/saml20-idp-hosted.php", "idp-hosted.php.tmpl", struct{ URL string }{p.URL})
+	p.Set(t, Settings{})
 	p.Trust(t, []byte("<EntitiesDescriptor xmlns=\"urn:oasis:names:tc:SAML:2.0:metadata\"/>"))
 	p.run(t, php, address, homes[home]+"/www")
 	return p
@@ -76,6 +78,27 @@ func Start(t *testing.T, users ...User) *Provider {
 func (p *Provider) Trust(t *testing.T, metadata []byte) {
 	t.Helper()
 	check(t, os.WriteFile(filepath.Join(p.dir, "metadata", "services.xml"), metadata, 0o600))
+}
+
+// Settings are how the provider goes about its keys. It goes by them at once.
+type Settings struct {
+	// Encrypts has it encrypt assertions, as SimpleSAMLphp does: by AES-CBC.
+	Encrypts bool
+	// Signs is the key that it signs with and Shows the one that its metadata shows:
+	// "idp", which is [Provider.Key], or "next". Next is one that the metadata shows
+	// as well.
+	Signs, Shows, Next string
+}
+
+// Set changes the settings.
+func (p *Provider) Set(t *testing.T, s Settings) {
+	t.Helper()
+	s.Signs, s.Shows = cmp.Or(s.Signs, "idp"), cmp.Or(s.Shows, "idp")
+	p.write(t, "metadata/saml20-idp-hosted.php", "idp-hosted.php.tmpl", struct {
+		Settings
+
+		URL string
+	}{s, p.URL})
 }
 
 // MetadataURL is where the provider describes itself.
@@ -95,21 +118,21 @@ func (p *Provider) write(t *testing.T, name, source string, data any) {
 	check(t, os.WriteFile(filepath.Join(p.dir, name), text.Bytes(), 0o600))
 }
 
-// writeKey makes what the provider signs with.
-func (p *Provider) writeKey(t *testing.T) {
+// writeKey makes a key that the provider can sign with.
+func (p *Provider) writeKey(t *testing.T, name string) *rsa.PrivateKey {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	check(t, err)
-	p.Key = key
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "SimpleSAMLphp"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	check(t, err)
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	check(t, err)
-	for name, block := range map[string]*pem.Block{"idp.pem": {Type: "PRIVATE KEY", Bytes: private}, "idp.crt": {Type: "CERTIFICATE", Bytes: der}} {
-		check(t, os.WriteFile(filepath.Join(p.dir, "cert", name), pem.EncodeToMemory(block), 0o600))
+	for ending, block := range map[string]*pem.Block{".pem": {Type: "PRIVATE KEY", Bytes: private}, ".crt": {Type: "CERTIFICATE", Bytes: der}} {
+		check(t, os.WriteFile(filepath.Join(p.dir, "cert", name+ending), pem.EncodeToMemory(block), 0o600))
 	}
+	return key
 }
 
 // run starts PHP's own server, and waits until it serves.

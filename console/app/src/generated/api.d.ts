@@ -256,6 +256,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/connections/{name}/saml": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the keys and certificates of both sides of a SAML connection
+         * @description Needs: gatehouse.connections:read.
+         */
+        get: operations["get-connection-saml"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/connections/{name}/saml/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Prepare our next key of a SAML connection: it is published at once beside the one that signs, and takes its place when the overlap is over
+         * @description Needs: gatehouse.connections:write.
+         */
+        post: operations["prepare-saml-key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/connections/{name}/test": {
         parameters: {
             query?: never;
@@ -1117,6 +1157,10 @@ export interface components {
         ConnectionSpec: {
             /** @description Authentication context classes (acr) that count, the one that is wanted most first: the provider is asked for them, and a sign-in by another one is refused; absent: any */
             acr_values?: string[];
+            /** @description Take assertions encrypted by AES-CBC, if the response around them is signed */
+            allow_cbc?: boolean;
+            /** @description Take signatures by SHA-1, which is broken */
+            allow_sha1?: boolean;
             /** @description Domains of verified email addresses that may use the connection; absent: any */
             allowed_domains?: string[];
             /** @description Groups of the provider, one of which people must be in to use the connection; absent: anybody */
@@ -1131,6 +1175,11 @@ export interface components {
             client_auth?: "" | "client_secret_basic" | "client_secret_post";
             client_id?: string;
             client_secret?: string;
+            /**
+             * Format: int64
+             * @description By how much the provider's clock may be wrong; absent: 60
+             */
+            clock_skew_seconds?: number;
             /** @description Account-wide role of people made by their first sign-in */
             default_role?: string;
             /** @description What people choose it by; absent: its name */
@@ -1139,10 +1188,18 @@ export interface components {
             emails_url?: string;
             /** @description Absent: true */
             enabled?: boolean;
+            /**
+             * @description offered: our metadata shows a certificate to encrypt assertions with; required: what is not encrypted is refused as well; absent: none is shown, though what comes encrypted is decrypted
+             * @enum {string}
+             */
+            encryption?: "" | "offered" | "required";
+            /** @description Have people authenticate at every sign-in */
+            force_authn?: boolean;
             /** @description Groups that people are put into, and taken out of, by what the provider says of them at every sign-in */
             group_rules?: components["schemas"]["GroupRuleSpec"][];
             /** @description Addresses that list a person's groups; absent: claims.groups, if that is set */
             groups_from?: components["schemas"]["GroupSourceSpec"][];
+            /** @description Whether the provider may begin a sign-in of its own accord; answers to requests are checked as strictly as without */
             idp_initiated?: boolean;
             idp_metadata?: components["schemas"]["Metadata"];
             issuer?: string;
@@ -1151,6 +1208,11 @@ export interface components {
              * @enum {string}
              */
             link?: "" | "email" | "external_id";
+            /**
+             * @description What the provider is asked to name people by; absent: its own choice
+             * @enum {string}
+             */
+            name_id_format?: "" | "persistent" | "email" | "unspecified";
             /**
              * @description none: for a provider that refuses requests with PKCE; absent: S256
              * @enum {string}
@@ -1161,11 +1223,20 @@ export interface components {
              * @enum {string}
              */
             preset?: "" | "github";
+            /** @description Authentication context classes that count: the provider is asked for them, and a sign-in by another one is refused; absent: any */
+            requested_authn_context?: string[];
             /** @description Takes the access token back once it has been used (RFC 7009); absent: it stays good until it expires */
             revocation_url?: string;
             scopes?: string[];
+            /** @description Sign every request; absent: only where the provider's metadata wants it */
+            sign_requests?: boolean;
             /** @description Who tells of security events of its people (Shared Signals Framework); absent: none are heard */
             signals?: components["schemas"]["SignalsSpec"];
+            /**
+             * @description What the provider must have signed; absent: the response or the assertion
+             * @enum {string}
+             */
+            signed?: "" | "response" | "assertion" | "both";
             token_url?: string;
             /** @enum {string} */
             type: "oidc" | "saml" | "oauth2";
@@ -1453,6 +1524,8 @@ export interface components {
             platform: boolean;
         };
         Metadata: {
+            /** @description SHA-256, in hex, of the certificate that must have signed the metadata; absent: it need not be signed */
+            fingerprint?: string;
             url?: string;
             xml?: string;
         };
@@ -1608,6 +1681,13 @@ export interface components {
             seq: number;
             what: string;
         };
+        "Prepare-saml-keyRequest": {
+            /**
+             * Format: int64
+             * @description How long both are published before the new one signs; absent: 30. 0 signs with it at once, and providers that have not read our metadata since refuse what it has signed
+             */
+            overlap_days?: number;
+        };
         Problem: {
             detail?: string;
             /** @description Each field that is wrong, and why */
@@ -1690,6 +1770,48 @@ export interface components {
             name: string;
             /** @description object:action; team/ in front limits it to teams, account/ to the account */
             permissions: string[];
+        };
+        SAMLCertificate: {
+            /** Format: date-time */
+            not_after: string;
+            /** Format: date-time */
+            not_before: string;
+            sha256: string;
+        };
+        SAMLKey: {
+            /** @description PEM */
+            certificate: string;
+            /** Format: date-time */
+            not_after: string;
+            /** @description Fingerprint of the certificate */
+            sha256: string;
+            /** Format: date-time */
+            signs_at: string;
+            /**
+             * @description prepared: published, and signs from signs_at on. signing: signs, and is published. retired: signs no more, and still decrypts
+             * @enum {string}
+             */
+            state: "prepared" | "signing" | "retired";
+        };
+        SAMLProvider: {
+            /** @description What it may sign with */
+            certificates: components["schemas"]["SAMLCertificate"][];
+            entity_id: string;
+            /** @description What has signed its metadata, where that is pinned */
+            metadata_certificate?: components["schemas"]["SAMLCertificate"];
+            /**
+             * Format: date-time
+             * @description When its metadata ends; absent: it does not say
+             */
+            valid_until?: string;
+        };
+        SAMLState: {
+            /** @description Our keys, newest first */
+            keys: components["schemas"]["SAMLKey"][];
+            /** @description Why the metadata cannot be used */
+            problem?: string;
+            /** @description The identity provider, as its metadata describes it; absent while that cannot be used */
+            provider?: components["schemas"]["SAMLProvider"];
         };
         Session: {
             /** @description Name of the connection that the person signed in by */
@@ -2399,6 +2521,72 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-connection-saml": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SAMLState"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "prepare-saml-key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Prepare-saml-keyRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SAMLState"];
+                };
             };
             /** @description Error */
             default: {

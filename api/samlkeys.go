@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/tenants"
+)
+
+// SAML tells how both sides of a SAML connection are known to each other.
+type SAML interface {
+	// State gives our keys and what is known of the provider.
+	State(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (SAMLState, error)
+	// PrepareKey makes our next key, which signs once the overlap is over.
+	PrepareKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection, overlap time.Duration) error
+}
+
+// SAMLState is how a SAML connection stands.
+type SAMLState struct {
+	Keys     []SAMLKey     `json:"keys" doc:"Our keys, newest first"`
+	Provider *SAMLProvider `json:"provider,omitempty" doc:"The identity provider, as its metadata describes it; absent while that cannot be used"`
+	Problem  string        `json:"problem,omitempty" doc:"Why the metadata cannot be used"`
+}
+
+// SAMLKey is one of our keys.
+type SAMLKey struct {
+	State       string    `json:"state" enum:"prepared,signing,retired" doc:"prepared: published, and signs from signs_at on. signing: signs, and is published. retired: signs no more, and still decrypts"`
+	SignsAt     time.Time `json:"signs_at"`
+	SHA256      string    `json:"sha256" doc:"Fingerprint of the certificate"`
+	NotAfter    time.Time `json:"not_after"`
+	Certificate string    `json:"certificate" doc:"PEM"`
+}
+
+// SAMLProvider is an identity provider.
+type SAMLProvider struct {
+	EntityID     string            `json:"entity_id"`
+	ValidUntil   *time.Time        `json:"valid_until,omitempty" doc:"When its metadata ends; absent: it does not say"`
+	Certificates []SAMLCertificate `json:"certificates" doc:"What it may sign with"`
+	MetadataCert *SAMLCertificate  `json:"metadata_certificate,omitempty" doc:"What has signed its metadata, where that is pinned"`
+}
+
+// SAMLCertificate is a certificate of an identity provider.
+type SAMLCertificate struct {
+	SHA256    string    `json:"sha256"`
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
+}
+
+func (a *API) registerSAML() {
+	register(a, operation{id: "get-connection-saml", method: http.MethodGet, path: "/connections/{name}/saml", tag: "Connections", needs: reads("connections"),
+		summary: "Show the keys and certificates of both sides of a SAML connection"}, a.getSAML)
+	register(a, operation{id: "prepare-saml-key", method: http.MethodPost, path: "/connections/{name}/saml/keys", tag: "Connections", needs: writes("connections"),
+		status: http.StatusOK, summary: "Prepare our next key of a SAML connection: it is published at once beside the one that signs, and takes its place when the overlap is over"}, a.prepareSAMLKey)
+}
+
+func (a *API) samlConnection(ctx context.Context, c *call, name string) (tenants.Connection, error) {
+	found, err := a.cfg.Connections.Connection(ctx, c.tenant(), name)
+	if err == nil && found.Type != tenants.SAML {
+		return tenants.Connection{}, fault.New(fault.NotFound, "not-saml", "The connection is not a SAML connection.")
+	}
+	return found, err
+}
+
+func (a *API) getSAML(ctx context.Context, c *call, in *ByName) (*bodyOutput[SAMLState], error) {
+	found, err := a.samlConnection(ctx, c, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	state, err := a.cfg.SAML.State(ctx, c.tenant(), found)
+	return &bodyOutput[SAMLState]{state}, err
+}
+
+func (a *API) prepareSAMLKey(ctx context.Context, c *call, in *struct {
+	ByName
+	Body struct {
+		Overlap *int `json:"overlap_days,omitempty" minimum:"0" maximum:"365" doc:"How long both are published before the new one signs; absent: 30. 0 signs with it at once, and providers that have not read our metadata since refuse what it has signed"`
+	}
+}) (*bodyOutput[SAMLState], error) {
+	found, err := a.samlConnection(ctx, c, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	days := 30
+	if in.Body.Overlap != nil {
+		days = *in.Body.Overlap
+	}
+	if err := a.cfg.SAML.PrepareKey(ctx, c.cause, c.tenant(), found, time.Duration(days)*24*time.Hour); err != nil {
+		return nil, err
+	}
+	state, err := a.cfg.SAML.State(ctx, c.tenant(), found)
+	return &bodyOutput[SAMLState]{state}, err
+}
