@@ -1,10 +1,13 @@
 package oidc
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
+	"strconv"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -69,6 +72,7 @@ func (c claims) assertion(id *gooidc.IDToken, names tenants.AttributeMap) authn.
 		AMR:           c.list("amr"),
 		ACR:           c.text("acr"),
 		IDPSession:    c.text("sid"),
+		Claims:        c.texts(),
 	}
 	var at float64
 	// Without it nobody knows: the token was issued now, but the person may have
@@ -77,6 +81,61 @@ func (c claims) assertion(id *gooidc.IDToken, names tenants.AttributeMap) authn.
 		a.AuthTime = seconds(at)
 	}
 	return a
+}
+
+// ofTheToken are the claims that say whether a token is good (OpenID Connect Core
+// §2, RFC 7519 §4.1): of the person they say nothing.
+var ofTheToken = []string{"iss", "aud", "azp", "exp", "iat", "nbf", "jti", "nonce", "at_hash", "c_hash", "s_hash"}
+
+// texts are the claims about the person that are a string, a number, a truth value
+// or a list of strings. Where there are too many, those that come first by name are
+// kept, so that the same claims always give the same.
+func (c claims) texts() map[string][]string {
+	kept, left := map[string][]string{}, authn.MaxClaims
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		if left == 0 {
+			break
+		}
+		if len(name) > authn.MaxClaim || slices.Contains(ofTheToken, name) {
+			continue
+		}
+		values := slices.DeleteFunc(textsOf(c[name]), func(v string) bool { return len(v) > authn.MaxClaim })
+		values = values[:min(len(values), left)]
+		if len(values) > 0 {
+			kept[name] = values
+			left -= len(values)
+		}
+	}
+	return kept
+}
+
+// textsOf reads one claim; a number is as the provider wrote it.
+func textsOf(raw json.RawMessage) []string {
+	var value any
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if d.Decode(&value) != nil {
+		return nil
+	}
+	switch v := value.(type) {
+	case string:
+		return []string{v}
+	case json.Number:
+		return []string{v.String()}
+	case bool:
+		return []string{strconv.FormatBool(v)}
+	case []any:
+		list := make([]string, 0, len(v))
+		for _, one := range v {
+			text, ok := one.(string)
+			if !ok {
+				return nil // no list of strings
+			}
+			list = append(list, text)
+		}
+		return list
+	}
+	return nil
 }
 
 // text is a claim that is a string; "" otherwise.
