@@ -27,9 +27,6 @@ type claims map[string]json.RawMessage
 // claims gives the claims of the id token, and those of the userinfo endpoint
 // where the id token lacks the email: many providers keep it small.
 func (p *Protocol) claims(ctx context.Context, idp *provider, id *gooidc.IDToken, token *oauth2.Token, names tenants.AttributeMap) (claims, error) {
-	if id.Subject == "" || len(id.Subject) > maxSubject {
-		return nil, authn.Refuse(authn.SubjectUnusable, "The id token's subject is empty or too long.")
-	}
 	c := claims{}
 	if err := id.Claims(&c); err != nil {
 		return nil, authn.Refuse(authn.Malformed, "The id token's claims cannot be read.").Because(err)

@@ -3,12 +3,10 @@ package oidc
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,7 +88,7 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	if err != nil {
 		return authn.Assertion{}, err
 	}
-	code, err := authorised(r, idp, c.OIDC.Issuer)
+	code, err := authorised(answerChecks, r, idp, c.OIDC.Issuer)
 	if err != nil {
 		return authn.Assertion{}, err
 	}
@@ -103,44 +101,60 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	if !ok || raw == "" {
 		return authn.Assertion{}, authn.Refuse(authn.SignatureMissing, "The identity provider gave no id token.")
 	}
-	v := verification{what: "id token", idp: idp, issuer: c.OIDC.Issuer, clientID: c.OIDC.ClientID, now: p.now()}
+	v := idVerification{verification: p.verifying("id token", idp, c.OIDC), checks: idTokenChecks, nonce: kept.Nonce, classes: c.OIDC.ACRValues}
 	id, err := v.verify(ctx, raw, token.AccessToken)
 	if err != nil {
 		return authn.Assertion{}, err
-	}
-	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(kept.Nonce)) != 1 {
-		return authn.Assertion{}, authn.Refuse(authn.WrongNonce, "The id token was made for another sign-in.")
 	}
 	claims, err := p.claims(ctx, idp, id, token, c.OIDC.Claims)
 	if err != nil {
 		return authn.Assertion{}, err
 	}
 	a := claims.assertion(id, c.OIDC.Claims)
-	// acr_values alone is a wish, which the provider need not heed (OpenID Connect
-	// Core §3.1.2.1).
-	if wanted := c.OIDC.ACRValues; len(wanted) > 0 && !slices.Contains(wanted, a.ACR) {
-		return authn.Assertion{}, authn.Refuse(authn.WrongContext, "The identity provider answered with an authentication of the class %.64q, which is none of acr_values.", a.ACR)
-	}
 	a.LogoutHint = raw
 	return a, nil
 }
 
-// authorised reads the authorisation response (RFC 6749 §4.1.2; RFC 9207 §2.4
-// for iss, which tells a mixed-up provider).
-func authorised(r *http.Request, idp *provider, issuer string) (code string, err error) {
-	if r.Form.Has("iss") || idp.metadata.NamesItself {
-		if single(r, "iss") != issuer {
-			return "", authn.Refuse(authn.WrongIssuer, "The answer came from another identity provider than the one that was asked.")
+// answerCheck is one thing that an authorisation response must be.
+type answerCheck struct {
+	name   string
+	refuse func(r *http.Request, idp *provider, issuer string) *authn.Refusal
+}
+
+// answerChecks are all of them, in the order in which they are made
+// (TestEveryCheckOfAnAnswerIsNeeded). Whose answer it is was seen to before.
+var answerChecks = []answerCheck{
+	// RFC 9207 §2.4, which tells a mixed-up provider.
+	{"issuer", func(r *http.Request, idp *provider, issuer string) *authn.Refusal {
+		if (r.Form.Has("iss") || idp.metadata.NamesItself) && single(r, "iss") != issuer {
+			return authn.Refuse(authn.WrongIssuer, "The answer came from another identity provider than the one that was asked.")
+		}
+		return nil
+	}},
+	// RFC 6749 §4.1.2.1.
+	{"error", func(r *http.Request, _ *provider, _ string) *authn.Refusal {
+		if r.Form.Has("error") {
+			return authn.Refuse(authn.ProviderRefused, "The identity provider answered with the error %s.", errorName(single(r, "error")))
+		}
+		return nil
+	}},
+	// RFC 6749 §3.1: no parameter comes more than once.
+	{"one code", func(r *http.Request, _ *provider, _ string) *authn.Refusal {
+		if single(r, "code") == "" {
+			return authn.Refuse(authn.Malformed, "The answer holds no code, or more than one.")
+		}
+		return nil
+	}},
+}
+
+// authorised reads the authorisation response (RFC 6749 §4.1.2).
+func authorised(checks []answerCheck, r *http.Request, idp *provider, issuer string) (code string, err error) {
+	for _, c := range checks {
+		if refusal := c.refuse(r, idp, issuer); refusal != nil {
+			return "", refusal
 		}
 	}
-	if r.Form.Has("error") {
-		return "", authn.Refuse(authn.ProviderRefused, "The identity provider answered with the error %s.", errorName(single(r, "error")))
-	}
-	code = single(r, "code")
-	if code == "" {
-		return "", authn.Refuse(authn.Malformed, "The answer holds no code, or more than one.")
-	}
-	return code, nil
+	return r.Form.Get("code"), nil
 }
 
 // errorName keeps what a stranger could write out of the journal.

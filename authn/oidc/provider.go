@@ -53,16 +53,22 @@ func (p *Protocol) discover(ctx context.Context, c tenants.Connection) (*provide
 			return nil, authn.Refuse(authn.ProviderUnusable, "The identity provider's %s is missing or not an address over TLS.", name)
 		}
 	}
-	for _, a := range fresh.metadata.Algorithms {
-		if slices.Contains(keyset.Algorithms, a) {
-			fresh.algorithms = append(fresh.algorithms, a)
-		}
-	}
-	if len(fresh.algorithms) == 0 {
-		fresh.algorithms = []string{gooidc.RS256} // what every provider must speak (OpenID Connect Core §15.1)
-	}
+	fresh.algorithms = fresh.metadata.algorithms()
 	fresh.keys = keyset.Remote(ctx, p.client, fresh.metadata.JWKS)
 	return fresh, nil
+}
+
+// algorithms are those of the provider's that are accepted.
+func (m *metadata) algorithms() (accepted []string) {
+	for _, a := range m.Algorithms {
+		if slices.Contains(keyset.Algorithms, a) {
+			accepted = append(accepted, a)
+		}
+	}
+	if len(accepted) == 0 {
+		return []string{gooidc.RS256} // what every provider must speak (OpenID Connect Core §15.1)
+	}
+	return accepted
 }
 
 // safe reports whether a browser or this gateway may be sent to an address.
