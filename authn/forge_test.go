@@ -59,7 +59,7 @@ func mustSigner() signer {
 }
 
 // sign puts an enveloped signature into an element, where the schema wants it.
-func (s signer) sign(t *testing.T, el *etree.Element, method string) {
+func (s signer) sign(t testing.TB, el *etree.Element, method string) {
 	t.Helper()
 	ctx := dsig.NewDefaultSigningContext(dsig.TLSCertKeyStore(s.pair))
 	ctx.Canonicalizer = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("")
@@ -109,7 +109,7 @@ var messageTemplate = template.Must(template.New("").Funcs(template.FuncMap{"at"
 		`<saml:AttributeStatement><saml:Attribute Name="mail"><saml:AttributeValue>{{.Email}}</saml:AttributeValue></saml:Attribute><saml:Attribute Name="displayName"><saml:AttributeValue>Gil</saml:AttributeValue></saml:Attribute></saml:AttributeStatement>` +
 		`</saml:Assertion></samlp:Response>`))
 
-func (m message) document(t *testing.T) *etree.Document {
+func (m message) document(t testing.TB) *etree.Document {
 	t.Helper()
 	var b bytes.Buffer
 	check(t, messageTemplate.Execute(&b, m))
@@ -168,7 +168,7 @@ func (f flight) form(raw []byte) url.Values {
 	return url.Values{"SAMLResponse": {base64.StdEncoding.EncodeToString(raw)}, "RelayState": {f.relayState}}
 }
 
-func bytesOf(t *testing.T, doc *etree.Document) []byte {
+func bytesOf(t testing.TB, doc *etree.Document) []byte {
 	t.Helper()
 	raw, err := doc.WriteToBytes()
 	check(t, err)

@@ -91,7 +91,7 @@ func (j *recorder) all(t audit.Type) (found []audit.Event) {
 }
 
 // lastRefusal is the reason of the last refused sign-in.
-func (j *recorder) lastRefusal(t *testing.T) authn.Reason {
+func (j *recorder) lastRefusal(t testing.TB) authn.Reason {
 	t.Helper()
 	refused := j.all(audit.SignInRefused)
 	if len(refused) == 0 {
@@ -216,7 +216,7 @@ func (g *grants) Held(_ context.Context, p *identity.Principal) ([]string, error
 // TLS as the gate would.
 type world struct {
 	*authn.Service
-	t           *testing.T
+	t           testing.TB
 	url         string
 	keys        *keys.Ring
 	db          *store.DB
@@ -256,7 +256,7 @@ func (l losable) Tenant(id identity.TenantID) store.Tenant {
 	return l.w.db.Tenant(id)
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, journal: &recorder{}, grants: &grants{}, connections: &connections{
 		tenant: tenants.Tenant{ID: acme, Name: "acme", DisplayName: "Acme", Status: tenants.Active}, byName: map[string]tenants.Connection{}}}
@@ -336,7 +336,7 @@ func (w *world) passed(r *http.Request) *http.Request {
 // browser keeps cookies and follows redirects, as people's do.
 type browser struct {
 	*http.Client
-	t *testing.T
+	t testing.TB
 	w *world
 }
 
@@ -433,7 +433,7 @@ func (b *browser) cookie(name string) string {
 	return ""
 }
 
-func (p page) has(t *testing.T, status int, texts ...string) {
+func (p page) has(t testing.TB, status int, texts ...string) {
 	t.Helper()
 	if p.status != status {
 		t.Fatalf("%s: status %d, want %d\n%s", p.url, p.status, status, p.body)
@@ -445,7 +445,7 @@ func (p page) has(t *testing.T, status int, texts ...string) {
 	}
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

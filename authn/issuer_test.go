@@ -41,16 +41,26 @@ type issuer struct {
 	userinfo  map[string]any
 	before    func() // is waited for by those who discover
 	signedOut url.Values
-	keys      func(http.ResponseWriter) // answers for the keys, if there is one
+	keys      func(http.ResponseWriter)   // answers for the keys, if there is one
+	front     map[string]http.HandlerFunc // answers at these paths instead
 	keysAsked atomic.Int64
 }
 
-func newIssuer(t *testing.T) *issuer {
+func newIssuer(t testing.TB) *issuer {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
 	i := &issuer{key: key}
 	mux := http.NewServeMux()
-	i.Server = httptest.NewServer(mux)
+	i.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		i.mu.Lock()
+		instead := i.front[r.URL.Path]
+		i.mu.Unlock()
+		if instead != nil {
+			instead(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	t.Cleanup(i.Close)
 	mux.HandleFunc("/.well-known/openid-configuration", i.discovery)
 	mux.HandleFunc("/jwks", i.jwks)
@@ -74,7 +84,7 @@ func (i *issuer) answerKeys(keys func(http.ResponseWriter)) {
 }
 
 // rollKey has what is signed from now on be signed with a new key.
-func (i *issuer) rollKey(t *testing.T) {
+func (i *issuer) rollKey(t testing.TB) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
@@ -111,11 +121,16 @@ func (i *issuer) discovery(w http.ResponseWriter, _ *http.Request) {
 	if before != nil {
 		before()
 	}
-	reply(w, map[string]any{
+	reply(w, i.settings())
+}
+
+// settings are what the discovery document says.
+func (i *issuer) settings() map[string]any {
+	return map[string]any{
 		"issuer": i.URL, "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token",
 		"jwks_uri": i.URL + "/jwks", "userinfo_endpoint": i.URL + "/userinfo", "end_session_endpoint": i.URL + "/signout",
 		"id_token_signing_alg_values_supported": []string{"ES256", "HS256", "none"}, "authorization_response_iss_parameter_supported": true,
-	})
+	}
 }
 
 func (i *issuer) jwks(w http.ResponseWriter, _ *http.Request) {

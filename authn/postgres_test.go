@@ -27,5 +27,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_PushedSignalsEndWhatTheyName, TestASignalIsHeededOnce, TestP2_FetchedSignalsEndWhatTheyName, TestPollingEndsAtOnce,
 		TestOneNodePollsAConnectionAtATime, TestHostileSignalsEndNothing, TestWhoMayPushSignals, TestSignalsByTheTransmittersKeys,
 		TestP2_SignalsOfASAMLProvider, TestASignalThatCannotBeHeededComesAgain, TestATransmittersFaultsAreOutlived, TestMoreSignalsThanWereAskedFor,
-	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked")
+		TestKeysRotateBetweenTwoSignIns, TestAnotherOnesCode,
+	}, "TestP7_HostileEndpointsHoldUpNobody", "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked")
 }
