@@ -102,6 +102,10 @@ type NewSession struct {
 	// LogoutHint is what the identity provider wants back at sign-out (the
 	// id_token); sealed at rest. One over [MaxLogoutHint] bytes is not kept.
 	LogoutHint string
+	// Refresh is what the identity provider is asked again by, from RefreshDue on; ""
+	// if it is not asked ([Refresh]).
+	Refresh    string
+	RefreshDue time.Time
 	AMR        []string
 	ACR        string
 	IP         netip.Addr

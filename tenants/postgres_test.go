@@ -15,5 +15,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP10_DeletedTenantsAreGone, TestP10_ABrokenDeletionConverges, TestAFailedCreationLeavesNothing, TestP2_WhatIsSuspendedEndsUntold,
 		TestP2_WhatIsOpenIsJudgedByNewSettings, TestRoleNetworksAreChecked,
 		TestAHangingChangeHoldsUpNobodyElse, TestChangesOfATenantWaitForEachOther, TestANameIsGivenOnce,
-	}, "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion")
+		TestOIDCSettingsAreChecked,
+	}, "TestWhatAConnectionTrustsAnew", "TestIssuersForManyDirectories", "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion")
 }

@@ -50,6 +50,13 @@ type ConnectionSpec struct {
 	ACRValues    []string  `json:"acr_values,omitempty" yaml:"acr_values,omitempty" maxItems:"10" of:"oidc" doc:"Authentication context classes (acr) that count, the one that is wanted most first: the provider is asked for them, and a sign-in by another one is refused; absent: any"`
 	Claims       *NamesMap `json:"claims,omitempty" yaml:"claims,omitempty" of:"oidc"`
 
+	ClientAuth   tenants.ClientAuth `json:"client_auth,omitempty" yaml:"client_auth,omitempty" enum:",client_secret_basic,client_secret_post,private_key_jwt" of:"oidc" doc:"How the provider is shown who asks; private_key_jwt: by a key of the gateway's, published at /.gatehouse/oidc/{connection}/jwks.json; absent: by the secret, in the way that the provider takes"`
+	Prompt       []string           `json:"prompt,omitempty" yaml:"prompt,omitempty" maxItems:"3" of:"oidc" doc:"What the provider is to ask people for at every sign-in: login, select_account, consent"`
+	Recheck      tenants.Duration   `json:"recheck,omitzero" yaml:"recheck,omitempty" of:"oidc" doc:"How often the provider is asked, by a refresh token, whether somebody who is signed in may go on: 5m to 720h; absent: never"`
+	RecheckGrace tenants.Duration   `json:"recheck_grace,omitzero" yaml:"recheck_grace,omitempty" of:"oidc" doc:"For how long people go on while the provider cannot be asked; absent: 24h"`
+	EntraTenants []string           `json:"entra_tenants,omitempty" yaml:"entra_tenants,omitempty" maxItems:"100" of:"oidc" doc:"Directories (tenant ids) of Entra ID whose people may sign in, for an issuer for many of them"`
+	GroupsURL    string             `json:"groups_url,omitempty" yaml:"groups_url,omitempty" maxLength:"2048" of:"oidc" doc:"Where the groups are of people who are in too many for a token (Entra ID); absent: Microsoft Graph"`
+
 	IDPMetadata  *Metadata `json:"idp_metadata,omitempty" yaml:"idp_metadata,omitempty" of:"saml"`
 	Attributes   *NamesMap `json:"attributes,omitempty" yaml:"attributes,omitempty" of:"saml"`
 	IDPInitiated bool      `json:"idp_initiated,omitempty" yaml:"idp_initiated,omitempty" of:"saml"`
