@@ -286,7 +286,7 @@ func newWorld(t testing.TB) *world {
 		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Roles: w.grants, Now: w.clock,
 		Log: slog.New(slog.DiscardHandler), StartsPerSecond: 1, StartBurst: startBurst,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
-			tenants.OIDC: oidc.New(w.egress, w.clock), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock})},
+			tenants.OIDC: oidc.New(oidc.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock}), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock})},
 		Signals: signals.New(w.egress, w.clock),
 	})
 	server := httptest.NewUnstartedServer(nil)

@@ -43,6 +43,8 @@ type issuer struct {
 	signedOut url.Values
 	keys      func(http.ResponseWriter)   // answers for the keys, if there is one
 	front     map[string]http.HandlerFunc // answers at these paths instead
+	offline   *offline                    // gives refresh tokens, if there is one
+	ahead     time.Duration               // its clock is
 	keysAsked atomic.Int64
 }
 
@@ -171,6 +173,10 @@ func (i *issuer) redeem(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sum := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
+	if i.offline != nil && r.PostFormValue("grant_type") == "refresh_token" {
+		i.renew(w, r)
+		return
+	}
 	user, password, _ := r.BasicAuth()
 	unescaped, _ := url.QueryUnescape(password)
 	if base64.RawURLEncoding.EncodeToString(sum[:]) != i.challenge || user != clientID || unescaped != clientSecret || r.PostFormValue("code") != "c0de" {
@@ -178,9 +184,23 @@ func (i *issuer) redeem(w http.ResponseWriter, r *http.Request) {
 		reply(w, map[string]string{"error": "invalid_grant"})
 		return
 	}
-	now := time.Now()
-	claims := jwt.MapClaims{"iss": i.URL, "aud": clientID, "sub": "subject-1", "exp": now.Add(time.Minute).Unix(), "iat": now.Unix(),
-		"nonce": i.nonce, "email": "ann@acme.example", "email_verified": true, "name": "Ann", "sid": "idp-session", "amr": []string{"pwd"}, "groups": []string{"ops"}}
+	claims := i.claimsNow()
+	claims["nonce"] = i.nonce
+	answer := map[string]any{"access_token": "at", "token_type": "Bearer", "expires_in": 60, "id_token": i.idToken(claims)}
+	if i.offline != nil {
+		answer["refresh_token"] = i.offline.begin(i.nonce)
+	}
+	reply(w, answer)
+}
+
+// claimsNow are the claims of an id token, but for the nonce.
+func (i *issuer) claimsNow() jwt.MapClaims {
+	now := time.Now().Add(i.ahead)
+	return jwt.MapClaims{"iss": i.URL, "aud": clientID, "sub": "subject-1", "exp": now.Add(time.Minute).Unix(), "iat": now.Unix(),
+		"email": "ann@acme.example", "email_verified": true, "name": "Ann", "sid": "idp-session", "amr": []string{"pwd"}, "groups": []string{"ops"}}
+}
+
+func (i *issuer) idToken(claims jwt.MapClaims) string {
 	if i.claims != nil {
 		i.claims(claims)
 	}
@@ -192,7 +212,7 @@ func (i *issuer) redeem(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(err)
 	}
-	reply(w, map[string]any{"access_token": "at", "token_type": "Bearer", "expires_in": 60, "id_token": raw})
+	return raw
 }
 
 func (i *issuer) signed(method jwt.SigningMethod, key any, c jwt.MapClaims) (string, error) {

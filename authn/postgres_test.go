@@ -28,5 +28,7 @@ func TestOnPostgres(t *testing.T) {
 		TestOneNodePollsAConnectionAtATime, TestHostileSignalsEndNothing, TestWhoMayPushSignals, TestSignalsByTheTransmittersKeys,
 		TestP2_SignalsOfASAMLProvider, TestASignalThatCannotBeHeededComesAgain, TestATransmittersFaultsAreOutlived, TestMoreSignalsThanWereAskedFor,
 		TestKeysRotateBetweenTwoSignIns, TestAnotherOnesCode,
+		TestP2_ARefusedRefreshEndsTheSession, TestARecheckBringsUpToDate, TestP7_AProviderThatCannotBeAskedAgain, TestHostileRefreshes,
+		TestOneNodeAsksAboutASession, TestRecheckTakesARefreshToken, TestP1_ARefusedRefreshIsRecordedFirst, TestARecheckOfSomebodyWhoIsGone,
 	}, "TestP7_HostileEndpointsHoldUpNobody", "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked")
 }

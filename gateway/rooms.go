@@ -63,6 +63,7 @@ type rooms struct {
 	egress    *httpkit.Egress
 	waits     *httpkit.Egress // for answers that may take long
 	polls     *signals.Poller
+	rechecks  *authn.Rechecks
 	apps      apps
 	front     *proxy.Gate
 	readiness *readiness
@@ -170,13 +171,14 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
 		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Log: log,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
-			tenants.OIDC: oidc.New(fetch, time.Now),
+			tenants.OIDC: oidc.New(oidc.Config{Store: r.store, Keys: r.keys, Client: fetch}),
 			tenants.SAML: saml.New(saml.Config{Store: r.store, Keys: r.keys, Client: fetch}),
 		},
 		Signals: signals.New(fetch, time.Now),
 	})
 	r.waits = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Patience: pollPatience})
 	r.polls = signals.NewPoller(signals.PollerConfig{Receiver: r.authn, Tenants: r.tenants, Store: r.store, Client: r.waits.Client(), Log: log})
+	r.rechecks = authn.NewRechecks(authn.RechecksConfig{Service: r.authn, Refreshes: r.sessions, Tenants: r.tenants})
 }
 
 // sessionLimits gives a tenant's limits of this moment.
@@ -229,7 +231,7 @@ func (r *rooms) own() http.Handler {
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
 		r.nodes.bus.Run, r.nodes.Run, r.roster.Run, r.alerts.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
-		r.polls.Run,
+		r.polls.Run, r.rechecks.Run,
 	}
 }
 

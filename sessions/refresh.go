@@ -63,16 +63,17 @@ func (s *Service) refreshes(ctx context.Context, tenant identity.TenantID, which
 
 // ClaimRefresh takes what is kept of a live session for one holder until then, which
 // bounds how long a holder that dies keeps others from it. ok is false where another
-// holds it, or the session is over.
-func (s *Service) ClaimRefresh(ctx context.Context, tenant identity.TenantID, session identity.SessionID, holder string, now, until time.Time) (r Refresh, ok bool, err error) {
+// holds it, where it is neither due (any more) nor stale since before, if that is set,
+// or where the session is over.
+func (s *Service) ClaimRefresh(ctx context.Context, tenant identity.TenantID, session identity.SessionID, holder string, now, until, before time.Time) (r Refresh, ok bool, err error) {
 	var sealed []byte
 	r = Refresh{Session: session, holder: holder}
 	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
 		var checked int64
 		_, err = store.One(ctx, tx, func(row store.Row) (struct{}, error) {
 			return struct{}{}, row.Scan(&sealed, &r.version, &checked, &r.Failures)
-		}, `UPDATE session_refreshes SET holder = $1, held_until = $2 WHERE session_id = $3 AND held_until <= $4
-			RETURNING secret, version, checked_at, failures`, holder, store.Millis(until), session, store.Millis(now))
+		}, `UPDATE session_refreshes SET holder = $1, held_until = $2 WHERE session_id = $3 AND held_until <= $4 AND (due_at <= $4 OR checked_at <= $5)
+			RETURNING secret, version, checked_at, failures`, holder, store.Millis(until), session, store.Millis(now), store.Millis(before))
 		if err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ func (w *world) due(tenant identity.TenantID, now time.Time) []identity.SessionI
 
 func (w *world) claim(session identity.SessionID, holder string, now time.Time) (sessions.Refresh, bool) {
 	w.t.Helper()
-	r, ok, err := w.ClaimRefresh(w.t.Context(), acme, session, holder, now, now.Add(time.Minute))
+	r, ok, err := w.ClaimRefresh(w.t.Context(), acme, session, holder, now, now.Add(time.Minute), time.Time{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestARefreshIsOneHoldersAtATime(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			if _, ok, err := w.ClaimRefresh(t.Context(), acme, made.Session.ID, "x", later, later.Add(time.Minute)); err == nil && ok {
+			if _, ok, err := w.ClaimRefresh(t.Context(), acme, made.Session.ID, "x", later, later.Add(time.Minute), time.Time{}); err == nil && ok {
 				mine.Add(1)
 			}
 		})
@@ -94,11 +94,17 @@ func TestARefreshIsOneHoldersAtATime(t *testing.T) {
 	if err := w.FinishRefresh(t.Context(), acme, third, much, much.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	stale, err := w.StaleRefreshes(t.Context(), acme, "con_oidc", much.Add(-time.Second), much, 10)
+	if again, ok := w.claim(made.Session.ID, "late", much.Add(time.Minute)); ok {
+		t.Errorf("claimed again before it is due: %+v", again)
+	}
+	if _, ok, err := w.ClaimRefresh(t.Context(), acme, made.Session.ID, "late", much.Add(time.Minute), much.Add(time.Minute), much); err != nil || !ok {
+		t.Errorf("stale, and not claimed: %v", err)
+	}
+	stale, err := w.StaleRefreshes(t.Context(), acme, "con_oidc", much.Add(-time.Second), much.Add(2*time.Minute), 10)
 	if err != nil || len(stale) != 0 {
 		t.Errorf("stale: %v, %v", stale, err)
 	}
-	if stale, err = w.StaleRefreshes(t.Context(), acme, "con_oidc", much, much, 10); err != nil || len(stale) != 1 {
+	if stale, err = w.StaleRefreshes(t.Context(), acme, "con_oidc", much, much.Add(2*time.Minute), 10); err != nil || len(stale) != 1 {
 		t.Errorf("stale: %v, %v", stale, err)
 	}
 	if fourth, ok := w.claim(made.Session.ID, "fourth", much.Add(time.Hour)); !ok || fourth.Failures != 0 || fourth.CheckedAt.UnixMilli() != much.UnixMilli() {

@@ -85,6 +85,10 @@ const (
 	// ReasonSignedOutAtProvider: the identity provider has said that the person has
 	// signed out there.
 	ReasonSignedOutAtProvider = "signed-out-at-provider"
+	// ReasonRefreshRefused: the identity provider was asked again, and says that the
+	// person may not go on. ReasonRecheckOverdue: it could not be asked for too long.
+	ReasonRefreshRefused = "refresh-refused"
+	ReasonRecheckOverdue = "recheck-overdue"
 	// ReasonConnectionClosed: the way by which the person signed in was disabled
 	// or deleted, or trusts another provider from now on.
 	ReasonConnectionClosed = "connection-closed"

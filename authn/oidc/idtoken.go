@@ -19,6 +19,9 @@ type idVerification struct {
 	checks []idTokenCheck
 	// nonce is that of the request.
 	nonce string
+	// subject and issuer are of the sign-in, if this is a token that a refresh has
+	// brought (§12.2); "" if it is the sign-in's.
+	subject, issuer string
 	// classes are the authentication context classes that count; none: any.
 	classes []string
 }
@@ -101,13 +104,19 @@ func typed(_ context.Context, _ *idVerification, t *idToken) *authn.Refusal {
 
 // answers refuses a token that was made for another sign-in.
 func answers(_ context.Context, v *idVerification, t *idToken) *authn.Refusal {
+	if v.subject != "" && t.claims.Nonce == "" {
+		return nil // a refresh should bring none, and brings the same if it does (§12.2)
+	}
 	if subtle.ConstantTimeCompare([]byte(t.claims.Nonce), []byte(v.nonce)) != 1 {
 		return authn.Refuse(authn.WrongNonce, "The id token was made for another sign-in.")
 	}
 	return nil
 }
 
-func about(_ context.Context, _ *idVerification, t *idToken) *authn.Refusal {
+func about(_ context.Context, v *idVerification, t *idToken) *authn.Refusal {
+	if v.subject != "" && (t.claims.Subject != v.subject || t.claims.Issuer != v.issuer) {
+		return authn.Refuse(authn.SubjectUnusable, "The id token of the refresh is about another person than the one who signed in.")
+	}
 	if t.claims.Subject == "" || len(t.claims.Subject) > maxSubject {
 		return authn.Refuse(authn.SubjectUnusable, "The id token's subject is empty or too long.")
 	}

@@ -49,7 +49,7 @@ func signIn() *idVerification {
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 	idp := &provider{algorithms: []string{gooidc.RS256}, keys: &gooidc.StaticKeySet{PublicKeys: []crypto.PublicKey{&k.rsa.PublicKey, &k.ec.PublicKey}}}
 	return &idVerification{checks: idTokenChecks, nonce: "the-nonce", classes: []string{"mfa"}, verification: verification{
-		what: "id token", idp: idp, issuer: "https://idp.example", clientID: "gatehouse", now: now, config: configOf(idp, "gatehouse", now)}}
+		what: "id token", idp: idp, issuers: issuers{one: "https://idp.example"}, clientID: "gatehouse", now: now, config: configOf(idp, "gatehouse", now)}}
 }
 
 const accessToken = "an-access-token"
@@ -57,7 +57,7 @@ const accessToken = "an-access-token"
 // good are claims that nothing is wrong with.
 func (v *idVerification) good() jwt.MapClaims {
 	sum := sha256.Sum256([]byte(accessToken))
-	return jwt.MapClaims{"iss": v.issuer, "aud": v.clientID, "sub": "ann", "nonce": v.nonce, "acr": "mfa", "at_hash": b64(sum[:16]),
+	return jwt.MapClaims{"iss": v.issuers.one, "aud": v.clientID, "sub": "ann", "nonce": v.nonce, "acr": "mfa", "at_hash": b64(sum[:16]),
 		"iat": v.now.Unix(), "exp": v.now.Add(time.Minute).Unix()}
 }
 
@@ -301,8 +301,8 @@ func TestEveryCheckOfAnAnswerIsNeeded(t *testing.T) {
 		"error":    {{"code": {"c"}, "iss": {ours}, "error": {"access_denied"}}, {"code": {"c"}, "iss": {ours}, "error": {""}}},
 		"one code": {{"code": {"c", "d"}, "iss": {ours}}},
 	}
-	idp := &provider{metadata: metadata{NamesItself: true}}
-	if code, err := authorised(answerChecks, &http.Request{Form: url.Values{"code": {"c"}, "iss": {ours}}}, idp, ours); err != nil || code != "c" {
+	idp := &provider{issuers: issuers{one: ours}, metadata: metadata{NamesItself: true}}
+	if code, err := authorised(answerChecks, &http.Request{Form: url.Values{"code": {"c"}, "iss": {ours}}}, idp); err != nil || code != "c" {
 		t.Fatalf("the control is refused: %v", err)
 	}
 	for i, c := range answerChecks {
@@ -311,10 +311,10 @@ func TestEveryCheckOfAnAnswerIsNeeded(t *testing.T) {
 		}
 		for _, form := range attacks[c.name] {
 			r := &http.Request{Form: form}
-			if _, err := authorised(answerChecks, r, idp, ours); err == nil {
+			if _, err := authorised(answerChecks, r, idp); err == nil {
 				t.Errorf("%s: %v is believed", c.name, form)
 			}
-			if code, err := authorised(slices.Delete(slices.Clone(answerChecks), i, i+1), r, idp, ours); err != nil || code != "c" {
+			if code, err := authorised(slices.Delete(slices.Clone(answerChecks), i, i+1), r, idp); err != nil || code != "c" {
 				t.Errorf("without the check of the %s, %v is refused all the same: %v", c.name, form, err)
 			}
 		}

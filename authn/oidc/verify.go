@@ -27,7 +27,7 @@ const (
 type verification struct {
 	what     string // it is, for whoever reads why it was refused
 	idp      *provider
-	issuer   string
+	issuers  issuers
 	clientID string
 	now      time.Time
 	config   gooidc.Config // of go-oidc's part
@@ -36,18 +36,20 @@ type verification struct {
 // verifying begins the verification of a token of a connection's provider.
 func (p *Protocol) verifying(what string, idp *provider, spec *tenants.OIDCSpec) verification {
 	now := p.now()
-	return verification{what: what, idp: idp, issuer: spec.Issuer, clientID: spec.ClientID, now: now, config: configOf(idp, spec.ClientID, now)}
+	return verification{what: what, idp: idp, issuers: idp.issuers, clientID: spec.ClientID, now: now, config: configOf(idp, spec.ClientID, now)}
 }
 
-// configOf has go-oidc make its checks by a clock that is behind ours.
+// configOf has go-oidc make its checks by a clock that is behind ours. It knows of
+// one issuer alone.
 func configOf(idp *provider, clientID string, now time.Time) gooidc.Config {
-	return gooidc.Config{ClientID: clientID, SupportedSigningAlgs: idp.algorithms, Now: func() time.Time { return now.Add(-skew) }}
+	return gooidc.Config{ClientID: clientID, SupportedSigningAlgs: idp.algorithms, SkipIssuerCheck: idp.issuers.template != "", Now: func() time.Time { return now.Add(-skew) }}
 }
 
 // protocolClaims are the claims that say whether a token is good, not who it
 // is about.
 type protocolClaims struct {
 	Issuer     string     `json:"iss"`
+	Directory  string     `json:"tid"` // of Entra ID
 	Audience   stringList `json:"aud"`
 	Authorized string     `json:"azp"`
 	Expires    float64    `json:"exp"`
@@ -58,7 +60,7 @@ type protocolClaims struct {
 // verifier has go-oidc verify one token.
 func (v *verification) verifier() (*gooidc.IDTokenVerifier, *keyset.Asked) {
 	keys := &keyset.Asked{KeySet: v.idp.keys}
-	return gooidc.NewVerifier(v.issuer, keys, &v.config), keys
+	return gooidc.NewVerifier(v.issuers.one, keys, &v.config), keys
 }
 
 // unverified tells a token that nobody could verify from one that is not good:
@@ -142,7 +144,7 @@ func (v *verification) check(c protocolClaims) *authn.Refusal {
 }
 
 func (v *verification) issued(c protocolClaims) *authn.Refusal {
-	if c.Issuer != v.issuer {
+	if !v.issuers.issued(c.Issuer, c.Directory) {
 		return authn.Refuse(authn.WrongIssuer, "The %s was issued by another identity provider than the one of this connection.", v.what)
 	}
 	return nil
