@@ -29,6 +29,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_SignalsOfASAMLProvider, TestASignalThatCannotBeHeededComesAgain, TestATransmittersFaultsAreOutlived, TestMoreSignalsThanWereAskedFor,
 		TestKeysRotateBetweenTwoSignIns, TestAnotherOnesCode,
 		TestP2_ARefusedRefreshEndsTheSession, TestARecheckBringsUpToDate, TestP7_AProviderThatCannotBeAskedAgain, TestHostileRefreshes,
-		TestOneNodeAsksAboutASession, TestRecheckTakesARefreshToken, TestP1_ARefusedRefreshIsRecordedFirst, TestARecheckOfSomebodyWhoIsGone,
-	}, "TestP7_HostileEndpointsHoldUpNobody", "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked")
+		TestOneNodeAsksAboutASession, TestRecheckTakesARefreshToken, TestEntrasManyDirectories, TestPrivateKeyJWT, TestOnlyConnectionsThatNeedKeysHaveThem, TestP1_ARefusedRefreshIsRecordedFirst, TestARecheckOfSomebodyWhoIsGone,
+	}, "TestP7_HostileEndpointsHoldUpNobody", "TestTheWayToShowTheSecret", "TestGroupsThatAreTooManyForAToken", "TestP7_TenThousandFailedSignIns", "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked")
 }
