@@ -438,3 +438,14 @@ func TestARecheckOfSomebodyWhoIsGone(t *testing.T) {
 		t.Errorf("ended for %v", w.ended())
 	}
 }
+
+// checked reports whether all have been asked about since so long after now.
+func (w *world) checked(after time.Duration) bool {
+	w.t.Helper()
+	var late int64
+	check(w.t, w.db.Tenant(acme).Read(w.t.Context(), func(tx *store.Tx) (err error) {
+		late, err = store.One(w.t.Context(), tx, store.Scalar[int64], `SELECT count(*) FROM session_refreshes WHERE checked_at < $1`, store.Millis(time.Now().Add(after)))
+		return err
+	}))
+	return late == 0
+}
