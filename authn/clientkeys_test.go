@@ -103,7 +103,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 
 	// The next key is made, published for a day, and used; nothing is refused meanwhile
 	// though the provider fetches our keys but once a day.
-	for day := 0; day < 94; day++ {
+	for day := range 94 {
 		w.later(idp, 24*time.Hour)
 		if day >= 88 {
 			set = w.clientKeys()

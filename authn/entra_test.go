@@ -104,11 +104,12 @@ func TestGroupsThatAreTooManyForAToken(t *testing.T) {
 	}{
 		"two pages": {func(i *issuer) http.HandlerFunc {
 			return func(w http.ResponseWriter, r *http.Request) {
-				if r.Header.Get("Authorization") != "Bearer at" {
+				switch {
+				case r.Header.Get("Authorization") != "Bearer at":
 					w.WriteHeader(http.StatusUnauthorized)
-				} else if r.URL.Query().Get("page") == "" {
+				case r.URL.Query().Get("page") == "":
 					says(page(i.URL+"/graph?page=2", "g1", "g2"))(w, r)
-				} else {
+				default:
 					says(page("", "g3"))(w, r)
 				}
 			}

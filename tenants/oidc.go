@@ -17,10 +17,10 @@ type ClientAuth string
 const (
 	// ClientAuthChosen is by the secret, as the provider says that it takes it.
 	ClientAuthChosen ClientAuth = ""
-	// ClientSecretBasic and ClientSecretPost are by the secret, in the header or in
-	// the form.
+	// ClientSecretBasic is by the secret, in the header.
 	ClientSecretBasic ClientAuth = "client_secret_basic"
-	ClientSecretPost  ClientAuth = "client_secret_post"
+	// ClientSecretPost is by the secret, in the form.
+	ClientSecretPost ClientAuth = "client_secret_post"
 	// PrivateKeyJWT is by a key of ours (RFC 7523 §2.2).
 	PrivateKeyJWT ClientAuth = "private_key_jwt"
 )
