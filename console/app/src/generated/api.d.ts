@@ -966,6 +966,11 @@ export interface components {
             allowed_groups?: string[];
             attributes?: components["schemas"]["NamesMap"];
             claims?: components["schemas"]["NamesMap"];
+            /**
+             * @description How the provider is shown who asks; private_key_jwt: by a key of the gateway's, published at /.gatehouse/oidc/{connection}/jwks.json; absent: by the secret, in the way that the provider takes
+             * @enum {string}
+             */
+            client_auth?: "" | "client_secret_basic" | "client_secret_post" | "private_key_jwt";
             client_id?: string;
             client_secret?: string;
             /** @description Account-wide role of people made by their first sign-in */
@@ -974,8 +979,12 @@ export interface components {
             display_name?: string;
             /** @description Absent: true */
             enabled?: boolean;
+            /** @description Directories (tenant ids) of Entra ID whose people may sign in, for an issuer for many of them */
+            entra_tenants?: string[];
             /** @description Groups that people are put into, and taken out of, by what the provider says of them at every sign-in */
             group_rules?: components["schemas"]["GroupRuleSpec"][];
+            /** @description Where the groups are of people who are in too many for a token (Entra ID); absent: Microsoft Graph */
+            groups_url?: string;
             idp_initiated?: boolean;
             idp_metadata?: components["schemas"]["Metadata"];
             issuer?: string;
@@ -984,6 +993,12 @@ export interface components {
              * @enum {string}
              */
             link?: "" | "email" | "external_id";
+            /** @description What the provider is to ask people for at every sign-in: login, select_account, consent */
+            prompt?: string[];
+            /** @description How often the provider is asked, by a refresh token, whether somebody who is signed in may go on: 5m to 720h; absent: never */
+            recheck?: string;
+            /** @description For how long people go on while the provider cannot be asked; absent: 24h */
+            recheck_grace?: string;
             scopes?: string[];
             /** @description Who tells of security events of its people (Shared Signals Framework); absent: none are heard */
             signals?: components["schemas"]["SignalsSpec"];
