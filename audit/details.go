@@ -35,6 +35,8 @@ var classified = map[Type][]string{
 	SessionsRevoked: {"selector", "sessions", "streams", "user", "device", "connection"},
 	SessionExpired:  {"limit", "user", "device"},
 
+	SessionRechecked: {"connection"},
+
 	RevocationDeferred: {"revocation"},
 	RevocationSettled:  {"revocation"},
 

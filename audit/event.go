@@ -47,6 +47,9 @@ const (
 
 	SessionsRevoked Type = "session.revoked"
 	SessionExpired  Type = "session.expired"
+	// SessionRechecked is an identity provider that could not be asked again about who
+	// is signed in. What it answers shows in session.revoked and user.changed.
+	SessionRechecked Type = "session.rechecked"
 	// RevocationDeferred is a revocation that holds on every node although the
 	// database could not be reached, RevocationSettled that the database has got it.
 	RevocationDeferred Type = "session.revocation_deferred"

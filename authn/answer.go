@@ -305,6 +305,7 @@ func (s *Service) newSession(r *http.Request, c tenants.Connection, user identit
 	device, _ := httpkit.ReadCookie(r, httpkit.DeviceCookie)
 	old, _ := httpkit.ReadCookie(r, httpkit.SessionCookie)
 	return sessions.NewSession{
+		Refresh: a.Refresh, RefreshDue: recheckDue(c, s.now()),
 		User: user, Connection: c.ID, ConnectionVersion: c.Version, IDPSubject: a.Subject, IDPSession: a.IDPSession, LogoutHint: a.LogoutHint,
 		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: r.UserAgent(), Hints: hintsOf(r), AuthAt: a.AuthTime,
 		DeviceToken: device, Replaces: old,

@@ -147,6 +147,32 @@ type row struct {
 	expires         int64
 }
 
+// stepChecks are what a step must be besides known and unused, by name, in the
+// order in which they are made (TestEveryCheckOfAStepIsNeeded).
+var stepChecks = []struct {
+	name   string
+	refuse func(r row, now time.Time, browser string, connection identity.ConnectionID) *Refusal
+}{
+	{"age", func(r row, now time.Time, _ string, _ identity.ConnectionID) *Refusal {
+		if r.expires <= store.Millis(now) {
+			return Refuse(stepExpired, "The sign-in was begun more than %v ago.", stepLife)
+		}
+		return nil
+	}},
+	{"browser", func(r row, _ time.Time, browser string, _ identity.ConnectionID) *Refusal {
+		if subtle.ConstantTimeCompare(r.browser, hash(browser)) != 1 {
+			return Refuse(otherBrowser, "The answer came from another browser than the one that began the sign-in.")
+		}
+		return nil
+	}},
+	{"connection", func(r row, _ time.Time, _ string, connection identity.ConnectionID) *Refusal {
+		if r.connection != string(connection) {
+			return Refuse(otherConnection, "The answer came back on another connection than the one the sign-in was begun with.")
+		}
+		return nil
+	}},
+}
+
 // take consumes a token: whatever comes of it, it is never good again. That
 // it was used is remembered as long as it could have been, so that a replay is
 // told apart from a sign-in that never began here.
@@ -183,13 +209,10 @@ func (f *flows) take(ctx context.Context, tenant identity.TenantID, token, brows
 	if err != nil {
 		return flow{}, storeDown(err)
 	}
-	switch {
-	case r.expires <= store.Millis(now):
-		return flow{}, Refuse(stepExpired, "The sign-in was begun more than %v ago.", stepLife)
-	case subtle.ConstantTimeCompare(r.browser, hash(browser)) != 1:
-		return flow{}, Refuse(otherBrowser, "The answer came from another browser than the one that began the sign-in.")
-	case r.connection != string(connection):
-		return flow{}, Refuse(otherConnection, "The answer came back on another connection than the one the sign-in was begun with.")
+	for _, c := range stepChecks {
+		if refusal := c.refuse(r, now, browser, connection); refusal != nil {
+			return flow{}, refusal
+		}
 	}
 	plain, err := f.keys.Open(ctx, tenant, sealPurpose, r.sealed)
 	if err != nil {

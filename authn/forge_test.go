@@ -25,7 +25,7 @@ func ourKey() signer   { return signer{attacktest.OurKey()} }
 func otherKey() signer { return signer{attacktest.OtherKey()} }
 
 // sign puts an enveloped signature into an element, where the schema wants it.
-func (s signer) sign(t *testing.T, el *etree.Element, method string) {
+func (s signer) sign(t testing.TB, el *etree.Element, method string) {
 	t.Helper()
 	s.Sign(t, el, method)
 }
@@ -102,7 +102,7 @@ func (f flight) form(raw []byte) url.Values {
 	return url.Values{"SAMLResponse": {base64.StdEncoding.EncodeToString(raw)}, "RelayState": {f.relayState}}
 }
 
-func bytesOf(t *testing.T, doc *etree.Document) []byte {
+func bytesOf(t testing.TB, doc *etree.Document) []byte {
 	t.Helper()
 	raw, err := doc.WriteToBytes()
 	check(t, err)

@@ -93,7 +93,7 @@ func (j *recorder) all(t audit.Type) (found []audit.Event) {
 }
 
 // lastRefusal is the reason of the last refused sign-in.
-func (j *recorder) lastRefusal(t *testing.T) authn.Reason {
+func (j *recorder) lastRefusal(t testing.TB) authn.Reason {
 	t.Helper()
 	refused := j.all(audit.SignInRefused)
 	if len(refused) == 0 {
@@ -240,7 +240,7 @@ func (g *grants) Held(_ context.Context, p *identity.Principal) ([]string, error
 // TLS as the gate would.
 type world struct {
 	*authn.Service
-	t           *testing.T
+	t           testing.TB
 	url         string
 	keys        *keys.Ring
 	db          *store.DB
@@ -281,13 +281,13 @@ func (l losable) Tenant(id identity.TenantID) store.Tenant {
 	return l.w.db.Tenant(id)
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	return newWorldWith(t, slog.New(slog.DiscardHandler))
 }
 
 // newWorldWith writes a log.
-func newWorldWith(t *testing.T, log *slog.Logger) *world {
+func newWorldWith(t testing.TB, log *slog.Logger) *world {
 	t.Helper()
 	w := &world{t: t, journal: &recorder{}, grants: &grants{}, connections: &connections{
 		tenant: tenants.Tenant{ID: acme, Name: "acme", DisplayName: "Acme", Status: tenants.Active}, byName: map[string]tenants.Connection{}}}
@@ -317,7 +317,7 @@ func newWorldWith(t *testing.T, log *slog.Logger) *world {
 		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Roles: w.grants, Now: w.clock,
 		Log: log, StartsPerSecond: 1, StartBurst: startBurst,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
-			tenants.OIDC: oidc.New(w.egress, w.clock), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Journal: w.journal, Client: w.egress, Now: w.clock}),
+			tenants.OIDC: oidc.New(oidc.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock}), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Journal: w.journal, Client: w.egress, Now: w.clock}),
 			tenants.OAuth2: oauth2.New(oauth2.Config{Client: w.egress, Log: log})},
 		Signals: signals.New(w.egress, w.clock),
 	})
@@ -373,7 +373,7 @@ func (w *world) passed(r *http.Request) *http.Request {
 // browser keeps cookies and follows redirects, as people's do.
 type browser struct {
 	*http.Client
-	t *testing.T
+	t testing.TB
 	w *world
 }
 
@@ -470,7 +470,7 @@ func (b *browser) cookie(name string) string {
 	return ""
 }
 
-func (p page) has(t *testing.T, status int, texts ...string) {
+func (p page) has(t testing.TB, status int, texts ...string) {
 	t.Helper()
 	if p.status != status {
 		t.Fatalf("%s: status %d, want %d\n%s", p.url, p.status, status, p.body)
@@ -482,7 +482,7 @@ func (p page) has(t *testing.T, status int, texts ...string) {
 	}
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -41,16 +41,28 @@ type issuer struct {
 	userinfo  map[string]any
 	before    func() // is waited for by those who discover
 	signedOut url.Values
-	keys      func(http.ResponseWriter) // answers for the keys, if there is one
+	keys      func(http.ResponseWriter)   // answers for the keys, if there is one
+	front     map[string]http.HandlerFunc // answers at these paths instead
+	offline   *offline                    // gives refresh tokens, if there is one
+	ahead     time.Duration               // its clock is
 	keysAsked atomic.Int64
 }
 
-func newIssuer(t *testing.T) *issuer {
+func newIssuer(t testing.TB) *issuer {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
 	i := &issuer{key: key}
 	mux := http.NewServeMux()
-	i.Server = httptest.NewServer(mux)
+	i.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		i.mu.Lock()
+		instead := i.front[r.URL.Path]
+		i.mu.Unlock()
+		if instead != nil {
+			instead(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	t.Cleanup(i.Close)
 	mux.HandleFunc("/.well-known/openid-configuration", i.discovery)
 	mux.HandleFunc("/jwks", i.jwks)
@@ -74,7 +86,7 @@ func (i *issuer) answerKeys(keys func(http.ResponseWriter)) {
 }
 
 // rollKey has what is signed from now on be signed with a new key.
-func (i *issuer) rollKey(t *testing.T) {
+func (i *issuer) rollKey(t testing.TB) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
@@ -111,11 +123,16 @@ func (i *issuer) discovery(w http.ResponseWriter, _ *http.Request) {
 	if before != nil {
 		before()
 	}
-	reply(w, map[string]any{
+	reply(w, i.settings())
+}
+
+// settings are what the discovery document says.
+func (i *issuer) settings() map[string]any {
+	return map[string]any{
 		"issuer": i.URL, "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token",
 		"jwks_uri": i.URL + "/jwks", "userinfo_endpoint": i.URL + "/userinfo", "end_session_endpoint": i.URL + "/signout",
 		"id_token_signing_alg_values_supported": []string{"ES256", "HS256", "none"}, "authorization_response_iss_parameter_supported": true,
-	})
+	}
 }
 
 func (i *issuer) jwks(w http.ResponseWriter, _ *http.Request) {
@@ -156,6 +173,10 @@ func (i *issuer) redeem(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sum := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
+	if i.offline != nil && r.PostFormValue("grant_type") == "refresh_token" {
+		i.renew(w, r)
+		return
+	}
 	user, password, _ := r.BasicAuth()
 	unescaped, _ := url.QueryUnescape(password)
 	if base64.RawURLEncoding.EncodeToString(sum[:]) != i.challenge || user != clientID || unescaped != clientSecret || r.PostFormValue("code") != "c0de" {
@@ -163,9 +184,23 @@ func (i *issuer) redeem(w http.ResponseWriter, r *http.Request) {
 		reply(w, map[string]string{"error": "invalid_grant"})
 		return
 	}
-	now := time.Now()
-	claims := jwt.MapClaims{"iss": i.URL, "aud": clientID, "sub": "subject-1", "exp": now.Add(time.Minute).Unix(), "iat": now.Unix(),
-		"nonce": i.nonce, "email": "ann@acme.example", "email_verified": true, "name": "Ann", "sid": "idp-session", "amr": []string{"pwd"}, "groups": []string{"ops"}}
+	claims := i.claimsNow()
+	claims["nonce"] = i.nonce
+	answer := map[string]any{"access_token": "at", "token_type": "Bearer", "expires_in": 60, "id_token": i.idToken(claims)}
+	if i.offline != nil {
+		answer["refresh_token"] = i.offline.begin(i.nonce)
+	}
+	reply(w, answer)
+}
+
+// claimsNow are the claims of an id token, but for the nonce.
+func (i *issuer) claimsNow() jwt.MapClaims {
+	now := time.Now().Add(i.ahead)
+	return jwt.MapClaims{"iss": i.URL, "aud": clientID, "sub": "subject-1", "exp": now.Add(time.Minute).Unix(), "iat": now.Unix(),
+		"email": "ann@acme.example", "email_verified": true, "name": "Ann", "sid": "idp-session", "amr": []string{"pwd"}, "groups": []string{"ops"}}
+}
+
+func (i *issuer) idToken(claims jwt.MapClaims) string {
 	if i.claims != nil {
 		i.claims(claims)
 	}
@@ -177,7 +212,7 @@ func (i *issuer) redeem(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(err)
 	}
-	reply(w, map[string]any{"access_token": "at", "token_type": "Bearer", "expires_in": 60, "id_token": raw})
+	return raw
 }
 
 func (i *issuer) signed(method jwt.SigningMethod, key any, c jwt.MapClaims) (string, error) {

@@ -88,7 +88,7 @@ func (w *world) logoutRequest(name string, indexes ...string) notice {
 		Issued: time.Now(), Until: time.Now().Add(5 * time.Minute), NameID: name, Format: persistentID, Indexes: indexes}
 }
 
-func (n notice) document(t *testing.T) *etree.Document {
+func (n notice) document(t testing.TB) *etree.Document {
 	t.Helper()
 	doc := etree.NewDocument()
 	root := doc.CreateElement("samlp:" + n.Kind)
@@ -129,7 +129,7 @@ func (n notice) param() string {
 }
 
 // posted is the form of the POST binding.
-func (n notice) posted(t *testing.T, relay string) url.Values {
+func (n notice) posted(t testing.TB, relay string) url.Values {
 	t.Helper()
 	doc := n.document(t)
 	ourKey().sign(t, doc.Root(), dsig.RSASHA256SignatureMethod)
@@ -145,12 +145,12 @@ func postForm(param string, raw []byte, relay string) url.Values {
 }
 
 // redirected is the query of the redirect binding.
-func (n notice) redirected(t *testing.T, relay string) string {
+func (n notice) redirected(t testing.TB, relay string) string {
 	t.Helper()
 	return ourKey().query(t, n.param(), packed(t, bytesOf(t, n.document(t))), relay, dsig.RSASHA256SignatureMethod)
 }
 
-func packed(t *testing.T, raw []byte) string {
+func packed(t testing.TB, raw []byte) string {
 	t.Helper()
 	var b bytes.Buffer
 	w, err := flate.NewWriter(&b, flate.BestCompression)
@@ -163,7 +163,7 @@ func packed(t *testing.T, raw []byte) string {
 
 // query signs one with octets that Go would not have written: in lower case, as
 // some providers do.
-func (s signer) query(t *testing.T, param, message, relay, algorithm string) string {
+func (s signer) query(t testing.TB, param, message, relay, algorithm string) string {
 	t.Helper()
 	q := param + "=" + lowerEscape(message)
 	if relay != "" {
@@ -176,12 +176,12 @@ func lowerEscape(s string) string {
 	return strings.NewReplacer("%2B", "%2b", "%2F", "%2f", "%3D", "%3d", "%3A", "%3a").Replace(url.QueryEscape(s))
 }
 
-func (s signer) signQuery(t *testing.T, q string) string {
+func (s signer) signQuery(t testing.TB, q string) string {
 	t.Helper()
 	return q + "&Signature=" + url.QueryEscape(s.signature(t, q, crypto.SHA256))
 }
 
-func (s signer) signature(t *testing.T, text string, hash crypto.Hash) string {
+func (s signer) signature(t testing.TB, text string, hash crypto.Hash) string {
 	t.Helper()
 	key, ok := s.Pair.PrivateKey.(*rsa.PrivateKey)
 	if !ok {
@@ -240,7 +240,7 @@ type ours struct {
 }
 
 // ourCertificate is what the metadata of a connection shows.
-func (w *world) ourCertificate(t *testing.T, connection string) *x509.Certificate {
+func (w *world) ourCertificate(t testing.TB, connection string) *x509.Certificate {
 	t.Helper()
 	p := w.browser().open("/.gatehouse/saml/" + connection + "/metadata")
 	p.has(t, http.StatusOK, `use="signing"`)
@@ -254,7 +254,7 @@ func (w *world) ourCertificate(t *testing.T, connection string) *x509.Certificat
 }
 
 // readRedirect verifies what we send by redirect, as a provider does.
-func (w *world) readRedirect(t *testing.T, target, param string) (o ours) {
+func (w *world) readRedirect(t testing.TB, target, param string) (o ours) {
 	t.Helper()
 	signed, signature, ok := strings.Cut(target, "&Signature=")
 	if !ok {
@@ -286,7 +286,7 @@ func (w *world) readRedirect(t *testing.T, target, param string) (o ours) {
 }
 
 // readForm verifies what we send by a form.
-func (w *world) readForm(t *testing.T, p page, param string) (o ours) {
+func (w *world) readForm(t testing.TB, p page, param string) (o ours) {
 	t.Helper()
 	fields := hiddenFields(p)
 	raw, err := base64.StdEncoding.DecodeString(fields.Get(param))
@@ -306,7 +306,7 @@ func (w *world) readForm(t *testing.T, p page, param string) (o ours) {
 }
 
 // endAll ends every session of the world.
-func (w *world) endAll(t *testing.T) {
+func (w *world) endAll(t testing.TB) {
 	t.Helper()
 	_, err := w.sessions.Revoke(t.Context(), audit.SystemCause(), acme, sessions.Selector{All: true}, "test")
 	check(t, err)

@@ -33,6 +33,9 @@ func TestOnPostgres(t *testing.T) {
 		TestASetupLinkChangesNothingInUse, TestSignInByOAuth2, TestOnlyVerifiedAddressesCount, TestAnIdentityIsTheProvidersIdOfIt,
 		TestATokenIsTakenBackAfterUse, TestAnOAuth2StepIsForOneUseOneBrowserOneConnection, TestP3_AnAnswerOfOneTenantIsNoneOfAnother,
 		TestSAMLReplayOnAnotherNodeIsRefused, TestAProviderMayBeginASignIn, TestProvidersThatMayBeginDoNotWeakenRequests, TestOurKeyRollsOver,
-		TestOurKeyIsReplacedBeforeItEnds,
-	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked", "TestHostileOAuth2ProvidersSignNobodyIn", "TestOAuth2AsProvidersSpeakIt", "TestAFreshSignInIsNotToBeHadByOAuth2", "TestP6_AccessTokensStayInside", "TestTheWatchFindsWhatEnds")
+		TestOurKeyIsReplacedBeforeItEnds, TestKeysRotateBetweenTwoSignIns, TestAnotherOnesCode, TestP2_ARefusedRefreshEndsTheSession,
+		TestARecheckBringsUpToDate, TestP2_ARecheckHeedsTheRules, TestP7_AProviderThatCannotBeAskedAgain, TestHostileRefreshes, TestOneNodeAsksAboutASession,
+		TestRecheckTakesARefreshToken, TestEntrasManyDirectories, TestPrivateKeyJWT, TestOnlyConnectionsThatNeedKeysHaveThem,
+		TestP1_ARefusedRefreshIsRecordedFirst, TestARecheckOfSomebodyWhoIsGone,
+	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked", "TestHostileOAuth2ProvidersSignNobodyIn", "TestOAuth2AsProvidersSpeakIt", "TestAFreshSignInIsNotToBeHadByOAuth2", "TestP6_AccessTokensStayInside", "TestTheWatchFindsWhatEnds", "TestP7_HostileEndpointsHoldUpNobody", "TestTheWayToShowTheSecret", "TestGroupsThatAreTooManyForAToken", "TestP7_TenThousandFailedSignIns")
 }

@@ -57,6 +57,30 @@ type Departure struct {
 	Private []byte
 }
 
+// KeyPublisher is a [Protocol] that publishes the keys by which this side of a
+// connection shows who it is.
+type KeyPublisher interface {
+	// Keys gives the document; a NotFound fault where the connection needs none.
+	Keys(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (document []byte, mediaType string, err error)
+}
+
+// Rechecker is a [Protocol] whose identity providers can be asked again about
+// somebody who is signed in, without them.
+type Rechecker interface {
+	// Recheck asks by what [Assertion.Refresh] was. A [Refusal] for the reason
+	// RefreshRefused or SubjectUnusable says that the person may not go on; any other
+	// error says nothing about them. What is in Rechecked counts with an error, too.
+	Recheck(ctx context.Context, tenant identity.TenantID, c tenants.Connection, refresh string) (Rechecked, error)
+}
+
+// Rechecked is what an identity provider answers about somebody who is signed in.
+type Rechecked struct {
+	// Refresh is what the provider is asked by from now on; "": by the same.
+	Refresh string
+	// Assertion is what it says of the person now; nil: nothing new.
+	Assertion *Assertion
+}
+
 // SignOutListener is a [Protocol] whose identity providers tell us, server to
 // server, that somebody has signed out there.
 type SignOutListener interface {
@@ -125,8 +149,8 @@ type Step struct {
 	// MaxAge, if set, is how long ago the person may have authenticated. The
 	// protocol asks for it; that it is so is checked by the flow.
 	MaxAge time.Duration
-	// LoginHint, if set, is the address that the person says to have: for the
-	// provider to fill in, and no more than that.
+	// LoginHint is the email address by which the person has said who they are; "" if
+	// they have not. It is passed on, and proves nothing.
 	LoginHint string
 }
 
@@ -157,6 +181,9 @@ type Assertion struct {
 	// LogoutHint is a secret that lets us end the provider's session (an id_token,
 	// a NameID with its SessionIndex).
 	LogoutHint string
+	// Refresh is a secret by which the provider can be asked again ([Rechecker]); "" if
+	// it is not to be.
+	Refresh string
 	// Replay, if set, names an assertion that may be used once, until
 	// ReplayUntil.
 	Replay      string

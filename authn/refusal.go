@@ -58,6 +58,10 @@ const (
 	ProviderRefused     Reason = "provider-refused"
 	ProviderUnreachable Reason = "provider-unreachable"
 	ProviderUnusable    Reason = "provider-unusable"
+	// RefreshRefused is a provider that says that somebody who is signed in may not go
+	// on, RefreshMissing one that gives nothing to ask it by.
+	RefreshRefused Reason = "refresh-refused"
+	RefreshMissing Reason = "refresh-missing"
 	// PartialLogout is a provider that has ended its own session, but not all that
 	// hang on it.
 	PartialLogout Reason = "partial-logout"
@@ -131,7 +135,7 @@ func (r Reason) lead() string {
 		return "Your organisation's sign-in service did not let you in. Try again, or ask your administrator for access."
 	case ProviderUnreachable:
 		return "Your organisation's sign-in service cannot be reached right now. Wait a moment and try again."
-	case ProviderUnusable, defaultRoleUnusable:
+	case ProviderUnusable, RefreshMissing, defaultRoleUnusable:
 		return "The connection to your organisation's sign-in service is not set up correctly. Tell your administrator the event number below."
 	case domainNotAllowed:
 		return "This way of signing in is not for your email address. Choose another, or ask your administrator for access."

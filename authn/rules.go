@@ -78,3 +78,30 @@ func ruled(c tenants.Connection, a *Assertion) map[string]bool {
 	}
 	return in
 }
+
+// stillSaid is a connection that admits by what an answer about somebody who is
+// signed in says: it may leave out what the sign-in said (OpenID Connect Core
+// §12.2), and that is no reason to put them out.
+func stillSaid(c tenants.Connection, a *Assertion) tenants.Connection {
+	if a.Email == "" {
+		c.Admits.Domains = nil
+	}
+	if a.Groups == nil {
+		c.Admits.Groups = nil
+	}
+	return c
+}
+
+// stillHere is [arrival] of somebody who is signed in. A group is left because of a
+// claim that says otherwise, and not because of one that is not there.
+func stillHere(c tenants.Connection, a *Assertion) directory.SignIn {
+	in := arrival(c, a)
+	in.LinkByEmail, in.LinkByExternalID, in.CreateMissing = false, false, false
+	for group, holds := range in.Rules {
+		said := slices.ContainsFunc(c.GroupRules, func(r tenants.GroupRule) bool { return r.Group == group && a.Claims[r.Claim] != nil })
+		if !holds && !said {
+			delete(in.Rules, group)
+		}
+	}
+	return in
+}

@@ -59,7 +59,7 @@ func (w *world) encryptionCertificate(t *testing.T) *x509.Certificate {
 }
 
 // honest is an answer that is to be accepted.
-func honest(t *testing.T, f flight) []byte {
+func honest(t testing.TB, f flight) []byte {
 	t.Helper()
 	return []byte(attacktest.Attack{}.Forge(t, attacktest.Flight{Message: f.message}))
 }

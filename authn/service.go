@@ -218,6 +218,7 @@ func (s *Service) routes() http.Handler {
 	mux.Handle("GET "+pathDevices, s.handle(s.showDevices))
 	mux.Handle("POST "+pathDevices, sameOrigin.Handler(s.handle(s.endDevices)))
 	mux.Handle("GET "+pathOIDC+"{connection}/callback", s.handle(s.answer(tenants.OIDC)))
+	mux.Handle("GET "+pathOIDC+"{connection}/jwks.json", s.handle(s.clientKeys))
 	mux.Handle("GET "+pathOIDC+"{connection}/frontchannel-logout", s.handle(s.frontChannel))
 	mux.Handle("POST "+pathOIDC+"{connection}/backchannel-logout", s.handle(s.backChannel))
 	mux.Handle("GET "+pathOAuth2+"{connection}/callback", s.handle(s.answer(tenants.OAuth2)))

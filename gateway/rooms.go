@@ -68,6 +68,7 @@ type rooms struct {
 	polls     *signals.Poller
 	saml      *saml.Protocol
 	samlWatch *saml.Watch
+	rechecks  *authn.Rechecks
 	apps      apps
 	front     *proxy.Gate
 	readiness *readiness
@@ -177,7 +178,7 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
 		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Log: log,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
-			tenants.OIDC:   oidc.New(fetch, time.Now),
+			tenants.OIDC:   oidc.New(oidc.Config{Store: r.store, Keys: r.keys, Client: fetch}),
 			tenants.SAML:   r.saml,
 			tenants.OAuth2: oauth2.New(oauth2.Config{Client: fetch, Log: log}),
 		},
@@ -186,6 +187,7 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 	r.setup = setup.New(setup.Config{Store: r.store, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants, Trials: r.authn, Sessions: r.sessions})
 	r.waits = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Patience: pollPatience})
 	r.polls = signals.NewPoller(signals.PollerConfig{Receiver: r.authn, Tenants: r.tenants, Store: r.store, Client: r.waits.Client(), Log: log})
+	r.rechecks = authn.NewRechecks(authn.RechecksConfig{Service: r.authn, Refreshes: r.sessions, Tenants: r.tenants})
 }
 
 // sessionLimits gives a tenant's limits of this moment.
@@ -239,7 +241,7 @@ func (r *rooms) own() http.Handler {
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
 		r.nodes.bus.Run, r.nodes.Run, r.roster.Run, r.alerts.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
-		r.polls.Run, r.samlWatch.Run,
+		r.polls.Run, r.samlWatch.Run, r.rechecks.Run,
 	}
 }
 

@@ -47,6 +47,10 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	token, hash := newToken()
 	made.Token, made.Session = token, s.signedIn(tenant, n, now)
 	made.Session.Device, made.Session.DeviceHash = made.Device.ID, deviceHash
+	refresh, err := s.sealRefresh(ctx, tenant, made.Session.ID, n)
+	if err != nil {
+		return Created{}, err
+	}
 	if err := s.record(ctx, cause, &made, n.Details); err != nil {
 		return Created{}, err
 	}
@@ -69,7 +73,7 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 		if err = s.makeRoom(ctx, cause, tenant, n.User, now); err != nil {
 			return Created{}, err
 		}
-		if err = s.admit(ctx, NewLive(made.Session, hash), n.ConnectionVersion, hint); !errors.Is(err, errNoRoom) {
+		if err = s.admit(ctx, NewLive(made.Session, hash), n.ConnectionVersion, hint, refresh); !errors.Is(err, errNoRoom) {
 			break // no sign-in of the same person came in between
 		}
 	}
@@ -209,14 +213,17 @@ func (s *Service) replace(ctx context.Context, cause audit.Cause, tenant identit
 // admit makes the session findable and writes its row. Nobody knows the token
 // yet, so the order is free, and this one lets a revocation that comes between
 // find the session in both places (see [Registry]).
-func (s *Service) admit(ctx context.Context, live *Live, verifiedBy uint64, hint []byte) error {
+func (s *Service) admit(ctx context.Context, live *Live, verifiedBy uint64, hint []byte, refresh newRefresh) error {
 	if err := s.registry.Add(ctx, live); err != nil {
 		return unavailable(err)
 	}
 	var inserted bool
 	err := s.store.Tenant(live.session.Tenant).Write(ctx, func(tx *store.Tx) (err error) {
 		inserted, err = insertSession(ctx, tx, &live.session, verifiedBy, live.hash, hint, s.limits(live.session.Tenant))
-		return err
+		if err != nil || !inserted {
+			return err
+		}
+		return insertRefresh(ctx, tx, &live.session, refresh)
 	})
 	this := Selector{Session: live.session.ID}
 	if err != nil || !inserted {

@@ -85,6 +85,10 @@ const (
 	// ReasonSignedOutAtProvider: the identity provider has said that the person has
 	// signed out there.
 	ReasonSignedOutAtProvider = "signed-out-at-provider"
+	// ReasonRefreshRefused: the identity provider was asked again, and says that the
+	// person may not go on. ReasonRecheckOverdue: it could not be asked for too long.
+	ReasonRefreshRefused = "refresh-refused"
+	ReasonRecheckOverdue = "recheck-overdue"
 	// ReasonConnectionClosed: the way by which the person signed in was disabled
 	// or deleted, or trusts another provider from now on.
 	ReasonConnectionClosed = "connection-closed"
@@ -102,6 +106,10 @@ type NewSession struct {
 	// LogoutHint is what the identity provider wants back at sign-out (the
 	// id_token); sealed at rest. One over [MaxLogoutHint] bytes is not kept.
 	LogoutHint string
+	// Refresh is what the identity provider is asked again by, from RefreshDue on; ""
+	// if it is not asked ([Refresh]).
+	Refresh    string
+	RefreshDue time.Time
 	AMR        []string
 	ACR        string
 	IP         netip.Addr

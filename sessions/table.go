@@ -200,10 +200,11 @@ func endWhere(ctx context.Context, tx *store.Tx, at time.Time, reason, condition
 	return endAll(ctx, tx, at, reason, "id IN ("+places+")", named...)
 }
 
-// endAll marks all of the live sessions of a condition, which are few, as ended.
+// endAll marks all of the live sessions of a condition, which are few, as ended, and
+// forgets what was kept to ask about them.
 func endAll(ctx context.Context, tx *store.Tx, at time.Time, reason, condition string, args ...any) ([]endedRow, error) {
 	n := len(args)
-	return store.All(ctx, tx, func(row store.Row) (endedRow, error) {
+	ended, err := store.All(ctx, tx, func(row store.Row) (endedRow, error) {
 		var e endedRow
 		var hash []byte
 		err := row.Scan(&e.session, &e.device, &hash)
@@ -211,6 +212,10 @@ func endAll(ctx context.Context, tx *store.Tx, at time.Time, reason, condition s
 		return e, err
 	}, `UPDATE sessions SET ended_at = $`+strconv.Itoa(n+1)+`, end_reason = $`+strconv.Itoa(n+2)+` WHERE ended_at IS NULL AND `+condition+`
 		RETURNING id, device_id, token_hash`, append(slices.Clone(args), store.Millis(at), reason)...)
+	if err != nil {
+		return nil, err
+	}
+	return ended, forgetRefreshes(ctx, tx, ended)
 }
 
 // fromLive is where the sessions are that may be served.

@@ -14,15 +14,6 @@ const (
 	maxPathParts    = 8
 )
 
-// ClientAuth is how a connection shows its provider who it is (RFC 6749 §2.3.1).
-type ClientAuth string
-
-// By the secret, in the header or in the form.
-const (
-	ClientSecretBasic ClientAuth = "client_secret_basic"
-	ClientSecretPost  ClientAuth = "client_secret_post"
-)
-
 // WithoutPKCE is for a provider that refuses requests with a code challenge.
 const WithoutPKCE = "none"
 

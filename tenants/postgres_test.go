@@ -16,5 +16,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP10_DeletedTenantsAreGone, TestP10_ABrokenDeletionConverges, TestAFailedCreationLeavesNothing, TestP2_WhatIsSuspendedEndsUntold,
 		TestP2_WhatIsOpenIsJudgedByNewSettings, TestRoleNetworksAreChecked, TestADomainIsVerifiedByItsRecord, TestASilentDNSVerifiesNothing, TestDomainsAreChecked,
 		TestAHangingChangeHoldsUpNobodyElse, TestChangesOfATenantWaitForEachOther, TestANameIsGivenOnce,
-	}, "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion", "TestWhatIsSaidWinsOverAPreset", "TestWhomAnOAuth2ConnectionTrusts")
+		TestOIDCSettingsAreChecked,
+	}, "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion", "TestWhatIsSaidWinsOverAPreset", "TestWhomAnOAuth2ConnectionTrusts", "TestWhatAConnectionTrustsAnew", "TestIssuersForManyDirectories")
 }

@@ -24,6 +24,8 @@ func SpecOfConnection(c tenants.Connection) ConnectionSpec {
 	case c.OIDC != nil:
 		spec.Issuer, spec.ClientID, spec.Scopes = c.OIDC.Issuer, c.OIDC.ClientID, c.OIDC.Scopes
 		spec.ACRValues, spec.Claims = c.OIDC.ACRValues, namesOf(c.OIDC.Claims)
+		spec.ClientAuth, spec.Prompt, spec.Recheck, spec.RecheckGrace = c.OIDC.ClientAuth, c.OIDC.Prompt, c.OIDC.Recheck, c.OIDC.RecheckGrace
+		spec.EntraTenants, spec.GroupsURL = c.OIDC.EntraTenants, c.OIDC.GroupsURL
 	case c.SAML != nil:
 		spec.IDPMetadata = &Metadata{URL: c.SAML.IDPMetadata.URL, Fingerprint: c.SAML.IDPMetadata.Fingerprint}
 		if spec.IDPMetadata.URL == "" { // XML of a URL is what was fetched last
@@ -92,7 +94,8 @@ func (s ConnectionSpec) checkFields() error {
 // else than it was meant for.
 func (s ConnectionSpec) oidc(current *tenants.OIDCSpec) *tenants.OIDCSpec {
 	wanted := &tenants.OIDCSpec{Issuer: s.Issuer, ClientID: s.ClientID, ClientSecret: s.ClientSecret, Scopes: s.Scopes,
-		ACRValues: s.ACRValues, Claims: s.Claims.attributes()}
+		ACRValues: s.ACRValues, Claims: s.Claims.attributes(), ClientAuth: s.ClientAuth, Prompt: s.Prompt,
+		Recheck: s.Recheck, RecheckGrace: s.RecheckGrace, EntraTenants: s.EntraTenants, GroupsURL: s.GroupsURL}
 	if wanted.ClientSecret == "" && current != nil && current.ClientID == s.ClientID && current.Issuer == s.Issuer {
 		wanted.ClientSecret = current.ClientSecret
 	}

@@ -50,15 +50,21 @@ type ConnectionSpec struct {
 	ACRValues    []string  `json:"acr_values,omitempty" yaml:"acr_values,omitempty" maxItems:"10" of:"oidc" doc:"Authentication context classes (acr) that count, the one that is wanted most first: the provider is asked for them, and a sign-in by another one is refused; absent: any"`
 	Claims       *NamesMap `json:"claims,omitempty" yaml:"claims,omitempty" of:"oidc,oauth2"`
 
-	Preset           string             `json:"preset,omitempty" yaml:"preset,omitempty" enum:",github" of:"oauth2" doc:"A provider whose addresses and claims are known; what is said besides wins"`
-	AuthorizationURL string             `json:"authorization_url,omitempty" yaml:"authorization_url,omitempty" maxLength:"2048" of:"oauth2"`
-	TokenURL         string             `json:"token_url,omitempty" yaml:"token_url,omitempty" maxLength:"2048" of:"oauth2"`
-	UserinfoURL      string             `json:"userinfo_url,omitempty" yaml:"userinfo_url,omitempty" maxLength:"2048" of:"oauth2" doc:"The provider's API that says who a token belongs to"`
-	EmailsURL        string             `json:"emails_url,omitempty" yaml:"emails_url,omitempty" maxLength:"2048" of:"oauth2" doc:"Lists a person's addresses with email, primary and verified; absent: the claims name one"`
-	RevocationURL    string             `json:"revocation_url,omitempty" yaml:"revocation_url,omitempty" maxLength:"2048" of:"oauth2" doc:"Takes the access token back once it has been used (RFC 7009); absent: it stays good until it expires"`
-	GroupsFrom       []GroupSourceSpec  `json:"groups_from,omitempty" yaml:"groups_from,omitempty" maxItems:"5" of:"oauth2" doc:"Addresses that list a person's groups; absent: claims.groups, if that is set"`
-	ClientAuth       tenants.ClientAuth `json:"client_auth,omitempty" yaml:"client_auth,omitempty" enum:",client_secret_basic,client_secret_post" of:"oauth2" doc:"How the secret is shown; absent: client_secret_basic, or what the preset knows"`
-	PKCE             string             `json:"pkce,omitempty" yaml:"pkce,omitempty" enum:",none" of:"oauth2" doc:"none: for a provider that refuses requests with PKCE; absent: S256"`
+	Preset           string            `json:"preset,omitempty" yaml:"preset,omitempty" enum:",github" of:"oauth2" doc:"A provider whose addresses and claims are known; what is said besides wins"`
+	AuthorizationURL string            `json:"authorization_url,omitempty" yaml:"authorization_url,omitempty" maxLength:"2048" of:"oauth2"`
+	TokenURL         string            `json:"token_url,omitempty" yaml:"token_url,omitempty" maxLength:"2048" of:"oauth2"`
+	UserinfoURL      string            `json:"userinfo_url,omitempty" yaml:"userinfo_url,omitempty" maxLength:"2048" of:"oauth2" doc:"The provider's API that says who a token belongs to"`
+	EmailsURL        string            `json:"emails_url,omitempty" yaml:"emails_url,omitempty" maxLength:"2048" of:"oauth2" doc:"Lists a person's addresses with email, primary and verified; absent: the claims name one"`
+	RevocationURL    string            `json:"revocation_url,omitempty" yaml:"revocation_url,omitempty" maxLength:"2048" of:"oauth2" doc:"Takes the access token back once it has been used (RFC 7009); absent: it stays good until it expires"`
+	GroupsFrom       []GroupSourceSpec `json:"groups_from,omitempty" yaml:"groups_from,omitempty" maxItems:"5" of:"oauth2" doc:"Addresses that list a person's groups; absent: claims.groups, if that is set"`
+	PKCE             string            `json:"pkce,omitempty" yaml:"pkce,omitempty" enum:",none" of:"oauth2" doc:"none: for a provider that refuses requests with PKCE; absent: S256"`
+
+	ClientAuth   tenants.ClientAuth `json:"client_auth,omitempty" yaml:"client_auth,omitempty" enum:",client_secret_basic,client_secret_post,private_key_jwt" of:"oidc,oauth2" doc:"How the provider is shown who asks; private_key_jwt: by a key of the gateway's, published at /.gatehouse/oidc/{connection}/jwks.json; absent: by the secret, in the way that the provider takes. For oauth2, by the secret alone"`
+	Prompt       []string           `json:"prompt,omitempty" yaml:"prompt,omitempty" maxItems:"3" of:"oidc" doc:"What the provider is to ask people for at every sign-in: login, select_account, consent"`
+	Recheck      tenants.Duration   `json:"recheck,omitzero" yaml:"recheck,omitempty" of:"oidc" doc:"How often the provider is asked, by a refresh token, whether somebody who is signed in may go on: 5m to 720h; absent: never"`
+	RecheckGrace tenants.Duration   `json:"recheck_grace,omitzero" yaml:"recheck_grace,omitempty" of:"oidc" doc:"For how long people go on while the provider cannot be asked; absent: 24h"`
+	EntraTenants []string           `json:"entra_tenants,omitempty" yaml:"entra_tenants,omitempty" maxItems:"100" of:"oidc" doc:"Directories (tenant ids) of Entra ID whose people may sign in, for an issuer for many of them"`
+	GroupsURL    string             `json:"groups_url,omitempty" yaml:"groups_url,omitempty" maxLength:"2048" of:"oidc" doc:"Where the groups are of people who are in too many for a token (Entra ID); absent: Microsoft Graph"`
 
 	IDPMetadata  *Metadata `json:"idp_metadata,omitempty" yaml:"idp_metadata,omitempty" of:"saml"`
 	Attributes   *NamesMap `json:"attributes,omitempty" yaml:"attributes,omitempty" of:"saml"`

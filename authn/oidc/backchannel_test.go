@@ -26,14 +26,16 @@ func TestKeysThatCannotBeHadAreNoWrongKey(t *testing.T) {
 	}
 	now := time.Now()
 	client := &http.Client{Transport: unreachable{}}
-	v := verification{what: "token", issuer: "https://idp.example", clientID: "gatehouse", now: now, idp: &provider{algorithms: []string{gooidc.ES256},
+	v := verification{what: "token", issuers: issuers{one: "https://idp.example"}, clientID: "gatehouse", now: now, idp: &provider{algorithms: []string{gooidc.ES256},
 		keys: keyset.Remote(t.Context(), client, "https://idp.example/keys")}}
-	raw, err := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"iss": v.issuer, "aud": v.clientID, "sub": "s", "jti": "j",
+	v.config = configOf(v.idp, v.clientID, now)
+	raw, err := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"iss": v.issuers.one, "aud": v.clientID, "sub": "s", "jti": "j",
 		"iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "events": map[string]any{logoutEvent: map[string]any{}}}).SignedString(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, atSignIn := v.verify(t.Context(), raw, "")
+	signIn := idVerification{verification: v, checks: idTokenChecks}
+	_, atSignIn := signIn.verify(t.Context(), raw, "")
 	_, atSignOut := v.verifyLogout(t.Context(), raw)
 	for _, err := range []error{atSignIn, atSignOut} {
 		refusal, ok := errors.AsType[*authn.Refusal](err)
@@ -56,10 +58,11 @@ func FuzzLogoutToken(f *testing.F) {
 		f.Fatal(err)
 	}
 	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
-	v := verification{what: "logout token", issuer: "https://idp.example", clientID: "gatehouse", now: now,
+	v := verification{what: "logout token", issuers: issuers{one: "https://idp.example"}, clientID: "gatehouse", now: now,
 		idp: &provider{algorithms: []string{gooidc.ES256}, keys: &gooidc.StaticKeySet{PublicKeys: []crypto.PublicKey{&key.PublicKey}}}}
+	v.config = configOf(v.idp, v.clientID, now)
 	signed := func(kind string, change func(jwt.MapClaims)) string {
-		claims := jwt.MapClaims{"iss": v.issuer, "aud": v.clientID, "sub": "s", "sid": "1", "jti": "j", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
+		claims := jwt.MapClaims{"iss": v.issuers.one, "aud": v.clientID, "sub": "s", "sid": "1", "jti": "j", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
 			"events": map[string]any{logoutEvent: map[string]any{}}}
 		change(claims)
 		token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)

@@ -24,47 +24,54 @@ const (
 // claims are what a provider says of a person, by name.
 type claims map[string]json.RawMessage
 
-// claims gives the claims of the id token, and those of the userinfo endpoint
-// where the id token lacks the email: many providers keep it small.
-func (p *Protocol) claims(ctx context.Context, idp *provider, id *gooidc.IDToken, token *oauth2.Token, names tenants.AttributeMap) (claims, error) {
-	if id.Subject == "" || len(id.Subject) > maxSubject {
-		return nil, authn.Refuse(authn.SubjectUnusable, "The id token's subject is empty or too long.")
+// person says who a verified id token is about, with what there is besides.
+func (p *Protocol) person(ctx context.Context, c tenants.Connection, idp *provider, id *gooidc.IDToken, token *oauth2.Token) (authn.Assertion, error) {
+	said := claims{}
+	if err := id.Claims(&said); err != nil {
+		return authn.Assertion{}, authn.Refuse(authn.Malformed, "The id token's claims cannot be read.").Because(err)
 	}
-	c := claims{}
-	if err := id.Claims(&c); err != nil {
-		return nil, authn.Refuse(authn.Malformed, "The id token's claims cannot be read.").Because(err)
+	if said.text(cmp.Or(c.OIDC.Claims.Email, "email")) == "" && idp.UserInfoEndpoint() != "" && token.AccessToken != "" {
+		// Many providers keep the id token small.
+		if err := p.ask(ctx, idp, id.Subject, token, said); err != nil {
+			return authn.Assertion{}, err
+		}
 	}
-	if c.text(cmp.Or(names.Email, "email")) != "" || idp.UserInfoEndpoint() == "" || token.AccessToken == "" {
-		return c, nil
+	if groups := cmp.Or(c.OIDC.Claims.Groups, "groups"); said.overage(groups) && token.AccessToken != "" {
+		p.fetchGroups(ctx, c.OIDC, said, groups, token.AccessToken)
 	}
-	info, err := idp.UserInfo(ctx, oauth2.StaticTokenSource(token))
+	return said.assertion(id.Subject, c.OIDC.Claims), nil
+}
+
+// ask adds what the userinfo endpoint says (OpenID Connect Core §5.3).
+func (p *Protocol) ask(ctx context.Context, idp *provider, subject string, token *oauth2.Token, said claims) error {
+	info, err := idp.UserInfo(gooidc.ClientContext(ctx, p.client), oauth2.StaticTokenSource(token))
 	if err != nil {
-		return nil, authn.Refuse(authn.ProviderUnreachable, "The identity provider does not tell about the person.").Because(err)
+		return authn.Refuse(authn.ProviderUnreachable, "The identity provider does not tell about the person.").Because(err)
 	}
-	if info.Subject != id.Subject {
-		// OpenID Connect Core §5.3.2: otherwise it is about somebody else.
-		return nil, authn.Refuse(authn.SubjectUnusable, "The userinfo endpoint answered about another subject.")
+	if info.Subject != subject {
+		// §5.3.2: otherwise it is about somebody else.
+		return authn.Refuse(authn.SubjectUnusable, "The userinfo endpoint answered about another subject.")
 	}
 	more := claims{}
 	if err := info.Claims(&more); err != nil {
-		return nil, authn.Refuse(authn.Malformed, "The userinfo claims cannot be read.").Because(err)
+		return authn.Refuse(authn.Malformed, "The userinfo claims cannot be read.").Because(err)
 	}
 	for name, value := range more {
-		if _, signed := c[name]; !signed && !slices.Contains(ofAuthentication, name) {
-			c[name] = value
+		if _, signed := said[name]; !signed && !slices.Contains(ofAuthentication, name) {
+			said[name] = value
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // ofAuthentication are the claims that say how somebody authenticated: only the id
 // token can tell, which is of this very sign-in.
 var ofAuthentication = []string{"auth_time", "acr", "amr", "sid"}
 
-// assertion says who the verified claims are about.
-func (c claims) assertion(id *gooidc.IDToken, names tenants.AttributeMap) authn.Assertion {
+// assertion says who the claims are about.
+func (c claims) assertion(subject string, names tenants.AttributeMap) authn.Assertion {
 	a := authn.Assertion{
-		Subject:       id.Subject,
+		Subject:       subject,
 		Email:         c.text(cmp.Or(names.Email, "email")),
 		EmailVerified: c.yes("email_verified"),
 		Name:          cmp.Or(c.text(cmp.Or(names.Name, "name")), c.text("preferred_username")),

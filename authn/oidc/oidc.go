@@ -3,9 +3,7 @@ package oidc
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -24,18 +22,30 @@ import (
 // Protocol is OpenID Connect. It implements [authn.Protocol].
 type Protocol struct {
 	providers *authn.Providers[*provider]
+	keyring   *keyring
 	client    *http.Client
 	now       func() time.Time
 }
 
-// New makes the protocol. client talks to providers and must be the guarded
-// one; a nil now means [time.Now]. The protocol must be closed.
-func New(client *http.Client, now func() time.Time) *Protocol {
-	if now == nil {
-		now = time.Now
+// Config names what the protocol is built of. All parts are required, save those
+// that say otherwise.
+type Config struct {
+	// Store and Keys keep the keys that we show providers who we are by.
+	Store authn.Stores
+	Keys  authn.Keys
+	// Client talks to providers. It must be the guarded one.
+	Client *http.Client
+	// Now is the clock; nil means [time.Now].
+	Now func() time.Time
+}
+
+// New makes the protocol. It must be closed.
+func New(c Config) *Protocol {
+	if c.Now == nil {
+		c.Now = time.Now
 	}
-	p := &Protocol{client: client, now: now}
-	p.providers = authn.NewProviders(now, p.discover)
+	p := &Protocol{client: c.Client, now: c.Now, keyring: newKeyring(c.Store, c.Keys, c.Now)}
+	p.providers = authn.NewProviders(c.Now, p.discover)
 	return p
 }
 
@@ -56,17 +66,37 @@ func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step
 	if err != nil {
 		return "", nil, fmt.Errorf("oidc: keep request: %w", err)
 	}
-	asked := []oauth2.AuthCodeOption{gooidc.Nonce(kept.Nonce), oauth2.S256ChallengeOption(kept.Verifier)}
+	asked := append([]oauth2.AuthCodeOption{gooidc.Nonce(kept.Nonce), oauth2.S256ChallengeOption(kept.Verifier)}, wishes(idp, c.OIDC, s)...)
+	return idp.authorises(c, s.Endpoints.Callback).AuthCodeURL(s.Token, asked...), state, nil
+}
+
+// wishes are what is asked of the provider about how the person is to authenticate
+// (OpenID Connect Core §3.1.2.1).
+func wishes(idp *provider, spec *tenants.OIDCSpec, s authn.Step) (asked []oauth2.AuthCodeOption) {
+	set := func(name, value string) {
+		if value != "" {
+			asked = append(asked, oauth2.SetAuthURLParam(name, value))
+		}
+	}
+	prompt := spec.Prompt
 	if s.MaxAge > 0 {
 		// Both: max_age has the id token say when the person authenticated, and there
 		// are providers that heed only one of them.
-		asked = append(asked, oauth2.SetAuthURLParam("max_age", strconv.Itoa(int(s.MaxAge.Seconds()))), oauth2.SetAuthURLParam("prompt", "login"))
+		set("max_age", strconv.Itoa(int(s.MaxAge.Seconds())))
+		if !slices.Contains(prompt, "login") {
+			prompt = append([]string{"login"}, prompt...)
+		}
 	}
-	if len(c.OIDC.ACRValues) > 0 {
-		asked = append(asked, oauth2.SetAuthURLParam("acr_values", strings.Join(c.OIDC.ACRValues, " ")))
+	set("prompt", strings.Join(prompt, " "))
+	set("acr_values", strings.Join(spec.ACRValues, " "))
+	set("login_hint", s.LoginHint)
+	if _, domain, ok := strings.Cut(s.LoginHint, "@"); ok && idp.issuers.template != "" {
+		set("domain_hint", domain) // Entra ID's own, which spares people its page of accounts
 	}
-	redirect = idp.client(c, s.Endpoints.Callback).AuthCodeURL(s.Token, asked...)
-	return redirect, state, nil
+	if spec.Recheck > 0 && spec.Issuer == googleIssuer {
+		set("access_type", "offline") // Google's own, instead of a scope
+	}
+	return asked
 }
 
 // Token is the state that the answer brings back (RFC 6749 §4.1.2).
@@ -90,12 +120,11 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	if err != nil {
 		return authn.Assertion{}, err
 	}
-	code, err := authorised(r, idp, c.OIDC.Issuer)
+	code, err := authorised(answerChecks, r, idp)
 	if err != nil {
 		return authn.Assertion{}, err
 	}
-	ctx = gooidc.ClientContext(ctx, p.client)
-	token, err := idp.client(c, s.Endpoints.Callback).Exchange(ctx, code, oauth2.VerifierOption(kept.Verifier))
+	token, err := p.redeem(ctx, s.Tenant, c, idp, s.Endpoints.Callback, code, oauth2.VerifierOption(kept.Verifier))
 	if err != nil {
 		return authn.Assertion{}, exchangeFailed(err)
 	}
@@ -103,44 +132,64 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	if !ok || raw == "" {
 		return authn.Assertion{}, authn.Refuse(authn.SignatureMissing, "The identity provider gave no id token.")
 	}
-	v := verification{what: "id token", idp: idp, issuer: c.OIDC.Issuer, clientID: c.OIDC.ClientID, now: p.now()}
+	v := idVerification{verification: p.verifying("id token", idp, c.OIDC), checks: idTokenChecks, nonce: kept.Nonce, classes: c.OIDC.ACRValues}
 	id, err := v.verify(ctx, raw, token.AccessToken)
 	if err != nil {
 		return authn.Assertion{}, err
 	}
-	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(kept.Nonce)) != 1 {
-		return authn.Assertion{}, authn.Refuse(authn.WrongNonce, "The id token was made for another sign-in.")
-	}
-	claims, err := p.claims(ctx, idp, id, token, c.OIDC.Claims)
+	a, err := p.person(ctx, c, idp, id, token)
 	if err != nil {
 		return authn.Assertion{}, err
 	}
-	a := claims.assertion(id, c.OIDC.Claims)
-	// acr_values alone is a wish, which the provider need not heed (OpenID Connect
-	// Core §3.1.2.1).
-	if wanted := c.OIDC.ACRValues; len(wanted) > 0 && !slices.Contains(wanted, a.ACR) {
-		return authn.Assertion{}, authn.Refuse(authn.WrongContext, "The identity provider answered with an authentication of the class %.64q, which is none of acr_values.", a.ACR)
-	}
 	a.LogoutHint = raw
+	if c.OIDC.Recheck > 0 {
+		if a.Refresh, err = keptFor(token, id, kept.Nonce); err != nil {
+			return authn.Assertion{}, err
+		}
+	}
 	return a, nil
 }
 
-// authorised reads the authorisation response (RFC 6749 §4.1.2; RFC 9207 §2.4
-// for iss, which tells a mixed-up provider).
-func authorised(r *http.Request, idp *provider, issuer string) (code string, err error) {
-	if r.Form.Has("iss") || idp.metadata.NamesItself {
-		if single(r, "iss") != issuer {
-			return "", authn.Refuse(authn.WrongIssuer, "The answer came from another identity provider than the one that was asked.")
+// answerCheck is one thing that an authorisation response must be.
+type answerCheck struct {
+	name   string
+	refuse func(r *http.Request, idp *provider) *authn.Refusal
+}
+
+// answerChecks are all of them, in the order in which they are made
+// (TestEveryCheckOfAnAnswerIsNeeded). Whose answer it is was seen to before.
+var answerChecks = []answerCheck{
+	// RFC 9207 §2.4, which tells a mixed-up provider.
+	{"issuer", func(r *http.Request, idp *provider) *authn.Refusal {
+		if (r.Form.Has("iss") || idp.metadata.NamesItself) && !idp.issuers.any(single(r, "iss")) {
+			return authn.Refuse(authn.WrongIssuer, "The answer came from another identity provider than the one that was asked.")
+		}
+		return nil
+	}},
+	// RFC 6749 §4.1.2.1.
+	{"error", func(r *http.Request, _ *provider) *authn.Refusal {
+		if r.Form.Has("error") {
+			return authn.Refuse(authn.ProviderRefused, "The identity provider answered with the error %s.", errorName(single(r, "error")))
+		}
+		return nil
+	}},
+	// RFC 6749 §3.1: no parameter comes more than once.
+	{"one code", func(r *http.Request, _ *provider) *authn.Refusal {
+		if single(r, "code") == "" {
+			return authn.Refuse(authn.Malformed, "The answer holds no code, or more than one.")
+		}
+		return nil
+	}},
+}
+
+// authorised reads the authorisation response (RFC 6749 §4.1.2).
+func authorised(checks []answerCheck, r *http.Request, idp *provider) (code string, err error) {
+	for _, c := range checks {
+		if refusal := c.refuse(r, idp); refusal != nil {
+			return "", refusal
 		}
 	}
-	if r.Form.Has("error") {
-		return "", authn.Refuse(authn.ProviderRefused, "The identity provider answered with the error %s.", errorName(single(r, "error")))
-	}
-	code = single(r, "code")
-	if code == "" {
-		return "", authn.Refuse(authn.Malformed, "The answer holds no code, or more than one.")
-	}
-	return code, nil
+	return r.Form.Get("code"), nil
 }
 
 // errorName keeps what a stranger could write out of the journal.
@@ -150,16 +199,6 @@ func errorName(name string) string {
 		return "unknown"
 	}
 	return name
-}
-
-// exchangeFailed tells a refused code from a provider that is not there.
-func exchangeFailed(err error) error {
-	answered, ok := errors.AsType[*oauth2.RetrieveError](err)
-	if !ok || answered.Response == nil || answered.Response.StatusCode >= http.StatusInternalServerError {
-		return authn.Refuse(authn.ProviderUnreachable, "The identity provider did not redeem the code.").Because(err)
-	}
-	// The error's text quotes the answer, which may hold what was sent.
-	return authn.Refuse(authn.CodeRejected, "The identity provider rejected the code with the error %s.", errorName(answered.ErrorCode))
 }
 
 // SignOut gives the provider's end-session address.

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
-	"golang.org/x/oauth2"
 
 	"gatehouse/authn"
 	"gatehouse/authn/keyset"
@@ -18,16 +17,21 @@ import (
 // metadata is what go-oidc leaves unread of the discovery document (OpenID
 // Connect Discovery §3, RFC 9207 §3, RP-Initiated Logout §2.1).
 type metadata struct {
+	Issuer      string   `json:"issuer"`
 	JWKS        string   `json:"jwks_uri"`
 	EndSession  string   `json:"end_session_endpoint"`
 	Algorithms  []string `json:"id_token_signing_alg_values_supported"`
 	AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
 	NamesItself bool     `json:"authorization_response_iss_parameter_supported"`
+	Scopes      []string `json:"scopes_supported"`
+	// AssertionAlgorithms are those of private_key_jwt.
+	AssertionAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 }
 
 // provider is a discovered identity provider.
 type provider struct {
 	*gooidc.Provider
+	issuers    issuers
 	metadata   metadata
 	algorithms []string
 	keys       gooidc.KeySet
@@ -39,13 +43,22 @@ func (p *Protocol) discover(ctx context.Context, c tenants.Connection) (*provide
 	if c.OIDC == nil {
 		return nil, authn.Refuse(authn.ProviderUnusable, "The connection has no OpenID Connect settings.")
 	}
-	discovered, err := gooidc.NewProvider(gooidc.ClientContext(ctx, p.client), c.OIDC.Issuer)
+	believed := issuersOf(c.OIDC)
+	ctx = gooidc.ClientContext(ctx, p.client)
+	asking := ctx
+	if believed.template != "" {
+		asking = gooidc.InsecureIssuerURLContext(ctx, believed.template) // which is looked at below
+	}
+	discovered, err := gooidc.NewProvider(asking, c.OIDC.Issuer)
 	if err != nil {
 		return nil, authn.Refuse(authn.ProviderUnreachable, "The identity provider's settings cannot be discovered.").Because(err)
 	}
-	fresh := &provider{Provider: discovered}
+	fresh := &provider{Provider: discovered, issuers: believed}
 	if err := discovered.Claims(&fresh.metadata); err != nil {
 		return nil, authn.Refuse(authn.ProviderUnusable, "The identity provider's settings cannot be read.").Because(err)
+	}
+	if believed.template != "" && fresh.metadata.Issuer != believed.template {
+		return nil, authn.Refuse(authn.ProviderUnusable, "The identity provider calls itself otherwise than %s.", believed.template)
 	}
 	endpoint := discovered.Endpoint()
 	for name, address := range map[string]string{"authorization_endpoint": endpoint.AuthURL, "token_endpoint": endpoint.TokenURL, "jwks_uri": fresh.metadata.JWKS} {
@@ -53,16 +66,22 @@ func (p *Protocol) discover(ctx context.Context, c tenants.Connection) (*provide
 			return nil, authn.Refuse(authn.ProviderUnusable, "The identity provider's %s is missing or not an address over TLS.", name)
 		}
 	}
-	for _, a := range fresh.metadata.Algorithms {
-		if slices.Contains(keyset.Algorithms, a) {
-			fresh.algorithms = append(fresh.algorithms, a)
-		}
-	}
-	if len(fresh.algorithms) == 0 {
-		fresh.algorithms = []string{gooidc.RS256} // what every provider must speak (OpenID Connect Core §15.1)
-	}
+	fresh.algorithms = fresh.metadata.algorithms()
 	fresh.keys = keyset.Remote(ctx, p.client, fresh.metadata.JWKS)
 	return fresh, nil
+}
+
+// algorithms are those of the provider's that are accepted.
+func (m *metadata) algorithms() (accepted []string) {
+	for _, a := range m.Algorithms {
+		if slices.Contains(keyset.Algorithms, a) {
+			accepted = append(accepted, a)
+		}
+	}
+	if len(accepted) == 0 {
+		return []string{gooidc.RS256} // what every provider must speak (OpenID Connect Core §15.1)
+	}
+	return accepted
 }
 
 // safe reports whether a browser or this gateway may be sent to an address.
@@ -71,24 +90,19 @@ func safe(address string) bool {
 	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || httpkit.PlainLoopback(u.Scheme, u.Hostname()))
 }
 
-// client is this side of a connection, as x/oauth2 wants it. The way to show
-// the secret is chosen rather than tried out, since a failed try burns the code.
-func (p *provider) client(c tenants.Connection, callback string) *oauth2.Config {
-	endpoint := p.Endpoint()
-	endpoint.AuthStyle = oauth2.AuthStyleInHeader // the default of OpenID Connect Core §9
-	if c.OIDC.ClientSecret == "" || (len(p.metadata.AuthMethods) > 0 && !slices.Contains(p.metadata.AuthMethods, "client_secret_basic")) {
-		endpoint.AuthStyle = oauth2.AuthStyleInParams
-	}
-	return &oauth2.Config{ClientID: c.OIDC.ClientID, ClientSecret: c.OIDC.ClientSecret, Endpoint: endpoint,
-		RedirectURL: callback, Scopes: scopes(c.OIDC.Scopes)}
-}
-
-func scopes(wanted []string) []string {
+// scopes are what is asked for. A refresh token takes one more where the provider
+// has it, or does not say (OpenID Connect Core §11).
+func (p *provider) scopes(spec *tenants.OIDCSpec) []string {
+	wanted := slices.Clone(spec.Scopes)
 	if len(wanted) == 0 {
-		return []string{gooidc.ScopeOpenID, gooidc.ScopeEmail, gooidc.ScopeProfile}
+		wanted = []string{gooidc.ScopeOpenID, gooidc.ScopeEmail, gooidc.ScopeProfile}
 	}
 	if !slices.Contains(wanted, gooidc.ScopeOpenID) {
-		return append([]string{gooidc.ScopeOpenID}, wanted...)
+		wanted = append([]string{gooidc.ScopeOpenID}, wanted...)
+	}
+	offered := len(p.metadata.Scopes) == 0 || slices.Contains(p.metadata.Scopes, gooidc.ScopeOfflineAccess)
+	if spec.Recheck > 0 && offered && !slices.Contains(wanted, gooidc.ScopeOfflineAccess) {
+		wanted = append(wanted, gooidc.ScopeOfflineAccess)
 	}
 	return wanted
 }

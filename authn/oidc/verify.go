@@ -1,7 +1,7 @@
 package oidc
 
 import (
-	"context"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -13,6 +13,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authn/keyset"
+	"gatehouse/tenants"
 )
 
 const (
@@ -22,19 +23,33 @@ const (
 	maxToken = 64 << 10
 )
 
-// verification verifies one token: an id token (OpenID Connect Core §3.1.3.7) or
-// a logout token.
+// verification verifies one token: an id token ([checks]) or a logout token.
 type verification struct {
-	what             string // it is, for whoever reads why it was refused
-	idp              *provider
-	issuer, clientID string
-	now              time.Time
+	what     string // it is, for whoever reads why it was refused
+	idp      *provider
+	issuers  issuers
+	clientID string
+	now      time.Time
+	config   gooidc.Config // of go-oidc's part
+}
+
+// verifying begins the verification of a token of a connection's provider.
+func (p *Protocol) verifying(what string, idp *provider, spec *tenants.OIDCSpec) verification {
+	now := p.now()
+	return verification{what: what, idp: idp, issuers: idp.issuers, clientID: spec.ClientID, now: now, config: configOf(idp, spec.ClientID, now)}
+}
+
+// configOf has go-oidc make its checks by a clock that is behind ours. It knows of
+// one issuer alone.
+func configOf(idp *provider, clientID string, now time.Time) gooidc.Config {
+	return gooidc.Config{ClientID: clientID, SupportedSigningAlgs: idp.algorithms, SkipIssuerCheck: idp.issuers.template != "", Now: func() time.Time { return now.Add(-skew) }}
 }
 
 // protocolClaims are the claims that say whether a token is good, not who it
 // is about.
 type protocolClaims struct {
 	Issuer     string     `json:"iss"`
+	Directory  string     `json:"tid"` // of Entra ID
 	Audience   stringList `json:"aud"`
 	Authorized string     `json:"azp"`
 	Expires    float64    `json:"exp"`
@@ -42,38 +57,10 @@ type protocolClaims struct {
 	NotBefore  float64    `json:"nbf"`
 }
 
-// verify has go-oidc decide and then makes the checks that it leaves out. The
-// form of the token and its algorithm are looked at first, so that nothing
-// costly happens to a token that cannot be good.
-func (v *verification) verify(ctx context.Context, raw, accessToken string) (*gooidc.IDToken, error) {
-	var claims protocolClaims
-	if _, err := v.peek(raw, &claims); err != nil {
-		return nil, err
-	}
-	verifier, keys := v.verifier()
-	id, err := verifier.Verify(ctx, raw)
-	if err != nil {
-		if refusal := v.check(claims); refusal != nil {
-			return nil, refusal.Because(err)
-		}
-		return nil, v.unverified(keys, err)
-	}
-	if refusal := v.check(claims); refusal != nil {
-		return nil, refusal
-	}
-	if id.AccessTokenHash != "" {
-		if err := id.VerifyAccessToken(accessToken); err != nil {
-			return nil, authn.Refuse(authn.SignatureInvalid, "The access token does not belong to the id token.").Because(err)
-		}
-	}
-	return id, nil
-}
-
-// verifier has go-oidc verify one token, by a clock that is behind ours.
+// verifier has go-oidc verify one token.
 func (v *verification) verifier() (*gooidc.IDTokenVerifier, *keyset.Asked) {
 	keys := &keyset.Asked{KeySet: v.idp.keys}
-	return gooidc.NewVerifier(v.issuer, keys, &gooidc.Config{ClientID: v.clientID, SupportedSigningAlgs: v.idp.algorithms,
-		Now: func() time.Time { return v.now.Add(-skew) }}), keys
+	return gooidc.NewVerifier(v.issuers.one, keys, &v.config), keys
 }
 
 // unverified tells a token that nobody could verify from one that is not good:
@@ -85,28 +72,61 @@ func (v *verification) unverified(keys *keyset.Asked, err error) *authn.Refusal 
 	return authn.Refuse(authn.WrongKey, "The %s is not signed with a key of the identity provider.", v.what).Because(err)
 }
 
+// header is that of a JWS (RFC 7515 §4.1), as far as it counts.
+type header struct {
+	Algorithm string `json:"alg"`
+	Type      string `json:"typ"`
+}
+
 // peek reads a token without believing it: what it says decides refusals only,
 // until go-oidc has verified the same bytes.
 func (v *verification) peek(raw string, claims any) (kind string, err error) {
+	if refusal := v.small(raw); refusal != nil {
+		return "", refusal
+	}
+	h, refusal := v.read(raw, claims)
+	if refusal = cmp.Or(refusal, v.strict(raw), v.signedBy(h)); refusal != nil {
+		return "", refusal
+	}
+	return h.Type, nil
+}
+
+func (v *verification) small(raw string) *authn.Refusal {
 	if len(raw) > maxToken {
-		return "", authn.Refuse(authn.TooLarge, "The %s is larger than %d bytes.", v.what, maxToken)
+		return authn.Refuse(authn.TooLarge, "The %s is larger than %d bytes.", v.what, maxToken)
 	}
-	malformed := authn.Refuse(authn.Malformed, "The %s is not a signed JWT.", v.what)
+	return nil
+}
+
+// read takes a token apart.
+func (v *verification) read(raw string, claims any) (h header, refusal *authn.Refusal) {
 	parts := strings.Split(raw, ".")
-	if len(parts) != 3 || strings.ContainsAny(raw, "\r\n") { // which Go's decoder passes over (RFC 7515 §2)
-		return "", malformed
+	if len(parts) != 3 {
+		return h, v.malformed()
 	}
-	var header struct {
-		Algorithm string `json:"alg"`
-		Type      string `json:"typ"`
+	if err := errors.Join(decodeSegment(parts[0], &h), decodeSegment(parts[1], claims)); err != nil {
+		return h, v.malformed().Because(err)
 	}
-	if err := errors.Join(decodeSegment(parts[0], &header), decodeSegment(parts[1], claims)); err != nil {
-		return "", malformed.Because(err)
+	return h, nil
+}
+
+// strict refuses the line breaks that Go's decoder passes over (RFC 7515 §2).
+func (v *verification) strict(raw string) *authn.Refusal {
+	if strings.ContainsAny(raw, "\r\n") {
+		return v.malformed()
 	}
-	if !slices.Contains(v.idp.algorithms, header.Algorithm) {
-		return "", authn.Refuse(authn.WrongAlgorithm, "The %s is signed with an algorithm that is not accepted.", v.what)
+	return nil
+}
+
+func (v *verification) malformed() *authn.Refusal {
+	return authn.Refuse(authn.Malformed, "The %s is not a signed JWT.", v.what)
+}
+
+func (v *verification) signedBy(h header) *authn.Refusal {
+	if !slices.Contains(v.idp.algorithms, h.Algorithm) {
+		return authn.Refuse(authn.WrongAlgorithm, "The %s is signed with an algorithm that is not accepted.", v.what)
 	}
-	return header.Type, nil
+	return nil
 }
 
 func decodeSegment(segment string, into any) error {
@@ -117,19 +137,50 @@ func decodeSegment(segment string, into any) error {
 	return json.Unmarshal(raw, into)
 }
 
-// check makes the checks of §3.1.3.7 that need no key.
+// check makes the checks of a token's claims that need no key and are the same for
+// every kind of token.
 func (v *verification) check(c protocolClaims) *authn.Refusal {
-	switch {
-	case c.Issuer != v.issuer:
+	return cmp.Or(v.issued(c), v.forUs(c), v.usedByUs(c), v.unexpired(c), v.begun(c), v.valid(c))
+}
+
+func (v *verification) issued(c protocolClaims) *authn.Refusal {
+	if !v.issuers.issued(c.Issuer, c.Directory) {
 		return authn.Refuse(authn.WrongIssuer, "The %s was issued by another identity provider than the one of this connection.", v.what)
-	case !slices.Contains(c.Audience, v.clientID):
+	}
+	return nil
+}
+
+func (v *verification) forUs(c protocolClaims) *authn.Refusal {
+	if !slices.Contains(c.Audience, v.clientID) {
 		return authn.Refuse(authn.WrongAudience, "The %s was made for another client.", v.what)
-	case c.Authorized != "" && c.Authorized != v.clientID, len(c.Audience) > 1 && c.Authorized == "":
+	}
+	return nil
+}
+
+func (v *verification) usedByUs(c protocolClaims) *authn.Refusal {
+	if c.Authorized != "" && c.Authorized != v.clientID || len(c.Audience) > 1 && c.Authorized == "" {
 		return authn.Refuse(authn.WrongAudience, "The %s was made for several clients and names another one as its user.", v.what)
-	case !v.now.Before(seconds(c.Expires).Add(skew)):
+	}
+	return nil
+}
+
+func (v *verification) unexpired(c protocolClaims) *authn.Refusal {
+	if !v.now.Before(seconds(c.Expires).Add(skew)) {
 		return authn.Refuse(authn.Expired, "The %s has expired.", v.what)
-	case c.Issued == 0 || seconds(c.Issued).After(v.now.Add(skew)) || seconds(c.NotBefore).After(v.now.Add(skew)):
+	}
+	return nil
+}
+
+func (v *verification) begun(c protocolClaims) *authn.Refusal {
+	if c.Issued == 0 || seconds(c.Issued).After(v.now.Add(skew)) {
 		return authn.Refuse(authn.NotYetValid, "The %s was issued in the future, or does not say when; one of the clocks may be wrong.", v.what)
+	}
+	return nil
+}
+
+func (v *verification) valid(c protocolClaims) *authn.Refusal {
+	if seconds(c.NotBefore).After(v.now.Add(skew)) {
+		return authn.Refuse(authn.NotYetValid, "The %s is to be valid in the future; one of the clocks may be wrong.", v.what)
 	}
 	return nil
 }

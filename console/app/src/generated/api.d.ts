@@ -1169,10 +1169,10 @@ export interface components {
             authorization_url?: string;
             claims?: components["schemas"]["NamesMap"];
             /**
-             * @description How the secret is shown; absent: client_secret_basic, or what the preset knows
+             * @description How the provider is shown who asks; private_key_jwt: by a key of the gateway's, published at /.gatehouse/oidc/{connection}/jwks.json; absent: by the secret, in the way that the provider takes. For oauth2, by the secret alone
              * @enum {string}
              */
-            client_auth?: "" | "client_secret_basic" | "client_secret_post";
+            client_auth?: "" | "client_secret_basic" | "client_secret_post" | "private_key_jwt";
             client_id?: string;
             client_secret?: string;
             /**
@@ -1193,12 +1193,16 @@ export interface components {
              * @enum {string}
              */
             encryption?: "" | "offered" | "required";
+            /** @description Directories (tenant ids) of Entra ID whose people may sign in, for an issuer for many of them */
+            entra_tenants?: string[];
             /** @description Have people authenticate at every sign-in */
             force_authn?: boolean;
             /** @description Groups that people are put into, and taken out of, by what the provider says of them at every sign-in */
             group_rules?: components["schemas"]["GroupRuleSpec"][];
             /** @description Addresses that list a person's groups; absent: claims.groups, if that is set */
             groups_from?: components["schemas"]["GroupSourceSpec"][];
+            /** @description Where the groups are of people who are in too many for a token (Entra ID); absent: Microsoft Graph */
+            groups_url?: string;
             /** @description Whether the provider may begin a sign-in of its own accord; answers to requests are checked as strictly as without */
             idp_initiated?: boolean;
             idp_metadata?: components["schemas"]["Metadata"];
@@ -1223,6 +1227,12 @@ export interface components {
              * @enum {string}
              */
             preset?: "" | "github";
+            /** @description What the provider is to ask people for at every sign-in: login, select_account, consent */
+            prompt?: string[];
+            /** @description How often the provider is asked, by a refresh token, whether somebody who is signed in may go on: 5m to 720h; absent: never */
+            recheck?: string;
+            /** @description For how long people go on while the provider cannot be asked; absent: 24h */
+            recheck_grace?: string;
             /** @description Authentication context classes that count: the provider is asked for them, and a sign-in by another one is refused; absent: any */
             requested_authn_context?: string[];
             /** @description Takes the access token back once it has been used (RFC 7009); absent: it stays good until it expires */

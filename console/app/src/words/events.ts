@@ -27,7 +27,7 @@ export function listsTouchedBy(type: string): List[] {
 /** The types to filter by, in groups that a person thinks in. */
 export const eventGroups: { label: string; types: string[] }[] = [
   { label: 'Sign-ins', types: ['signin.started', 'signin.succeeded', 'signin.refused'] },
-  { label: 'Sign-outs', types: ['session.signed_out', 'session.revoked', 'session.expired', 'session.revocation_deferred', 'session.revocation_settled', 'signout.refused', 'signout.at_provider', 'signal.received', 'signal.refused'] },
+  { label: 'Sign-outs', types: ['session.signed_out', 'session.revoked', 'session.expired', 'session.rechecked', 'session.revocation_deferred', 'session.revocation_settled', 'signout.refused', 'signout.at_provider', 'signal.received', 'signal.refused'] },
   { label: 'Refused requests', types: ['access.refused', 'request.refused'] },
   { label: 'Devices', types: ['device.new', 'device.changed'] },
   {
@@ -54,6 +54,7 @@ const titles: Record<string, string> = {
   'signal.received': 'Security event received',
   'signal.refused': 'Security event refused',
   'session.expired': 'Session expired',
+  'session.rechecked': 'The provider could not be asked again',
   'session.revocation_deferred': 'Signed out without the database',
   'session.revocation_settled': 'The database got a sign-out',
   'connection.tested': 'Connection tested',
