@@ -35,6 +35,15 @@ var classified = map[Type][]string{
 	SessionsRevoked: {"selector", "sessions", "streams", "user", "device", "connection"},
 	SessionExpired:  {"limit", "user", "device"},
 
+	SessionSteppedUp: {"replaced", "amr"},
+
+	FactorAdded:       {"kind", "rp_id"},
+	FactorRenamed:     {"kind", "before"},
+	FactorRemoved:     {"kind"},
+	RecoveryCodesMade: {"codes"},
+	FactorsReset:      {"factors", "sessions"},
+	FactorRefused:     {"kind"},
+
 	RevocationDeferred: {"revocation"},
 	RevocationSettled:  {"revocation"},
 
