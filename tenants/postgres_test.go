@@ -13,7 +13,7 @@ func TestOnPostgres(t *testing.T) {
 		TestThePlatformIsATenantFromTheStart, TestATenantIsFoundByHostIDAndNameAcrossRestarts, TestTenantsAreChecked,
 		TestUpdateChangesWhatItIsGivenAndNoMore, TestConcurrentUpdatesAllCount, TestP1_NothingChangesWithoutItsRecord, TestP1_WhatIsRecordedHappens,
 		TestP10_DeletedTenantsAreGone, TestP10_ABrokenDeletionConverges, TestAFailedCreationLeavesNothing, TestP2_WhatIsSuspendedEndsUntold,
-		TestP2_WhatIsOpenIsJudgedByNewSettings, TestRoleNetworksAreChecked,
+		TestP2_WhatIsOpenIsJudgedByNewSettings, TestRoleNetworksAreChecked, TestSecondFactorSettings,
 		TestAHangingChangeHoldsUpNobodyElse, TestChangesOfATenantWaitForEachOther, TestANameIsGivenOnce,
 	}, "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion")
 }

@@ -12,11 +12,21 @@ import (
 
 // Settings are what a tenant's admin may set. Zero values mean the defaults.
 type Settings struct {
-	Session SessionSettings `json:"session,omitzero" yaml:"session,omitempty"`
+	Session      SessionSettings `json:"session,omitzero" yaml:"session,omitempty"`
+	SecondFactor SecondFactor    `json:"second_factor,omitzero" yaml:"second_factor,omitempty"`
 }
 
 // Equal reports whether both say the same.
-func (s Settings) Equal(o Settings) bool { return s.Session.Equal(o.Session) }
+func (s Settings) Equal(o Settings) bool {
+	return s.Session.Equal(o.Session) && s.SecondFactor.Equal(o.SecondFactor)
+}
+
+func (s Settings) check() error {
+	if err := s.Session.check(); err != nil {
+		return err
+	}
+	return s.SecondFactor.check()
+}
 
 // SessionSettings bound sign-ins: how long they last, how many a person has, and
 // where and for what they count.
