@@ -197,7 +197,7 @@ func (r *rooms) gate(cfg *configs.Config, begin proxy.Settings, ready func(ident
 			c, err := r.authn.Caller(req)
 			return c.Principal, c.Live, err
 		},
-		Admits: r.authn.Admits, SignInURL: r.authn.SignInURL, SignInAgainURL: r.authn.SignInAgainURL, Decider: r.authz, Journal: r.journal, Refusals: r.refusals,
+		Admits: r.authn.Admits, SignInURL: r.authn.SignInURL, SignInAgainURL: r.authn.SignInAgainURL, FactorURL: r.authn.FactorURL, Decider: r.authz, Journal: r.journal, Refusals: r.refusals,
 		Minter: r.minter, Own: r.own(), Ready: ready, Memory: r.nodes,
 		Headers: proxy.HeaderNames(cfg.App.Headers), Settings: begin, Log: log,
 	})

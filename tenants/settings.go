@@ -47,7 +47,7 @@ type SessionSettings struct {
 	RoleNetworks map[string][]netip.Prefix `json:"role_networks,omitempty" yaml:"role_networks,omitempty" maxProperties:"20" doc:"Addresses (CIDR), by role, from which people and API tokens with that role are let in, if networks lets them in as well; whoever has several of the roles must be let in by each"`
 	// ReauthAge is how old a person's authentication may be where a route asks for
 	// a recent one.
-	ReauthAge Duration `json:"reauth_age,omitzero" yaml:"reauth_age,omitempty" doc:"How long ago a person may have authenticated at the identity provider, for routes with step_up: recent; default 15m"`
+	ReauthAge Duration `json:"reauth_age,omitzero" yaml:"reauth_age,omitempty" doc:"How long ago a person may have authenticated at the identity provider, for routes with step_up; default 15m"`
 }
 
 // WhenFull is what becomes of a sign-in by a person who has as many as allowed.
