@@ -23,7 +23,7 @@ var classified = map[Type][]string{
 	RequestRefused: {"part", "limit", "status"},
 
 	SignInStarted:   {"protocol", "connection", "return_to"},
-	SignInSucceeded: {"protocol", "connection", "subject", "amr", "acr", "created", "device", "new_device", "replaced"},
+	SignInSucceeded: {"protocol", "connection", "subject", "amr", "acr", "created", "device", "new_device", "replaced", "second_factor"},
 	SignInRefused:   {"protocol", "connection", "subject", "step", "provider_error"},
 	SignOutRefused:  {"protocol", "connection"},
 	SignalReceived:  {"connection", "event", "subject", "state"},
@@ -35,7 +35,7 @@ var classified = map[Type][]string{
 	SessionsRevoked: {"selector", "sessions", "streams", "user", "device", "connection"},
 	SessionExpired:  {"limit", "user", "device"},
 
-	SessionSteppedUp: {"replaced", "amr"},
+	SessionSteppedUp: {"replaced", "amr", "second_factor"},
 
 	FactorAdded:       {"kind", "rp_id"},
 	FactorRenamed:     {"kind", "before"},

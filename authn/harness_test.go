@@ -20,6 +20,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/mfa"
 	"gatehouse/authn/oidc"
 	"gatehouse/authn/saml"
 	"gatehouse/authn/signals"
@@ -226,6 +227,7 @@ type world struct {
 	sessions    *sessions.Service
 	directory   *directory.Service
 	tokens      *token.Service
+	factors     *mfa.Service
 	egress      *http.Client
 
 	mu   sync.Mutex
@@ -280,10 +282,11 @@ func newWorld(t *testing.T) *world {
 		}})
 	w.directory = directory.New(directory.Config{Store: w.db, Journal: w.journal, Sessions: w.sessions})
 	w.tokens = token.New(token.Config{Store: w.db, Journal: w.journal, Now: w.clock})
+	w.factors = mfa.New(mfa.Config{Store: w.db, Keys: ring, Journal: w.journal, Now: w.clock})
 	w.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}).Client()
 	w.Service = authn.New(authn.Config{
 		Store: losable{w}, Keys: ring, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Directory: w.directory,
-		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Roles: w.grants, Now: w.clock,
+		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Roles: w.grants, Factors: w.factors, Now: w.clock,
 		Log: slog.New(slog.DiscardHandler), StartsPerSecond: 1, StartBurst: startBurst,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
 			tenants.OIDC: oidc.New(w.egress, w.clock), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock})},

@@ -14,6 +14,7 @@ import (
 	"gatehouse/assertion/mint"
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/mfa"
 	"gatehouse/authn/oidc"
 	"gatehouse/authn/saml"
 	"gatehouse/authn/signals"
@@ -57,6 +58,7 @@ type rooms struct {
 	directory *directory.Service
 	authz     *authz.Engine
 	tokens    *token.Service
+	factors   *mfa.Service
 	authn     *authn.Service
 	scim      *scim.Service
 	api       *api.API
@@ -166,9 +168,10 @@ func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log 
 func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow})
 	fetch := r.egress.Client()
+	r.factors = mfa.New(mfa.Config{Store: r.store, Keys: r.keys, Journal: r.journal})
 	r.authn = authn.New(authn.Config{
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
-		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Log: log,
+		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Factors: r.factors, Log: log,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
 			tenants.OIDC: oidc.New(fetch, time.Now),
 			tenants.SAML: saml.New(saml.Config{Store: r.store, Keys: r.keys, Client: fetch}),

@@ -19,6 +19,8 @@ type Renewal struct {
 	// 8176).
 	FactorAt time.Time
 	AMR      []string
+	// Method is what the record calls it.
+	Method string
 }
 
 // Renew makes a session in the place of one that lives, with a new id and a new
@@ -45,7 +47,7 @@ func (s *Service) Renew(ctx context.Context, cause audit.Cause, old *Live, r Ren
 	made.Session.AMR = union(made.Session.AMR, r.AMR)
 	event := cause.Event(tenant, audit.SessionSteppedUp, audit.Success)
 	event.Target = audit.Target{Kind: "session", ID: string(made.Session.ID)}
-	event.Details = map[string]string{"replaced": string(old.session.ID), "amr": strings.Join(made.Session.AMR, " ")}
+	event.Details = map[string]string{"replaced": string(old.session.ID), "amr": strings.Join(made.Session.AMR, " "), "second_factor": r.Method}
 	if _, err := s.journal.Commit(ctx, event); err != nil {
 		return Created{}, err
 	}
