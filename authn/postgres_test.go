@@ -26,6 +26,9 @@ func TestOnPostgres(t *testing.T) {
 		TestLogoutRequestsThatCannotBeHeededAreAnswered, TestASAMLKeyIsMadeOnce, TestMetadataSaysHowToSignOut,
 		TestP2_PushedSignalsEndWhatTheyName, TestASignalIsHeededOnce, TestP2_FetchedSignalsEndWhatTheyName, TestPollingEndsAtOnce,
 		TestOneNodePollsAConnectionAtATime, TestHostileSignalsEndNothing, TestWhoMayPushSignals, TestSignalsByTheTransmittersKeys,
+		TestASecondFactorIsSetUpAtTheFirstSignIn, TestASecondFactorIsShownAtSignIn, TestAFactorStepMakesOneSession, TestAFactorStepCannotBeTakenOrSkipped,
+		TestP2_AFactorStepEndsWithWhatItRestsOn, TestP2_AResetEndsASignInUnderWay, TestWhoIsAskedForASecondFactor, TestSteppingUp,
+		TestPeopleChangeTheirFactors, TestSigningInWithAPasskey, TestWrongCodesAtThePage, TestP1_NoFactorCountsWithoutItsRecord,
 		TestP2_SignalsOfASAMLProvider, TestASignalThatCannotBeHeededComesAgain, TestATransmittersFaultsAreOutlived, TestMoreSignalsThanWereAskedFor,
 	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked")
 }
