@@ -129,7 +129,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Tokens: tokens{r.tokens}, Health: health{r},
+		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Tokens: tokens{r.tokens}, Factors: factors{r.factors}, Health: health{r},
 	})
 	return r, err
 }
