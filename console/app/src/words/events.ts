@@ -1,6 +1,6 @@
 /** What the console knows about the journal's vocabulary. */
 
-type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'tokens' | 'tenants' | 'groups' | 'alerts' | 'nodes';
+type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'tokens' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors';
 
 const touched: Record<string, List[]> = {
   session: ['sessions', 'devices'],
@@ -12,6 +12,7 @@ const touched: Record<string, List[]> = {
   policy: ['roles', 'assignments'],
   connection: ['connections'],
   token: ['tokens'],
+  factor: ['factors'],
   tenant: ['tenants'],
   alert: ['alerts', 'nodes'],
   gateway: ['nodes'],
@@ -26,6 +27,7 @@ export function listsTouchedBy(type: string): List[] {
 export const eventGroups: { label: string; types: string[] }[] = [
   { label: 'Sign-ins', types: ['signin.started', 'signin.succeeded', 'signin.refused'] },
   { label: 'Sign-outs', types: ['session.signed_out', 'session.revoked', 'session.expired', 'session.revocation_deferred', 'session.revocation_settled', 'signout.refused', 'signout.at_provider', 'signal.received', 'signal.refused'] },
+  { label: 'Second factors', types: ['factor.added', 'factor.renamed', 'factor.removed', 'factor.recovery_codes_made', 'factor.reset', 'factor.refused', 'session.stepped_up'] },
   { label: 'Refused requests', types: ['access.refused', 'request.refused'] },
   { label: 'Devices', types: ['device.new', 'device.changed'] },
   {
@@ -54,6 +56,13 @@ const titles: Record<string, string> = {
   'session.expired': 'Session expired',
   'session.revocation_deferred': 'Signed out without the database',
   'session.revocation_settled': 'The database got a sign-out',
+  'session.stepped_up': 'Second factor shown for a session',
+  'factor.added': 'Second factor added',
+  'factor.renamed': 'Second factor renamed',
+  'factor.removed': 'Second factor removed',
+  'factor.recovery_codes_made': 'Recovery codes made',
+  'factor.reset': 'Second factors reset',
+  'factor.refused': 'Second factor refused',
   'device.new': 'New device',
   'device.changed': 'Device changed',
   'policy.changed': 'Policy changed',
