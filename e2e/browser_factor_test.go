@@ -51,16 +51,16 @@ func (p *tab) verifies(id webauthn.AuthenticatorID, known bool) {
 	}))
 }
 
-// askForFactors sets who shows a second factor at acme.
-func askForFactors(t *testing.T, info demo.Info, policy string) {
+// askForFactors sets who shows a second factor at a tenant.
+func askForFactors(t *testing.T, info demo.Info, tenant, policy string) {
 	t.Helper()
 	client, err := info.Client()
 	if err != nil {
 		t.Fatal(err)
 	}
-	acme := info.Tenants["acme"]
-	resp, body := do(t, client, request(t, http.MethodPut, acme.URL+apiPath+"settings",
-		`{"display_name":"Acme","second_factor":{"policy":"`+policy+`"}}`, "Authorization", "Bearer "+acme.APIToken))
+	of := info.Tenants[tenant]
+	resp, body := do(t, client, request(t, http.MethodPut, of.URL+apiPath+"settings",
+		`{"display_name":"`+tenant+`","second_factor":{"policy":"`+policy+`"}}`, "Authorization", "Bearer "+of.APIToken))
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("settings: %s: %s", resp.Status, body)
 	}
@@ -73,7 +73,7 @@ func TestBrowserPasskeys(t *testing.T) {
 		t.Skip("needs Chromium and npm's axe-core")
 	}
 	info := inProcess(t).Info()
-	askForFactors(t, info, "always")
+	askForFactors(t, info, "acme", "always")
 	b := chromium(t, info)
 	acme := info.Tenants["acme"].URL
 	p := b.profile(desktopChrome, desk)
@@ -195,25 +195,35 @@ func TestP3_FactorStepsStayInTheirTenant(t *testing.T) {
 		t.Skip("starts a gateway")
 	}
 	info := inProcess(t).Info()
-	askForFactors(t, info, "always")
-	client, err := info.Client()
+	client, err := info.Client() // which has steps of both
 	if err != nil {
 		t.Fatal(err)
 	}
-	acme := info.Tenants["acme"]
-	asked, err := browse.SignIn(t.Context(), client, acme.URL, member, passwordOf(info, "acme", member))
-	if err != nil {
-		t.Fatal(err)
+	steps := map[string]string{}
+	for name, tenant := range info.Tenants {
+		askForFactors(t, info, name, "always")
+		email := "member@" + name + ".example"
+		asked, err := browse.SignIn(t.Context(), client, tenant.URL, email, passwordOf(info, name, email))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = asked.Body.Close()
+		if steps[name] = asked.Request.URL.Query().Get("step"); steps[name] == "" {
+			t.Fatalf("no factor was asked for at %s", asked.Request.URL)
+		}
+		if resp, _ := get(t, client, tenant.URL+"api/whoami"); resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s lets in without the factor: %s", name, resp.Status)
+		}
 	}
-	_ = asked.Body.Close()
-	step := asked.Request.URL.Query().Get("step")
-	if step == "" {
-		t.Fatalf("no factor was asked for at %s", asked.Request.URL)
-	}
-	for name, want := range map[string]int{"acme": http.StatusOK, "globex": http.StatusForbidden} {
-		resp, body := get(t, client, info.Tenants[name].URL+".gatehouse/mfa?step="+step, "Accept", "text/html")
-		if resp.StatusCode != want {
-			t.Errorf("at %s: %s\n%s", name, resp.Status, body)
+	for of, step := range steps {
+		for at, tenant := range info.Tenants {
+			want := http.StatusForbidden
+			if at == of {
+				want = http.StatusOK
+			}
+			if resp, body := get(t, client, tenant.URL+".gatehouse/mfa?step="+step, "Accept", "text/html"); resp.StatusCode != want {
+				t.Errorf("the step of %s at %s: %s\n%s", of, at, resp.Status, body)
+			}
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (s *Service) offerTOTP(h authn.Holder, again []byte) (authn.Offer, error) {
 		return authn.Offer{}, fmt.Errorf("mfa: draw a QR code: %w", err)
 	}
 	offered.Secret = key.Secret()
-	private, err := json.Marshal(offered)
+	private, err := json.Marshal(offered) // #nosec G117 -- the caller seals it
 	if err != nil {
 		return authn.Offer{}, fmt.Errorf("mfa: keep a TOTP key: %w", err)
 	}
