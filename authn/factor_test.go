@@ -157,7 +157,7 @@ func TestASecondFactorIsShownAtSignIn(t *testing.T) {
 	b.open(asked.url.String()+"&add=totp").has(t, http.StatusOK, "Show your second factor")
 	b.post(factors, form(asked, "do", "enrol", "kind", "totp", "code", "000000", "name", "x", "kept", "x")).has(t, http.StatusBadRequest)
 	for _, wrong := range []string{"000000", "", "x", w.digits("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")} {
-		b.post(factors, form(asked, "kind", "totp", "code", wrong)).has(t, http.StatusForbidden, "That did not work", "Show your second factor")
+		b.post(factors, form(asked, "kind", "totp", "code", wrong)).has(t, http.StatusForbidden, "That did not work", "Show your second factor", "<dt>Event</dt>", "<dt>Request</dt><dd>req_")
 	}
 	refused := w.journal.all(audit.FactorRefused)
 	if len(refused) != 4 || refused[0].Reason != "factor-wrong" || refused[0].Actor.ID != string(w.user(t)) || refused[0].Details["kind"] != "totp" || refused[0].Actor.Name != "ann@acme.example" {

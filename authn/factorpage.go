@@ -209,9 +209,11 @@ func (s *Service) factorRefused(w http.ResponseWriter, r *http.Request, v *visit
 	if kind != TOTP && kind != Passkey && kind != RecoveryCode {
 		e.Details = nil
 	}
-	if _, err := s.refusals.Record(r.Context(), e); err != nil {
-		return err
+	receipt, recordErr := s.refusals.Record(r.Context(), e)
+	if recordErr != nil {
+		return recordErr
 	}
+	v.facts = []httpkit.Fact{{Name: "Event", Value: string(receipt.Event())}, {Name: "Request", Value: string(e.RequestID)}}
 	s.log.InfoContext(r.Context(), "refused", "event", e.Type, "request_id", e.RequestID, "tenant", e.Tenant, "reason", reason, "error", err)
 	return again(status, problem)
 }
@@ -276,8 +278,8 @@ func (s *Service) askPage(w http.ResponseWriter, r *http.Request, v *visitor, st
 		return err
 	}
 	s.page(w, r, httpkit.Page{Status: status, Title: "Show your second factor", Passkeys: data.Passkey, Body: content,
-		Lead:  "Your identity provider knows you. One more proof is needed that it is you.",
-		Links: []httpkit.Link{s.wayOut(v)}})
+		Lead:  "Your sign-in service knows you. One more proof is needed that it is you.",
+		Links: []httpkit.Link{s.wayOut(v)}, Facts: v.facts})
 	return nil
 }
 
@@ -311,7 +313,7 @@ func (s *Service) offerPage(w http.ResponseWriter, r *http.Request, v *visitor, 
 		return err
 	}
 	page := httpkit.Page{Title: "Add a passkey", Lead: "Your browser asks for your finger, your face or a PIN. Nothing of that leaves your device.",
-		Passkeys: true, Links: []httpkit.Link{s.wayOut(v)}}
+		Passkeys: true, Links: []httpkit.Link{s.wayOut(v)}, Facts: v.facts}
 	name := "factor-passkey.html"
 	if kind == TOTP {
 		name, page.Passkeys = "factor-app.html", false

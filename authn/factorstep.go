@@ -72,6 +72,7 @@ type visitor struct {
 	state  flow   // of that sign-in
 	live   *sessions.Live
 	stepUp bool // something waits for the factor
+	facts  []httpkit.Fact
 }
 
 // visitor finds out who is there; nil if an answer was given. The form is parsed.
