@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gatehouse/audit"
+	"gatehouse/authn/mfa"
 	"gatehouse/authn/token"
 	"gatehouse/authz"
 	"gatehouse/directory"
@@ -31,6 +32,7 @@ import (
 // house is the API over real rooms, with the tenants acme and globex.
 type house struct {
 	t        *testing.T
+	db       *store.DB
 	api      *API
 	server   *httptest.Server
 	socket   *httptest.Server
@@ -94,6 +96,7 @@ func newHouse(t *testing.T) *house {
 	db, err := store.Open(ctx, "sqlite://"+filepath.Join(dir, "db"), store.Options{Keys: ring, Environment: "test"})
 	must(err)
 	t.Cleanup(func() { _ = db.Close() })
+	h.db = db
 	h.journal, err = audit.Open(audit.Options{Dir: filepath.Join(dir, "journal"), Node: "n1", Keys: ring})
 	must(err)
 	t.Cleanup(func() { _ = h.journal.Close() })
@@ -127,7 +130,8 @@ func newHouse(t *testing.T) *house {
 	h.platform, _ = h.tenants.ByID(identity.Platform)
 
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
-		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Health: &h.health, SAML: &h.saml})
+		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Health: &h.health, SAML: &h.saml,
+		Factors: factors{mfa.New(mfa.Config{Store: db, Keys: ring, Journal: h.journal})}})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))
 	t.Cleanup(h.server.Close)

@@ -29,6 +29,7 @@ type Config struct {
 	SetupLinks  SetupLinks
 	SAML        SAML
 	Tokens      Tokens
+	Factors     Factors
 	Health      Health
 }
 

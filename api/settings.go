@@ -15,8 +15,9 @@ import (
 
 // tenantSettings are what a tenant's admin may set.
 type tenantSettings struct {
-	DisplayName string                  `json:"display_name" minLength:"1" maxLength:"200"`
-	Session     tenants.SessionSettings `json:"session,omitzero" doc:"Durations are written as 8h or 30m; what is absent has its default"`
+	DisplayName  string                  `json:"display_name" minLength:"1" maxLength:"200"`
+	Session      tenants.SessionSettings `json:"session,omitzero" doc:"Durations are written as 8h or 30m; what is absent has its default"`
+	SecondFactor tenants.SecondFactor    `json:"second_factor,omitzero" doc:"Who shows a second factor at sign-in; absent: nobody"`
 }
 
 func (a *API) registerSettings() {
@@ -27,7 +28,7 @@ func (a *API) registerSettings() {
 }
 
 func settingsOf(t *tenants.Tenant) tenantSettings {
-	return tenantSettings{DisplayName: t.DisplayName, Session: t.Settings.Session}
+	return tenantSettings{DisplayName: t.DisplayName, Session: t.Settings.Session, SecondFactor: t.Settings.SecondFactor}
 }
 
 func (a *API) getSettings(_ context.Context, c *call, _ *struct{}) (*versioned[tenantSettings], error) {
@@ -51,7 +52,7 @@ func (a *API) putSettings(ctx context.Context, c *call, in *struct {
 	}
 	changed, err := a.cfg.Tenants.Update(ctx, c.cause, c.tenant(), version, func(t *tenants.Tenant) error {
 		t.DisplayName = in.Body.DisplayName
-		t.Settings.Session = in.Body.Session
+		t.Settings.Session, t.Settings.SecondFactor = in.Body.Session, in.Body.SecondFactor
 		return nil
 	})
 	if err != nil {

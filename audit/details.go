@@ -23,7 +23,7 @@ var classified = map[Type][]string{
 	RequestRefused: {"part", "limit", "status"},
 
 	SignInStarted:   {"protocol", "connection", "return_to"},
-	SignInSucceeded: {"protocol", "connection", "subject", "amr", "acr", "created", "device", "new_device", "replaced", "begun_by"},
+	SignInSucceeded: {"protocol", "connection", "subject", "amr", "acr", "created", "device", "new_device", "replaced", "begun_by", "second_factor"},
 	SignInRefused:   {"protocol", "connection", "subject", "step", "provider_error"},
 	SignOutRefused:  {"protocol", "connection"},
 	SignalReceived:  {"connection", "event", "subject", "state"},
@@ -36,6 +36,14 @@ var classified = map[Type][]string{
 	SessionExpired:  {"limit", "user", "device"},
 
 	SessionRechecked: {"connection"},
+	SessionSteppedUp: {"replaced", "amr", "second_factor"},
+
+	FactorAdded:       {"kind", "rp_id"},
+	FactorRenamed:     {"kind", "before"},
+	FactorRemoved:     {"kind"},
+	RecoveryCodesMade: {"codes"},
+	FactorsReset:      {"factors", "sessions"},
+	FactorRefused:     {"kind"},
 
 	RevocationDeferred: {"revocation"},
 	RevocationSettled:  {"revocation"},

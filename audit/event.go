@@ -50,12 +50,25 @@ const (
 	// SessionRechecked is an identity provider that could not be asked again about who
 	// is signed in. What it answers shows in session.revoked and user.changed.
 	SessionRechecked Type = "session.rechecked"
+	// SessionSteppedUp is a session that took the place of another once its person
+	// had shown a second factor.
+	SessionSteppedUp Type = "session.stepped_up"
 	// RevocationDeferred is a revocation that holds on every node although the
 	// database could not be reached, RevocationSettled that the database has got it.
 	RevocationDeferred Type = "session.revocation_deferred"
 	RevocationSettled  Type = "session.revocation_settled"
 	DeviceNew          Type = "device.new"
 	DeviceChanged      Type = "device.changed"
+
+	// FactorAdded to FactorsReset are changes of what people prove themselves with
+	// beside their identity provider, by themselves or, the last, by an admin.
+	FactorAdded       Type = "factor.added"
+	FactorRenamed     Type = "factor.renamed"
+	FactorRemoved     Type = "factor.removed"
+	RecoveryCodesMade Type = "factor.recovery_codes_made"
+	FactorsReset      Type = "factor.reset"
+	// FactorRefused is a second factor that was shown and does not count.
+	FactorRefused Type = "factor.refused"
 
 	UserCreated     Type = "user.created"
 	UserChanged     Type = "user.changed"

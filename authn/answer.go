@@ -245,23 +245,42 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 	if err := s.Admits(ctx, arrived, httpkit.RequestFrom(ctx).ClientIP); err != nil {
 		return s.refuse(w, r, c, err)
 	}
-	wanted := s.newSession(r, c, user.ID, a)
-	wanted.Details["created"] = strconv.FormatBool(created)
-	if state.Unasked {
-		wanted.Details["begun_by"] = "provider"
+	state.User, state.Created, state.Assertion = user.ID, created, &a
+	asks, provider := s.asksFactor(tenant, &a)
+	if asks {
+		return s.askFactor(w, r, c, state)
 	}
-	session, err := s.sessions.Create(ctx, cause, tenant, wanted)
-	if err != nil {
+	wanted := s.newSession(r, c, state)
+	if provider {
+		wanted.FactorAt = a.AuthTime
+	}
+	if err := s.letIn(w, r, cause, state, wanted); err != nil {
 		return s.refuse(w, r, c, err)
 	}
-	if err := s.flows.still(ctx, tenant, c.ID, &a, state.SignedOut); err != nil {
-		// What ended it may have looked for the session before there was one.
-		_, endErr := s.sessions.Revoke(ctx, cause, tenant, sessions.Selector{Session: session.Session.ID}, sessions.ReasonSignedOutAtProvider)
-		return s.refuse(w, r, c, cmp.Or(endErr, err))
+	redirect(w, state.ReturnTo)
+	return nil
+}
+
+// letIn makes the session of a sign-in, unless the provider has ended what it said.
+func (s *Service) letIn(w http.ResponseWriter, r *http.Request, cause audit.Cause, state flow, wanted sessions.NewSession) error {
+	ctx, tenant := r.Context(), tenantOf(r)
+	session, err := s.sessions.Create(ctx, cause, tenant, wanted)
+	if err != nil {
+		return err
+	}
+	// What ends it may have looked for the session before there was one.
+	reason := sessions.ReasonSignedOutAtProvider
+	err = s.flows.still(ctx, tenant, wanted.Connection, state.Assertion, state.SignedOut)
+	if err == nil && state.Hop == hopFactor {
+		reason = string(factorsReset)
+		err = s.stillHeld(ctx, tenant, wanted.User)
+	}
+	if err != nil {
+		_, endErr := s.sessions.Revoke(ctx, cause, tenant, sessions.Selector{Session: session.Session.ID}, reason)
+		return cmp.Or(endErr, err)
 	}
 	httpkit.SetSessionCookie(w, session.Token)
 	httpkit.SetDeviceCookie(w, session.DeviceToken)
-	redirect(w, state.ReturnTo)
 	return nil
 }
 
@@ -301,17 +320,22 @@ func (s *Service) grantDefault(ctx context.Context, cause audit.Cause, tenant id
 	return err
 }
 
-func (s *Service) newSession(r *http.Request, c tenants.Connection, user identity.UserID, a Assertion) sessions.NewSession {
+func (s *Service) newSession(r *http.Request, c tenants.Connection, state flow) sessions.NewSession {
+	a := state.Assertion
 	device, _ := httpkit.ReadCookie(r, httpkit.DeviceCookie)
 	old, _ := httpkit.ReadCookie(r, httpkit.SessionCookie)
-	return sessions.NewSession{
+	wanted := sessions.NewSession{
 		Refresh: a.Refresh, RefreshDue: recheckDue(c, s.now()),
-		User: user, Connection: c.ID, ConnectionVersion: c.Version, IDPSubject: a.Subject, IDPSession: a.IDPSession, LogoutHint: a.LogoutHint,
+		User: state.User, Connection: c.ID, ConnectionVersion: c.Version, IDPSubject: a.Subject, IDPSession: a.IDPSession, LogoutHint: a.LogoutHint,
 		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: r.UserAgent(), Hints: hintsOf(r), AuthAt: a.AuthTime,
 		DeviceToken: device, Replaces: old,
 		Details: map[string]string{"protocol": string(c.Type), "connection": c.Name, "subject": a.Subject,
-			"amr": strings.Join(a.AMR, " "), "acr": a.ACR},
+			"amr": strings.Join(a.AMR, " "), "acr": a.ACR, "created": strconv.FormatBool(state.Created)},
 	}
+	if state.Unasked {
+		wanted.Details["begun_by"] = "provider"
+	}
+	return wanted
 }
 
 // wantedHints are the client hints beyond those that browsers send anyway: the

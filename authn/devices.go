@@ -59,7 +59,7 @@ func (s *Service) showDevices(w http.ResponseWriter, r *http.Request) error {
 	}
 	http.SetCookie(w, httpkit.Looked(caller.Principal.User, s.now()))
 	s.page(w, r, httpkit.Page{Title: "Your devices", Lead: lead,
-		Body: content, Links: []httpkit.Link{{Text: "Back to the app", Href: "/"}}})
+		Body: content, Links: []httpkit.Link{{Text: "Back to the app", Href: "/"}, {Text: "Your second factors", Href: pathMFA}}})
 	return nil
 }
 

@@ -45,6 +45,9 @@ const (
 	// hopSignOut is the way to the identity provider and back of somebody who has
 	// signed out here.
 	hopSignOut hop = "sign-out"
+	// hopFactor is from a verified answer to the second factor that goes with it.
+	// Its token is good until the factor is shown.
+	hopFactor hop = "factor"
 )
 
 // flow is what is kept of a sign-in or a sign-out between two hops, sealed.
@@ -59,10 +62,12 @@ type flow struct {
 	Unasked bool `json:"unasked,omitempty"`
 	// Private is the protocol's own, for hopAnswer and hopSignOut.
 	Private []byte `json:"private,omitempty"`
-	// User is who has signed out, for hopSignOut.
-	User identity.UserID `json:"user,omitempty"`
-	// Assertion is what was verified, for hopFinish, and Version that of the
-	// connection by which it was.
+	// User is who has signed out, for hopSignOut, or signs in, for hopFactor; Created
+	// tells that they did not exist before.
+	User    identity.UserID `json:"user,omitempty"`
+	Created bool            `json:"created,omitempty"`
+	// Assertion is what was verified, for hopFinish and hopFactor, and Version that
+	// of the connection by which it was.
 	Assertion *Assertion `json:"assertion,omitempty"`
 	Version   uint64     `json:"version,omitempty"`
 	// SignedOut is the last sign-out at the provider that was known when it was
@@ -173,6 +178,11 @@ var stepChecks = []struct {
 	}},
 }
 
+func scanRow(s store.Row) (r row, err error) {
+	err = s.Scan(&r.browser, &r.sealed, &r.connection, &r.expires)
+	return r, err
+}
+
 // take consumes a token: whatever comes of it, it is never good again. That
 // it was used is remembered as long as it could have been, so that a replay is
 // told apart from a sign-in that never began here.
@@ -192,10 +202,7 @@ func (f *flows) take(ctx context.Context, tenant identity.TenantID, token, brows
 	var r row
 	now := f.now()
 	err = f.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		r, err = store.One(ctx, tx, func(s store.Row) (r row, err error) {
-			err = s.Scan(&r.browser, &r.sealed, &r.connection, &r.expires)
-			return r, err
-		}, `DELETE FROM login_flows WHERE id_hash = $1 RETURNING browser_hash, state, connection_id, expires_at`, hash(token))
+		r, err = store.One(ctx, tx, scanRow, `DELETE FROM login_flows WHERE id_hash = $1 RETURNING browser_hash, state, connection_id, expires_at`, hash(token))
 		if err != nil {
 			return err
 		}
@@ -209,8 +216,33 @@ func (f *flows) take(ctx context.Context, tenant identity.TenantID, token, brows
 	if err != nil {
 		return flow{}, storeDown(err)
 	}
+	return f.open(ctx, tenant, r, browser, at, connection)
+}
+
+// look reads a step of any connection without using it up.
+func (f *flows) look(ctx context.Context, tenant identity.TenantID, token, browser string, at hop) (flow, error) {
+	if len(token) != tokenLength {
+		return flow{}, Refuse(unsolicited, "The address names no sign-in that was begun here.")
+	}
+	var r row
+	err := f.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		r, err = store.One(ctx, tx, scanRow, `SELECT browser_hash, state, connection_id, expires_at FROM login_flows WHERE id_hash = $1`, hash(token))
+		return err
+	})
+	if errors.Is(err, store.ErrNoRows) {
+		return flow{}, f.unknown(ctx, tenant, token)
+	}
+	if err != nil {
+		return flow{}, storeDown(err)
+	}
+	return f.open(ctx, tenant, r, browser, at, identity.ConnectionID(r.connection))
+}
+
+// open reads a step that was found, if it is this browser's, of this connection, at
+// this hop, and still good.
+func (f *flows) open(ctx context.Context, tenant identity.TenantID, r row, browser string, at hop, connection identity.ConnectionID) (flow, error) {
 	for _, c := range stepChecks {
-		if refusal := c.refuse(r, now, browser, connection); refusal != nil {
+		if refusal := c.refuse(r, f.now(), browser, connection); refusal != nil {
 			return flow{}, refusal
 		}
 	}

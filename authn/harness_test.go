@@ -20,12 +20,14 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/mfa"
 	"gatehouse/authn/oauth2"
 	"gatehouse/authn/oidc"
 	"gatehouse/authn/saml"
 	"gatehouse/authn/setup"
 	"gatehouse/authn/signals"
 	"gatehouse/authn/token"
+	"gatehouse/authz"
 	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -37,7 +39,11 @@ import (
 	"gatehouse/tenants"
 )
 
-const acme identity.TenantID = "ten_acme"
+const acme, globex identity.TenantID = "ten_acme", "ten_globex"
+
+// factorHost is where browsers are, as they see it, at the page of second factors:
+// passkeys are bound to a name, and the rest of a test is at an address.
+const factorHost = "acme.test"
 
 // startBurst is how many sign-ins one network may begin at once here: more than
 // there are attacks in a table.
@@ -49,16 +55,34 @@ type recorder struct {
 	events []audit.Event
 	broken error
 	floods *audit.Refusals // takes the refusals instead, if set
+	then   map[audit.Type]func()
+}
+
+// on has something happen right after the next record of a type.
+func (j *recorder) on(t audit.Type, then func()) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.then = map[audit.Type]func(){t: then}
 }
 
 func (j *recorder) Commit(_ context.Context, e audit.Event) (audit.Receipt, error) {
+	then, err := j.keep(e)
+	if then != nil {
+		then()
+	}
+	return audit.Receipt{}, err
+}
+
+func (j *recorder) keep(e audit.Event) (then func(), err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.broken != nil {
-		return audit.Receipt{}, j.broken
+		return nil, j.broken
 	}
 	j.events = append(j.events, e)
-	return audit.Receipt{}, nil
+	then = j.then[e.Type]
+	delete(j.then, e.Type)
+	return then, nil
 }
 
 func (j *recorder) Record(ctx context.Context, e audit.Event) (audit.Receipt, error) {
@@ -161,6 +185,12 @@ func (c *connections) set(s tenants.SessionSettings) {
 	c.tenant.Settings.Session = s
 }
 
+func (c *connections) setFactor(s tenants.SecondFactor) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tenant.Settings.SecondFactor = s
+}
+
 func (c *connections) setStatus(s tenants.Status) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -251,6 +281,7 @@ type world struct {
 	directory   *directory.Service
 	tokens      *token.Service
 	setup       *setup.Service
+	factors     *mfa.Service
 	egress      *http.Client
 
 	mu   sync.Mutex
@@ -298,23 +329,25 @@ func newWorldWith(t testing.TB, log *slog.Logger) *world {
 	check(t, err)
 	ring := keys.NewRing(kek, vault)
 	w.keys = ring
-	for _, id := range []identity.TenantID{identity.Platform, acme} {
+	for _, id := range []identity.TenantID{identity.Platform, acme, globex} {
 		check(t, ring.Create(t.Context(), id))
 	}
 	w.db, err = store.Open(t.Context(), postgrestest.Or(t, "sqlite://"+filepath.Join(dir, "db")), store.Options{Keys: ring, Environment: "test"})
 	check(t, err)
 	check(t, w.db.Create(t.Context(), acme))
+	check(t, w.db.Create(t.Context(), globex))
 	w.connections.db = w.db
 	w.sessions = sessions.New(sessions.Config{Store: w.db, Keys: ring, Journal: w.journal, Node: "n1",
 		Limits: func(identity.TenantID) sessions.Limits {
 			return sessions.Limits{Idle: 8 * time.Hour, Absolute: 168 * time.Hour}
 		}})
-	w.directory = directory.New(directory.Config{Store: w.db, Journal: w.journal, Sessions: w.sessions})
+	w.directory = directory.New(directory.Config{Store: w.db, Journal: w.journal, Sessions: w.sessions, Withdraw: authz.Withdraw})
 	w.tokens = token.New(token.Config{Store: w.db, Journal: w.journal, Now: w.clock})
+	w.factors = mfa.New(mfa.Config{Store: w.db, Keys: ring, Journal: w.journal, Now: w.clock})
 	w.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}).Client()
 	w.Service = authn.New(authn.Config{
 		Store: losable{w}, Keys: ring, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Directory: w.directory,
-		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Roles: w.grants, Now: w.clock,
+		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Roles: w.grants, Factors: w.factors, Now: w.clock,
 		Log: log, StartsPerSecond: 1, StartBurst: startBurst,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
 			tenants.OIDC: oidc.New(oidc.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock}), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Journal: w.journal, Client: w.egress, Now: w.clock}),
@@ -366,8 +399,15 @@ func (w *world) gate(rw http.ResponseWriter, r *http.Request) {
 }
 
 func (w *world) passed(r *http.Request) *http.Request {
-	return r.WithContext(httpkit.WithRequest(r.Context(), &httpkit.Request{ID: identity.NewRequestID(), Start: time.Now(),
-		ClientIP: netip.MustParseAddr("203.0.113.7"), Tenant: acme, TenantName: "acme", Origin: "https://" + r.Host}))
+	passed := &httpkit.Request{ID: identity.NewRequestID(), Start: time.Now(),
+		ClientIP: netip.MustParseAddr("203.0.113.7"), Tenant: acme, TenantName: "acme", Origin: "https://" + r.Host}
+	if r.URL.Path == "/.gatehouse/mfa" {
+		passed.Origin = "https://" + factorHost
+	}
+	if r.Header.Get("Test-Tenant") != "" {
+		passed.Tenant, passed.TenantName = globex, "globex"
+	}
+	return r.WithContext(httpkit.WithRequest(r.Context(), passed))
 }
 
 // browser keeps cookies and follows redirects, as people's do.

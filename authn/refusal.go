@@ -159,6 +159,8 @@ func (r Reason) lead() string {
 		return "This way of signing in was changed while you signed in. Sign in again."
 	case tenantSuspended:
 		return "Access for your organisation is suspended. Ask your administrator."
+	case factorsReset:
+		return "Your administrator took your second factors away before this sign-in was finished. Begin again, and set up a new one."
 	case SubjectUnusable:
 		return "Your organisation's sign-in service did not say clearly who you are. Tell your administrator the event number below."
 	}

@@ -23,6 +23,7 @@ const (
 	pathLogin   = "/.gatehouse/login"
 	pathLogout  = "/.gatehouse/logout"
 	pathDevices = "/.gatehouse/devices"
+	pathMFA     = "/.gatehouse/mfa"
 	pathOIDC    = "/.gatehouse/oidc/"
 	pathSAML    = "/.gatehouse/saml/"
 	pathOAuth2  = "/.gatehouse/oauth2/"
@@ -76,6 +77,7 @@ type Directory interface {
 type Sessions interface {
 	Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s sessions.NewSession) (sessions.Created, error)
 	Find(ctx context.Context, tenant identity.TenantID, token string) (*sessions.Live, error)
+	Renew(ctx context.Context, cause audit.Cause, old *sessions.Live, r sessions.Renewal) (sessions.Created, error)
 	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s sessions.Selector, reason string) (sessions.Revocation, error)
 	LogoutHint(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (string, error)
 }
@@ -117,6 +119,7 @@ type Config struct {
 	Devices   Devices
 	Tokens    Tokens
 	Roles     Roles
+	Factors   Factors
 	Protocols map[tenants.ConnectionType]Protocol
 	// Signals reads security events; nil: none are heard.
 	Signals SignalReader
@@ -141,6 +144,7 @@ type Service struct {
 	devices   Devices
 	tokens    Tokens
 	roles     Roles
+	factors   Factors
 	protocols map[tenants.ConnectionType]Protocol
 	signals   SignalReader
 	log       *slog.Logger
@@ -170,6 +174,7 @@ func New(c Config) *Service {
 		devices:   c.Devices,
 		tokens:    c.Tokens,
 		roles:     c.Roles,
+		factors:   c.Factors,
 		protocols: maps.Clone(c.Protocols),
 		signals:   c.Signals,
 		log:       c.Log,
@@ -217,6 +222,8 @@ func (s *Service) routes() http.Handler {
 	mux.Handle("POST "+pathLogout, sameOrigin.Handler(s.handle(s.signOut)))
 	mux.Handle("GET "+pathDevices, s.handle(s.showDevices))
 	mux.Handle("POST "+pathDevices, sameOrigin.Handler(s.handle(s.endDevices)))
+	mux.Handle("GET "+pathMFA, s.handle(s.showFactors))
+	mux.Handle("POST "+pathMFA, sameOrigin.Handler(s.handle(s.takeFactor)))
 	mux.Handle("GET "+pathOIDC+"{connection}/callback", s.handle(s.answer(tenants.OIDC)))
 	mux.Handle("GET "+pathOIDC+"{connection}/jwks.json", s.handle(s.clientKeys))
 	mux.Handle("GET "+pathOIDC+"{connection}/frontchannel-logout", s.handle(s.frontChannel))

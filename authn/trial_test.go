@@ -2,6 +2,7 @@ package authn_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func (w *world) trial(t *testing.T, c string) string {
 	t.Helper()
 	found, err := w.connections.Connection(t.Context(), acme, c)
 	check(t, err)
-	r := w.passed(&http.Request{})
+	r := w.passed(&http.Request{URL: &url.URL{}})
 	path, until, err := w.Test(r.Context(), audit.Actor{Kind: identity.KindUser, ID: "usr_admin", Name: "admin@acme.example"}, acme, found, "")
 	check(t, err)
 	if left := until.Sub(w.clock()); left < 9*time.Minute || left > 10*time.Minute {

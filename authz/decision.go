@@ -26,6 +26,8 @@ type Query struct {
 	Team       string     // the team's name, or empty: account-level
 	// MaxAge, if set, is how long ago the caller may have authenticated.
 	MaxAge time.Duration
+	// FactorAge, if set, is how long ago the caller may have shown a second factor.
+	FactorAge time.Duration
 }
 
 // The reasons of decisions: stable codes for the log and for programs.
@@ -44,6 +46,9 @@ const (
 	// ReasonTooOld: the person may do it, but has authenticated too long ago, or
 	// nobody knows when.
 	ReasonTooOld = "authentication-too-old"
+	// ReasonNoFactor: the person may do it, but has not shown a second factor, or too
+	// long ago.
+	ReasonNoFactor = "second-factor-needed"
 	// ReasonNotAPerson: only a person can have authenticated just now.
 	ReasonNotAPerson = "not-a-person"
 )

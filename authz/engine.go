@@ -143,6 +143,9 @@ func (e *Engine) Decide(ctx context.Context, p *identity.Principal, q Query) (Pe
 	if d.Allowed && q.MaxAge > 0 {
 		d = recent(d, p, q.MaxAge) // never remembered: it changes by itself
 	}
+	if d.Allowed && q.FactorAge > 0 {
+		d = shown(d, p, q.FactorAge) // nor is this
+	}
 	return Permit{tenant: q.Tenant, ok: d.Allowed}, d, nil
 }
 
@@ -157,6 +160,21 @@ func recent(d Decision, p *identity.Principal, within time.Duration) Decision {
 	case time.Since(p.AuthTime) >= within:
 		d.Allowed, d.Reason, d.Message = false, ReasonTooOld,
 			"The person authenticated at "+p.AuthTime.UTC().Format(time.RFC3339)+", more than "+within.String()+" ago."
+	}
+	return d
+}
+
+// shown refuses what is allowed to somebody who has not shown a second factor
+// within this time.
+func shown(d Decision, p *identity.Principal, within time.Duration) Decision {
+	switch {
+	case p == nil || p.Kind != identity.KindUser:
+		d.Allowed, d.Reason, d.Message = false, ReasonNotAPerson, "The route asks for a second factor, and only a person has one."
+	case p.FactorTime.IsZero():
+		d.Allowed, d.Reason, d.Message = false, ReasonNoFactor, "The person has not shown a second factor."
+	case time.Since(p.FactorTime) >= within:
+		d.Allowed, d.Reason, d.Message = false, ReasonNoFactor,
+			"The person has shown a second factor at "+p.FactorTime.UTC().Format(time.RFC3339)+", more than "+within.String()+" ago."
 	}
 	return d
 }

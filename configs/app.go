@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // App is what stands behind the gate.
@@ -21,7 +22,9 @@ type Route struct {
 	Access     string   `yaml:"access" enum:"public,signed_in" doc:"public: everybody; signed_in: every signed-in person of the tenant."`
 	Permission string   `yaml:"permission" doc:"Object of the permission, such as billing; the action follows from the method: read, write or delete. object:action names it outright."`
 	Methods    []string `yaml:"methods" doc:"Methods the route holds for. Empty: all."`
-	StepUp     string   `yaml:"step_up" enum:"recent,mfa" doc:"recent: serves only people who authenticated a short time ago, by the tenant's session.reauth_age; others are asked to again. mfa: asks for a fresh second factor; not available yet."`
+	StepUp     string   `yaml:"step_up" enum:"recent,mfa" doc:"recent: serves only people who authenticated a short time ago, by the tenant's session.reauth_age; others are asked to again. mfa: serves only people who have shown a second factor a short time ago; others are asked for it."`
+
+	StepUpAge time.Duration `yaml:"step_up_age" doc:"How long ago the second factor may have been shown, for step_up: mfa; between 1m and 168h. 0: the tenant's session.reauth_age."`
 }
 
 // Headers names the headers that carry the identity to the app.
@@ -99,10 +102,12 @@ func (r *Route) check(c *checker, key string) {
 		}
 	}
 	switch {
-	case r.StepUp == "mfa":
-		c.add(key+".step_up", "step_up: mfa is not available yet, and a route that asks for it must not be served without", "remove step_up, write step_up: recent, or wait with this route")
 	case r.StepUp != "" && r.Access == "public":
 		c.add(key+".step_up", "a public route asks nobody to sign in, so there is no authentication that could be recent", "remove step_up, or write access: signed_in")
+	case r.StepUpAge != 0 && r.StepUp != "mfa":
+		c.add(key+".step_up_age", "the age is that of a second factor, and the route asks for none", "remove step_up_age, or write step_up: mfa")
+	case r.StepUpAge != 0 && (r.StepUpAge < time.Minute || r.StepUpAge > 168*time.Hour):
+		c.add(key+".step_up_age", "nobody could work with a second factor of less than a minute, and none of a week ago says anything", "write a time between 1m and 168h")
 	}
 }
 

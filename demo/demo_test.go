@@ -96,7 +96,7 @@ func everybodySignsInAndHasTheirRole(t *testing.T, d *Demo) {
 			if !who.Verified || who.Claims.Tenant != name || who.Claims.Email != u.Email || len(who.Claims.Roles) != 1 || who.Claims.Roles[0] != u.Role {
 				t.Errorf("%s is %+v", u.Email, who)
 			}
-			want := map[string]int{"api/admin/billing": http.StatusForbidden, "api/teams/payments/alerts": http.StatusOK, "public/ping": http.StatusOK, "api/recent": http.StatusOK}
+			want := map[string]int{"api/admin/billing": http.StatusForbidden, "api/teams/payments/alerts": http.StatusOK, "public/ping": http.StatusOK, "api/recent": http.StatusOK, "api/factor": http.StatusUnauthorized}
 			if u.Role == "owner" {
 				want["api/admin/billing"] = http.StatusOK
 			}

@@ -37,7 +37,7 @@ func TestConfigQuotesTheFolder(t *testing.T) {
 	if config, err = writeConfig(data, "127.0.0.1:0", "http://127.0.0.1:9"); err != nil {
 		t.Fatal(err)
 	}
-	if config.Data != data || config.KeyFile() != filepath.Join(data, "kek.key") || config.App.Upstreams[0] != "http://127.0.0.1:9" || len(config.App.Routes) != 5 {
+	if config.Data != data || config.KeyFile() != filepath.Join(data, "kek.key") || config.App.Upstreams[0] != "http://127.0.0.1:9" || len(config.App.Routes) != 6 {
 		t.Errorf("%+v", config)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"gatehouse/api"
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/mfa"
 	"gatehouse/authn/token"
 	"gatehouse/identity"
 	"gatehouse/sessions"
@@ -127,4 +128,22 @@ func signedIn(service *authn.Service, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// factors speaks the admin API's form of second factors over authn/mfa, which
+// stands on the same floor.
+type factors struct{ service *mfa.Service }
+
+func (f factors) Held(ctx context.Context, tenant identity.TenantID, user identity.UserID) (api.FactorsHeld, error) {
+	held, err := f.service.Held(ctx, tenant, user)
+	view := api.FactorsHeld{Items: []api.Factor{}, RecoveryCodes: held.RecoveryCodes}
+	for _, one := range held.Factors {
+		view.Items = append(view.Items, api.Factor{ID: one.ID, Kind: string(one.Kind), Name: one.Name, Host: one.Host,
+			CreatedAt: one.Created, LastUsedAt: one.Used})
+	}
+	return view, err
+}
+
+func (f factors) Reset(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID) (int, error) {
+	return f.service.Reset(ctx, cause, tenant, user)
 }

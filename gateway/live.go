@@ -75,7 +75,7 @@ func bodyLimit(size configs.Size) int64 {
 func compileRoutes(configured []configs.Route) (*routes.Table, error) {
 	specs := make([]routes.Spec, len(configured))
 	for i, route := range configured {
-		specs[i] = routes.Spec{Path: route.Path, Access: route.Access, Permission: route.Permission, StepUp: route.StepUp, Methods: route.Methods}
+		specs[i] = routes.Spec{Path: route.Path, Access: route.Access, Permission: route.Permission, StepUp: route.StepUp, StepUpAge: route.StepUpAge, Methods: route.Methods}
 	}
 	return routes.Compile(specs)
 }

@@ -14,6 +14,7 @@ import (
 	"gatehouse/assertion/mint"
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/mfa"
 	"gatehouse/authn/oauth2"
 	"gatehouse/authn/oidc"
 	"gatehouse/authn/saml"
@@ -59,6 +60,7 @@ type rooms struct {
 	directory *directory.Service
 	authz     *authz.Engine
 	tokens    *token.Service
+	factors   *mfa.Service
 	authn     *authn.Service
 	setup     *setup.Service
 	scim      *scim.Service
@@ -133,7 +135,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Health: health{r}, SAML: samlKeys{r.saml},
+		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Factors: factors{r.factors}, Health: health{r}, SAML: samlKeys{r.saml},
 	})
 	return r, err
 }
@@ -174,9 +176,10 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 	fetch := r.egress.Client()
 	r.saml = saml.New(saml.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Client: fetch})
 	r.samlWatch = saml.NewWatch(r.saml, r.tenants, log)
+	r.factors = mfa.New(mfa.Config{Store: r.store, Keys: r.keys, Journal: r.journal})
 	r.authn = authn.New(authn.Config{
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
-		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Log: log,
+		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Factors: r.factors, Log: log,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
 			tenants.OIDC:   oidc.New(oidc.Config{Store: r.store, Keys: r.keys, Client: fetch}),
 			tenants.SAML:   r.saml,
@@ -208,7 +211,7 @@ func (r *rooms) gate(cfg *configs.Config, begin proxy.Settings, ready func(ident
 			c, err := r.authn.Caller(req)
 			return c.Principal, c.Live, err
 		},
-		Admits: r.authn.Admits, SignInURL: r.authn.SignInURL, SignInAgainURL: r.authn.SignInAgainURL, Decider: r.authz, Journal: r.journal, Refusals: r.refusals,
+		Admits: r.authn.Admits, SignInURL: r.authn.SignInURL, SignInAgainURL: r.authn.SignInAgainURL, FactorURL: r.authn.FactorURL, Decider: r.authz, Journal: r.journal, Refusals: r.refusals,
 		Minter: r.minter, Own: r.own(), Ready: ready, Memory: r.nodes,
 		Headers: proxy.HeaderNames(cfg.App.Headers), Settings: begin, Log: log,
 	})

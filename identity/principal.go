@@ -59,6 +59,8 @@ type Principal struct {
 	AuthTime time.Time
 	AMR      []string
 	ACR      string
+	// FactorTime is when the person last showed a second factor, zero if never.
+	FactorTime time.Time
 }
 
 // Person is what the directory knows of a user at this moment: the part that

@@ -77,10 +77,13 @@ type Config struct {
 	// SignInAgainURL is where somebody who is signed in goes to authenticate once
 	// more, likewise.
 	SignInAgainURL func(*http.Request) string
-	Decider        Decider
-	Journal        Journal
-	Refusals       Refusals
-	Minter         Minter
+	// FactorURL is where somebody who is signed in goes to show a second factor,
+	// likewise.
+	FactorURL func(*http.Request) string
+	Decider   Decider
+	Journal   Journal
+	Refusals  Refusals
+	Minter    Minter
 	// Own serves /.gatehouse/ and /scim/v2, and everything at the operators' host,
 	// where there is no app.
 	Own http.Handler
@@ -99,7 +102,7 @@ type Config struct {
 
 func (c Config) check() error {
 	switch {
-	case c.Tenants == nil, c.Caller == nil, c.Admits == nil, c.SignInURL == nil, c.SignInAgainURL == nil, c.Decider == nil,
+	case c.Tenants == nil, c.Caller == nil, c.Admits == nil, c.SignInURL == nil, c.SignInAgainURL == nil, c.FactorURL == nil, c.Decider == nil,
 		c.Journal == nil, c.Refusals == nil, c.Minter == nil, c.Own == nil, c.Ready == nil:
 		return errors.New("proxy: a part of the gate is missing from its configuration")
 	}

@@ -68,6 +68,7 @@ type visit struct {
 	tenant    *tenants.Tenant
 	route     routes.Route
 	recent    time.Duration // how old the caller's authentication may be; 0: any age
+	factor    time.Duration // how old their second factor may be; 0: they need none
 	caller    caller
 	counted   bool // among what its network asks as a stranger
 	event     audit.Event
@@ -226,16 +227,20 @@ func (g *Gate) who(v *visit, s *stream) error {
 
 // mayThey is stage 6.
 func (g *Gate) mayThey(v *visit) (authz.Permit, authz.Decision, error) {
-	if v.route.StepUp == routes.Recent {
+	if v.route.StepUp != "" {
 		// As it is set now: v.tenant is of before a change could find the stream.
 		t, ok := g.config.Tenants.ByHost(canonicalHost(v.r.Host))
 		if !ok || t.ID != v.tenant.ID {
 			return authz.Permit{}, authz.Decision{}, errSuspended
 		}
-		v.recent = t.Settings.Session.Recent()
+		if age := t.Settings.Session.Recent(); v.route.StepUp == routes.MFA {
+			v.factor = cmp.Or(v.route.StepUpAge, age)
+		} else {
+			v.recent = age
+		}
 	}
 	return g.config.Decider.Decide(v.r.Context(), v.caller.principal, authz.Query{
-		Tenant: v.tenant.ID, Access: v.route.Access, Permission: v.route.Permission, Team: v.route.Team, MaxAge: v.recent})
+		Tenant: v.tenant.ID, Access: v.route.Access, Permission: v.route.Permission, Team: v.route.Team, MaxAge: v.recent, FactorAge: v.factor})
 }
 
 // record is stage 7.
@@ -260,8 +265,13 @@ func (v *visit) refused(d authz.Decision) *fault.Fault {
 			"You are signed in, but for this you must have signed in at most "+v.recent.String()+" ago. Sign in again.")
 		f.FreshWithin = v.recent
 		return f
+	case authz.ReasonNoFactor:
+		f := fault.New(fault.Unauthenticated, d.Reason,
+			"You are signed in, but for this you must have shown a second factor at most "+v.factor.String()+" ago. Show it in your browser.")
+		f.FreshWithin, f.Factor = v.factor, true
+		return f
 	case authz.ReasonNotAPerson:
-		return fault.New(fault.Denied, d.Reason, "This is for people who have just signed in. No token can, so none is let through.")
+		return fault.New(fault.Denied, d.Reason, "This is for people who have just proved who they are. No token can, so none is let through.")
 	}
 	return fault.New(fault.Denied, "not-allowed",
 		"You are signed in, but you may not do this. If you should, ask your administrator and name the event.")
@@ -295,7 +305,10 @@ func (g *Gate) reply(v *visit, err error) {
 	}
 	if f.Kind == fault.Unauthenticated {
 		signIn := g.config.SignInURL
-		if f.FreshWithin > 0 {
+		switch {
+		case f.Factor:
+			signIn = g.config.FactorURL
+		case f.FreshWithin > 0:
 			signIn = g.config.SignInAgainURL
 		}
 		if browses(v.r) {

@@ -47,6 +47,8 @@ var routeTable = []routes.Spec{
 	{Path: "/public/**", Access: "public"},
 	{Path: "/admin/**", Permission: "billing"},
 	{Path: "/sensitive/**", Access: "signed_in", StepUp: routes.Recent},
+	{Path: "/vault/**", Access: "signed_in", StepUp: routes.MFA},
+	{Path: "/vault/inner/**", Access: "signed_in", StepUp: routes.MFA, StepUpAge: 5 * time.Minute},
 	{Path: "/sensitive/admin", Permission: "billing", StepUp: routes.Recent},
 	{Path: "/**", Access: "signed_in"},
 }
@@ -119,6 +121,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 		Tenants: w.tenants, Caller: w.caller, Admits: w.admits,
 		SignInURL:      func(r *http.Request) string { return "/.gatehouse/login?return_to=" + r.URL.EscapedPath() },
 		SignInAgainURL: func(r *http.Request) string { return "/.gatehouse/login?fresh=yes&return_to=" + r.URL.EscapedPath() },
+		FactorURL:      func(r *http.Request) string { return "/.gatehouse/mfa?return_to=" + r.URL.EscapedPath() },
 		Decider:        w.decider,
 		Journal:        w.journal, Refusals: audit.NewRefusals(w.journal), Minter: w.minter,
 		Own: http.HandlerFunc(w.own),
@@ -286,13 +289,16 @@ func (w *world) signIn(name string) person {
 }
 
 // signInAt is a sign-in by an authentication of this time; zero: it is not known.
-func (w *world) signInAt(name string, at time.Time) person {
+func (w *world) signInAt(name string, at time.Time) person { return w.signInBy(name, at, time.Time{}) }
+
+// signInBy is one with a second factor that was shown at a time; zero: never.
+func (w *world) signInBy(name string, at, factor time.Time) person {
 	w.t.Helper()
 	ctx := context.Background()
 	user, err := w.people.CreateUser(ctx, audit.SystemCause(), w.acme.ID, directory.User{
 		UserName: name + "@acme.test", Email: name + "@acme.test", DisplayName: name, Active: true, Source: directory.SourceAdmin})
 	w.must(err)
-	made, err := w.sessions.Create(ctx, audit.SystemCause(), w.acme.ID, sessions.NewSession{User: user.ID, Connection: w.door, ConnectionVersion: 1, AuthAt: at})
+	made, err := w.sessions.Create(ctx, audit.SystemCause(), w.acme.ID, sessions.NewSession{User: user.ID, Connection: w.door, ConnectionVersion: 1, AuthAt: at, FactorAt: factor})
 	w.must(err)
 	return person{user: user, session: made.Session, token: made.Token}
 }

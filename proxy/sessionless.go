@@ -172,9 +172,13 @@ func (g *Gate) attendSession(v *visit, s *stream, live *sessions.Live) error {
 		live = again
 	}
 	s.leave, s.live = leave, live
-	if v.recent > 0 {
+	if v.recent > 0 || v.factor > 0 {
 		// What goes on does so for as long as it might be asked for anew.
-		aged := time.AfterFunc(time.Until(live.Principal().AuthTime.Add(v.recent)), func() { s.terminate(closeRestart) })
+		until := live.Principal().AuthTime.Add(v.recent)
+		if v.factor > 0 {
+			until = live.Principal().FactorTime.Add(v.factor)
+		}
+		aged := time.AfterFunc(time.Until(until), func() { s.terminate(closeRestart) })
 		s.leave = func() { aged.Stop(); leave() }
 	}
 	return nil

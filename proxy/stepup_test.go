@@ -165,3 +165,74 @@ func TestP2_AStreamEndsWithTheRecencyOfItsAuthentication(t *testing.T) {
 		t.Error("it came back")
 	}
 }
+
+// Who has shown no second factor, or too long ago, is asked for it: a browser by
+// being sent there, everybody else by the challenge of RFC 9470 §3. How recent the
+// authentication at the identity provider is plays no part.
+func TestARouteAsksForASecondFactor(t *testing.T) {
+	w := newWorld(t, nil)
+	now := time.Now()
+	never, old, shown := w.signInBy("never", now, time.Time{}), w.signInBy("old", now, now.Add(-16*time.Minute)), w.signInBy("shown", time.Time{}, now.Add(-6*time.Minute))
+	c := w.client(false)
+	if got := w.get(c, "/vault/x", &shown); got.StatusCode != http.StatusOK {
+		t.Fatalf("shown: %d", got.StatusCode)
+	}
+	w.app.take()
+	for _, try := range []struct {
+		name, path, age string
+		p               *person
+	}{
+		{"never", "/vault/x", "900", &never}, {"too long ago", "/vault/x", "900", &old}, {"too long ago for the route", "/vault/inner/x", "300", &shown},
+	} {
+		page := w.get(c, try.path, try.p, "Accept", "text/html")
+		if at := page.Header.Get("Location"); page.StatusCode != http.StatusSeeOther || at != "/.gatehouse/mfa?return_to="+try.path {
+			t.Errorf("%s: a browser got %d and is sent to %q", try.name, page.StatusCode, at)
+		}
+		answer := w.get(c, try.path, try.p, "Accept", "application/json")
+		want := `Bearer realm="gatehouse", error="insufficient_user_authentication", error_description="A more recent second factor is required", max_age="` + try.age + `"`
+		if got := answer.Header.Get("WWW-Authenticate"); answer.StatusCode != http.StatusUnauthorized || got != want {
+			t.Errorf("%s: %d, %q", try.name, answer.StatusCode, got)
+		}
+		all := w.records(w.acme.ID)
+		last := all[len(all)-1]
+		if last.Outcome != audit.Refused || last.Reason != "second-factor-needed" || last.Actor.ID != string(try.p.user.ID) || string(last.RequestID) != answer.Header.Get("X-Gatehouse-Request-Id") {
+			t.Errorf("%s: recorded as %+v", try.name, last)
+		}
+	}
+	if answer := w.get(c, "/vault/x", nil, "Authorization", "Bearer "+ownerToken); answer.StatusCode != http.StatusForbidden || answer.Header.Get("WWW-Authenticate") != "" {
+		t.Errorf("a token: %d", answer.StatusCode)
+	}
+	if seen := w.app.take(); len(seen) > 0 {
+		t.Errorf("the app saw %+v", seen)
+	}
+	w.recentFor(time.Hour)
+	if got := w.get(c, "/vault/x", &old); got.StatusCode != http.StatusOK {
+		t.Errorf("within the hour that is set: %d", got.StatusCode)
+	}
+	if got := w.get(c, "/vault/inner/x", &old); got.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the route's own age: %d", got.StatusCode)
+	}
+}
+
+// What is open on such a route ends when the factor has grown too old.
+func TestP2_AStreamEndsWithTheRecencyOfItsSecondFactor(t *testing.T) {
+	w := newWorld(t, nil)
+	w.app.handle(func(rw http.ResponseWriter, r *http.Request) { echoSocket(rw, r) })
+	for left, round := time.Second, 0; left < 5*time.Minute; left, round = 2*left, round+1 {
+		p := w.signInBy(fmt.Sprint("p", round), time.Time{}, time.Now().Add(left-5*time.Minute))
+		socket, _, err := websocket.Dial(t.Context(), "wss://acme.test/vault/inner/ws", &websocket.DialOptions{HTTPClient: w.client(false),
+			HTTPHeader: http.Header{"Cookie": {httpkit.SessionCookie + "=" + p.token}}})
+		if err != nil {
+			continue // this machine needs longer
+		}
+		defer func() { _ = socket.CloseNow() }()
+		if _, _, err := socket.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+			t.Errorf("the WebSocket ended with %v", err)
+		}
+		if aged := time.Since(p.session.FactorAt); aged < 5*time.Minute {
+			t.Errorf("it ended after %v", aged)
+		}
+		return
+	}
+	t.Fatal("nothing can be opened")
+}

@@ -47,7 +47,7 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	token, hash := newToken()
 	made.Token, made.Session = token, s.signedIn(tenant, n, now)
 	made.Session.Device, made.Session.DeviceHash = made.Device.ID, deviceHash
-	refresh, err := s.sealRefresh(ctx, tenant, made.Session.ID, n)
+	refresh, err := s.sealRefresh(ctx, tenant, n)
 	if err != nil {
 		return Created{}, err
 	}
@@ -150,17 +150,22 @@ func (s *Service) sealHint(ctx context.Context, tenant identity.TenantID, hint s
 }
 
 func (s *Service) signedIn(tenant identity.TenantID, n NewSession, now time.Time) Session {
-	auth := n.AuthAt.UTC()
-	if auth.After(now) {
-		auth = now // by the clock of the identity provider, which must not make it last longer
-	}
+	// By the clock of the identity provider, which must not make them last longer.
+	auth, factor := notAfter(n.AuthAt, now), notAfter(n.FactorAt, now)
 	absolute := s.limits(tenant).Absolute
 	return Session{
 		ID: identity.NewSessionID(), Tenant: tenant, User: n.User, Connection: n.Connection,
 		IDPSubject: n.IDPSubject, IDPSession: n.IDPSession, AMR: n.AMR, ACR: n.ACR,
-		IP: n.IP, UserAgent: clip(n.UserAgent, maxUserAgent), AuthAt: auth,
+		IP: n.IP, UserAgent: clip(n.UserAgent, maxUserAgent), AuthAt: auth, FactorAt: factor,
 		CreatedAt: now, SeenAt: now, ExpiresAt: until(now, absolute),
 	}
+}
+
+func notAfter(at, now time.Time) time.Time {
+	if at.After(now) {
+		return now
+	}
+	return at.UTC()
 }
 
 // until is when a limit is reached; zero without a limit.

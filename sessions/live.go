@@ -119,7 +119,7 @@ func (l *Live) Principal() *identity.Principal {
 	l.principal.CompareAndSwap(nil, &identity.Principal{
 		Kind: identity.KindUser, Tenant: s.Tenant, ID: string(s.User),
 		User: s.User, Session: s.ID, Device: s.Device, Connection: s.Connection,
-		AuthTime: s.AuthAt, AMR: s.AMR, ACR: s.ACR,
+		AuthTime: s.AuthAt, FactorTime: s.FactorAt, AMR: s.AMR, ACR: s.ACR,
 	})
 	return l.principal.Load()
 }

@@ -18,7 +18,8 @@ func TestOnPostgres(t *testing.T) {
 		TestRecordsNameWhatWasRevoked, TestP2_EverySelector, TestSessionsPerPerson, TestASessionKnowsItsDevice, TestSelectorsOfAnIdentityProvider,
 		TestP3_RevocationStaysInItsTenant, TestSignOutHasItsOwnEvent, TestRecord, TestUntilSparesLaterSessions,
 		TestP8_WhoMayVouchForTheCopies, TestP2_WhoLeavesAGroupThatIsBeingEnded,
-		TestARefreshIsOneHoldersAtATime, TestP6_ARefreshIsSealedAndGoesWithItsSession,
+		TestARefreshIsOneHoldersAtATime, TestARefreshGoesAlongWithARenewedSession, TestP6_ARefreshIsSealedAndGoesWithItsSession, TestARenewedSessionTakesThePlaceOfTheOldOne,
+		TestP2_NoSessionIsRenewedThatHasEnded, TestP1_NoSessionIsRenewedWithoutRecord, TestASessionIsRenewedOnce,
 	}, "TestP2_NoRequestAfterTheReturn", "TestP2_AGroupOfMany", "TestLocalRegistry", "TestRunStopsWithItsContext", "TestCurrent", "TestKeepAndEvict", "TestInUseIsLookedAtWhilePeopleComeAndGo",
 		"TestP2_CutEndsWhatCannotBeRead", "TestP2_CutWaitsForStreams",
 		"TestP8_RevokedWithoutSQL", "TestRevokingWithoutSQLHasItsLimits") // which have servers of their own

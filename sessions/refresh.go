@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,7 +12,7 @@ import (
 	"gatehouse/internal/store"
 )
 
-// refreshPurpose binds what is kept for a refresh to its use, and to its session.
+// refreshPurpose binds what is kept for a refresh to its use, and to its row.
 const refreshPurpose = "sessions/refresh."
 
 // MaxRefresh is the longest secret that is kept for a refresh, in bytes.
@@ -29,6 +30,7 @@ type Refresh struct {
 	CheckedAt time.Time
 	Failures  int
 
+	id      string // stays, whichever session it is kept for
 	holder  string
 	version int64
 }
@@ -71,9 +73,9 @@ func (s *Service) ClaimRefresh(ctx context.Context, tenant identity.TenantID, se
 	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
 		var checked int64
 		_, err = store.One(ctx, tx, func(row store.Row) (struct{}, error) {
-			return struct{}{}, row.Scan(&sealed, &r.version, &checked, &r.Failures)
+			return struct{}{}, row.Scan(&r.id, &sealed, &r.version, &checked, &r.Failures)
 		}, `UPDATE session_refreshes SET holder = $1, held_until = $2 WHERE session_id = $3 AND held_until <= $4 AND (due_at <= $4 OR checked_at <= $5)
-			RETURNING secret, version, checked_at, failures`, holder, store.Millis(until), session, store.Millis(now), store.Millis(before))
+			RETURNING id, secret, version, checked_at, failures`, holder, store.Millis(until), session, store.Millis(now), store.Millis(before))
 		if err != nil {
 			return err
 		}
@@ -87,7 +89,7 @@ func (s *Service) ClaimRefresh(ctx context.Context, tenant identity.TenantID, se
 	case err != nil:
 		return Refresh{}, false, unavailable(err)
 	}
-	secret, err := s.keys.Open(ctx, tenant, refreshPurpose+string(session), sealed)
+	secret, err := s.keys.Open(ctx, tenant, refreshPurpose+r.id, sealed)
 	if err != nil {
 		return Refresh{}, false, fmt.Errorf("open what is kept to refresh %s: %w", session, err)
 	}
@@ -99,7 +101,7 @@ func (s *Service) ClaimRefresh(ctx context.Context, tenant identity.TenantID, se
 // whose use it may have made impossible. Who holds it goes on doing so. kept is false
 // if it is another's by now, or the session is over.
 func (s *Service) RotateRefresh(ctx context.Context, tenant identity.TenantID, r *Refresh, secret string) (kept bool, err error) {
-	sealed, err := s.keys.Seal(ctx, tenant, refreshPurpose+string(r.Session), []byte(secret))
+	sealed, err := s.keys.Seal(ctx, tenant, refreshPurpose+r.id, []byte(secret))
 	if err != nil {
 		return false, unavailable(fmt.Errorf("seal what is kept to refresh %s: %w", r.Session, err))
 	}
@@ -124,38 +126,47 @@ func (s *Service) PostponeRefresh(ctx context.Context, tenant identity.TenantID,
 	return err
 }
 
-// changeRefresh changes what is still as it was claimed.
+// changeRefresh changes what is still as it was claimed. Where that is not to be
+// found it is looked for once more: it is on its way to another session for a moment
+// ([Service.Renew]).
 func (s *Service) changeRefresh(ctx context.Context, tenant identity.TenantID, r *Refresh, set string, args ...any) (changed bool, err error) {
-	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
-		n, err := tx.Exec(ctx, `UPDATE session_refreshes SET `+set+` WHERE session_id = $1 AND holder = $2 AND version = $3`,
-			append([]any{r.Session, r.holder, r.version}, args...)...)
-		changed = n > 0
-		return err
-	})
-	if err != nil {
-		return false, unavailable(err)
+	for range 2 {
+		err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+			n, err := tx.Exec(ctx, `UPDATE session_refreshes SET `+set+` WHERE id = $1 AND holder = $2 AND version = $3`,
+				append([]any{r.id, r.holder, r.version}, args...)...)
+			changed = n > 0
+			return err
+		})
+		if err != nil {
+			return false, unavailable(err)
+		}
+		if changed {
+			break
+		}
 	}
 	return changed, nil
 }
 
 // newRefresh is what a session begins with.
 type newRefresh struct {
+	id     string
 	sealed []byte // nil: there is none
 	due    time.Time
 }
 
-func (s *Service) sealRefresh(ctx context.Context, tenant identity.TenantID, session identity.SessionID, n NewSession) (newRefresh, error) {
+func (s *Service) sealRefresh(ctx context.Context, tenant identity.TenantID, n NewSession) (newRefresh, error) {
 	if n.Refresh == "" {
 		return newRefresh{}, nil
 	}
 	if len(n.Refresh) > MaxRefresh {
 		return newRefresh{}, fmt.Errorf("sessions: what is to be kept for a refresh has %d bytes", len(n.Refresh))
 	}
-	sealed, err := s.keys.Seal(ctx, tenant, refreshPurpose+string(session), []byte(n.Refresh))
+	id := rand.Text()
+	sealed, err := s.keys.Seal(ctx, tenant, refreshPurpose+id, []byte(n.Refresh))
 	if err != nil {
 		return newRefresh{}, unavailable(fmt.Errorf("seal what is kept for a refresh: %w", err))
 	}
-	return newRefresh{sealed, n.RefreshDue}, nil
+	return newRefresh{id, sealed, n.RefreshDue}, nil
 }
 
 // insertRefresh writes it beside its session, which the same transaction has written.
@@ -163,8 +174,8 @@ func insertRefresh(ctx context.Context, tx *store.Tx, of *Session, r newRefresh)
 	if r.sealed == nil {
 		return nil
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO session_refreshes (session_id, connection_id, secret, version, checked_at, due_at, failures, holder, held_until)
-		VALUES ($1, $2, $3, 1, $4, $5, 0, '', 0)`, of.ID, of.Connection, r.sealed, store.Millis(of.CreatedAt), store.Millis(r.due))
+	_, err := tx.Exec(ctx, `INSERT INTO session_refreshes (id, session_id, connection_id, secret, version, checked_at, due_at, failures, holder, held_until)
+		VALUES ($1, $2, $3, $4, 1, $5, $6, 0, '', 0)`, r.id, of.ID, of.Connection, r.sealed, store.Millis(of.CreatedAt), store.Millis(r.due))
 	return err
 }
 
@@ -175,5 +186,35 @@ func forgetRefreshes(ctx context.Context, tx *store.Tx, ended []endedRow) error 
 	}
 	ids, places := anyOf(ended, 1, func(e endedRow) any { return e.session })
 	_, err := tx.Exec(ctx, `DELETE FROM session_refreshes WHERE session_id IN (`+places+`)`, ids...)
+	return err
+}
+
+// refreshRow is a row of session_refreshes on its way to another session.
+type refreshRow struct {
+	id, connection, holder                     string
+	secret                                     []byte
+	version, checked, due, failures, heldUntil int64
+}
+
+// takeRefresh takes away what is kept of a session, for putRefresh in the same
+// transaction; nil if there is nothing.
+func takeRefresh(ctx context.Context, tx *store.Tx, session identity.SessionID) (*refreshRow, error) {
+	r, err := store.One(ctx, tx, func(row store.Row) (r refreshRow, err error) {
+		err = row.Scan(&r.id, &r.connection, &r.secret, &r.version, &r.checked, &r.due, &r.failures, &r.holder, &r.heldUntil)
+		return r, err
+	}, `DELETE FROM session_refreshes WHERE session_id = $1
+		RETURNING id, connection_id, secret, version, checked_at, due_at, failures, holder, held_until`, session)
+	if errors.Is(err, store.ErrNoRows) {
+		return nil, nil
+	}
+	return &r, err
+}
+
+func putRefresh(ctx context.Context, tx *store.Tx, session identity.SessionID, r *refreshRow) error {
+	if r == nil {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO session_refreshes (id, session_id, connection_id, secret, version, checked_at, due_at, failures, holder, held_until)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, r.id, session, r.connection, r.secret, r.version, r.checked, r.due, r.failures, r.holder, r.heldUntil)
 	return err
 }

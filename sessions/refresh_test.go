@@ -163,3 +163,35 @@ func TestP6_ARefreshIsSealedAndGoesWithItsSession(t *testing.T) {
 		}
 	}
 }
+
+// What is kept to ask a provider again goes along to the session that takes the
+// place of its own, also while it is being asked.
+func TestARefreshGoesAlongWithARenewedSession(t *testing.T) {
+	w := newWorld(t)
+	now := time.Now()
+	made := w.signIn(acme, refreshed(w.user(acme, "ann"), now.Add(time.Hour)))
+	later := now.Add(2 * time.Hour)
+	held, ok := w.claim(made.Session.ID, "x", later)
+	if !ok {
+		t.Fatal("not to be had")
+	}
+	renewed, err := w.renew(w.find(acme, made.Token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := w.RotateRefresh(t.Context(), acme, &held, "the-next-token"); err != nil || !kept {
+		t.Fatalf("the new token is not kept: %v, %v", kept, err)
+	}
+	if err := w.FinishRefresh(t.Context(), acme, held, later, later.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if due := w.due(acme, later.Add(time.Hour)); len(due) != 1 || due[0] != renewed.Session.ID {
+		t.Fatalf("due: %v, renewed %s", due, renewed.Session.ID)
+	}
+	if again, ok := w.claim(renewed.Session.ID, "y", later.Add(time.Hour)); !ok || again.Secret != "the-next-token" {
+		t.Errorf("kept %+v", again)
+	}
+	if _, ok := w.claim(made.Session.ID, "z", later.Add(time.Hour)); ok {
+		t.Error("it is kept for the old session as well")
+	}
+}

@@ -25,6 +25,7 @@ type Session struct {
 	IP         netip.Addr // at sign-in
 	UserAgent  string
 	AuthAt     time.Time // when the person authenticated; zero: the identity provider did not say
+	FactorAt   time.Time // when they last showed a second factor; zero: never
 	CreatedAt  time.Time
 	SeenAt     time.Time // last request, to within the write-behind interval
 	ExpiresAt  time.Time // absolute limit
@@ -116,6 +117,7 @@ type NewSession struct {
 	UserAgent  string
 	Hints      ClientHints
 	AuthAt     time.Time // zero: not known
+	FactorAt   time.Time // zero: none was shown
 	// DeviceToken is the browser's device cookie, if it sent one; anything that
 	// is not a token of ours counts as none.
 	DeviceToken string

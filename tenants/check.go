@@ -84,7 +84,7 @@ func (t *Tenant) check() error {
 		hosts = append(hosts, host)
 	}
 	t.Hosts = hosts
-	return t.Settings.Session.check()
+	return t.Settings.check()
 }
 
 // isText reports whether s is valid text without control characters.

@@ -14,7 +14,8 @@ func TestOnPostgres(t *testing.T) {
 		TestThePlatformIsATenantFromTheStart, TestATenantIsFoundByHostIDAndNameAcrossRestarts, TestTenantsAreChecked,
 		TestUpdateChangesWhatItIsGivenAndNoMore, TestConcurrentUpdatesAllCount, TestP1_NothingChangesWithoutItsRecord, TestP1_WhatIsRecordedHappens,
 		TestP10_DeletedTenantsAreGone, TestP10_ABrokenDeletionConverges, TestAFailedCreationLeavesNothing, TestP2_WhatIsSuspendedEndsUntold,
-		TestP2_WhatIsOpenIsJudgedByNewSettings, TestRoleNetworksAreChecked, TestADomainIsVerifiedByItsRecord, TestASilentDNSVerifiesNothing, TestDomainsAreChecked,
+		TestP2_WhatIsOpenIsJudgedByNewSettings, TestRoleNetworksAreChecked, TestADomainIsVerifiedByItsRecord, TestASilentDNSVerifiesNothing,
+		TestDomainsAreChecked, TestSecondFactorSettings,
 		TestAHangingChangeHoldsUpNobodyElse, TestChangesOfATenantWaitForEachOther, TestANameIsGivenOnce,
 		TestOIDCSettingsAreChecked,
 	}, "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion", "TestWhatIsSaidWinsOverAPreset", "TestWhomAnOAuth2ConnectionTrusts", "TestWhatAConnectionTrustsAnew", "TestIssuersForManyDirectories")

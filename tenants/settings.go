@@ -12,11 +12,21 @@ import (
 
 // Settings are what a tenant's admin may set. Zero values mean the defaults.
 type Settings struct {
-	Session SessionSettings `json:"session,omitzero" yaml:"session,omitempty"`
+	Session      SessionSettings `json:"session,omitzero" yaml:"session,omitempty"`
+	SecondFactor SecondFactor    `json:"second_factor,omitzero" yaml:"second_factor,omitempty"`
 }
 
 // Equal reports whether both say the same.
-func (s Settings) Equal(o Settings) bool { return s.Session.Equal(o.Session) }
+func (s Settings) Equal(o Settings) bool {
+	return s.Session.Equal(o.Session) && s.SecondFactor.Equal(o.SecondFactor)
+}
+
+func (s Settings) check() error {
+	if err := s.Session.check(); err != nil {
+		return err
+	}
+	return s.SecondFactor.check()
+}
 
 // SessionSettings bound sign-ins: how long they last, how many a person has, and
 // where and for what they count.
@@ -37,7 +47,7 @@ type SessionSettings struct {
 	RoleNetworks map[string][]netip.Prefix `json:"role_networks,omitempty" yaml:"role_networks,omitempty" maxProperties:"20" doc:"Addresses (CIDR), by role, from which people and API tokens with that role are let in, if networks lets them in as well; whoever has several of the roles must be let in by each"`
 	// ReauthAge is how old a person's authentication may be where a route asks for
 	// a recent one.
-	ReauthAge Duration `json:"reauth_age,omitzero" yaml:"reauth_age,omitempty" doc:"How long ago a person may have authenticated at the identity provider, for routes with step_up: recent; default 15m"`
+	ReauthAge Duration `json:"reauth_age,omitzero" yaml:"reauth_age,omitempty" doc:"How long ago a person may have authenticated at the identity provider, for routes with step_up; default 15m"`
 }
 
 // WhenFull is what becomes of a sign-in by a person who has as many as allowed.

@@ -101,7 +101,7 @@ func place(rules *[]rule, made rule) error {
 }
 
 func ruleOf(spec Spec) (rule, error) {
-	made := rule{route: Route{Pattern: spec.Path, StepUp: spec.StepUp}, methods: slices.Clone(spec.Methods)}
+	made := rule{route: Route{Pattern: spec.Path, StepUp: spec.StepUp, StepUpAge: spec.StepUpAge}, methods: slices.Clone(spec.Methods)}
 	switch {
 	case (spec.Access == "") == (spec.Permission == ""):
 		return rule{}, errors.New("needs either access or permission")
@@ -126,10 +126,14 @@ func ruleOf(spec Spec) (rule, error) {
 		made.route.Permission = p
 	}
 	switch {
-	case spec.StepUp != "" && spec.StepUp != Recent:
+	case spec.StepUp != "" && spec.StepUp != Recent && spec.StepUp != MFA:
 		return rule{}, fmt.Errorf("step_up %q is not known, and a route that asks for it must not be served without", spec.StepUp)
 	case spec.StepUp != "" && made.route.Access == authz.Public:
 		return rule{}, errors.New("is public, so there is no authentication that could be recent")
+	case spec.StepUpAge != 0 && spec.StepUp != MFA:
+		return rule{}, errors.New("has step_up_age without step_up: mfa")
+	case spec.StepUpAge < 0:
+		return rule{}, errors.New("has a step_up_age below 0")
 	}
 	for _, m := range spec.Methods {
 		if m == "" || strings.ToUpper(m) != m || strings.ContainsFunc(m, func(c rune) bool { return (c < 'A' || c > 'Z') && c != '-' }) {

@@ -9,12 +9,17 @@ package routes
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"gatehouse/authz"
 )
 
-// Recent is the step-up of a route that asks for a recent authentication.
-const Recent = "recent"
+// The step-ups of routes: Recent asks for a recent authentication at the identity
+// provider, MFA for a second factor.
+const (
+	Recent = "recent"
+	MFA    = "mfa"
+)
 
 // Spec is one line of the table, as it is configured.
 type Spec struct {
@@ -27,8 +32,11 @@ type Spec struct {
 	// "object:action".
 	Access     string
 	Permission string
-	StepUp     string   // empty or Recent
-	Methods    []string // none: every method
+	StepUp     string // empty, Recent or MFA
+	// StepUpAge is how long ago the second factor may have been shown; 0: as the
+	// tenant has set for recent authentications.
+	StepUpAge time.Duration
+	Methods   []string // none: every method
 }
 
 // Route is what a request's route asks of its caller.
@@ -37,7 +45,8 @@ type Route struct {
 	Access     authz.Access
 	Permission authz.Permission
 	Team       string // from the path; empty: account-level
-	StepUp     string // empty or Recent
+	StepUp     string // empty, Recent or MFA
+	StepUpAge  time.Duration
 }
 
 // Table is a compiled route table. It does not change.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -31,6 +32,7 @@ func TestRoutes(t *testing.T) {
 		routes.Spec{Path: "/api/teams/{team}/reports/{id}", Permission: "reports"},
 		routes.Spec{Path: "/api/teams/all/summary", Permission: "summary"},
 		routes.Spec{Path: "/api/admin/**", Permission: "billing", StepUp: routes.Recent},
+		routes.Spec{Path: "/api/keys", Permission: "billing", StepUp: routes.MFA, StepUpAge: 5 * time.Minute},
 		routes.Spec{Path: "/hook", Access: "public", Methods: []string{"POST"}},
 		routes.Spec{Path: "/a/b/y", Access: "public"},
 		routes.Spec{Path: "/a/*/x", Permission: "star"},
@@ -69,6 +71,9 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%s %s: %+v, %t; want %s %s %s", c.method, c.path, got, ok, c.pattern, c.permission, c.team)
 		}
 	}
+	if got, _ := r.Match("GET", "/api/keys"); got.StepUp != routes.MFA || got.StepUpAge != 5*time.Minute {
+		t.Errorf("a route that asks for a second factor: %+v", got)
+	}
 	if got, _ := r.Match("GET", "/api/admin/x"); got.StepUp != routes.Recent || got.Access != authz.NeedPermission {
 		t.Errorf("%+v", got)
 	}
@@ -86,7 +91,10 @@ func TestRoutesThatAreWrong(t *testing.T) {
 		{routes.Spec{Path: "", Access: "public"}, "begins with /"},
 		{routes.Spec{Path: "/x"}, "either access or permission"},
 		{routes.Spec{Path: "/x", Access: "public", Permission: "x"}, "either access or permission"},
-		{routes.Spec{Path: "/x", Access: "signed_in", StepUp: "mfa"}, "not known"},
+		{routes.Spec{Path: "/x", Access: "signed_in", StepUp: "twice"}, "not known"},
+		{routes.Spec{Path: "/x", Access: "public", StepUp: routes.MFA}, "is public"},
+		{routes.Spec{Path: "/x", Access: "signed_in", StepUp: routes.Recent, StepUpAge: time.Minute}, "without step_up: mfa"},
+		{routes.Spec{Path: "/x", Access: "signed_in", StepUp: routes.MFA, StepUpAge: -time.Minute}, "below 0"},
 		{routes.Spec{Path: "/x", Access: "public", StepUp: routes.Recent}, "is public"},
 		{routes.Spec{Path: "/x", Access: "open"}, "neither public nor signed_in"},
 		{routes.Spec{Path: "/x", Permission: "*"}, "neither object"},

@@ -33,6 +33,7 @@ func New(verifier Verifier, log *slog.Logger) *App {
 	a.mux.HandleFunc("GET /public/ping", ping)
 	a.mux.HandleFunc("GET /api/whoami", a.whoami)
 	a.mux.HandleFunc("GET /api/recent", a.whoami) // the gate asks for a recent authentication here
+	a.mux.HandleFunc("GET /api/factor", a.whoami) // and for a second factor here
 	a.mux.HandleFunc("GET /api/teams/{team}/alerts", a.listAlerts)
 	a.mux.HandleFunc("POST /api/teams/{team}/alerts", a.addAlert)
 	a.mux.HandleFunc("GET /api/admin/billing", a.billing)

@@ -60,6 +60,9 @@ type Fault struct {
 	// FreshWithin, if set, is for somebody who is known well enough, but has to have
 	// proved it within this time.
 	FreshWithin time.Duration
+	// Factor says that what has to have been proved within FreshWithin is a second
+	// factor.
+	Factor bool
 	// Event is the id of the journal record of this refusal, if there is one.
 	Event string
 

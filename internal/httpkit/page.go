@@ -19,12 +19,17 @@ var pageSource string
 //go:embed page.css
 var pageCSS string
 
+// passkeyScript lets the forms of a page ask for passkeys.
+//
+//go:embed passkey.js
+var passkeyScript string
+
 var pageTemplate = template.Must(template.New("page").Parse(pageSource))
 
-// stylePolicy and submitPolicy let exactly our inline style and script through,
-// so that a page needs no second request and no 'unsafe-inline' (CSP Level 3
-// §2.3.1).
-var stylePolicy, submitPolicy = hashOf(pageCSS), hashOf(submitScript)
+// stylePolicy, submitPolicy and passkeyPolicy let exactly our inline style and
+// scripts through, so that a page needs no second request and no 'unsafe-inline'
+// (CSP Level 3 §2.3.1).
+var stylePolicy, submitPolicy, passkeyPolicy = hashOf(pageCSS), hashOf(submitScript), hashOf(passkeyScript)
 
 func hashOf(inline string) string {
 	sum := sha256.Sum256([]byte(inline))
@@ -62,9 +67,14 @@ type Page struct {
 	// Submit sends the first form of the Body at once, where scripts run; elsewhere
 	// its button does.
 	Submit bool
+	// Passkeys has the forms of the Body with data-passkey ("create" or "get") ask the
+	// browser for a passkey, by their data-options (JSON), and send its answer as
+	// credential. They have a button, and an element with data-problem for what went
+	// wrong. Without scripts they do nothing: the Body says what to do then.
+	Passkeys bool
 }
 
-// submitScript is the only script that a page may have.
+// submitScript sends a form.
 const submitScript = "document.forms[0].submit()"
 
 // Link is one way on from a page.
@@ -80,7 +90,14 @@ func WritePage(w http.ResponseWriter, p Page) {
 		Page
 		CSS    template.CSS
 		Script template.JS
-	}{p, template.CSS(pageCSS), template.JS(submitScript)} // #nosec G203 -- our own embedded file, our own constant
+	}{Page: p, CSS: template.CSS(pageCSS)} // #nosec G203 -- our own embedded file
+	script := ""
+	switch {
+	case p.Passkeys:
+		script, data.Script = "script-src "+passkeyPolicy+"; ", template.JS(passkeyScript) // #nosec G203 -- our own embedded file
+	case p.Submit:
+		script, data.Script = "script-src "+submitPolicy+"; ", template.JS(submitScript) // #nosec G203 -- our own constant
+	}
 	if err := pageTemplate.Execute(&body, data); err != nil {
 		slog.Error("render page", "error", err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
@@ -91,10 +108,6 @@ func WritePage(w http.ResponseWriter, p Page) {
 		formAction += " " + origin
 	}
 	h := w.Header()
-	script := ""
-	if p.Submit {
-		script = "script-src " + submitPolicy + "; "
-	}
 	ancestors := p.FramedBy
 	if ancestors == "" {
 		ancestors = "'none'"

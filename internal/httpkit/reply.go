@@ -79,6 +79,8 @@ type Problem struct {
 	RetryAfter int `json:"-"`
 	// FreshWithin is within which time the caller has to have authenticated; 0: any.
 	FreshWithin time.Duration `json:"-"`
+	// Factor says that they have to have shown a second factor within it.
+	Factor bool `json:"-"`
 }
 
 // FieldError is one field of a request that is wrong.
@@ -101,7 +103,7 @@ func NewProblem(ctx context.Context, status int, code, detail string) Problem {
 func ProblemOf(ctx context.Context, err error) Problem {
 	f := fault.As(err)
 	p := NewProblem(ctx, Status(f.Kind), f.Code, f.Detail)
-	p.EventID, p.FreshWithin = f.Event, f.FreshWithin
+	p.EventID, p.FreshWithin, p.Factor = f.Event, f.FreshWithin, f.Factor
 	if f.RetryAfter > 0 || f.Kind == fault.Unavailable {
 		p.RetryAfter = max(1, int(math.Ceil(f.RetryAfter.Seconds())))
 	}
@@ -121,7 +123,11 @@ func (p *Problem) Header() http.Header {
 	if p.Status == http.StatusUnauthorized {
 		challenge := `Bearer realm="gatehouse"`
 		if p.FreshWithin > 0 {
-			challenge += `, error="insufficient_user_authentication", error_description="More recent authentication is required", max_age="` +
+			what := "More recent authentication is required"
+			if p.Factor {
+				what = "A more recent second factor is required"
+			}
+			challenge += `, error="insufficient_user_authentication", error_description="` + what + `", max_age="` +
 				strconv.Itoa(int(p.FreshWithin.Seconds())) + `"`
 		}
 		h.Set("WWW-Authenticate", challenge)

@@ -21,6 +21,7 @@ export const keys = {
   tenants: ['tenants'],
   alerts: ['alerts'],
   nodes: ['nodes'],
+  factors: ['factors'],
 } as const;
 
 export function useMe() {

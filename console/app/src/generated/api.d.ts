@@ -1040,6 +1040,30 @@ export interface paths {
         patch: operations["change-user"];
         trace?: never;
     };
+    "/v1/users/{id}/factors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a person's second factors
+         * @description Needs: gatehouse.users:read.
+         */
+        get: operations["list-factors"];
+        put?: never;
+        post?: never;
+        /**
+         * Take all second factors and recovery codes from a person, who sets up new ones at the next sign-in that asks for one; ends all sessions before the answer
+         * @description Needs: gatehouse.users:write.
+         */
+        delete: operations["reset-factors"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1428,6 +1452,27 @@ export interface components {
         };
         ExportResult: {
             documents: components["schemas"]["Document"][];
+        };
+        Factor: {
+            /** Format: date-time */
+            created_at: string;
+            /** @description Where a passkey counts */
+            host?: string;
+            id: string;
+            /** @enum {string} */
+            kind: "totp" | "passkey";
+            /** Format: date-time */
+            last_used_at: string;
+            /** @description As its person calls it */
+            name: string;
+        };
+        FactorsHeld: {
+            items: components["schemas"]["Factor"][];
+            /**
+             * Format: int64
+             * @description How many recovery codes are left
+             */
+            recovery_codes: number;
         };
         FieldError: {
             /** @description Where, such as body.name or query.limit */
@@ -1823,6 +1868,15 @@ export interface components {
             /** @description The identity provider, as its metadata describes it; absent while that cannot be used */
             provider?: components["schemas"]["SAMLProvider"];
         };
+        SecondFactor: {
+            /** @description Values of acr (OpenID Connect) and AuthnContextClassRef (SAML) by which an identity provider says that a second factor was shown; amr is understood without */
+            acr_values?: string[];
+            /**
+             * @description Who shows a second factor at sign-in: nobody (the default), those whose identity provider does not say that they have shown one, everybody
+             * @enum {string}
+             */
+            policy?: "never" | "unless_provider" | "always";
+        };
         Session: {
             /** @description Name of the connection that the person signed in by */
             connection: string;
@@ -1862,7 +1916,7 @@ export interface components {
             max_per_person?: number;
             /** @description Addresses (CIDR) from which people and API tokens are let in; absent: any */
             networks?: string[];
-            /** @description How long ago a person may have authenticated at the identity provider, for routes with step_up: recent; default 15m */
+            /** @description How long ago a person may have authenticated at the identity provider, for routes with step_up; default 15m */
             reauth_age?: string;
             /** @description Addresses (CIDR), by role, from which people and API tokens with that role are let in, if networks lets them in as well; whoever has several of the roles must be let in by each */
             role_networks?: {
@@ -1875,6 +1929,7 @@ export interface components {
             when_full?: "end_oldest" | "refuse";
         };
         Settings: {
+            second_factor?: components["schemas"]["SecondFactor"];
             session?: components["schemas"]["SessionSettings"];
         };
         SetupLink: {
@@ -1940,6 +1995,8 @@ export interface components {
         };
         TenantSettings: {
             display_name: string;
+            /** @description Who shows a second factor at sign-in; absent: nobody */
+            second_factor?: components["schemas"]["SecondFactor"];
             /** @description Durations are written as 8h or 30m; what is absent has its default */
             session?: components["schemas"]["SessionSettings"];
         };
@@ -4264,6 +4321,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-factors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FactorsHeld"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "reset-factors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Revocation"];
                 };
             };
             /** @description Error */

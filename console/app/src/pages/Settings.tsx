@@ -8,6 +8,8 @@ import { Failure, LoadingRows } from '../parts/States';
 import { hours, minutes } from '../words/time';
 import { RoleNetworks, rowsOf, settingOf } from './RoleNetworks';
 
+type Policy = 'never' | 'unless_provider' | 'always';
+
 /** What an organisation decides of its sign-ins. */
 export function Settings() {
   const query = useQuery({ queryKey: keys.settings, queryFn: () => done(api.GET('/v1/settings')) });
@@ -33,6 +35,8 @@ function Form({ kept }: { kept: Kept }) {
   const [ofRoles, setOfRoles] = useState(rowsOf(session.role_networks));
   const age = hours(session.reauth_age);
   const [recent, setRecent] = useState<number | string>(age === undefined ? '' : Math.round(age * 60));
+  const [policy, setPolicy] = useState<Policy>(kept.second_factor?.policy ?? 'never');
+  const [classes, setClasses] = useState(kept.second_factor?.acr_values ?? []);
   const save = useMutation({
     mutationFn: () => done(api.PUT('/v1/settings', {
       body: {
@@ -45,6 +49,10 @@ function Form({ kept }: { kept: Kept }) {
           ...(networks.length > 0 && { networks }),
           ...(Object.keys(settingOf(ofRoles)).length > 0 && { role_networks: settingOf(ofRoles) }),
           ...(recent !== '' && { reauth_age: `${recent}m` }),
+        },
+        second_factor: {
+          ...(policy !== 'never' && { policy }),
+          ...(classes.length > 0 && { acr_values: classes }),
         },
       },
     })),
@@ -69,7 +77,11 @@ function Form({ kept }: { kept: Kept }) {
             <TagsInput label="Networks" description="From which people and API tokens are let in, such as 192.0.2.0/24; none: from anywhere" placeholder={networks.length === 0 ? 'Anywhere' : undefined}
               maxTags={100} value={networks} onChange={setNetworks} clearable clearButtonProps={{ 'aria-label': 'Remove all networks' }} />
             <RoleNetworks rows={ofRoles} onChange={setOfRoles} readOnly={readOnly} />
-            <NumberInput label="Sensitive pages ask for a sign-in of the last" description="Minutes; empty: 15. For routes of the app with step_up: recent" min={1} max={10080} allowDecimal={false} suffix=" min" value={recent} onChange={setRecent} />
+            <Select label="A second factor at sign-in" description="An authenticator app or a passkey, shown at the gate" allowDeselect={false} disabled={readOnly} value={policy} onChange={(v) => setPolicy(v as Policy)}
+              data={[{ value: 'never', label: 'Is asked of nobody' }, { value: 'unless_provider', label: 'Is asked unless the provider says that it has' }, { value: 'always', label: 'Is asked of everybody' }]} />
+            <TagsInput label="Classes of sign-in with a second factor" description="Values of acr or AuthnContextClassRef by which a provider says so; amr is understood without" maxTags={10} value={classes} onChange={setClasses}
+              clearable clearButtonProps={{ 'aria-label': 'Remove all classes' }} />
+            <NumberInput label="Sensitive pages ask for a sign-in of the last" description="Minutes; empty: 15. For routes of the app with step_up" min={1} max={10080} allowDecimal={false} suffix=" min" value={recent} onChange={setRecent} />
             <Switch label="A sign-in counts only on its own device" description="A copied session cookie is worth nothing without the device's cookie" checked={bound} onChange={(e) => setBound(e.currentTarget.checked)} />
             {save.isError && <Failure error={save.error} />}
             {save.isSuccess && !save.isPending && <Alert color="teal" role="status">Saved. It holds from now on.</Alert>}

@@ -1,9 +1,9 @@
-import { Anchor, Badge, Button, Code, Group, Paper, Stack, Title } from '@mantine/core';
+import { Anchor, Badge, Button, Code, Group, Paper, Stack, Text, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconArrowLeft, IconUserCheck, IconUserOff } from '@tabler/icons-react';
 import { Link, useParams } from 'react-router';
-import { api, done, type User } from '../client/api';
-import { keys, useCan, usePages, useRefresh } from '../client/queries';
+import { api, done, type Revocation, type User } from '../client/api';
+import { keys, useCan, useMe, usePages, useRefresh } from '../client/queries';
 import { useConfirm } from '../parts/Confirm';
 import { Facts, When } from '../parts/Facts';
 import { DeviceName } from '../parts/Identity';
@@ -64,10 +64,52 @@ function Detail({ user: u }: { user: User }) {
           ['Id', <Code>{u.id}</Code>],
         ]} />
       </Paper>
+      <FactorsOf user={u} name={name} />
       {can('gatehouse.sessions:read') && <SessionsOf id={u.id} end={end} />}
       {change.dialog}
       {end.dialog}
     </Page>
+  );
+}
+
+/** What somebody proves themselves with beside their identity provider, and the way out when it is lost. */
+function FactorsOf({ user: u, name }: { user: User; name: string }) {
+  const can = useCan();
+  const me = useMe();
+  const refresh = useRefresh();
+  const query = useQuery({ queryKey: [...keys.factors, u.id], queryFn: () => done(api.GET('/v1/users/{id}/factors', { params: { path: { id: u.id } } })) });
+  const reset = useConfirm<Revocation>(
+    () => `${name} has no second factor any more, and is signed out everywhere.`,
+    () => refresh(keys.factors, keys.sessions, keys.events),
+  );
+  const ask = () => reset.ask({
+    title: `Reset the second factors of ${name}?`,
+    verb: 'Reset',
+    text: 'All of them and the recovery codes go, and they are signed out everywhere. At the next sign-in that asks for one they set up a new one, with nothing but their identity provider behind them: make sure that it is them who ask.',
+    act: () => done(api.DELETE('/v1/users/{id}/factors', { params: { path: { id: u.id } } })),
+  });
+  return (
+    <Stack gap="sm">
+      <Title order={2} fz="lg">Second factors</Title>
+      {reset.outcome}
+      {query.isPending ? <LoadingRows rows={1} /> : query.isError ? <Failure error={query.error} retry={() => void query.refetch()} />
+        : query.data.items.length === 0 ? <Empty title="None">This person has set up no second factor.</Empty> : (
+          <>
+            <Rows label="Second factors of this person">
+              {query.data.items.map((f) => (
+                <Row key={f.id} name={f.name} facts={<>{f.kind === 'passkey' ? `Passkey for ${f.host ?? ''}` : 'Authenticator app'}, last used <When at={f.last_used_at} /></>} />
+              ))}
+            </Rows>
+            <Group justify="space-between">
+              <Text size="sm">{query.data.recovery_codes} recovery codes left</Text>
+              {can('gatehouse.users:write') && me.data?.id !== u.id && (
+                <Button size="xs" variant="light" color="red" onClick={ask}>Reset second factors</Button>
+              )}
+            </Group>
+          </>
+        )}
+      {reset.dialog}
+    </Stack>
   );
 }
 

@@ -1,6 +1,6 @@
 /** What the console knows about the journal's vocabulary. */
 
-type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'tokens' | 'tenants' | 'groups' | 'alerts' | 'nodes';
+type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'tokens' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors';
 
 const touched: Record<string, List[]> = {
   session: ['sessions', 'devices'],
@@ -14,6 +14,7 @@ const touched: Record<string, List[]> = {
   domain: ['domains'],
   setup_link: ['setupLinks'],
   token: ['tokens'],
+  factor: ['factors'],
   tenant: ['tenants'],
   alert: ['alerts', 'nodes'],
   gateway: ['nodes'],
@@ -28,6 +29,7 @@ export function listsTouchedBy(type: string): List[] {
 export const eventGroups: { label: string; types: string[] }[] = [
   { label: 'Sign-ins', types: ['signin.started', 'signin.succeeded', 'signin.refused'] },
   { label: 'Sign-outs', types: ['session.signed_out', 'session.revoked', 'session.expired', 'session.rechecked', 'session.revocation_deferred', 'session.revocation_settled', 'signout.refused', 'signout.at_provider', 'signal.received', 'signal.refused'] },
+  { label: 'Second factors', types: ['factor.added', 'factor.renamed', 'factor.removed', 'factor.recovery_codes_made', 'factor.reset', 'factor.refused', 'session.stepped_up'] },
   { label: 'Refused requests', types: ['access.refused', 'request.refused'] },
   { label: 'Devices', types: ['device.new', 'device.changed'] },
   {
@@ -65,6 +67,13 @@ const titles: Record<string, string> = {
   'domain.changed': 'Domain led to a connection',
   'domain.verified': 'Domain verified',
   'domain.deleted': 'Domain removed',
+  'session.stepped_up': 'Second factor shown for a session',
+  'factor.added': 'Second factor added',
+  'factor.renamed': 'Second factor renamed',
+  'factor.removed': 'Second factor removed',
+  'factor.recovery_codes_made': 'Recovery codes made',
+  'factor.reset': 'Second factors reset',
+  'factor.refused': 'Second factor refused',
   'device.new': 'New device',
   'device.changed': 'Device changed',
   'policy.changed': 'Policy changed',

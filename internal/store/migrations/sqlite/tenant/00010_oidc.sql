@@ -9,9 +9,11 @@ CREATE TABLE oidc_keys (
 );
 
 -- sessions: by what an identity provider is asked again about who is signed in. The
--- version goes up with every token; whoever asks holds the row until held_until.
+-- version goes up with every token; whoever asks holds the row until held_until. It
+-- goes along with its session to the one that takes its place, under the same id.
 CREATE TABLE session_refreshes (
-    session_id    TEXT PRIMARY KEY REFERENCES sessions (id) ON DELETE CASCADE,
+    id            TEXT PRIMARY KEY,
+    session_id    TEXT NOT NULL UNIQUE REFERENCES sessions (id) ON DELETE CASCADE,
     connection_id TEXT NOT NULL,
     secret        BLOB NOT NULL,
     version       BIGINT NOT NULL,
