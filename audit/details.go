@@ -60,6 +60,8 @@ var classified = map[Type][]string{
 	ConnectionDeleted: {"type", "sessions"},
 	TokenCreated:      {"scope", "role", "expires"},
 	TokenRevoked:      {"scope", "role"},
+	ServiceChanged:    {"change", "role", "enabled", "credentials", "version"},
+	ServiceDeleted:    {"role"},
 	TenantCreated:     {"name", "hosts", "display_name"},
 	TenantChanged:     {"changed", "hosts", "status"},
 	TenantDeleted:     {"name", "hosts"},
