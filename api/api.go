@@ -62,6 +62,7 @@ func New(cfg Config) (*API, error) {
 	a.registerAssignments()
 	a.registerConnections()
 	a.registerTokens()
+	a.registerServices()
 	a.registerAudit()
 	a.registerHealth()
 	a.registerSettings()

@@ -23,6 +23,7 @@ import (
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
+	"gatehouse/machines"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
@@ -40,6 +41,7 @@ type house struct {
 	authz    *authz.Engine
 	tenants  *tenants.Service
 	tokens   *token.Service
+	services *machines.Service
 	acme     *tenants.Tenant
 	globex   *tenants.Tenant
 	platform *tenants.Tenant
@@ -100,6 +102,7 @@ func newHouse(t *testing.T) *house {
 	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: h.sessions, Withdraw: authz.Withdraw})
 	h.authz = authz.New(authz.Config{Store: db, Journal: h.journal, People: h.people})
 	h.tokens = token.New(token.Config{Store: db, Journal: h.journal})
+	h.services = machines.New(machines.Config{Store: db, Keys: ring, Journal: h.journal})
 
 	h.acme, err = h.tenants.Create(ctx, audit.SystemCause(), tenants.Tenant{Name: "acme", DisplayName: "Acme", Hosts: []string{"acme.localhost"}, Status: tenants.Active})
 	must(err)
@@ -108,7 +111,7 @@ func newHouse(t *testing.T) *house {
 	h.platform, _ = h.tenants.ByID(identity.Platform)
 
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
-		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Tokens: tokens{h.tokens}, Health: &h.health})
+		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Tokens: tokens{h.tokens}, Services: h.services, Health: &h.health})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))
 	t.Cleanup(h.server.Close)

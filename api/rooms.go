@@ -26,6 +26,7 @@ type Config struct {
 	Tenants     Tenants
 	Connections Connections
 	Tokens      Tokens
+	Services    Services
 	Health      Health
 }
 

@@ -112,6 +112,7 @@ type Config struct {
 	Sessions  Sessions
 	Devices   Devices
 	Tokens    Tokens
+	Machines  Machines
 	Roles     Roles
 	Protocols map[tenants.ConnectionType]Protocol
 	// Signals reads security events; nil: none are heard.
@@ -136,6 +137,7 @@ type Service struct {
 	sessions  Sessions
 	devices   Devices
 	tokens    Tokens
+	machines  Machines
 	roles     Roles
 	protocols map[tenants.ConnectionType]Protocol
 	signals   SignalReader
@@ -165,6 +167,7 @@ func New(c Config) *Service {
 		sessions:  c.Sessions,
 		devices:   c.Devices,
 		tokens:    c.Tokens,
+		machines:  c.Machines,
 		roles:     c.Roles,
 		protocols: maps.Clone(c.Protocols),
 		signals:   c.Signals,

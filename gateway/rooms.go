@@ -14,6 +14,7 @@ import (
 	"gatehouse/assertion/mint"
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/machine"
 	"gatehouse/authn/oidc"
 	"gatehouse/authn/saml"
 	"gatehouse/authn/signals"
@@ -28,6 +29,7 @@ import (
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
+	"gatehouse/machines"
 	"gatehouse/proxy"
 	"gatehouse/proxy/upstream"
 	"gatehouse/scim"
@@ -57,6 +59,8 @@ type rooms struct {
 	directory *directory.Service
 	authz     *authz.Engine
 	tokens    *token.Service
+	services  *machines.Service
+	machines  *machine.Verifier
 	authn     *authn.Service
 	scim      *scim.Service
 	api       *api.API
@@ -123,11 +127,14 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.directory = directory.New(people)
 	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory, Announce: r.nodes.AnnouncePolicy})
 	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}})
+	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow})
+	r.services = machines.New(machines.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Streams: openStreams{r}})
+	r.machines = machine.New(machine.Config{Services: r.services, Connections: r.tenants, Client: r.egress.Client()})
 	r.signIn(cfg, log)
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Tokens: tokens{r.tokens}, Health: health{r},
+		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Tokens: tokens{r.tokens}, Services: r.services, Health: health{r},
 	})
 	return r, err
 }
@@ -164,11 +171,10 @@ func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log 
 
 // signIn joins the protocols to the sign-in flow.
 func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
-	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow})
 	fetch := r.egress.Client()
 	r.authn = authn.New(authn.Config{
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
-		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Log: log,
+		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Machines: r.machines, Roles: r.authz, Log: log,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
 			tenants.OIDC: oidc.New(fetch, time.Now),
 			tenants.SAML: saml.New(saml.Config{Store: r.store, Keys: r.keys, Client: fetch}),
@@ -239,6 +245,9 @@ func (r *rooms) close() error {
 	var errs []error
 	if r.authn != nil {
 		r.authn.Close()
+	}
+	if r.machines != nil {
+		r.machines.Close()
 	}
 	if r.sessions != nil {
 		errs = append(errs, r.sessions.Close())

@@ -57,6 +57,9 @@ type Principal struct {
 	// Role is the account-wide role of a token or service; a person's roles are
 	// resolved by authz at the time of the decision, never kept here.
 	Role string
+	// ByCertificate is set where a service was recognised by the certificate of its
+	// connection: no field of the request has made it who it is.
+	ByCertificate bool
 	// Expires is when a token or certificate is no longer good; zero for whoever has
 	// none.
 	Expires time.Time

@@ -70,6 +70,7 @@ type visit struct {
 	recent    time.Duration // how old the caller's authentication may be; 0: any age
 	caller    caller
 	counted   bool // among what its network asks as a stranger
+	spoilt    bool // it carries a token that was meant for the gate, and is not good
 	event     audit.Event
 	idLine    [1]string // the request id as a header value, so that setting it costs no allocation
 }
@@ -207,6 +208,7 @@ func (g *Gate) who(v *visit, s *stream) error {
 		if haste := v.Haste(); haste != nil {
 			return haste
 		}
+		v.spoilt = err != nil && fault.As(err).Code == fault.InvalidToken
 		if v.route.Access == authz.Public {
 			return nil
 		}
@@ -313,7 +315,7 @@ func (v *visit) refusal(f *fault.Fault) audit.Event {
 	if f.Kind == fault.Unauthenticated || f.Kind == fault.Denied {
 		e.Type = audit.AccessRefused
 	}
-	e.Reason, e.Message = f.Code, f.Detail
+	e.Reason, e.Message = f.Recorded()
 	return e
 }
 
