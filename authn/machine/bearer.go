@@ -99,7 +99,7 @@ func (v *Verifier) MayBear(ctx context.Context, tenant identity.TenantID, token 
 // boundTo refuses a token that is bound to the certificate of another connection
 // (RFC 8705 §3).
 func (k verdict) boundTo(shown []*x509.Certificate) error {
-	if k.bound == (digest{}) || len(shown) > 0 && certificateKey(shown[0]) == k.bound {
+	if k.bound == nil || len(shown) > 0 && certificateKey(shown[0]) == *k.bound {
 		return nil
 	}
 	return answer(authn.Refuse(wrongBinding, "The token is bound to a client certificate that the connection was not opened with."), fault.InvalidToken, badToken)
@@ -260,14 +260,15 @@ func clients(claims strict.Object) (all []string) {
 
 // bindingOf gives the certificate that a token is bound to. A token that is bound
 // to something that is not looked at here is not good.
-func bindingOf(claims strict.Object) (digest, *authn.Refusal) {
+func bindingOf(claims strict.Object) (*digest, *authn.Refusal) {
 	if !claims.Has("cnf") {
-		return digest{}, nil
+		return nil, nil
 	}
 	confirmation, _ := claims["cnf"].(strict.Object)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(confirmation.Text("x5t#S256"))
 	if err != nil || len(confirmation) != 1 || len(raw) != len(digest{}) {
-		return digest{}, authn.Refuse(wrongBinding, "The token is bound to something else than a client certificate.")
+		return nil, authn.Refuse(wrongBinding, "The token is bound to something else than a client certificate.")
 	}
-	return digest(raw), nil
+	bound := digest(raw)
+	return &bound, nil
 }

@@ -20,6 +20,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authn/keyset"
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/tenants"
 )
@@ -98,6 +99,8 @@ func (v *Verifier) verifySignature(ctx context.Context, tenant identity.TenantID
 	keys := keyset.Asked{KeySet: known.keys}
 	signed, err := keys.VerifySignature(ctx, t.raw)
 	switch {
+	case errors.Is(err, keyset.ErrTooOften):
+		return errUnknownKeys
 	case err != nil && keys.Unfetched:
 		return authn.Refuse(authn.ProviderUnreachable, "The issuer's keys cannot be fetched.").Because(err)
 	case err != nil:
@@ -107,6 +110,12 @@ func (v *Verifier) verifySignature(ctx context.Context, tenant identity.TenantID
 	}
 	return nil
 }
+
+// errUnknownKeys refuses tokens that are signed with no known key where many are
+// shown. They may be by one that is published just now, so none is said to be bad;
+// and they are counted, and fill no log.
+var errUnknownKeys = &fault.Fault{Kind: fault.TooMany, Code: "keys-asked-too-often", RetryAfter: time.Second,
+	Detail: "Whether this token is good cannot be checked right now: too many are shown that no known key has signed. Try again in a moment."}
 
 // source is what is known of an issuer.
 type source struct{ keys gooidc.KeySet }

@@ -205,7 +205,7 @@ type digest [sha256.Size]byte
 type verdict struct {
 	principal *identity.Principal
 	err       error
-	bound     digest // of the certificate that a token is bound to; zero: to none
+	bound     *digest // of the certificate that a token is bound to; nil: to none
 	until     time.Time
 }
 

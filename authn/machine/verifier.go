@@ -232,8 +232,8 @@ func (v *Verifier) Authorities(ctx context.Context, tenant identity.TenantID) *x
 // is wrong with it is for the journal alone: whoever shows it learns nothing of whom
 // a tenant recognises by what.
 func answer(err error, code, detail string) error {
-	if errors.Is(err, context.Canceled) {
-		return err // whoever has asked is gone
+	if _, said := errors.AsType[*fault.Fault](err); said || errors.Is(err, context.Canceled) {
+		return err // of the latter nobody reads the answer
 	}
 	refusal, ok := errors.AsType[*authn.Refusal](err)
 	if !ok || refusal.Reason == authn.ProviderUnreachable || refusal.Reason == authn.ProviderUnusable {
