@@ -166,8 +166,11 @@ func (c *client) get(path string, header ...string) answered {
 		return answered{Body: err.Error()}
 	}
 	defer func() { _ = resp.Body.Close() }()
+	return c.read(resp)
+}
+
+func (c *client) read(resp *http.Response) (answer answered) {
 	body, _ := io.ReadAll(resp.Body) // what there is of it
-	var answer answered
 	var problem struct{ Type string }
 	_ = json.Unmarshal(body, &answer) // else it is no answer of the app
 	_ = json.Unmarshal(body, &problem)
@@ -176,7 +179,9 @@ func (c *client) get(path string, header ...string) answered {
 	return answer
 }
 
-func (c *client) bear(path, token string) answered { return c.get(path, "Authorization", "Bearer "+token) }
+func (c *client) bear(path, token string) answered {
+	return c.get(path, "Authorization", "Bearer "+token)
+}
 
 // hold opens a stream, and gives a function that waits for its end.
 func (c *client) hold(header ...string) (ended func() bool) {
@@ -399,7 +404,9 @@ func (a *authority) make(template, issuer *x509.Certificate) tls.Certificate {
 	}
 	signer := a.key
 	if issuer == nil {
-		issuer, signer = template, key
+		self := *template
+		self.PublicKey = nil
+		issuer, signer = &self, key
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, template, issuer, &key.PublicKey, signer)
 	if err != nil {
