@@ -23,7 +23,7 @@ type Services interface {
 	Delete(ctx context.Context, cause audit.Cause, tenant identity.TenantID, name string, ifVersion uint64) error
 	// EndConnection ends what services have open that a connection's provider
 	// vouches for.
-	EndConnection(ctx context.Context, tenant identity.TenantID, connection string) error
+	EndConnection(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) error
 }
 
 // service is one program, without its secrets.
@@ -82,7 +82,7 @@ func (a *API) putService(ctx context.Context, c *call, in *struct {
 	if err := a.mayCall(ctx, c, wanted, current); err != nil {
 		return nil, err
 	}
-	if err := a.checkService(ctx, c.tenant(), wanted); err != nil {
+	if err := a.settleService(ctx, c.tenant(), wanted); err != nil {
 		return nil, err
 	}
 	kept, err := a.cfg.Services.Put(ctx, c.cause, c.tenant(), wanted)
@@ -108,9 +108,9 @@ func (a *API) mayCall(ctx context.Context, c *call, wanted, current machines.Mac
 	return err
 }
 
-// checkService refuses a service that refers to what there is not, or to tokens that
-// are made for the gate itself.
-func (a *API) checkService(ctx context.Context, tenant identity.TenantID, m machines.Machine) error {
+// settleService finds the connections that a service names. It refuses one that
+// refers to what there is not, or to tokens that are made for the gate itself.
+func (a *API) settleService(ctx context.Context, tenant identity.TenantID, m machines.Machine) error {
 	roles, err := a.cfg.Policy.Roles(ctx, tenant)
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func (a *API) checkService(ctx context.Context, tenant identity.TenantID, m mach
 			if at < 0 {
 				return fault.New(fault.Invalid, "bad-service", "There is no oidc connection "+name+", by whose provider's tokens the service could be recognised.")
 			}
-			issuer = all[at].OIDC.Issuer
+			issuer, credential.JWT.ConnectionID = all[at].OIDC.Issuer, all[at].ID
 		}
 		if slices.ContainsFunc(all, func(c tenants.Connection) bool {
 			return c.OIDC != nil && c.OIDC.Issuer == issuer && c.OIDC.ClientID == audience
@@ -168,6 +168,10 @@ func (r *application) service(ctx context.Context, tenant identity.TenantID, d r
 		return "", err
 	}
 	wanted := spec.Service(d.Name, current)
+	// A dry run does not find what it would have made itself.
+	if err := r.api.settleService(ctx, tenant, wanted); err != nil && !r.dry {
+		return "", err
+	}
 	if !missing && wanted.Same(current) {
 		return unchanged, nil
 	}
@@ -177,9 +181,6 @@ func (r *application) service(ctx context.Context, tenant identity.TenantID, d r
 		}
 	}
 	if !r.dry {
-		if err := r.api.checkService(ctx, tenant, wanted); err != nil {
-			return "", err
-		}
 		if _, err := r.api.cfg.Services.Put(ctx, r.call.cause, tenant, wanted); err != nil {
 			return "", err
 		}

@@ -333,13 +333,14 @@ func TestP2_AServiceThatChangesIsOut(t *testing.T) {
 func TestP2_AServiceOfAConnectionEndsWithIt(t *testing.T) {
 	p := newPlant(t)
 	connection := tenants.Connection{Name: "okta", Type: tenants.OIDC, Enabled: true, OIDC: &tenants.OIDCSpec{Issuer: p.as.URL, ClientID: "gatehouse"}}
-	keep := func() {
+	keep := func() (kept tenants.Connection) {
 		t.Helper()
-		_, err := p.Services().Tenants.PutConnection(t.Context(), audit.SystemCause(), p.acme.ID, connection)
+		kept, err := p.Services().Tenants.PutConnection(t.Context(), audit.SystemCause(), p.acme.ID, connection)
 		p.must(err)
+		return kept
 	}
-	keep()
-	p.hire("billing", "viewer", machines.Credential{JWT: &machines.JWT{Connection: "okta", Claims: machines.Claims{Audience: "app", ClientID: "billing"}}})
+	okta := keep().ID
+	p.hire("billing", "viewer", machines.Credential{JWT: &machines.JWT{Connection: "okta", ConnectionID: okta, Claims: machines.Claims{Audience: "app", ClientID: "billing"}}})
 	c, raw := p.client(false, nil), p.as.token("billing")
 	if got := c.bear("/", raw); got.Status != http.StatusOK {
 		t.Fatalf("%+v", got)
@@ -347,7 +348,7 @@ func TestP2_AServiceOfAConnectionEndsWithIt(t *testing.T) {
 	over := c.hold("Authorization", "Bearer "+raw)
 	connection.Enabled = false
 	keep()
-	p.must(p.Services().Machines.EndConnection(t.Context(), p.acme.ID, "okta"))
+	p.must(p.Services().Machines.EndConnection(t.Context(), p.acme.ID, okta))
 	if !over() {
 		t.Error("what was open is still open")
 	}
@@ -363,6 +364,11 @@ func TestP2_AServiceOfAConnectionEndsWithIt(t *testing.T) {
 	keep()
 	if got := c.bear("/", raw); got.Status != http.StatusOK {
 		t.Errorf("open again: %+v", got)
+	}
+	p.must(p.Services().Tenants.DeleteConnection(t.Context(), audit.SystemCause(), p.acme.ID, "okta", 0))
+	keep()
+	if got := c.bear("/", raw); got.Status != http.StatusUnauthorized {
+		t.Errorf("by another connection of the same name: %+v", got)
 	}
 }
 

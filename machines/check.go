@@ -83,7 +83,7 @@ func (j *JWT) check() error {
 	switch {
 	case (j.Connection == "") == (j.Issuer == ""):
 		return bad("jwt has exactly one of connection and issuer")
-	case j.Connection != "" && !isName(j.Connection):
+	case j.Connection != "" && !isName(j.Connection), (j.Connection == "") != (j.ConnectionID == ""):
 		return bad("connection of jwt is the name of a connection")
 	case j.Issuer != "" && !isIssuer(j.Issuer):
 		return bad("issuer of jwt is an https URL without query (http only for loopback addresses)")

@@ -43,11 +43,14 @@ type Claims struct {
 // JWT is a signed access token (RFC 9068) of an OpenID Connect connection's
 // provider, or of another issuer.
 type JWT struct {
-	// Connection is the name of a connection. Where it is not set, Issuer is, and
-	// JWKSURL says where its keys are; "": where its own metadata says so.
-	Connection string `json:"connection,omitempty"`
-	Issuer     string `json:"issuer,omitempty"`
-	JWKSURL    string `json:"jwks_url,omitempty"`
+	// Connection is the name of a connection, and ConnectionID which one: another that
+	// is made by the same name believes whom somebody else has chosen. Where they are
+	// not set, Issuer is, and JWKSURL says where its keys are; "": where its own
+	// metadata says so.
+	Connection   string                `json:"connection,omitempty"`
+	ConnectionID identity.ConnectionID `json:"connection_id,omitempty"`
+	Issuer       string                `json:"issuer,omitempty"`
+	JWKSURL      string                `json:"jwks_url,omitempty"`
 	Claims
 	// Types are the types of token that count; none: at+jwt alone.
 	Types []TokenType `json:"types,omitempty"`

@@ -214,7 +214,7 @@ func (s *Service) end(ctx context.Context, tenant identity.TenantID, id identity
 // EndConnection ends what services have open that are recognised by the tokens of
 // a connection's provider: whom the connection believes has changed, and that must
 // be in force before.
-func (s *Service) EndConnection(ctx context.Context, tenant identity.TenantID, connection string) error {
+func (s *Service) EndConnection(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) error {
 	all, err := s.All(ctx, tenant)
 	if err != nil {
 		return err
@@ -222,7 +222,7 @@ func (s *Service) EndConnection(ctx context.Context, tenant identity.TenantID, c
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
 	defer cancel()
 	for _, m := range all {
-		if slices.ContainsFunc(m.Credentials, func(c Credential) bool { return c.JWT != nil && c.JWT.Connection == connection }) {
+		if slices.ContainsFunc(m.Credentials, func(c Credential) bool { return c.JWT != nil && c.JWT.ConnectionID == connection }) {
 			err = errors.Join(err, s.end(ctx, tenant, m.ID))
 		}
 	}

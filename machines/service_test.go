@@ -245,10 +245,10 @@ func TestP2WhatAServiceHasOpenEndsWithEveryChange(t *testing.T) {
 		t.Fatalf("ended %q when it was %+v", h.open.ended, h.open.seen)
 	}
 	wanted = billing()
-	wanted.Credentials = append(wanted.Credentials, Credential{JWT: &JWT{Connection: "okta", Claims: Claims{Audience: "app", Subject: "s"}}})
+	wanted.Credentials = append(wanted.Credentials, Credential{JWT: &JWT{Connection: "okta", ConnectionID: "con_okta", Claims: Claims{Audience: "app", Subject: "s"}}})
 	h.put(wanted)
-	h.must(h.EndConnection(t.Context(), acme, "okta"))
-	h.must(h.EndConnection(t.Context(), acme, "entra"))
+	h.must(h.EndConnection(t.Context(), acme, "con_okta"))
+	h.must(h.EndConnection(t.Context(), acme, "con_entra"))
 	if n := len(h.open.ended); n != 4 {
 		t.Errorf("ended %d times", n)
 	}
@@ -291,11 +291,12 @@ func TestServicesAreChecked(t *testing.T) {
 		"anybody's":              func(m *Machine) { m.Credentials[0].JWT.ClientID = "" },
 		"no issuer":              func(m *Machine) { m.Credentials[0].JWT.Issuer = "" },
 		"issuer and connection":  func(m *Machine) { m.Credentials[0].JWT.Connection = "okta" },
+		"no id of a connection":  func(m *Machine) { m.Credentials[0].JWT = &JWT{Connection: "okta", Claims: claims} },
 		"a plain issuer":         func(m *Machine) { m.Credentials[0].JWT.Issuer = "http://as.example" },
 		"an issuer with a query": func(m *Machine) { m.Credentials[0].JWT.Issuer = "https://as.example?x" },
 		"plain keys":             func(m *Machine) { m.Credentials[0].JWT.JWKSURL = "http://as.example/keys" },
 		"keys of a connection": func(m *Machine) {
-			m.Credentials[0].JWT = &JWT{Connection: "okta", JWKSURL: "https://as.example/", Claims: claims}
+			m.Credentials[0].JWT = &JWT{Connection: "okta", ConnectionID: "con_okta", JWKSURL: "https://as.example/", Claims: claims}
 		},
 		"a type that there is not":   func(m *Machine) { m.Credentials[0].JWT.Types = []TokenType{"logout+jwt"} },
 		"a plain endpoint":           func(m *Machine) { m.Credentials[1].Introspection.Endpoint = "http://as.example/" },

@@ -166,7 +166,7 @@ func TestP2_UnheardChangesAreFound(t *testing.T) {
 		}
 	}
 	by := i.billing()
-	by.Credentials[0].JWT.Connection = "okta"
+	by.Credentials[0].JWT.Connection, by.Credentials[0].JWT.ConnectionID = "okta", "con_1"
 	k.connections = []tenants.Connection{{ID: "con_1", Name: "okta", Version: 1, Enabled: true, OIDC: &tenants.OIDCSpec{Issuer: i.URL}}}
 	enter(by)
 	good()

@@ -47,7 +47,7 @@ func stateOf(m machines.Machine, connections []tenants.Connection) uint64 {
 	_, _ = fmt.Fprint(h, m.Version) // a hash takes everything
 	for _, credential := range m.Credentials {
 		for _, c := range connections {
-			if credential.JWT != nil && credential.JWT.Connection == c.Name {
+			if credential.JWT != nil && credential.JWT.ConnectionID == c.ID {
 				_, _ = fmt.Fprint(h, " ", c.ID, " ", c.Version)
 			}
 		}
@@ -112,7 +112,7 @@ func (s *snapshot) addSigned(h *holder, jwt machines.JWT, connections []tenants.
 		if c.OIDC == nil {
 			continue
 		}
-		if c.Name == jwt.Connection && c.Enabled {
+		if c.ID == jwt.ConnectionID && c.Enabled {
 			jwt.Issuer = c.OIDC.Issuer
 		}
 	}
