@@ -15,6 +15,7 @@ export type Team = Schemas['Team'];
 export type Group = Schemas['Group'];
 export type Connection = Schemas['Connection'];
 export type Token = Schemas['Token'];
+export type Service = Schemas['Service'];
 export type Settings = Schemas['TenantSettings'];
 export type Tenant = Schemas['TenantView'];
 export type Alert = Schemas['Alert'];

@@ -14,6 +14,7 @@ export const keys = {
   groups: ['groups'],
   connections: ['connections'],
   tokens: ['tokens'],
+  services: ['services'],
   settings: ['settings'],
   tenants: ['tenants'],
   alerts: ['alerts'],

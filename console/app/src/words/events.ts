@@ -1,6 +1,6 @@
 /** What the console knows about the journal's vocabulary. */
 
-type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'tokens' | 'tenants' | 'groups' | 'alerts' | 'nodes';
+type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'tokens' | 'services' | 'tenants' | 'groups' | 'alerts' | 'nodes';
 
 const touched: Record<string, List[]> = {
   session: ['sessions', 'devices'],
@@ -12,6 +12,7 @@ const touched: Record<string, List[]> = {
   policy: ['roles', 'assignments'],
   connection: ['connections'],
   token: ['tokens'],
+  service: ['services'],
   tenant: ['tenants'],
   alert: ['alerts', 'nodes'],
   gateway: ['nodes'],
@@ -33,7 +34,7 @@ export const eventGroups: { label: string; types: string[] }[] = [
     types: ['user.created', 'user.changed', 'user.deactivated', 'user.activated', 'user.deleted', 'group.created', 'group.changed', 'group.deleted'],
   },
   { label: 'Teams and roles', types: ['team.created', 'team.changed', 'team.deleted', 'policy.changed'] },
-  { label: 'Connections and tokens', types: ['connection.changed', 'connection.deleted', 'token.created', 'token.revoked'] },
+  { label: 'Connections, tokens and services', types: ['connection.changed', 'connection.deleted', 'token.created', 'token.revoked', 'service.changed', 'service.deleted'] },
   { label: 'Tenant and journal', types: ['tenant.created', 'tenant.changed', 'tenant.deleted', 'audit.exported', 'journal.recovered'] },
   { label: 'Gateway and alerts', types: ['alert.raised', 'alert.cleared', 'gateway.started', 'gateway.stopped', 'gateway.reloaded'] },
 ];
