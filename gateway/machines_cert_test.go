@@ -72,7 +72,7 @@ func TestHostileCertificates(t *testing.T) {
 	claimed.PublicKey = &own.PublicKey
 	impostor := &authority{t: t, cert: &claimed, key: own}
 	middle := roots.leaf("spiffe://acme.example/middle", nil)
-	byLeaf := (&authority{t: t, cert: middle.Leaf, key: middle.PrivateKey.(*ecdsa.PrivateKey)}).leaf(billingURI, nil)
+	byLeaf := (&authority{t: t, cert: middle.Leaf, key: keyOf(t, middle)}).leaf(billingURI, nil)
 	byLeaf.Certificate = append(byLeaf.Certificate, middle.Certificate...)
 	long := roots.leaf(billingURI, nil)
 	for range 8 {

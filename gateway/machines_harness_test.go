@@ -3,7 +3,6 @@ package gateway
 import (
 	"bufio"
 	"context"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -238,7 +237,7 @@ type authServer struct {
 	key *ecdsa.PrivateKey
 
 	mu         sync.Mutex
-	keys       map[string]crypto.PublicKey
+	keys       map[string]*ecdsa.PublicKey
 	answer     http.HandlerFunc // for keys and introspection, if set
 	active     map[string]map[string]any
 	credential string // by which it was asked last
@@ -251,7 +250,7 @@ func newAuthServer(t *testing.T) *authServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &authServer{key: key, keys: map[string]crypto.PublicKey{"k1": &key.PublicKey}, active: map[string]map[string]any{}}
+	a := &authServer{key: key, keys: map[string]*ecdsa.PublicKey{"k1": &key.PublicKey}, active: map[string]map[string]any{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
 		if !a.otherwise(w, r) {
@@ -296,21 +295,18 @@ func (a *authServer) jwks(w http.ResponseWriter, r *http.Request) {
 	defer a.mu.Unlock()
 	all := []any{}
 	for id, key := range a.keys {
-		switch k := key.(type) {
-		case *ecdsa.PublicKey:
-			point, err := k.Bytes()
-			if err != nil {
-				panic(err)
-			}
-			b64 := base64.RawURLEncoding.EncodeToString
-			all = append(all, map[string]string{"kty": "EC", "crv": "P-256", "kid": id, "use": "sig", "alg": "ES256", "x": b64(point[1:33]), "y": b64(point[33:])})
+		point, err := key.Bytes()
+		if err != nil {
+			panic(err)
 		}
+		b64 := base64.RawURLEncoding.EncodeToString
+		all = append(all, map[string]string{"kty": "EC", "crv": "P-256", "kid": id, "use": "sig", "alg": "ES256", "x": b64(point[1:33]), "y": b64(point[33:])})
 	}
 	answerJSON(w, map[string]any{"keys": all})
 }
 
 // publish makes these its keys from now on.
-func (a *authServer) publish(keys map[string]crypto.PublicKey) {
+func (a *authServer) publish(keys map[string]*ecdsa.PublicKey) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.keys = keys
@@ -390,9 +386,18 @@ func newAuthority(t *testing.T, name string) *authority {
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
 	a := &authority{t: t}
 	made := a.make(template, nil)
-	a.cert, a.key = made.Leaf, made.PrivateKey.(*ecdsa.PrivateKey)
+	a.cert, a.key = made.Leaf, keyOf(t, made)
 	a.pem = pemOf(made)
 	return a
+}
+
+func keyOf(t *testing.T, c tls.Certificate) *ecdsa.PrivateKey {
+	t.Helper()
+	key, ok := c.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		t.Fatalf("a key of type %T", c.PrivateKey)
+	}
+	return key
 }
 
 // make issues what a template says; without an issuer it is self-made.

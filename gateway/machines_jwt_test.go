@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -193,7 +192,7 @@ func TestHostileTokens(t *testing.T) {
 	stranger := newAuthServer(t)
 	p.hireAt(p.globex.ID, machines.Machine{Name: "billing", Role: "owner", Enabled: true, Credentials: []machines.Credential{
 		{JWT: &machines.JWT{Issuer: stranger.URL, Claims: machines.Claims{Audience: "app", ClientID: "billing"}}}}})
-	p.as.publish(map[string]crypto.PublicKey{"k1": &p.as.key.PublicKey})
+	p.as.publish(map[string]*ecdsa.PublicKey{"k1": &p.as.key.PublicKey})
 	id := p.as.claims("billing")
 	maps.Copy(id, jwt.MapClaims{"nonce": "n", "azp": "billing", "auth_time": time.Now().Unix()})
 	idToken := p.as.sign(id, func(h map[string]any) { h["typ"] = "JWT" })
@@ -416,7 +415,7 @@ func TestP7_KeysThatCannotBeHad(t *testing.T) {
 	// A new key, in the middle of it.
 	next, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	p.must(err)
-	p.as.publish(map[string]crypto.PublicKey{"k1": &p.as.key.PublicKey, "k2": &next.PublicKey})
+	p.as.publish(map[string]*ecdsa.PublicKey{"k1": &p.as.key.PublicKey, "k2": &next.PublicKey})
 	rolled := &authServer{Server: p.as.Server, key: next}
 	fresh := rolled.sign(rolled.claims("billing"), func(h map[string]any) { h["kid"] = "k2" })
 	p.soon("the new key", func() bool { return c.bear("/", fresh).Status == http.StatusOK })

@@ -230,7 +230,7 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() error {
 		var fronts []*front
 		for {
-			f := s.newFront(s.terms.Load())
+			f := s.newFront(s.terms.Load()) //nolint:contextcheck // a handshake has a context of its own
 			fronts = append(fronts, f)
 			accepting := make(chan error, 1)
 			go func() {

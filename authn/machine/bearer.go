@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/base64"
@@ -92,8 +93,9 @@ func (v *Verifier) MayBear(ctx context.Context, tenant identity.TenantID, token 
 	if err != nil || !s.bearers() {
 		return false, err
 	}
-	signed, refusal := s.claimed(token)
-	return signed != nil || refusal != nil || len(s.asked) > 0, nil
+	signed, bad := s.claimed(token)
+	may := signed != nil || bad != nil || len(s.asked) > 0
+	return may, nil //nolint:nilerr // a token that is bad is one nevertheless
 }
 
 // boundTo refuses a token that is bound to the certificate of another connection
@@ -123,9 +125,8 @@ func (s *snapshot) claimed(raw string) (*signedToken, *authn.Refusal) {
 	}
 	first, rest, _ := strings.Cut(raw, ".")
 	second, _, _ := strings.Cut(rest, ".")
-	head, err := base64.RawURLEncoding.Strict().DecodeString(first)
-	payload, err2 := base64.RawURLEncoding.Strict().DecodeString(second)
-	if errors.Join(err, err2) != nil || len(head) == 0 || head[0] != '{' {
+	head, payload := decoded(first), decoded(second)
+	if payload == nil || !bytes.HasPrefix(head, []byte("{")) {
 		return nil, nil // opaque
 	}
 	t := &signedToken{raw: raw, payload: payload}
@@ -143,6 +144,15 @@ func (s *snapshot) claimed(raw string) (*signedToken, *authn.Refusal) {
 		return nil, nil
 	}
 	return t, t.admit(header)
+}
+
+// decoded is nil for what is not base64url (RFC 7515 §2).
+func decoded(part string) []byte {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
+	if err != nil {
+		return nil
+	}
+	return raw
 }
 
 func unreadable(err error) *authn.Refusal {
