@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -68,6 +69,15 @@ func TestServicesOverTheAPI(t *testing.T) {
 	kept, err2 := h.services.Named(t.Context(), h.acme.ID, "billing")
 	if err != nil || err2 != nil || kept.Credentials[0].JWT.ConnectionID != okta.ID {
 		t.Errorf("%+v, %v, %v", kept, err, err2)
+	}
+	for name, change := range map[string]map[string]any{"closed": {"enabled": false}, "open again": {}, "of another issuer": {"issuer": "https://other.example"}} {
+		h.ended = nil
+		changed := map[string]any{"type": "oidc", "issuer": "https://as.example", "client_id": "gatehouse"}
+		maps.Copy(changed, change)
+		h.signIn(h.acme, "owner-"+strings.ReplaceAll(name, " ", "-"), "owner").do("PUT", "connections/okta", changed).want(http.StatusOK)
+		if name != "open again" && !slices.Contains(h.ended, string(kept.ID)) {
+			t.Errorf("a connection %s: %q ended", name, h.ended)
+		}
 	}
 	h.signIn(h.acme, "viewer", "viewer").do("PUT", "services/billing", body).want(http.StatusForbidden)
 	h.signIn(h.globex, "other", "owner").do("GET", "services/billing", nil).want(http.StatusNotFound)

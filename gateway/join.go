@@ -77,6 +77,7 @@ type openStreams struct{ rooms *rooms }
 
 func (s openStreams) End(ctx context.Context, tenant identity.TenantID, principal string) error {
 	s.rooms.machines.Refresh(tenant)
+	s.rooms.nodes.renewSoon(tenant)
 	return s.rooms.nodes.endStreams(ctx, tenant, principal)
 }
 

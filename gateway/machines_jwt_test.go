@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -439,5 +440,53 @@ func TestP7_KeysThatCannotBeHad(t *testing.T) {
 		if got := c.bear("/", raw); got.Status != http.StatusOK {
 			t.Errorf("while the issuer is away: %+v", got)
 		}
+	}
+}
+
+// The networks of a tenant, and of a role, are those of services as well, and what is
+// wrong with a token stands in the journal wherever it was shown.
+func TestServicesComeFromWhereTheyMay(t *testing.T) {
+	p := newPlant(t)
+	p.hire("billing", "viewer", p.signed("billing"))
+	c, raw := p.client(false, nil), p.as.token("billing")
+	set := func(s tenants.SessionSettings) {
+		t.Helper()
+		_, err := p.Services().Tenants.Update(t.Context(), audit.SystemCause(), p.acme.ID, 0, func(t *tenants.Tenant) error { t.Settings.Session = s; return nil })
+		p.must(err)
+	}
+	here, elsewhere := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
+	for name, w := range map[string]struct {
+		settings tenants.SessionSettings
+		problem  string
+	}{
+		"here":                         {tenants.SessionSettings{Networks: here}, ""},
+		"elsewhere":                    {tenants.SessionSettings{Networks: elsewhere}, "network-not-allowed"},
+		"elsewhere, for its role":      {tenants.SessionSettings{RoleNetworks: map[string][]netip.Prefix{"viewer": elsewhere}}, "network-not-allowed-for-role"},
+		"elsewhere, for another role":  {tenants.SessionSettings{RoleNetworks: map[string][]netip.Prefix{"owner": elsewhere}}, ""},
+		"here, and for its role there": {tenants.SessionSettings{Networks: here, RoleNetworks: map[string][]netip.Prefix{"viewer": elsewhere}}, "network-not-allowed-for-role"},
+	} {
+		set(w.settings)
+		if got := c.bear("/", raw); got.Problem != w.problem || (got.Status == http.StatusOK) != (w.problem == "") {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	set(tenants.SessionSettings{})
+	// A role that is given networks closes what is open from elsewhere.
+	over := c.hold("Authorization", "Bearer "+raw)
+	set(tenants.SessionSettings{RoleNetworks: map[string][]netip.Prefix{"viewer": elsewhere}})
+	if !over() {
+		t.Error("what was open from elsewhere is still open")
+	}
+	set(tenants.SessionSettings{})
+	claims := p.as.claims("billing")
+	claims["aud"] = "other"
+	_, seq := p.refusals(p.acme.ID, 0)
+	got := c.bear("/.gatehouse/api/v1/me", p.as.sign(claims, nil))
+	if reasons, _ := p.refusals(p.acme.ID, seq); got.Status != http.StatusUnauthorized || !has(reasons, "wrong-audience") ||
+		!strings.Contains(got.Header.Get("WWW-Authenticate"), "invalid_token") {
+		t.Errorf("the API: %q, %+v", reasons, got)
+	}
+	if got := c.bear("/scim/v2/Users", raw); got.Status != http.StatusUnauthorized {
+		t.Errorf("SCIM: %+v", got)
 	}
 }

@@ -309,6 +309,7 @@ func (n *nodes) hearEnd(_ context.Context, m cluster.Message) wait {
 	return n.hear(m, func(w word) wait {
 		n.rooms.tokens.Refresh(m.Tenant)
 		n.rooms.machines.Refresh(m.Tenant)
+		n.renewSoon(m.Tenant)
 		return func(ctx context.Context) ([]byte, error) { return nil, n.endHere(ctx, m.Tenant, w.Principal) }
 	})
 }
@@ -411,8 +412,8 @@ func (n *nodes) renewSoon(tenant identity.TenantID) {
 	n.changed[tenant] = struct{}{}
 }
 
-// renew reads the policies of tenants that have changed, before anybody asks: by
-// then SQL may be away.
+// renew reads the policies and services of tenants that have changed, before anybody
+// asks: by then SQL may be away.
 func (n *nodes) renew(ctx context.Context) {
 	n.mu.Lock()
 	changed := n.changed
@@ -422,7 +423,7 @@ func (n *nodes) renew(ctx context.Context) {
 	for tenant := range changed {
 		if !away {
 			bounded, cancel := context.WithTimeout(ctx, proveTime)
-			err := n.rooms.authz.Refresh(bounded, tenant)
+			err := errors.Join(n.rooms.authz.Refresh(bounded, tenant), n.rooms.machines.Renew(bounded, tenant))
 			cancel()
 			if away = err != nil && !n.bus.State().SQLReached; err == nil {
 				continue

@@ -6,9 +6,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -204,6 +208,48 @@ func TestP7_ServicesThatCannotBeRead(t *testing.T) {
 	if n := k.reads.Load() - before; n != 1 {
 		t.Errorf("read %d times", n)
 	}
+}
+
+// A handshake goes by what was so while services cannot be read, and does not wait
+// for it again and again.
+func TestHandshakesDoNotWait(t *testing.T) {
+	k := &kept{all: []machines.Machine{{ID: "svc_a", Enabled: true, Version: 1, Credentials: []machines.Credential{{Certificate: &machines.Certificate{Pinned: selfMade(t)}}}}}}
+	v := newVerifier(t, k)
+	if v.Authorities(t.Context(), acme) == nil {
+		t.Fatal("nobody is asked for")
+	}
+	k.err = fault.New(fault.Unavailable, "store-unavailable", "Not now.")
+	v.Refresh(acme)
+	before := k.reads.Load()
+	for range 5 {
+		if v.Authorities(t.Context(), acme) == nil {
+			t.Error("nobody is asked for any more")
+		}
+	}
+	if n := k.reads.Load() - before; n != 1 {
+		t.Errorf("read %d times", n)
+	}
+	k.err, k.all = nil, nil
+	if err := v.Renew(t.Context(), acme); err != nil || v.Authorities(t.Context(), acme) != nil {
+		t.Errorf("after it was read again: %v", err)
+	}
+	if err := v.Renew(t.Context(), "ten_unused"); err != nil || k.reads.Load() != before+2 {
+		t.Errorf("of a tenant that is not in use: %v, read %d times", err, k.reads.Load()-before)
+	}
+}
+
+func selfMade(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a"}, NotAfter: time.Now().Add(time.Hour)}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}))
 }
 
 // What is remembered ends with the token, after a minute, and is bounded.

@@ -23,7 +23,7 @@ const (
 	maxTenants = 1024
 	// loadTime bounds reading them, for which several requests may wait.
 	loadTime = 5 * time.Second
-	// askTime bounds how long a handshake waits for it.
+	// askTime bounds how long a handshake waits for it, and how often.
 	askTime = time.Second
 )
 
@@ -66,8 +66,10 @@ type Verifier struct {
 	// given is what a service was when it was recognised since what is open of it was
 	// last looked at; mixed: this and that.
 	given map[identity.TenantID]map[identity.ServiceID]uint64
-	// asked is what handshakes were last told, for when it cannot be read.
-	asked map[identity.TenantID]*x509.CertPool
+	// asked is what handshakes were last told, for when it cannot be read, and failed
+	// when that was last so.
+	asked  map[identity.TenantID]*x509.CertPool
+	failed map[identity.TenantID]time.Time
 }
 
 // New makes a verifier.
@@ -77,7 +79,8 @@ func New(c Config) *Verifier {
 	}
 	v := &Verifier{services: c.Services, connections: c.Connections, client: c.Client, now: c.Now, slots: newSlots(),
 		known: map[identity.TenantID]*snapshot{}, turns: map[identity.TenantID]uint64{},
-		given: map[identity.TenantID]map[identity.ServiceID]uint64{}, asked: map[identity.TenantID]*x509.CertPool{}}
+		given: map[identity.TenantID]map[identity.ServiceID]uint64{}, asked: map[identity.TenantID]*x509.CertPool{},
+		failed: map[identity.TenantID]time.Time{}}
 	v.sources = authn.NewProviders(c.Now, v.discover)
 	return v
 }
@@ -138,7 +141,21 @@ func (v *Verifier) load(ctx context.Context, tenant identity.TenantID, read turn
 		delete(v.known, other)
 	}
 	v.known[tenant], v.asked[tenant] = s, s.authorities
+	delete(v.failed, tenant)
 	return s, nil
+}
+
+// Renew reads the services of a tenant that is in use before anybody asks for them:
+// by then SQL may be away.
+func (v *Verifier) Renew(ctx context.Context, tenant identity.TenantID) error {
+	v.mu.RLock()
+	_, used := v.asked[tenant]
+	v.mu.RUnlock()
+	if !used {
+		return nil
+	}
+	_, err := v.of(ctx, tenant)
+	return err
 }
 
 // Refresh has a tenant's services read anew: they, or its connections, have
@@ -165,6 +182,7 @@ func (v *Verifier) Forget(tenant identity.TenantID) {
 	defer v.mu.Unlock()
 	delete(v.given, tenant)
 	delete(v.asked, tenant)
+	delete(v.failed, tenant)
 	v.sources.Forget(tenant)
 }
 
@@ -218,14 +236,22 @@ func (v *Verifier) Good(ctx context.Context, tenant identity.TenantID, ids []str
 // for; nil: none are asked for. It is only said to the client, so that a browser
 // bothers nobody who has no such certificate: nobody is believed for it.
 func (v *Verifier) Authorities(ctx context.Context, tenant identity.TenantID) *x509.CertPool {
+	v.mu.RLock()
+	asked, resting := v.asked[tenant], v.now().Sub(v.failed[tenant]) < askTime
+	v.mu.RUnlock()
+	if resting {
+		return asked
+	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	if s, err := v.of(ctx, tenant); err == nil {
-		return s.authorities
+	s, err := v.of(ctx, tenant)
+	if err != nil {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.failed[tenant] = v.now()
+		return asked
 	}
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	return v.asked[tenant]
+	return s.authorities
 }
 
 // answer tells a credential that is not good from one that nobody could judge. What
