@@ -90,7 +90,7 @@ func (v *Verifier) judge(ctx context.Context, s *snapshot, key digest, token str
 // MayBear implements [authn.Machines].
 func (v *Verifier) MayBear(ctx context.Context, tenant identity.TenantID, token string) (bool, error) {
 	s, err := v.of(ctx, tenant)
-	if err != nil || !s.bearers() {
+	if err != nil || !s.bearers() || len(token) > maxToken {
 		return false, err
 	}
 	signed, bad := s.claimed(token)

@@ -252,6 +252,43 @@ func selfMade(t *testing.T) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}))
 }
 
+// Beside a session a token is the app's own unless it may be a service's.
+func TestWhichTokensMayBeAServices(t *testing.T) {
+	i := newIssuer(t)
+	k := &kept{all: []machines.Machine{i.billing()}}
+	v := newVerifier(t, k)
+	foreign := i.claims()
+	foreign["iss"] = "https://elsewhere.example"
+	spent := i.claims()
+	spent["exp"] = 1
+	may := func(token string) bool {
+		t.Helper()
+		is, err := v.MayBear(t.Context(), acme, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return is
+	}
+	for name, c := range map[string]struct {
+		token string
+		may   bool
+	}{
+		"good": {i.sign(i.claims()), true}, "expired": {i.sign(spent), true}, "of another issuer": {i.sign(foreign), false},
+		"opaque": {"opaque", false}, "larger than any": {strings.Repeat("a", maxToken+1), false},
+	} {
+		if got := may(c.token); got != c.may {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+	asked := i.billing()
+	asked.Credentials = []machines.Credential{{Introspection: &machines.Introspection{Endpoint: i.URL, AuthClientID: "g", AuthClientSecret: "s", Claims: machines.Claims{Audience: "app", Subject: "s"}}}}
+	k.all = []machines.Machine{asked}
+	v.Refresh(acme)
+	if !may("opaque") || may(strings.Repeat("a", maxToken+1)) {
+		t.Error("of opaque tokens only those that are asked for may be a service's")
+	}
+}
+
 // What is remembered ends with the token, after a minute, and is bounded.
 func TestMemoryIsBounded(t *testing.T) {
 	i := newIssuer(t)
