@@ -33,6 +33,7 @@ var floors = map[string]int{
 	"authz":              3,
 	"directory":          3,
 	"tenants":            3,
+	"machines":           3,
 	"proxy":              4,
 	"authn":              4,
 	"scim":               4,

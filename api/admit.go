@@ -82,7 +82,7 @@ func (a *API) still(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
-	case identity.KindAPIToken:
+	case identity.KindAPIToken, identity.KindService:
 		if _, err := a.cfg.Callers.Caller(c.http); err != nil {
 			return err
 		}

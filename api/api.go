@@ -67,6 +67,7 @@ func New(cfg Config) (*API, error) {
 	a.registerSetupLinks()
 	a.registerSAML()
 	a.registerTokens()
+	a.registerServices()
 	a.registerAudit()
 	a.registerHealth()
 	a.registerSettings()

@@ -114,6 +114,8 @@ func (r *application) document(ctx context.Context, d resources.Document) (actio
 		return r.role(ctx, t.ID, d)
 	case resources.KindAssignment:
 		return r.assignment(ctx, t.ID, d)
+	case resources.KindService:
+		return r.service(ctx, t.ID, d)
 	}
 	return "", fault.New(fault.Invalid, "unknown-kind", "The kind "+string(d.Kind)+" is not known.")
 }

@@ -111,7 +111,7 @@ func (a *API) closeConnection(ctx context.Context, c *call, tenant identity.Tena
 	}
 	// Also if not all nodes could be told: it is closed, and its sessions are to end.
 	_, revoked := a.cfg.Sessions.Revoke(ctx, c.cause, tenant, sessions.Selector{Connection: closed.ID}, sessions.ReasonConnectionClosed)
-	return closed, errors.Join(err, revoked)
+	return closed, errors.Join(err, revoked, a.cfg.Services.EndConnection(ctx, tenant, closed.ID))
 }
 
 func (a *API) deleteConnection(ctx context.Context, c *call, in *struct {

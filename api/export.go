@@ -106,5 +106,14 @@ func (a *API) documentsOf(ctx context.Context, t *tenants.Tenant) ([]resources.D
 			return nil, err
 		}
 	}
+	services, err := a.cfg.Services.All(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range services {
+		if err := add(resources.KindService, t.Name, m.Name, resources.SpecOfService(m)); err != nil {
+			return nil, err
+		}
+	}
 	return documents, nil
 }

@@ -25,6 +25,7 @@ import (
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
+	"gatehouse/machines"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
@@ -43,6 +44,8 @@ type house struct {
 	authz    *authz.Engine
 	tenants  *tenants.Service
 	tokens   *token.Service
+	services *machines.Service
+	ended    []string // services whose streams were ended
 	acme     *tenants.Tenant
 	globex   *tenants.Tenant
 	platform *tenants.Tenant
@@ -122,6 +125,7 @@ func newHouse(t *testing.T) *house {
 	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: h.sessions, Withdraw: authz.Withdraw})
 	h.authz = authz.New(authz.Config{Store: db, Journal: h.journal, People: h.people})
 	h.tokens = token.New(token.Config{Store: db, Journal: h.journal})
+	h.services = machines.New(machines.Config{Store: db, Keys: ring, Journal: h.journal, Streams: closing{h}})
 
 	h.acme, err = h.tenants.Create(ctx, audit.SystemCause(), tenants.Tenant{Name: "acme", DisplayName: "Acme", Hosts: []string{"acme.localhost"}, Status: tenants.Active})
 	must(err)
@@ -130,7 +134,7 @@ func newHouse(t *testing.T) *house {
 	h.platform, _ = h.tenants.ByID(identity.Platform)
 
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
-		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Health: &h.health, SAML: &h.saml,
+		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Services: h.services, Health: &h.health, SAML: &h.saml,
 		Factors: factors{mfa.New(mfa.Config{Store: db, Keys: ring, Journal: h.journal})}})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))
@@ -186,6 +190,14 @@ func (i inhabited) Restrict(ctx context.Context, cause audit.Cause, tenant ident
 func (i inhabited) Reconnect(identity.TenantID) {}
 
 func (i inhabited) Forget(tenant identity.TenantID) { i.h.sessions.Forget(tenant) }
+
+// closing notes which services' streams are to end.
+type closing struct{ h *house }
+
+func (c closing) End(_ context.Context, _ identity.TenantID, service string) error {
+	c.h.ended = append(c.h.ended, service)
+	return nil
+}
 
 // callers answers as authn does, with a shorter cookie name.
 type callers struct{ h *house }

@@ -30,6 +30,7 @@ type Config struct {
 	SAML        SAML
 	Tokens      Tokens
 	Factors     Factors
+	Services    Services
 	Health      Health
 }
 

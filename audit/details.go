@@ -78,6 +78,8 @@ var classified = map[Type][]string{
 	DomainDeleted:     {},
 	TokenCreated:      {"scope", "role", "expires"},
 	TokenRevoked:      {"scope", "role"},
+	ServiceChanged:    {"change", "role", "enabled", "credentials", "version"},
+	ServiceDeleted:    {"role"},
 	TenantCreated:     {"name", "hosts", "display_name"},
 	TenantChanged:     {"changed", "hosts", "status"},
 	TenantDeleted:     {"name", "hosts"},

@@ -95,6 +95,8 @@ const (
 	DomainDeleted     Type = "domain.deleted"
 	TokenCreated      Type = "token.created" // #nosec G101 -- the name of an event
 	TokenRevoked      Type = "token.revoked" // #nosec G101 -- the name of an event
+	ServiceChanged    Type = "service.changed"
+	ServiceDeleted    Type = "service.deleted"
 	TenantCreated     Type = "tenant.created"
 	TenantChanged     Type = "tenant.changed"
 	TenantDeleted     Type = "tenant.deleted"

@@ -22,7 +22,8 @@ type Caller struct {
 }
 
 // Caller finds out who makes a request. What is ambiguous is refused: two
-// session cookies, two Authorization headers, a session and a token. A session
+// session cookies, two Authorization headers, a session and a token, a certificate
+// of somebody else. A session
 // that is unknown or over is nobody's, so that a browser is sent to sign in; a
 // token that does not verify is an error, since a program that shows one means
 // it. Both kinds of error are [fault.Unauthenticated].
@@ -44,36 +45,53 @@ func saysSignOut(path string) bool {
 		strings.HasPrefix(path, pathSignals)
 }
 
-// bearerOf finds out whose the credentials of a request are.
+// bearerOf finds out whose the credentials of a request are, and whether they may
+// come from where they do.
 func (s *Service) bearerOf(r *http.Request) (Caller, error) {
+	caller, err := s.shown(r)
+	if err == nil {
+		caller, err = s.certified(r, caller)
+	}
+	if err != nil || caller.Principal == nil {
+		return Caller{}, err
+	}
+	if err := s.admits(r, caller.Principal, caller.Live); err != nil {
+		return Caller{}, err
+	}
+	return caller, nil
+}
+
+// shown finds out whose the credentials are that stand in a request.
+func (s *Service) shown(r *http.Request) (Caller, error) {
 	cookie, cookies := httpkit.ReadCookie(r, httpkit.SessionCookie)
 	token, ours, err := bearer(r)
 	if err != nil {
 		return Caller{}, err
 	}
+	theirs := token != "" && !ours
+	if cookies == 1 && theirs {
+		// It is the app's own business unless a service could show it.
+		if theirs, err = s.machines.MayBear(r.Context(), tenantOf(r), token); err != nil {
+			return Caller{}, err
+		}
+	}
 	switch {
 	case cookies > 1:
 		return Caller{}, ambiguous("The request carries more than one session cookie.")
-	case cookies == 1 && ours:
+	case cookies == 1 && (ours || theirs):
 		return Caller{}, ambiguous("The request carries a session and a token; send one of them.")
 	case ours:
 		p, err := s.tokens.Verify(r.Context(), tenantOf(r), token)
-		if err != nil {
-			return Caller{}, err
-		}
-		if err := s.admits(r, p, nil); err != nil {
-			return Caller{}, err
-		}
-		return Caller{Principal: p}, nil
+		return Caller{Principal: p}, err
+	case theirs:
+		p, err := s.machines.Bearer(r.Context(), tenantOf(r), token, peers(r))
+		return Caller{Principal: p}, err
 	case cookies == 1 && len(cookie) == tokenLength:
 		live, err := s.sessions.Find(r.Context(), tenantOf(r), cookie)
 		if fault.Is(err, fault.Unauthenticated) {
 			return Caller{}, nil
 		}
 		if err != nil {
-			return Caller{}, err
-		}
-		if err := s.admits(r, live.Principal(), live); err != nil {
 			return Caller{}, err
 		}
 		return Caller{Principal: live.Principal(), Live: live}, nil
@@ -152,7 +170,7 @@ func (s *Service) callerAfresh(w http.ResponseWriter, r *http.Request) (Caller, 
 	return caller, err
 }
 
-// bearer finds a token of ours (RFC 6750 §2.1).
+// bearer finds a bearer token (RFC 6750 §2.1), and whether it is one of ours.
 func bearer(r *http.Request) (token string, ours bool, err error) {
 	headers := r.Header["Authorization"]
 	if len(headers) > 1 {
@@ -162,8 +180,11 @@ func bearer(r *http.Request) (token string, ours bool, err error) {
 		return "", false, nil
 	}
 	scheme, credential, _ := strings.Cut(strings.TrimSpace(headers[0]), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", false, nil
+	}
 	credential = strings.TrimSpace(credential)
-	return credential, strings.EqualFold(scheme, "Bearer") && strings.HasPrefix(credential, identity.TokenPrefix), nil
+	return credential, strings.HasPrefix(credential, identity.TokenPrefix), nil
 }
 
 func ambiguous(detail string) error {

@@ -20,6 +20,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/machine"
 	"gatehouse/authn/mfa"
 	"gatehouse/authn/oauth2"
 	"gatehouse/authn/oidc"
@@ -35,6 +36,7 @@ import (
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/postgrestest"
+	"gatehouse/machines"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
@@ -282,6 +284,8 @@ type world struct {
 	tokens      *token.Service
 	setup       *setup.Service
 	factors     *mfa.Service
+	services    *machines.Service
+	machines    *machine.Verifier
 	egress      *http.Client
 
 	mu   sync.Mutex
@@ -310,6 +314,15 @@ func (l losable) Tenant(id identity.TenantID) store.Tenant {
 		return store.Tenant{}
 	}
 	return l.w.db.Tenant(id)
+}
+
+// forgetful has what is remembered of services be forgotten as they change.
+type forgetful struct{ w *world }
+
+// End implements [machines.Streams]: nothing is open here.
+func (f forgetful) End(_ context.Context, tenant identity.TenantID, _ string) error {
+	f.w.machines.Refresh(tenant)
+	return nil
 }
 
 func newWorld(t testing.TB) *world {
@@ -345,9 +358,11 @@ func newWorldWith(t testing.TB, log *slog.Logger) *world {
 	w.tokens = token.New(token.Config{Store: w.db, Journal: w.journal, Now: w.clock})
 	w.factors = mfa.New(mfa.Config{Store: w.db, Keys: ring, Journal: w.journal, Now: w.clock})
 	w.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}).Client()
+	w.services = machines.New(machines.Config{Store: w.db, Keys: ring, Journal: w.journal, Streams: forgetful{w}, Now: w.clock})
+	w.machines = machine.New(machine.Config{Services: w.services, Connections: w.connections, Client: w.egress, Now: w.clock})
 	w.Service = authn.New(authn.Config{
 		Store: losable{w}, Keys: ring, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Directory: w.directory,
-		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Roles: w.grants, Factors: w.factors, Now: w.clock,
+		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Machines: w.machines, Roles: w.grants, Factors: w.factors, Now: w.clock,
 		Log: log, StartsPerSecond: 1, StartBurst: startBurst,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
 			tenants.OIDC: oidc.New(oidc.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock}), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Journal: w.journal, Client: w.egress, Now: w.clock}),
@@ -362,6 +377,7 @@ func newWorldWith(t testing.TB, log *slog.Logger) *world {
 	t.Cleanup(func() {
 		server.Close()
 		w.Close()
+		w.machines.Close()
 		w.egress.CloseIdleConnections()
 		check(t, w.sessions.Close())
 		check(t, w.db.Close())

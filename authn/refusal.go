@@ -231,7 +231,7 @@ func (s *Service) turnedAway(r *http.Request, f *fault.Fault) error {
 		e.Describe(r, caller.Principal)
 		e.Actor = s.actorOf(r, caller.Principal)
 	}
-	e.Reason, e.Message = f.Code, f.Detail
+	e.Reason, e.Message = f.Recorded()
 	receipt, err := s.refusals.Record(r.Context(), e)
 	if err != nil {
 		return err

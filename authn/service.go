@@ -118,6 +118,7 @@ type Config struct {
 	Sessions  Sessions
 	Devices   Devices
 	Tokens    Tokens
+	Machines  Machines
 	Roles     Roles
 	Factors   Factors
 	Protocols map[tenants.ConnectionType]Protocol
@@ -143,6 +144,7 @@ type Service struct {
 	sessions  Sessions
 	devices   Devices
 	tokens    Tokens
+	machines  Machines
 	roles     Roles
 	factors   Factors
 	protocols map[tenants.ConnectionType]Protocol
@@ -173,6 +175,7 @@ func New(c Config) *Service {
 		sessions:  c.Sessions,
 		devices:   c.Devices,
 		tokens:    c.Tokens,
+		machines:  c.Machines,
 		roles:     c.Roles,
 		factors:   c.Factors,
 		protocols: maps.Clone(c.Protocols),

@@ -266,12 +266,16 @@ func (e *Engine) subjects(ctx context.Context, v *view, p *identity.Principal) (
 			return nil, Decision{}, err
 		}
 		return subjectsOf(person), Decision{Subject: cmp.Or(person.Email, person.UserName)}, nil
-	case identity.KindAPIToken:
+	case identity.KindAPIToken, identity.KindService:
+		via := "token"
+		if p.Kind == identity.KindService {
+			via = "service"
+		}
 		role, ok := v.roles[p.Role]
 		if !ok || role.teamOnly() {
-			return nil, refused(ReasonNoRole, "The token's role does not exist, or is for teams alone."), nil
+			return nil, refused(ReasonNoRole, "The "+via+"'s role does not exist, or is for teams alone."), nil
 		}
-		return []subject{{key: subjectRole(p.Role), via: "token", id: p.ID}}, Decision{}, nil
+		return []subject{{key: subjectRole(p.Role), via: via, id: p.ID}}, Decision{}, nil
 	case identity.KindSCIMToken:
 		return nil, Decision{}, nil
 	default:

@@ -53,7 +53,7 @@ func (e *Engine) Profile(ctx context.Context, p *identity.Principal) (*Profile, 
 	profile := &Profile{Version: combine(v.stamp, v.directory)}
 	if p.Kind != identity.KindUser {
 		profile.Person = identity.Person{Name: p.Name, Active: true}
-		if role, ok := v.roles[p.Role]; ok && p.Kind == identity.KindAPIToken && !role.teamOnly() {
+		if role, ok := v.roles[p.Role]; ok && p.Kind.HoldsRole() && !role.teamOnly() {
 			profile.Roles = []string{p.Role}
 		}
 		return profile, nil
@@ -99,7 +99,7 @@ func (e *Engine) Held(ctx context.Context, p *identity.Principal) ([]string, err
 		return nil, err
 	}
 	var roles []string
-	if p.Kind == identity.KindAPIToken {
+	if p.Kind.HoldsRole() {
 		roles = append(roles, p.Role) // also one that does not exist: it may have networks
 	}
 	for _, s := range subjects {

@@ -57,7 +57,8 @@ func (g Guard) Admit(ctx context.Context, p *identity.Principal, q Query, e *aud
 // Refuse records that the request which e describes is refused for a reason
 // that is not a decision's, and gives it back with the id of the record.
 func (g Guard) Refuse(ctx context.Context, e audit.Event, refusal *fault.Fault) error {
-	e.Role, e.Reason, e.Message = "", refusal.Code, refusal.Detail
+	e.Role = ""
+	e.Reason, e.Message = refusal.Recorded()
 	return g.refuse(ctx, e, refusal)
 }
 

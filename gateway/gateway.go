@@ -21,6 +21,7 @@ import (
 	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/telemetry"
+	"gatehouse/machines"
 	"gatehouse/proxy"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
@@ -97,7 +98,8 @@ func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err e
 	if err := r.gate(cfg, g.live.settings, g.readiness.Ready, g.log); err != nil {
 		return nil, err
 	}
-	if g.server, err = proxy.Listen(ctx, proxy.ServerConfig{Gate: r.front, HTTPS: cfg.Listen.HTTPS, HTTP: cfg.Listen.HTTP, Terms: g.live.terms, Log: g.log}); err != nil {
+	if g.server, err = proxy.Listen(ctx, proxy.ServerConfig{Gate: r.front, HTTPS: cfg.Listen.HTTPS, HTTP: cfg.Listen.HTTP,
+		Authorities: r.authorities, Terms: g.live.terms, Log: g.log}); err != nil {
 		return nil, err
 	}
 	g.standing.Store(&standing{profiles: cfg.Listen.Profiles})
@@ -255,11 +257,12 @@ type Services struct {
 	Directory *directory.Service
 	Authz     *authz.Engine
 	Tokens    *token.Service
+	Machines  *machines.Service
 	Sessions  *sessions.Service
 }
 
 // Services gives the rooms of a gateway that is open.
 func (g *Gateway) Services() Services {
 	r := g.rooms
-	return Services{Tenants: r.tenants, Directory: r.directory, Authz: r.authz, Tokens: r.tokens, Sessions: r.sessions}
+	return Services{Tenants: r.tenants, Directory: r.directory, Authz: r.authz, Tokens: r.tokens, Machines: r.services, Sessions: r.sessions}
 }

@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"maps"
 	"net/http"
+	"strings"
 	"time"
 
 	"gatehouse/api"
@@ -62,18 +65,52 @@ func (i inhabited) Forget(tenant identity.TenantID) {
 	r.refusals.Forget(tenant)
 	r.sessions.Forget(tenant)
 	r.tokens.Forget(tenant)
+	r.machines.Forget(tenant)
 	r.directory.Forget(tenant)
 	r.authz.Forget(tenant)
 	r.index.Forget(tenant)
 	r.authn.Forget(tenant)
 }
 
-// openStreams lets authn/token close what a token has open in the gates of all
-// nodes.
+// openStreams lets authn/token and machines close what a token or service has open
+// in the gates of all nodes, which then know of it what SQL says.
 type openStreams struct{ rooms *rooms }
 
 func (s openStreams) End(ctx context.Context, tenant identity.TenantID, principal string) error {
+	s.rooms.machines.Refresh(tenant)
+	s.rooms.nodes.renewSoon(tenant)
 	return s.rooms.nodes.endStreams(ctx, tenant, principal)
+}
+
+// good gives those of some tokens and services by which what is open may go on.
+func (r *rooms) good(ctx context.Context, tenant identity.TenantID, ids []string) (map[string]bool, error) {
+	var tokens, services []string
+	for _, id := range ids {
+		if strings.HasPrefix(id, identity.ServicePrefix) {
+			services = append(services, id)
+		} else {
+			tokens = append(tokens, id)
+		}
+	}
+	good, err := r.tokens.Good(ctx, tenant, tokens)
+	if err != nil || len(services) == 0 {
+		return good, err
+	}
+	recognised, err := r.machines.Good(ctx, tenant, services)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(good, recognised)
+	return good, nil
+}
+
+// authorities gives those whose client certificates are asked for at a host.
+func (r *rooms) authorities(ctx context.Context, host string) *x509.CertPool {
+	t, ok := r.tenants.ByHost(host)
+	if !ok || t.Status != tenants.Active {
+		return nil
+	}
+	return r.machines.Authorities(ctx, t.ID)
 }
 
 // tokens speaks the admin API's form of tokens over authn/token, which stands

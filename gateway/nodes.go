@@ -166,6 +166,7 @@ func (n *nodes) reread(ctx context.Context) error {
 	}
 	n.rooms.directory.RefreshAll()
 	n.rooms.tokens.RefreshAll()
+	n.rooms.machines.RefreshAll()
 	if err := n.reviewStreams(ctx); err != nil {
 		return err
 	}
@@ -183,6 +184,9 @@ func (n *nodes) reread(ctx context.Context) error {
 // changed, and returns once none of them goes by what was. Where nothing has
 // changed now, it says only what they may not have heard earlier.
 func (n *nodes) AnnounceTenant(ctx context.Context, tenant identity.TenantID, changed bool) error {
+	if n.rooms.machines != nil { // else it is the start
+		n.rooms.machines.Refresh(tenant) // some are recognised by what a connection's provider says
+	}
 	return n.announce(ctx, saying{topic: topicChanged, tenant: tenant, about: aboutTenant}, changed, nil)
 }
 
@@ -293,6 +297,7 @@ func (n *nodes) hearChange(_ context.Context, m cluster.Message) wait {
 					n.missed.Add(1)
 					return nil, err
 				}
+				n.rooms.machines.Refresh(m.Tenant)
 			}
 			n.review(ctx, m.Tenant)
 			return nil, nil
@@ -303,6 +308,8 @@ func (n *nodes) hearChange(_ context.Context, m cluster.Message) wait {
 func (n *nodes) hearEnd(_ context.Context, m cluster.Message) wait {
 	return n.hear(m, func(w word) wait {
 		n.rooms.tokens.Refresh(m.Tenant)
+		n.rooms.machines.Refresh(m.Tenant)
+		n.renewSoon(m.Tenant)
 		return func(ctx context.Context) ([]byte, error) { return nil, n.endHere(ctx, m.Tenant, w.Principal) }
 	})
 }
@@ -338,7 +345,7 @@ func (n *nodes) reviewStreams(ctx context.Context) error {
 			continue
 		}
 		ids := slices.DeleteFunc(slices.Collect(maps.Keys(principals)), func(id string) bool { return id == "" })
-		good, err := n.rooms.tokens.Good(ctx, tenant, ids)
+		good, err := n.rooms.good(ctx, tenant, ids)
 		if err != nil {
 			return err
 		}
@@ -405,8 +412,8 @@ func (n *nodes) renewSoon(tenant identity.TenantID) {
 	n.changed[tenant] = struct{}{}
 }
 
-// renew reads the policies of tenants that have changed, before anybody asks: by
-// then SQL may be away.
+// renew reads the policies and services of tenants that have changed, before anybody
+// asks: by then SQL may be away.
 func (n *nodes) renew(ctx context.Context) {
 	n.mu.Lock()
 	changed := n.changed
@@ -416,7 +423,7 @@ func (n *nodes) renew(ctx context.Context) {
 	for tenant := range changed {
 		if !away {
 			bounded, cancel := context.WithTimeout(ctx, proveTime)
-			err := n.rooms.authz.Refresh(bounded, tenant)
+			err := errors.Join(n.rooms.authz.Refresh(bounded, tenant), n.rooms.machines.Renew(bounded, tenant))
 			cancel()
 			if away = err != nil && !n.bus.State().SQLReached; err == nil {
 				continue

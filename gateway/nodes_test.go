@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"os"
@@ -36,7 +37,7 @@ type street struct {
 	sql   *postgrestest.Server
 }
 
-func newStreet(t *testing.T) *street {
+func newStreet(t *testing.T, more ...map[string]string) *street {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs PostgreSQL and Redis")
@@ -47,6 +48,9 @@ func newStreet(t *testing.T) *street {
 	keys := map[string]string{
 		"store": database.Application, "registry": s.redis.URL(),
 		"keys": "file://" + filepath.Join(dir, "kek.key"), "data_keys": filepath.Join(dir, "keys"),
+	}
+	for _, m := range more {
+		maps.Copy(keys, m)
 	}
 	s.a = emptyHouse(t, keys)
 	s.b = emptyHouse(t, keys)

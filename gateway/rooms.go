@@ -14,6 +14,7 @@ import (
 	"gatehouse/assertion/mint"
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/machine"
 	"gatehouse/authn/mfa"
 	"gatehouse/authn/oauth2"
 	"gatehouse/authn/oidc"
@@ -31,6 +32,7 @@ import (
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
+	"gatehouse/machines"
 	"gatehouse/proxy"
 	"gatehouse/proxy/upstream"
 	"gatehouse/scim"
@@ -61,6 +63,8 @@ type rooms struct {
 	authz     *authz.Engine
 	tokens    *token.Service
 	factors   *mfa.Service
+	services  *machines.Service
+	machines  *machine.Verifier
 	authn     *authn.Service
 	setup     *setup.Service
 	scim      *scim.Service
@@ -131,11 +135,14 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.directory = directory.New(people)
 	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory, Announce: r.nodes.AnnouncePolicy})
 	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}})
+	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow})
+	r.services = machines.New(machines.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Streams: openStreams{r}})
+	r.machines = machine.New(machine.Config{Services: r.services, Connections: r.tenants, Client: r.egress.Client()})
 	r.signIn(cfg, log)
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Factors: factors{r.factors}, Health: health{r}, SAML: samlKeys{r.saml},
+		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, Health: health{r}, SAML: samlKeys{r.saml},
 	})
 	return r, err
 }
@@ -172,14 +179,13 @@ func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log 
 
 // signIn joins the protocols to the sign-in flow.
 func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
-	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow})
 	fetch := r.egress.Client()
 	r.saml = saml.New(saml.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Client: fetch})
 	r.samlWatch = saml.NewWatch(r.saml, r.tenants, log)
 	r.factors = mfa.New(mfa.Config{Store: r.store, Keys: r.keys, Journal: r.journal})
 	r.authn = authn.New(authn.Config{
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
-		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Roles: r.authz, Factors: r.factors, Log: log,
+		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Machines: r.machines, Roles: r.authz, Factors: r.factors, Log: log,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
 			tenants.OIDC:   oidc.New(oidc.Config{Store: r.store, Keys: r.keys, Client: fetch}),
 			tenants.SAML:   r.saml,
@@ -254,6 +260,9 @@ func (r *rooms) close() error {
 	var errs []error
 	if r.authn != nil {
 		r.authn.Close()
+	}
+	if r.machines != nil {
+		r.machines.Close()
 	}
 	if r.sessions != nil {
 		errs = append(errs, r.sessions.Close())

@@ -53,7 +53,7 @@ func TestOwnAddressesAnswerInOneForm(t *testing.T) {
 		{"GET", "/.gatehouse", http.StatusNotFound, ""},
 		{"GET", "/.gatehouse/", http.StatusNotFound, ""},
 		{"GET", "/.gatehouse/nothing", http.StatusNotFound, ""},
-		{"POST", "/.gatehouse/login", http.StatusMethodNotAllowed, "GET, HEAD"},
+		{"PUT", "/.gatehouse/login", http.StatusMethodNotAllowed, "GET, HEAD, POST"},
 		{"PUT", "/.gatehouse/console/", http.StatusMethodNotAllowed, "GET, HEAD"},
 		{"POST", "/.gatehouse/jwks.json", http.StatusMethodNotAllowed, "GET, HEAD"},
 		{"GET", "/nothing", http.StatusNotFound, ""},

@@ -30,11 +30,16 @@ type (
 	DeviceID string
 	// TokenID names an API or SCIM token; it is not the token.
 	TokenID string
+	// ServiceID names a program that calls as a service principal.
+	ServiceID string
 	// EventID names one record of the journal.
 	EventID string
 	// RequestID names one request, in the journal, the logs and towards the app.
 	RequestID string
 )
+
+// ServicePrefix begins the id of every service principal, and no other id.
+const ServicePrefix = "svc_"
 
 // Platform is the operators' own tenant: its people are the operators, its
 // journal holds what concerns no single customer. No app is behind its host.
@@ -68,6 +73,9 @@ func NewDeviceID() DeviceID { return DeviceID(newID("dev_")) }
 
 // NewTokenID makes the id of a token.
 func NewTokenID() TokenID { return TokenID(newID("tok_")) }
+
+// NewServiceID makes the id of a service principal.
+func NewServiceID() ServiceID { return ServiceID(newID(ServicePrefix)) }
 
 // NewEventID makes the id of a journal record.
 func NewEventID() EventID { return EventID(newID("evt_")) }

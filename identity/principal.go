@@ -12,6 +12,9 @@ const (
 	KindAPIToken Kind = "api_token"
 	// KindSCIMToken is an identity provider that pushes users and groups.
 	KindSCIMToken Kind = "scim_token"
+	// KindService is a program that shows what somebody else has issued: a token of
+	// an authorization server, or a client certificate.
+	KindService Kind = "service"
 	// KindIDP is an identity provider that tells of sign-outs.
 	KindIDP Kind = "identity_provider"
 	// KindOperator is whoever reaches the local admin socket: the operator's own
@@ -24,6 +27,10 @@ const (
 	// KindAnonymous is a caller that has not shown who it is.
 	KindAnonymous Kind = "anonymous"
 )
+
+// HoldsRole reports whether callers of this kind have the account-wide role that
+// is in their [Principal], and no other.
+func (k Kind) HoldsRole() bool { return k == KindAPIToken || k == KindService }
 
 // An API or SCIM token of ours is the prefix, by which scanners for leaked
 // secrets know one when they see it, and 32 random bytes in base64url (RFC 4648
@@ -39,20 +46,24 @@ const (
 type Principal struct {
 	Kind   Kind
 	Tenant TenantID
-	// ID is the user's, the token's or the operator's id, by Kind.
+	// ID is the user's, the token's, the service's or the operator's id, by Kind.
 	ID string
 	// User, Session, Device and Connection are set for KindUser alone.
 	User       UserID
 	Session    SessionID
 	Device     DeviceID
 	Connection ConnectionID
-	// Email and Name are what is known of the person, or the token's name.
+	// Email and Name are what is known of the person, or the token's or service's name.
 	Email string
 	Name  string
-	// Role is the account-wide role a token was made with; a person's roles are
+	// Role is the account-wide role of a token or service; a person's roles are
 	// resolved by authz at the time of the decision, never kept here.
 	Role string
-	// Expires is when a token is no longer good; zero for whoever has none.
+	// ByCertificate is set where a service was recognised by the certificate of its
+	// connection: no field of the request has made it who it is.
+	ByCertificate bool
+	// Expires is when a token or certificate is no longer good; zero for whoever has
+	// none.
 	Expires time.Time
 	// AuthTime is when the person last proved who they are, zero if that is not
 	// known; AMR how (RFC 8176).

@@ -71,6 +71,7 @@ type visit struct {
 	factor    time.Duration // how old their second factor may be; 0: they need none
 	caller    caller
 	counted   bool // among what its network asks as a stranger
+	spoilt    bool // it carries a token that was meant for the gate, and is not good
 	event     audit.Event
 	idLine    [1]string // the request id as a header value, so that setting it costs no allocation
 }
@@ -208,6 +209,7 @@ func (g *Gate) who(v *visit, s *stream) error {
 		if haste := v.Haste(); haste != nil {
 			return haste
 		}
+		v.spoilt = err != nil && fault.As(err).Code == fault.InvalidToken
 		if v.route.Access == authz.Public {
 			return nil
 		}
@@ -326,7 +328,7 @@ func (v *visit) refusal(f *fault.Fault) audit.Event {
 	if f.Kind == fault.Unauthenticated || f.Kind == fault.Denied {
 		e.Type = audit.AccessRefused
 	}
-	e.Reason, e.Message = f.Code, f.Detail
+	e.Reason, e.Message = f.Recorded()
 	return e
 }
 

@@ -21,7 +21,7 @@ import (
 // the app never gets one that ends while it works.
 const refreshBefore = time.Minute
 
-// maxTokens bounds the prepared identities of API tokens.
+// maxTokens bounds the prepared identities of API tokens and services.
 const maxTokens = 4096
 
 // maxList bounds the groups, the roles and the teams of one caller, each, in
@@ -214,17 +214,19 @@ func encodeTeams(teams map[string][]string) string {
 	return strings.Join(pairs, ",")
 }
 
-// tokenIdentities keeps what is prepared for API tokens, which have no session
-// to keep it in. When it is full, whatever the map yields first makes room.
+// tokenIdentities keeps what is prepared for API tokens and services, which have
+// no session to keep it in; what a service is called, and its role, may change. When it is full, whatever the map yields first makes room.
 type tokenIdentities struct {
 	mu   sync.Mutex
 	kept map[tokenKey]*prepared
 }
 
 type tokenKey struct {
-	tenant identity.TenantID
-	id     string
+	tenant         identity.TenantID
+	id, name, role string
 }
+
+func keyOf(p *identity.Principal) tokenKey { return tokenKey{p.Tenant, p.ID, p.Name, p.Role} }
 
 func newTokenIdentities() *tokenIdentities {
 	return &tokenIdentities{kept: map[tokenKey]*prepared{}}
@@ -233,7 +235,7 @@ func newTokenIdentities() *tokenIdentities {
 func (t *tokenIdentities) get(p *identity.Principal) *prepared {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.kept[tokenKey{p.Tenant, p.ID}]
+	return t.kept[keyOf(p)]
 }
 
 func (t *tokenIdentities) put(p *identity.Principal, made *prepared) {
@@ -245,5 +247,5 @@ func (t *tokenIdentities) put(p *identity.Principal, made *prepared) {
 			break
 		}
 	}
-	t.kept[tokenKey{p.Tenant, p.ID}] = made
+	t.kept[keyOf(p)] = made
 }

@@ -24,10 +24,11 @@ func passed(v *visit, name, value string) (string, bool) {
 }
 
 // consumed reports whether an Authorization value was meant for the gate: it
-// made the caller, who has no session, who they are, or it holds a token of
-// ours, good or not, under whatever scheme (P6).
+// made the caller, who has neither session nor certificate, who they are, it was
+// refused as a token that is not good, or it holds a token of ours, good or not,
+// under whatever scheme (P6).
 func consumed(v *visit, value string) bool {
-	if v.caller.principal != nil && v.caller.live == nil {
+	if p := v.caller.principal; p != nil && v.caller.live == nil && !p.ByCertificate || v.spoilt {
 		return true
 	}
 	scheme, credentials, _ := strings.Cut(value, " ")

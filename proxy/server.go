@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,6 +51,9 @@ type ServerConfig struct {
 	HTTPS string       // address of the TLS listener
 	HTTP  string       // address of the listener that redirects to it; empty: none
 	Log   *slog.Logger // nil: slog.Default()
+	// Authorities gives those whose client certificates are asked for at a host; nil:
+	// none are asked for there. A nil function asks nowhere.
+	Authorities func(ctx context.Context, host string) *x509.CertPool
 
 	Terms // to begin with; see Server.Apply
 }
@@ -74,6 +78,8 @@ type Server struct {
 	https     *net.TCPListener
 	plain     net.Listener
 	redirects *http.Server
+
+	authorities func(context.Context, string) *x509.CertPool
 
 	terms   atomic.Pointer[terms]
 	changed chan struct{} // the terms are others than those of the front
@@ -118,7 +124,7 @@ func Listen(ctx context.Context, c ServerConfig) (*Server, error) {
 	if c.Gate == nil || c.Certificates == nil {
 		return nil, errors.New("proxy: a server needs a gate and certificates")
 	}
-	s := &Server{gate: c.Gate, log: cmp.Or(c.Log, slog.Default()), changed: make(chan struct{}, 1)}
+	s := &Server{gate: c.Gate, log: cmp.Or(c.Log, slog.Default()), changed: make(chan struct{}, 1), authorities: c.Authorities}
 	s.Apply(c.Terms)
 	var listen net.ListenConfig
 	https, err := listen.Listen(ctx, "tcp", c.HTTPS)
@@ -174,7 +180,7 @@ func (s *Server) newFront(t *terms) *front {
 		},
 		// "OPTIONS *" is not for the app, and no request is answered but by the gate.
 		DisableGeneralOptionsHandler: true,
-		TLSConfig:                    t.tlsConfig(),
+		TLSConfig:                    s.asking(t.tlsConfig()),
 		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return f
@@ -224,7 +230,7 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() error {
 		var fronts []*front
 		for {
-			f := s.newFront(s.terms.Load())
+			f := s.newFront(s.terms.Load()) //nolint:contextcheck // a handshake has a context of its own
 			fronts = append(fronts, f)
 			accepting := make(chan error, 1)
 			go func() {

@@ -139,7 +139,7 @@ func (p *reader) document(node ast.Node) (Document, error) {
 	}
 	switch {
 	case head.Kind.Order() < 0:
-		return Document{}, p.at(node.GetToken(), fmt.Sprintf("kind %q is not known: use Tenant, Connection, Team, Role or Assignment", clip(string(head.Kind))))
+		return Document{}, p.at(node.GetToken(), fmt.Sprintf("kind %q is not known: use Tenant, Connection, Team, Role, Assignment or Service", clip(string(head.Kind))))
 	case head.Name == "":
 		return Document{}, p.at(node.GetToken(), "the document has no name")
 	case head.Kind == KindTenant && head.Tenant != "":
@@ -156,6 +156,8 @@ func (p *reader) document(node ast.Node) (Document, error) {
 		return strict[RoleSpec](p, node)
 	case KindAssignment:
 		return strict[AssignmentSpec](p, node)
+	case KindService:
+		return strict[ServiceSpec](p, node)
 	}
 	return p.connection(node)
 }

@@ -67,12 +67,12 @@ func (c *claims) signal() (authn.Signal, error) {
 		s.Why = authn.WhyUnknown
 		return s, nil
 	case k.ends == "":
-		s.Why, s.State = k.why, c.of.text("state")
+		s.Why, s.State = k.why, c.of.Text("state")
 		return s, nil
 	}
 	s.Ends = k.ends
 	if k.member != "" {
-		ends, ok := k.values[c.of.text(k.member)]
+		ends, ok := k.values[c.of.Text(k.member)]
 		if !ok {
 			return authn.Signal{}, authn.Refuse(authn.Malformed, "The event's %s is missing or none that it may be.", k.member)
 		}

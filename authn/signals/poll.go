@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/authn/strict"
 	"gatehouse/internal/httpkit"
 	"gatehouse/tenants"
 )
@@ -78,13 +79,13 @@ func ask(ctx context.Context, client *http.Client, poll tenants.SignalsPoll, r r
 // readAnswer reads what a transmitter has to say. More tokens than were asked for
 // come again: they are not acknowledged.
 func readAnswer(raw []byte) (answer, error) {
-	whole, err := parse(raw)
+	whole, err := strict.Parse(raw)
 	if err != nil {
 		return answer{}, fmt.Errorf("signals: answer to a poll: %w", err)
 	}
 	a := answer{sets: map[string]string{}}
 	a.more, _ = whole["moreAvailable"].(bool)
-	sets, ok := whole["sets"].(object)
+	sets, ok := whole["sets"].(strict.Object)
 	// Where nothing waits, some write null (RFC 8936 §2.3 has an empty object).
 	if !ok && whole["sets"] != nil {
 		return answer{}, errors.New("signals: answer to a poll: sets are no JSON object")

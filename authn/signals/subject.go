@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"gatehouse/authn"
+	"gatehouse/authn/strict"
 )
 
 // maxName bounds how a subject is called: the longest NameID that is accepted at
@@ -17,10 +18,10 @@ const maxName = 1024
 // sessions, so that one name alone may be a session's.
 func (c *claims) whom(sessions bool) ([]authn.SignalSubject, error) {
 	unusable := authn.Refuse(authn.SubjectUnusable, "The token does not say whom its event is about, or not in one way.")
-	subject, ok := c.whole["sub_id"].(object)
-	older, before := c.of["subject"].(object)
+	subject, ok := c.whole["sub_id"].(strict.Object)
+	older, before := c.of["subject"].(strict.Object)
 	switch {
-	case !ok && !before, c.whole.has("sub_id") && !ok, c.of.has("subject") && !before, ok && before && !reflect.DeepEqual(subject, older):
+	case !ok && !before, c.whole.Has("sub_id") && !ok, c.of.Has("subject") && !before, ok && before && !reflect.DeepEqual(subject, older):
 		return nil, unusable
 	case !ok:
 		subject = older
@@ -34,19 +35,19 @@ func (c *claims) whom(sessions bool) ([]authn.SignalSubject, error) {
 
 // format is how a subject is given (RFC 9493 §3), by the names that it had
 // before as well.
-func format(subject object) string {
-	f := subject.text("format")
+func format(subject strict.Object) string {
+	f := subject.Text("format")
 	if f == "" {
-		f = subject.text("subject_type")
+		f = subject.Text("subject_type")
 	}
 	return strings.ReplaceAll(f, "-", "_")
 }
 
 // read reads a subject; not ok if what it says is not what its format wants. A
 // format that is not understood names nobody.
-func read(subject object, sessions bool) (whom []authn.SignalSubject, ok bool) {
+func read(subject strict.Object, sessions bool) (whom []authn.SignalSubject, ok bool) {
 	switch f := format(subject); {
-	case f == "complex", f == "" && (subject.has("user") || subject.has("session") || subject.has("device")):
+	case f == "complex", f == "" && (subject.Has("user") || subject.Has("session") || subject.Has("device")):
 		return several(subject, sessions)
 	case f == "opaque" && sessions:
 		// It does not say whether this is the name of a session or of a person. Too
@@ -62,17 +63,17 @@ func read(subject object, sessions bool) (whom []authn.SignalSubject, ok bool) {
 // group, an application) has names of the transmitter's own, which nobody knows
 // here: all sessions of the user are taken for it, and without a user none. So are
 // they where the event is about the user, and the session only where it was seen.
-func several(subject object, sessions bool) (whom []authn.SignalSubject, ok bool) {
-	if subject.has("user") {
-		user, _ := subject["user"].(object)
+func several(subject strict.Object, sessions bool) (whom []authn.SignalSubject, ok bool) {
+	if subject.Has("user") {
+		user, _ := subject["user"].(strict.Object)
 		if whom, ok = person(user); !ok {
 			return nil, false
 		}
 	}
-	if !subject.has("session") {
+	if !subject.Has("session") {
 		return whom, true
 	}
-	session, _ := subject["session"].(object)
+	session, _ := subject["session"].(strict.Object)
 	id, ok := name(session, "id")
 	if format(session) != "opaque" || !ok {
 		return nil, false
@@ -88,7 +89,7 @@ func several(subject object, sessions bool) (whom []authn.SignalSubject, ok bool
 }
 
 // person reads how one person is called.
-func person(subject object) (whom []authn.SignalSubject, ok bool) {
+func person(subject strict.Object) (whom []authn.SignalSubject, ok bool) {
 	var who authn.SignalSubject
 	switch format(subject) {
 	case "iss_sub": // RFC 9493 §3.2.3
@@ -109,7 +110,7 @@ func person(subject object) (whom []authn.SignalSubject, ok bool) {
 
 // name reads what somebody is called by: nothing that could not have been kept of
 // a sign-in.
-func name(of object, member string) (string, bool) {
-	s := of.text(member)
+func name(of strict.Object, member string) (string, bool) {
+	s := of.Text(member)
 	return s, s != "" && len(s) <= maxName && !strings.ContainsFunc(s, unicode.IsControl)
 }

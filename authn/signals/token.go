@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authn/keyset"
+	"gatehouse/authn/strict"
 )
 
 const (
@@ -39,9 +39,9 @@ type verification struct {
 type claims struct {
 	id     string
 	issued time.Time
-	event  string // its type
-	of     object // the event itself
-	whole  object
+	event  string        // its type
+	of     strict.Object // the event itself
+	whole  strict.Object
 }
 
 // verify verifies a token. Whoever sends it is a stranger until then, so that
@@ -86,44 +86,44 @@ func (v *verification) open(raw string) (payload []byte, err error) {
 	if err = errors.Join(err, err2); err != nil {
 		return nil, authn.Refuse(authn.Malformed, "This is not a signed security event token.").Because(err)
 	}
-	header, err := parse(first)
+	header, err := strict.Parse(first)
 	if err != nil {
 		return nil, unreadable(err)
 	}
 	// Explicit typing (RFC 8417 §2.3): a token for another purpose says otherwise.
-	if kind := strings.ToLower(header.text("typ")); strings.TrimPrefix(kind, "application/") != "secevent+jwt" {
+	if kind := strings.ToLower(header.Text("typ")); strings.TrimPrefix(kind, "application/") != "secevent+jwt" {
 		return nil, authn.Refuse(authn.Malformed, "The token is of another type than a security event token.")
 	}
-	if !slices.Contains(keyset.Algorithms, header.text("alg")) {
+	if !slices.Contains(keyset.Algorithms, header.Text("alg")) {
 		return nil, authn.Refuse(authn.WrongAlgorithm, "The token is signed with an algorithm that is not accepted, or not at all.")
 	}
-	if header.has("crit") { // RFC 7515 §4.1.11: none is understood here
+	if header.Has("crit") { // RFC 7515 §4.1.11: none is understood here
 		return nil, authn.Refuse(authn.Malformed, "The token wants something to be understood that is not.")
 	}
 	return payload, nil
 }
 
 func unreadable(err error) *authn.Refusal {
-	if errors.Is(err, errTooDeep) {
-		return authn.Refuse(authn.TooDeep, "The token is nested deeper than %d levels.", maxDepth)
+	if errors.Is(err, strict.ErrTooDeep) {
+		return authn.Refuse(authn.TooDeep, "The token is nested deeper than %d levels.", strict.MaxDepth)
 	}
 	return authn.Refuse(authn.Malformed, "The token does not hold JSON that can be read in one way alone.").Because(err)
 }
 
 // read makes the checks that need no key.
 func (v *verification) read(payload []byte) (*claims, error) {
-	all, err := parse(payload)
+	all, err := strict.Parse(payload)
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	issued, dated := seconds(all["iat"])
-	c := &claims{id: all.text("jti"), issued: issued, whole: all}
+	issued, dated := all.Seconds("iat")
+	c := &claims{id: all.Text("jti"), issued: issued, whole: all}
 	switch {
-	case all.text("iss") != v.issuer:
+	case all.Text("iss") != v.issuer:
 		return nil, authn.Refuse(authn.WrongIssuer, "The token was issued by another transmitter than the one of this connection.")
-	case !slices.ContainsFunc(all.texts("aud"), func(to string) bool { return slices.Contains(v.audiences, to) }):
+	case !slices.ContainsFunc(all.Texts("aud"), func(to string) bool { return slices.Contains(v.audiences, to) }):
 		return nil, authn.Refuse(authn.WrongAudience, "The token was made for another receiver.")
-	case all.has("exp"), all.has("sub"): // RFC 8417 §4.1, §4.4; SSF 1.0: so that none is taken for the other
+	case all.Has("exp"), all.Has("sub"): // RFC 8417 §4.1, §4.4; SSF 1.0: so that none is taken for the other
 		return nil, authn.Refuse(authn.Malformed, "The token has exp or sub, which a security event token does not have.")
 	case !dated || issued.After(v.now.Add(skew)):
 		return nil, authn.Refuse(authn.NotYetValid, "The token was issued in the future, or does not say when; one of the clocks may be wrong.")
@@ -132,30 +132,16 @@ func (v *verification) read(payload []byte) (*claims, error) {
 	case c.id == "" || len(c.id) > maxID:
 		return nil, authn.Refuse(authn.Malformed, "The token has no id of its own, or one that is too long.")
 	}
-	events, _ := all["events"].(object)
+	events, _ := all["events"].(strict.Object)
 	if len(events) != 1 {
 		return nil, authn.Refuse(authn.Malformed, "The token does not tell of exactly one event.")
 	}
 	for event, about := range events {
-		of, ok := about.(object)
+		of, ok := about.(strict.Object)
 		if !ok {
 			return nil, authn.Refuse(authn.Malformed, "What the token says of its event is no JSON object.")
 		}
 		c.event, c.of = event, of
 	}
 	return c, nil
-}
-
-// seconds reads a NumericDate (RFC 7519 §2), as far as it can be a time.
-func seconds(v any) (time.Time, bool) {
-	const latest = 1 << 40
-	number, ok := v.(json.Number)
-	if !ok {
-		return time.Time{}, false
-	}
-	n, err := number.Float64()
-	if err != nil || n <= 0 || n > latest {
-		return time.Time{}, false
-	}
-	return time.Unix(int64(n), 0), true
 }

@@ -204,7 +204,7 @@ func (s *Service) Verify(ctx context.Context, tenant identity.TenantID, secret s
 	return found, nil
 }
 
-var errBadToken = fault.New(fault.Unauthenticated, "invalid-token", "The token is not valid: it is unknown, revoked or expired.")
+var errBadToken = fault.New(fault.Unauthenticated, fault.InvalidToken, "The token is not valid: it is unknown, revoked or expired.")
 
 func (s *Service) load(ctx context.Context, key cacheKey) (*identity.Principal, error) {
 	if err := httpkit.Haste(ctx); err != nil {

@@ -65,9 +65,21 @@ type Fault struct {
 	Factor bool
 	// Event is the id of the journal record of this refusal, if there is one.
 	Event string
+	// Reason and Message, if set, stand in the journal in place of Code and Detail:
+	// what an admin must know, and whoever called must not learn.
+	Reason, Message string
 
 	cause error
 }
+
+// The codes of a token that is shown as a bearer's and is not good, which is
+// answered in a way of its own (RFC 6750 §3.1).
+const (
+	// InvalidToken is one that was meant for the gate.
+	InvalidToken = "invalid-token"
+	// ForeignToken is one that may be meant for somebody else.
+	ForeignToken = "foreign-token"
+)
 
 // New makes a fault without an inner cause.
 func New(kind Kind, code, detail string) *Fault {
@@ -94,6 +106,14 @@ func (f *Fault) WithEvent(event string) *Fault {
 	c := *f
 	c.Event = event
 	return &c
+}
+
+// Recorded gives what stands in the journal.
+func (f *Fault) Recorded() (reason, message string) {
+	if f.Reason != "" {
+		return f.Reason, f.Message
+	}
+	return f.Code, f.Detail
 }
 
 // Error gives the code, the detail and the cause: for logs, not for callers.

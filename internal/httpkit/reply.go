@@ -77,6 +77,8 @@ type Problem struct {
 	Errors []FieldError `json:"errors,omitempty" doc:"Each field that is wrong, and why"`
 	// RetryAfter is the seconds after which trying again makes sense; 0: none.
 	RetryAfter int `json:"-"`
+	// BadToken is set where a bearer token was shown that is not good.
+	BadToken bool `json:"-"`
 	// FreshWithin is within which time the caller has to have authenticated; 0: any.
 	FreshWithin time.Duration `json:"-"`
 	// Factor says that they have to have shown a second factor within it.
@@ -104,6 +106,7 @@ func ProblemOf(ctx context.Context, err error) Problem {
 	f := fault.As(err)
 	p := NewProblem(ctx, Status(f.Kind), f.Code, f.Detail)
 	p.EventID, p.FreshWithin, p.Factor = f.Event, f.FreshWithin, f.Factor
+	p.BadToken = f.Code == fault.InvalidToken || f.Code == fault.ForeignToken
 	if f.RetryAfter > 0 || f.Kind == fault.Unavailable {
 		p.RetryAfter = max(1, int(math.Ceil(f.RetryAfter.Seconds())))
 	}
@@ -114,7 +117,7 @@ func ProblemOf(ctx context.Context, err error) Problem {
 }
 
 // Header gives the fields that go with the problem's status (RFC 9110 §10.2.3,
-// §11.6.1; RFC 9470 §3).
+// §11.6.1; RFC 6750 §3.1; RFC 9470 §3).
 func (p *Problem) Header() http.Header {
 	h := http.Header{}
 	if p.RetryAfter > 0 {
@@ -122,6 +125,9 @@ func (p *Problem) Header() http.Header {
 	}
 	if p.Status == http.StatusUnauthorized {
 		challenge := `Bearer realm="gatehouse"`
+		if p.BadToken {
+			challenge += `, error="invalid_token", error_description="The token is not valid here"`
+		}
 		if p.FreshWithin > 0 {
 			what := "More recent authentication is required"
 			if p.Factor {

@@ -8,6 +8,7 @@ import { Home } from './pages/Home';
 import { MyDevices } from './pages/MyDevices';
 import { Nodes } from './pages/Nodes';
 import { Roles } from './pages/Roles';
+import { Services } from './pages/Services';
 import { Sessions } from './pages/Sessions';
 import { Settings } from './pages/Settings';
 import { Teams } from './pages/Teams';
@@ -33,6 +34,7 @@ export function App() {
         <Route path="connections" element={<Connections />} />
         <Route path="settings" element={<Settings />} />
         <Route path="tokens" element={<Tokens />} />
+        <Route path="services" element={<Services />} />
         <Route path="devices" element={<MyDevices />} />
         <Route path="tenants" element={<Tenants />} />
         <Route path="nodes" element={<Nodes />} />

@@ -18,6 +18,7 @@ export type ConnectionSpec = Schemas['ConnectionSpec'];
 export type Provider = Schemas['Provider'];
 export type Domain = Schemas['Domain'];
 export type Token = Schemas['Token'];
+export type Service = Schemas['Service'];
 export type Settings = Schemas['TenantSettings'];
 export type Tenant = Schemas['TenantView'];
 export type Alert = Schemas['Alert'];

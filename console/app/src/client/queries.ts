@@ -17,6 +17,7 @@ export const keys = {
   providers: ['providers'],
   setupLinks: ['setupLinks'],
   tokens: ['tokens'],
+  services: ['services'],
   settings: ['settings'],
   tenants: ['tenants'],
   alerts: ['alerts'],

@@ -768,6 +768,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/services": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the programs that call as services
+         * @description Needs: gatehouse.services:read.
+         */
+        get: operations["list-services"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/services/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show a service
+         * @description Needs: gatehouse.services:read.
+         */
+        get: operations["get-service"];
+        /**
+         * Make or replace a service; without auth_client_secret the one it has is kept. It takes the right to give its role, and the one it had. What it has open ends before the answer
+         * @description Needs: gatehouse.services:write.
+         */
+        put: operations["put-service"];
+        post?: never;
+        /**
+         * Delete a service; ends what it has open before the answer
+         * @description Needs: gatehouse.services:delete.
+         */
+        delete: operations["delete-service"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/sessions": {
         parameters: {
             query?: never;
@@ -1144,6 +1192,16 @@ export interface components {
             groups?: string;
             name?: string;
         };
+        CertificateSpec: {
+            /** @description Authorities, in PEM */
+            ca?: string;
+            /** @description The certificate itself, in PEM */
+            certificate?: string;
+            /** @description DNS name that the certificate is for, with ca */
+            san_dns?: string;
+            /** @description URI that the certificate is for, with ca */
+            san_uri?: string;
+        };
         ChangeDeviceInputBody: {
             /** @description true also signs the device out */
             blocked?: boolean;
@@ -1338,6 +1396,14 @@ export interface components {
             /** @description Shown once; it cannot be read again */
             secret: string;
         };
+        CredentialSpec: {
+            /** @description A client certificate (RFC 8705) */
+            certificate?: components["schemas"]["CertificateSpec"];
+            /** @description A token of which its authorization server is asked (RFC 7662) */
+            introspection?: components["schemas"]["IntrospectionSpec"];
+            /** @description A signed access token (RFC 9068) */
+            jwt?: components["schemas"]["JWTSpec"];
+        };
         Decision: {
             allowed: boolean;
             /** @description How the permission comes to the person, from the person to the permission */
@@ -1384,7 +1450,7 @@ export interface components {
         };
         Document: {
             /** @enum {string} */
-            kind: "Tenant" | "Connection" | "Team" | "Role" | "Assignment";
+            kind: "Tenant" | "Connection" | "Team" | "Role" | "Assignment" | "Service";
             name: string;
             spec: unknown;
             /** @description Name of the tenant; a Tenant itself has none */
@@ -1521,6 +1587,34 @@ export interface components {
              */
             segments: number;
             whole: boolean;
+        };
+        IntrospectionSpec: {
+            audience: string;
+            /** @description Client by which the gateway asks */
+            auth_client_id: string;
+            /** @description Absent: the one that there is for this client at this endpoint stays */
+            auth_client_secret?: string;
+            client_id?: string;
+            endpoint: string;
+            /** @description iss that the answer must have; absent: any */
+            issuer?: string;
+            subject?: string;
+        };
+        JWTSpec: {
+            /** @description Whom the token must be for */
+            audience: string;
+            /** @description Its client_id, azp, appid or cid, whichever are there; absent: any */
+            client_id?: string;
+            /** @description Name of an oidc connection whose provider has issued it */
+            connection?: string;
+            /** @description Another issuer, as its tokens name it */
+            issuer?: string;
+            /** @description Where the issuer's keys are; absent: where its metadata says so */
+            jwks_url?: string;
+            /** @description Its sub; absent: any */
+            subject?: string;
+            /** @description at+jwt, and jwt for tokens that do not say what they are for; absent: at+jwt alone */
+            types?: string[];
         };
         Link: {
             id?: string;
@@ -1695,6 +1789,11 @@ export interface components {
         };
         PageRole: {
             items: components["schemas"]["Role"][];
+            /** @description Hand it back as cursor for the next page; empty at the end */
+            next_cursor: string;
+        };
+        PageService: {
+            items: components["schemas"]["Service"][];
             /** @description Hand it back as cursor for the next page; empty at the end */
             next_cursor: string;
         };
@@ -1876,6 +1975,26 @@ export interface components {
              * @enum {string}
              */
             policy?: "never" | "unless_provider" | "always";
+        };
+        Service: {
+            /** Format: date-time */
+            created_at: string;
+            id: string;
+            name: string;
+            /** @description As it is put; secrets are never given out */
+            spec: components["schemas"]["ServiceSpec"];
+            /** Format: date-time */
+            updated_at: string;
+        };
+        ServiceSpec: {
+            /** @description What it is recognised by */
+            credentials?: components["schemas"]["CredentialSpec"][];
+            /** @description Absent: its name */
+            display_name?: string;
+            /** @description Absent: true */
+            enabled?: boolean;
+            /** @description Account-wide role */
+            role: string;
         };
         Session: {
             /** @description Name of the connection that the person signed in by */
@@ -3630,6 +3749,143 @@ export interface operations {
         };
     };
     "delete-role": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-services": {
+        parameters: {
+            query?: {
+                /** @description How many at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageService"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-service": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Service"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "put-service": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ServiceSpec"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Service"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-service": {
         parameters: {
             query?: never;
             header?: {

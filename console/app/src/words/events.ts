@@ -1,6 +1,6 @@
 /** What the console knows about the journal's vocabulary. */
 
-type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'tokens' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors';
+type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'tokens' | 'services' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors';
 
 const touched: Record<string, List[]> = {
   session: ['sessions', 'devices'],
@@ -15,6 +15,7 @@ const touched: Record<string, List[]> = {
   setup_link: ['setupLinks'],
   token: ['tokens'],
   factor: ['factors'],
+  service: ['services'],
   tenant: ['tenants'],
   alert: ['alerts', 'nodes'],
   gateway: ['nodes'],
@@ -37,7 +38,7 @@ export const eventGroups: { label: string; types: string[] }[] = [
     types: ['user.created', 'user.changed', 'user.deactivated', 'user.activated', 'user.deleted', 'group.created', 'group.changed', 'group.deleted'],
   },
   { label: 'Teams and roles', types: ['team.created', 'team.changed', 'team.deleted', 'policy.changed'] },
-  { label: 'Connections and tokens', types: ['connection.changed', 'connection.deleted', 'connection.tested', 'setup_link.created', 'setup_link.begun', 'setup_link.finished', 'setup_link.deleted', 'domain.changed', 'domain.verified', 'domain.deleted', 'token.created', 'token.revoked'] },
+  { label: 'Connections, tokens and services', types: ['connection.changed', 'connection.deleted', 'connection.tested', 'setup_link.created', 'setup_link.begun', 'setup_link.finished', 'setup_link.deleted', 'domain.changed', 'domain.verified', 'domain.deleted', 'token.created', 'token.revoked', 'service.changed', 'service.deleted'] },
   { label: 'Tenant and journal', types: ['tenant.created', 'tenant.changed', 'tenant.deleted', 'audit.exported', 'journal.recovered'] },
   { label: 'Gateway and alerts', types: ['alert.raised', 'alert.cleared', 'gateway.started', 'gateway.stopped', 'gateway.reloaded'] },
 ];
