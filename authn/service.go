@@ -72,6 +72,8 @@ type Directory interface {
 type Sessions interface {
 	Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s sessions.NewSession) (sessions.Created, error)
 	Find(ctx context.Context, tenant identity.TenantID, token string) (*sessions.Live, error)
+	FindProgram(ctx context.Context, tenant identity.TenantID, token string) (*sessions.Live, error)
+	Get(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (sessions.Session, error)
 	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s sessions.Selector, reason string) (sessions.Revocation, error)
 	LogoutHint(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (string, error)
 }

@@ -257,6 +257,8 @@ func (w *world) copies(of identity.SessionID, n int) map[identity.SessionID]stri
 			tokens[id] = base64.RawURLEncoding.EncodeToString(raw)
 			hash := sha256.Sum256([]byte(tokens[id]))
 			if _, err := tx.Exec(context.Background(), `INSERT INTO sessions
+				(id, token_hash, user_id, device_id, connection_id, idp_subject, idp_session, logout_hint, amr, acr,
+					ip, user_agent, auth_at, created_at, seen_at, expires_at, ended_at, end_reason)
 				SELECT $1, $2, user_id, device_id, connection_id, idp_subject, idp_session, logout_hint, amr, acr,
 					ip, user_agent, auth_at, created_at, seen_at, expires_at, ended_at, end_reason
 				FROM sessions WHERE id = $3`, id, hash[:], of); err != nil {
