@@ -43,6 +43,9 @@ const (
 	// hopSignOut is the way to the identity provider and back of somebody who has
 	// signed out here.
 	hopSignOut hop = "sign-out"
+	// hopDevice is from the page that shows what a program asks for to what its
+	// person says to that.
+	hopDevice hop = "device"
 )
 
 // flow is what is kept of a sign-in or a sign-out between two hops, sealed.
@@ -53,7 +56,7 @@ type flow struct {
 	Fresh bool `json:"fresh,omitempty"`
 	// Private is the protocol's own, for hopAnswer and hopSignOut.
 	Private []byte `json:"private,omitempty"`
-	// User is who has signed out, for hopSignOut.
+	// User is who has signed out, for hopSignOut, or who was asked, for hopDevice.
 	User identity.UserID `json:"user,omitempty"`
 	// Assertion is what was verified, for hopFinish, and Version that of the
 	// connection by which it was.

@@ -26,6 +26,8 @@ const (
 	pathOIDC    = "/.gatehouse/oidc/"
 	pathSAML    = "/.gatehouse/saml/"
 	pathSignals = "/.gatehouse/signals/"
+	pathDevice  = "/.gatehouse/device"
+	pathOAuth   = "/.gatehouse/oauth/"
 )
 
 // How often one client network may begin a sign-in: an office behind one
@@ -130,6 +132,7 @@ type Config struct {
 // Service is signing in and out, for every tenant. It must be closed.
 type Service struct {
 	flows     *flows
+	codes     *deviceCodes
 	starts    *httpkit.ClientRate
 	journal   audit.Recorder
 	refusals  Refusals
@@ -159,6 +162,7 @@ func New(c Config) *Service {
 	}
 	s := &Service{
 		flows:     &flows{stores: c.Store, keys: c.Keys, now: c.Now},
+		codes:     &deviceCodes{stores: c.Store, now: c.Now},
 		starts:    httpkit.NewClientRate(c.StartsPerSecond, c.StartBurst),
 		journal:   c.Journal,
 		refusals:  c.Refusals,
@@ -223,6 +227,7 @@ func (s *Service) routes() http.Handler {
 	mux.Handle("POST "+pathSAML+"{connection}/slo", s.handle(s.singleLogout))
 	mux.Handle("GET "+pathSAML+"{connection}/metadata", s.handle(s.metadata))
 	mux.Handle("POST "+pathSignals+"{connection}", s.handle(s.receiveSignal))
+	s.routeDevices(mux, sameOrigin)
 	return httpkit.Routed(mux)
 }
 

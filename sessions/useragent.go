@@ -39,9 +39,17 @@ func (n *NewSession) agent() agent {
 	a := describeBy(n.Hints, n.UserAgent)
 	if n.Program != nil {
 		a.kind, a.browser, a.model = kindCLI, printable(n.Program.Name), printable(n.Program.Host)
+		for _, system := range systems {
+			if a.os == "" && strings.Contains(n.UserAgent, "("+system.word) {
+				a.os = system.name
+			}
+		}
 	}
 	return a
 }
+
+// systems are those that our own programs name, in the words of Go (GOOS).
+var systems = []struct{ word, name string }{{"linux", "Linux"}, {"darwin", "macOS"}, {"windows", "Windows"}, {"freebsd", "FreeBSD"}}
 
 // kindCLI is what a device of a program is.
 const kindCLI = "cli"
