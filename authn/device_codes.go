@@ -53,7 +53,12 @@ type asking struct {
 	allowedBy identity.SessionID
 	created   time.Time
 	expires   time.Time
+	pace      time.Duration // between two polls
+	polled    time.Time     // zero: not yet
 }
+
+// hasty reports whether a poll at this moment comes too soon.
+func (a *asking) hasty(now time.Time) bool { return a.polled.Add(a.pace - pollJitter).After(now) }
 
 // deviceCodes keeps the programs that ask, of every tenant. All of it is in SQL, so
 // that a person and their program may come to different nodes.
@@ -119,16 +124,16 @@ func (d *deviceCodes) makeRoom(ctx context.Context, tx *store.Tx, now time.Time,
 	return err
 }
 
-const askingColumns = `client, host, ip, user_agent, state, allowed_by, created_at, expires_at`
+const askingColumns = `client, host, ip, user_agent, state, allowed_by, created_at, expires_at, pace, polled_at`
 
 func scanAsking(row store.Row) (a asking, err error) {
 	var ip string
-	var created, expires int64
-	if err := row.Scan(&a.client, &a.host, &ip, &a.userAgent, &a.state, &a.allowedBy, &created, &expires); err != nil {
+	var created, expires, pace, polled int64
+	if err := row.Scan(&a.client, &a.host, &ip, &a.userAgent, &a.state, &a.allowedBy, &created, &expires, &pace, &polled); err != nil {
 		return asking{}, err
 	}
 	a.ip, _ = netip.ParseAddr(ip) // what is not known is shown as that
-	a.created, a.expires = store.Time(created), store.Time(expires)
+	a.created, a.expires, a.pace, a.polled = store.Time(created), store.Time(expires), time.Duration(pace)*time.Millisecond, store.Time(polled)
 	return a, nil
 }
 
@@ -154,8 +159,9 @@ func (d *deviceCodes) poll(ctx context.Context, tenant identity.TenantID, client
 	case a.client != client:
 		return asking{}, refuseProgram(invalidGrant, otherClient, "The device code was given to another client.")
 	}
-	hasty := false
-	if a.state == askPending || a.state == askAllowed {
+	hasty := a.hasty(now)
+	// Nor does a flood of what there is: from some poll on it cannot get slower.
+	if (a.state == askPending || a.state == askAllowed) && (!hasty || a.pace < maxPollPace) {
 		if a, hasty, err = d.pace(ctx, tenant, id, a, now); err != nil {
 			return asking{}, err
 		}

@@ -453,6 +453,17 @@ func TestPollingADeviceCode(t *testing.T) {
 		t.Errorf("refused for %v", got)
 	}
 
+	flood := w.asks()
+	for range 20 {
+		if a := flood.post(atToken, tokenForm(flood.Device), nil); a.Error != "authorization_pending" && a.Error != "slow_down" {
+			t.Errorf("%+v", a)
+		}
+	}
+	w.advance(61 * time.Second) // and no longer
+	if a := flood.post(atToken, tokenForm(flood.Device), nil); a.Error != "authorization_pending" {
+		t.Errorf("a minute later: %q", a.Error)
+	}
+
 	late := w.asks()
 	form := b.enters(late.User)
 	w.advance(10*time.Minute - time.Second)

@@ -9,7 +9,7 @@ import (
 
 func TestUserCodes(t *testing.T) {
 	for typed, want := range map[string]string{
-		"WDJB-MJHT": "WDJB-MJHT", "wdjbmjht": "WDJB-MJHT", " w d-j b m\u2013j\u2014ht ": "WDJB-MJHT", "wdjb\u2010mjht": "WDJB-MJHT",
+		"WDJB-MJHT": "WDJB-MJHT", "wdjbmjht": "WDJB-MJHT", "w d-j b m\u2013j\u2014ht": "WDJB-MJHT", "wdjb\u2010mjht": "WDJB-MJHT",
 		"": "", "WDJB-MJH": "", "WDJB-MJHTT": "", "ADJB-MJHT": "", "WDJB-MJH1": "", "\u0174DJB-MJHT": "", "WDJB_MJHT": "",
 		strings.Repeat("-", 60) + "WDJBMJHT": "",
 	} {

@@ -178,20 +178,20 @@ func TestP2_ADeviceLoginOverTwoNodes(t *testing.T) {
 	}
 	login := func() string {
 		t.Helper()
-		device, user := s.a.asks()
+		device, _ := s.a.asks()
 		if _, problem := s.b.polls(device); problem != "authorization_pending" {
 			t.Errorf("at once: %q", problem)
 		}
 		if _, problem := s.a.polls(device); problem != "slow_down" { // the other node was asked just now
 			t.Errorf("at the other node: %q", problem)
 		}
-		device, user = s.a.asks()
+		next, user := s.a.asks()
 		ann.allows(s.b, user)
-		token, problem := s.a.polls(device)
+		token, problem := s.a.polls(next)
 		if token == "" {
 			t.Fatalf("allowed at the other node: %q", problem)
 		}
-		if _, problem := s.b.polls(device); problem != "invalid_grant" {
+		if _, problem := s.b.polls(next); problem != "invalid_grant" {
 			t.Errorf("once more: %q", problem)
 		}
 		me(s.a, token, http.StatusOK)
