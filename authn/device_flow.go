@@ -20,7 +20,7 @@ const grantDeviceCode = "urn:ietf:params:oauth:grant-type:device_code"
 
 // clients are the programs that may ask, by their ids. They are public: what they
 // run on is their people's, and so keeps no secret.
-var clients = map[string]string{"gatehouse-cli": "Gatehouse command line"}
+var clients = map[string]string{"gatehouse-cli": "Gatehouse CLI"}
 
 // routeDevices mounts the device flow. Programs ask without cookies, and pages have
 // no business there; what people say comes from our own page alone.

@@ -222,7 +222,7 @@ func TestDeviceFlow(t *testing.T) {
 	}
 	p.wants("authorization_pending")
 	page = b.post("/.gatehouse/device", url.Values{"user_code": {strings.ToLower(strings.ReplaceAll(p.User, "-", " "))}})
-	page.has(t, http.StatusOK, "ann@acme.example", p.User, "ann&#39;s laptop", "203.0.113.7", "gatehouse/1.0 (linux; amd64)", "Gatehouse command line", "deny it")
+	page.has(t, http.StatusOK, "ann@acme.example", p.User, "ann&#39;s laptop", "203.0.113.7", "gatehouse/1.0 (linux; amd64)", "Gatehouse CLI", "deny it")
 	if strings.Contains(page.body, "not the network") {
 		t.Error("a program next to its person is said to be elsewhere")
 	}
@@ -248,7 +248,7 @@ func TestDeviceFlow(t *testing.T) {
 	}
 	d, err := w.sessions.Device(t.Context(), acme, own.Device)
 	check(t, err)
-	if d.Kind != "cli" || d.Name != "Gatehouse command line on ann's laptop" || d.Browser != "Gatehouse command line" || d.OS != "Linux" {
+	if d.Kind != "cli" || d.Name != "Gatehouse CLI on ann's laptop" || d.Browser != "Gatehouse CLI" || d.OS != "Linux" {
 		t.Errorf("device %+v", d)
 	}
 	// It is once.
@@ -263,7 +263,7 @@ func TestDeviceFlow(t *testing.T) {
 		len(in) != 2 || in[1].Session != own.ID || in[1].Details["protocol"] != "device" || in[1].Details["allowed_by"] != string(theirs.Session) || in[1].Actor.ID != string(theirs.User) {
 		t.Errorf("recorded %+v, %+v, %+v", asked, allowed, in)
 	}
-	b.open("/.gatehouse/devices").has(t, http.StatusOK, "Gatehouse command line on ann&#39;s laptop")
+	b.open("/.gatehouse/devices").has(t, http.StatusOK, "Gatehouse CLI on ann&#39;s laptop")
 }
 
 // What ends a person's sessions ends those of their programs, and nothing else does.

@@ -223,7 +223,7 @@ func browserDeviceLogin(his *tab, info demo.Info) {
 		t.Fatalf("%s: %s", resp.Status, text)
 	}
 	his.open(acme.URL + consolePath + "devices")
-	his.see(`//*[text()="Gatehouse command line on build-server"]`)
+	his.see(`//*[text()="Gatehouse CLI on build-server"]`)
 	his.look("console-devices-program", desk)
 }
 

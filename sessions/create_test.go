@@ -377,9 +377,9 @@ func TestAProgramsSession(t *testing.T) {
 	user := w.user(acme, "ann")
 	browser := w.signIn(acme, signIn(user))
 	n := signIn(user)
-	n.UserAgent, n.Program = "gatehouse/1.0 (darwin; arm64)", &sessions.Program{Name: "Gatehouse command line", Host: "mac\u202e" + strings.Repeat("x", 200), AllowedBy: browser.Session.ID}
+	n.UserAgent, n.Program = "gatehouse/1.0 (darwin; arm64)", &sessions.Program{Name: "Gatehouse CLI", Host: "mac\u202e" + strings.Repeat("x", 200), AllowedBy: browser.Session.ID}
 	made := w.signIn(acme, n)
-	if made.Device.Kind != "cli" || made.Device.OS != "macOS" || made.Device.ID == browser.Device.ID || !strings.HasPrefix(made.Device.Name, "Gatehouse command line on macxxx") {
+	if made.Device.Kind != "cli" || made.Device.OS != "macOS" || made.Device.ID == browser.Device.ID || !strings.HasPrefix(made.Device.Name, "Gatehouse CLI on macxxx") {
 		t.Errorf("device %+v", made.Device)
 	}
 	find := func() error {
