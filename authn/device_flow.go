@@ -92,10 +92,8 @@ func (s *Service) authorizeDevice(r *http.Request, form map[string]string) (any,
 	if t, ok := s.tenants.ByID(req.Tenant); ok && t.Settings.Session.DeviceLogin == tenants.RefuseDeviceLogin {
 		return nil, refuseProgram(unauthorizedClient, Reason(errDeviceLogin.Code), "%s", errDeviceLogin.Detail)
 	}
-	if ok, wait := s.starts.Allow(req.ClientIP, s.now()); !ok {
-		f := fault.New(fault.TooMany, "too-many-sign-ins", "Too many sign-ins were begun from your network. Wait a moment and try again.")
-		f.RetryAfter = wait
-		return nil, f
+	if err := s.starts.allow(r.Context()); err != nil {
+		return nil, err
 	}
 	e := s.event(r, audit.DeviceLoginAsked, audit.Success, tenants.Connection{})
 	e.Details = map[string]string{"client": id, "host": host}

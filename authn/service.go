@@ -30,13 +30,6 @@ const (
 	pathOAuth   = "/.gatehouse/oauth/"
 )
 
-// How often one client network may begin a sign-in: an office behind one
-// address fits, a flood does not.
-const (
-	defaultStartsPerSecond = 20
-	defaultStartBurst      = 200
-)
-
 // Stores gives the handle on one tenant's data.
 type Stores interface {
 	Tenant(id identity.TenantID) store.Tenant
@@ -121,10 +114,13 @@ type Config struct {
 	// Signals reads security events; nil: none are heard.
 	Signals SignalReader
 	Log     *slog.Logger
+	// Throttle counts how often sign-ins are begun, on all nodes; nil: this one alone.
+	Throttle Throttle
 	// StartsPerSecond and StartBurst limit how often one client network may
-	// begin a sign-in; 0 means the defaults.
-	StartsPerSecond float64
-	StartBurst      int
+	// begin a sign-in, TenantStartsPerSecond and TenantStartBurst how often all of
+	// them at one tenant before each gets less; 0 means the defaults.
+	StartsPerSecond, TenantStartsPerSecond float64
+	StartBurst, TenantStartBurst           int
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 }
@@ -133,7 +129,7 @@ type Config struct {
 type Service struct {
 	flows     *flows
 	codes     *deviceCodes
-	starts    *httpkit.ClientRate
+	starts    *starts
 	journal   audit.Recorder
 	refusals  Refusals
 	tenants   Tenants
@@ -154,16 +150,10 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.StartsPerSecond == 0 {
-		c.StartsPerSecond = defaultStartsPerSecond
-	}
-	if c.StartBurst == 0 {
-		c.StartBurst = defaultStartBurst
-	}
 	s := &Service{
 		flows:     &flows{stores: c.Store, keys: c.Keys, now: c.Now},
 		codes:     &deviceCodes{stores: c.Store, now: c.Now},
-		starts:    httpkit.NewClientRate(c.StartsPerSecond, c.StartBurst),
+		starts:    newStarts(c),
 		journal:   c.Journal,
 		refusals:  c.Refusals,
 		tenants:   c.Tenants,

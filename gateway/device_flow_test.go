@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net"
@@ -11,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/audit"
 	"gatehouse/directory"
@@ -210,4 +213,16 @@ func TestP2_ADeviceLoginOverTwoNodes(t *testing.T) {
 	must(t, err)
 	me(s.a, token, http.StatusUnauthorized)
 	me(s.b, token, http.StatusUnauthorized)
+
+	// And they count together how often sign-ins are begun: as if others had begun so
+	// many from here that it takes an hour until there may be one more (the script of
+	// redis_rate counts from 2017 on).
+	key := sha256.Sum256([]byte("signin network 127.0.0.1/32"))
+	at := time.Now().Add(time.Hour).Unix() - time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+	s.redis.Do("SET", "rate:test:throttle:"+hex.EncodeToString(key[:16]), at)
+	for _, h := range []*house{s.a, s.b} {
+		if status, text := h.ask(http.MethodPost, "/.gatehouse/oauth/device_authorization", "client_id=gatehouse-cli", formType...); status != http.StatusTooManyRequests || !strings.Contains(text, "too-many-sign-ins") {
+			t.Errorf("with too many from this network: %d %s", status, text)
+		}
+	}
 }

@@ -28,6 +28,7 @@ import (
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
+	"gatehouse/internal/throttle"
 	"gatehouse/proxy"
 	"gatehouse/proxy/upstream"
 	"gatehouse/scim"
@@ -38,6 +39,9 @@ import (
 
 // sessionConnections bounds the connections to Redis that look up sessions.
 const sessionConnections = 32
+
+// limitConnections bounds those that ask what the nodes limit together.
+const limitConnections = 16
 
 // pollPatience is how long a transmitter of signals may keep a poll waiting.
 const pollPatience = 30 * time.Second
@@ -53,6 +57,7 @@ type rooms struct {
 	tenants   *tenants.Service
 	nodes     *nodes
 	shared    redis.UniversalClient // of the registry that several nodes share; or nil
+	limits    redis.UniversalClient // of what the nodes limit together; or nil
 	sessions  *sessions.Service
 	directory *directory.Service
 	authz     *authz.Engine
@@ -157,6 +162,9 @@ func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log 
 		return nil, err
 	}
 	r.roster = newRoster(node, cfg.Environment, r.shared, log)
+	if r.limits, err = cluster.Connect(string(cfg.Registry), limitConnections); err != nil {
+		return nil, err
+	}
 	return shared.New(shared.Options{ //nolint:contextcheck // it works until it is closed, whatever becomes of the start
 		Node: node, Environment: cfg.Environment, Bus: bus, Redis: r.shared, Keys: r.keys,
 		Record: sessions.NewRecord(r.store), Log: log}), nil
@@ -173,7 +181,8 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 			tenants.OIDC: oidc.New(fetch, time.Now),
 			tenants.SAML: saml.New(saml.Config{Store: r.store, Keys: r.keys, Client: fetch}),
 		},
-		Signals: signals.New(fetch, time.Now),
+		Signals:  signals.New(fetch, time.Now),
+		Throttle: throttle.New(r.limits, cfg.Environment, log),
 	})
 	r.waits = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Patience: pollPatience})
 	r.polls = signals.NewPoller(signals.PollerConfig{Receiver: r.authn, Tenants: r.tenants, Store: r.store, Client: r.waits.Client(), Log: log})
@@ -248,6 +257,9 @@ func (r *rooms) close() error {
 	}
 	if r.shared != nil {
 		errs = append(errs, r.shared.Close())
+	}
+	if r.limits != nil {
+		errs = append(errs, r.limits.Close())
 	}
 	if r.journal != nil {
 		errs = append(errs, r.journal.Close())
