@@ -205,7 +205,7 @@ func browserDeviceLogin(his *tab, info demo.Info) {
 		User   string `json:"user_code"`
 		Whole  string `json:"verification_uri_complete"`
 	}
-	if err := json.Unmarshal([]byte(text), &codes); err != nil || resp.StatusCode != http.StatusOK {
+	if err := json.Unmarshal(text, &codes); err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s", resp.Status, text)
 	}
 	his.open(codes.Whole)

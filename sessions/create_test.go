@@ -396,6 +396,9 @@ func TestAProgramsSession(t *testing.T) {
 	if err := find(); err != nil {
 		t.Errorf("from SQL: %v", err)
 	}
+	if n := testing.AllocsPerRun(100, func() { _, _ = w.FindProgram(context.Background(), acme, made.Token) }); n != 0 {
+		t.Errorf("%v allocations to find it", n)
+	}
 	secret := strings.TrimPrefix(made.Token, "gh_cli_")
 	for _, other := range []string{browser.Token, "gh_cli_" + browser.Token, secret, "gh_" + secret, made.Token + "A", made.DeviceToken, "gh_cli_" + secret[:42] + "\n", ""} {
 		if _, err := w.FindProgram(t.Context(), acme, other); !fault.Is(err, fault.Unauthenticated) {

@@ -57,13 +57,16 @@ func newProgramToken() (string, TokenHash) {
 	return token, sha256.Sum256([]byte(token))
 }
 
-// hashProgramToken is [hashToken] for the token of a program.
+// hashProgramToken is [hashToken] for the token of a program. It does not allocate
+// either.
 func hashProgramToken(token string) (TokenHash, bool) {
 	secret, ours := strings.CutPrefix(token, identity.ProgramTokenPrefix)
 	if _, ok := hashToken(secret); !ok || !ours {
 		return TokenHash{}, false
 	}
-	return sha256.Sum256([]byte(token)), true
+	var text [identity.ProgramTokenLength]byte
+	copy(text[:], token)
+	return sha256.Sum256(text[:]), true
 }
 
 // hashToken refuses whatever newToken cannot have made before it spends

@@ -104,6 +104,9 @@ func newLogin() *cobra.Command {
 			if !in.Expires.IsZero() {
 				sentence += ", until " + in.Expires.Local().Format(time.DateTime) + " at the latest"
 			}
+			if os.Getenv("GATEHOUSE_TOKEN") != "" {
+				tell(cmd, "GATEHOUSE_TOKEN is set in the environment, and commands go by that first.")
+			}
 			return t.output.done(cmd, in, onOneLine(sentence)+".")
 		},
 	}
