@@ -27,6 +27,7 @@ var floors = map[string]int{
 	"internal/httpkit":   1,
 	"internal/telemetry": 1,
 	"internal/dnstest":   1,
+	"internal/throttle":  1,
 	"audit":              2,
 	"assertion":          2,
 	"sessions":           3,

@@ -38,7 +38,7 @@ func (a *API) admit(r *http.Request, op operation) (*call, error) {
 	}
 	event := audit.Event{Route: op.id, Permission: op.needs.String()}
 	principal, err := a.caller(r)
-	if err == nil && principal != nil && principal.Kind == identity.KindUser {
+	if err == nil && principal != nil && principal.Kind == identity.KindUser && !principal.Program {
 		err = a.sameOrigin(r)
 	}
 	if refusal, ok := errors.AsType[*fault.Fault](err); ok && (refusal.Kind == fault.Unauthenticated || refusal.Kind == fault.Denied) {

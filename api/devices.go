@@ -14,7 +14,7 @@ type device struct {
 	ID        identity.DeviceID `json:"id"`
 	User      userRef           `json:"user"`
 	Name      string            `json:"name,omitempty" doc:"What its owner calls it"`
-	Kind      string            `json:"kind" doc:"desktop, phone, tablet, bot or unknown"`
+	Kind      string            `json:"kind" doc:"desktop, phone, tablet, bot, cli (a command line) or unknown"`
 	OS        string            `json:"os,omitempty"`
 	Browser   string            `json:"browser,omitempty"`
 	Blocked   bool              `json:"blocked" doc:"Whether sign-ins from it are refused"`

@@ -180,7 +180,7 @@ func TestSettingsAreReplacedWhole(t *testing.T) {
 	session := func(session map[string]any) *reply {
 		return owner.do("PUT", "settings", map[string]any{"display_name": "x", "session": session})
 	}
-	for _, wrong := range []map[string]any{{"max_per_person": -1}, {"max_per_person": 1001}, {"when_full": "wait"}, {"networks": []string{"203.0.113.7/24"}},
+	for _, wrong := range []map[string]any{{"max_per_person": -1}, {"max_per_person": 1001}, {"when_full": "wait"}, {"device_login": "maybe"}, {"networks": []string{"203.0.113.7/24"}},
 		{"networks": []string{"everywhere"}}, {"networks": []string{"::ffff:203.0.113.0/120", "203.0.113.0/24"}}, {"networks": slices.Repeat([]string{"203.0.113.0/24"}, 101)}} {
 		if r := session(wrong); r.status != http.StatusBadRequest && r.status != http.StatusUnprocessableEntity {
 			t.Errorf("%v: status %d: %s", wrong, r.status, r.body)

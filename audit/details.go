@@ -23,7 +23,7 @@ var classified = map[Type][]string{
 	RequestRefused: {"part", "limit", "status"},
 
 	SignInStarted:   {"protocol", "connection", "return_to"},
-	SignInSucceeded: {"protocol", "connection", "subject", "amr", "acr", "created", "device", "new_device", "replaced", "begun_by", "second_factor"},
+	SignInSucceeded: {"protocol", "connection", "subject", "amr", "acr", "created", "device", "new_device", "replaced", "begun_by", "second_factor", "client", "host", "allowed_by"},
 	SignInRefused:   {"protocol", "connection", "subject", "step", "provider_error"},
 	SignOutRefused:  {"protocol", "connection"},
 	SignalReceived:  {"connection", "event", "subject", "state"},
@@ -31,6 +31,11 @@ var classified = map[Type][]string{
 	SignedOut:       {"protocol", "connection", "user", "device", "at_provider"},
 
 	SignOutAtProvider: {"protocol", "connection"},
+
+	DeviceLoginAsked:   {"client", "host"},
+	DeviceLoginAllowed: {"client", "host", "asked_from"},
+	DeviceLoginDenied:  {"client", "host", "asked_from"},
+	DeviceLoginRefused: {"client", "host"},
 
 	SessionsRevoked: {"selector", "sessions", "streams", "user", "device", "connection"},
 	SessionExpired:  {"limit", "user", "device"},

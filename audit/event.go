@@ -45,6 +45,14 @@ const (
 	SignalReceived Type = "signal.received"
 	SignalRefused  Type = "signal.refused"
 
+	// DeviceLoginAsked is a program on a command line that asks for a sign-in,
+	// DeviceLoginAllowed and DeviceLoginDenied what a person says to it. That it has
+	// its session is SignInSucceeded.
+	DeviceLoginAsked   Type = "device_login.asked"
+	DeviceLoginAllowed Type = "device_login.allowed"
+	DeviceLoginDenied  Type = "device_login.denied"
+	DeviceLoginRefused Type = "device_login.refused"
+
 	SessionsRevoked Type = "session.revoked"
 	SessionExpired  Type = "session.expired"
 	// SessionRechecked is an identity provider that could not be asked again about who

@@ -132,10 +132,8 @@ func (s *Service) unasked(r *http.Request, c tenants.Connection, step Step, refu
 		return Assertion{}, flow{}, refusal
 	}
 	// There is no token that only a sign-in begun here has: this is for anybody to try.
-	if ok, wait := s.starts.Allow(httpkit.RequestFrom(r.Context()).ClientIP, s.now()); !ok {
-		f := fault.New(fault.TooMany, "too-many-sign-ins", "Too many sign-ins were begun from your network. Wait a moment and try again.")
-		f.RetryAfter = wait
-		return Assertion{}, flow{}, f
+	if err := s.starts.allow(r.Context()); err != nil {
+		return Assertion{}, flow{}, err
 	}
 	a, target, allowed, err := protocol.FinishUnasked(r.Context(), c, step, r)
 	switch {

@@ -80,6 +80,15 @@ func (s *Service) shown(r *http.Request) (Caller, error) {
 		return Caller{}, ambiguous("The request carries more than one session cookie.")
 	case cookies == 1 && (ours || theirs):
 		return Caller{}, ambiguous("The request carries a session and a token; send one of them.")
+	case ours && isProgramToken(token):
+		live, err := s.sessions.FindProgram(r.Context(), tenantOf(r), token)
+		if err != nil {
+			return Caller{}, err
+		}
+		if err := s.admits(r, live.Principal(), live); err != nil {
+			return Caller{}, err
+		}
+		return Caller{Principal: live.Principal(), Live: live}, nil
 	case ours:
 		p, err := s.tokens.Verify(r.Context(), tenantOf(r), token)
 		return Caller{Principal: p}, err
@@ -104,7 +113,8 @@ var (
 		"Your organisation does not allow the network that you come from. Connect from another one, or ask your administrator.")
 	errRoleNetwork = fault.New(fault.Denied, "network-not-allowed-for-role",
 		"Your organisation does not allow the network that you come from for one of your roles. Connect from another one, or ask your administrator.")
-	errDevice = fault.New(fault.Unauthenticated, "device-mismatch", "This sign-in belongs to another device. Sign in on this one.")
+	errDeviceLogin = fault.New(fault.Denied, "device-login-refused", "Your organisation does not allow programs to be signed in this way. Use an API token, or ask your administrator.")
+	errDevice      = fault.New(fault.Unauthenticated, "device-mismatch", "This sign-in belongs to another device. Sign in on this one.")
 )
 
 // admits refuses what the tenant's settings do not allow: other networks, and a
@@ -120,7 +130,8 @@ func (s *Service) admits(r *http.Request, p *identity.Principal, live *sessions.
 			return err
 		}
 	}
-	if live != nil && t.Settings.Session.BindDevice {
+	// A program has one secret, which is both.
+	if live != nil && !p.Program && t.Settings.Session.BindDevice {
 		if device, _ := httpkit.ReadCookie(r, httpkit.DeviceCookie); !live.On(device) {
 			return errDevice
 		}
@@ -142,6 +153,9 @@ func (s *Service) Admits(ctx context.Context, p *identity.Principal, ip netip.Ad
 // networks are asked for somebody's roles. Where those cannot be known nobody is
 // let in (P7).
 func (s *Service) admitsFrom(ctx context.Context, set *tenants.SessionSettings, p *identity.Principal, ip netip.Addr) error {
+	if p.Program && set.DeviceLogin == tenants.RefuseDeviceLogin {
+		return errDeviceLogin
+	}
 	if !set.Admits(ip) {
 		return errNetwork
 	}
@@ -185,6 +199,12 @@ func bearer(r *http.Request) (token string, ours bool, err error) {
 	}
 	credential = strings.TrimSpace(credential)
 	return credential, strings.HasPrefix(credential, identity.TokenPrefix), nil
+}
+
+// isProgramToken tells the token of a program's session from an API token, whose
+// random part may begin with the same letters: it is longer.
+func isProgramToken(token string) bool {
+	return len(token) == identity.ProgramTokenLength && strings.HasPrefix(token, identity.ProgramTokenPrefix)
 }
 
 func ambiguous(detail string) error {

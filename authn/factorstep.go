@@ -103,6 +103,9 @@ func (s *Service) visitor(w http.ResponseWriter, r *http.Request) (*visitor, err
 			redirect(w, target)
 			return nil, nil
 		}
+		if caller.Principal.Program {
+			return nil, fault.New(fault.Denied, "not-for-programs", "Second factors are shown and changed in a browser, and not by the session of a program.")
+		}
 		v.live, user = caller.Live, caller.Principal.User
 	}
 	person, err := s.directory.Person(ctx, req.Tenant, user)

@@ -48,6 +48,9 @@ const (
 	// hopFactor is from a verified answer to the second factor that goes with it.
 	// Its token is good until the factor is shown.
 	hopFactor hop = "factor"
+	// hopDevice is from the page that shows what a program asks for to what its
+	// person says to that.
+	hopDevice hop = "device"
 )
 
 // flow is what is kept of a sign-in or a sign-out between two hops, sealed.
@@ -62,8 +65,8 @@ type flow struct {
 	Unasked bool `json:"unasked,omitempty"`
 	// Private is the protocol's own, for hopAnswer and hopSignOut.
 	Private []byte `json:"private,omitempty"`
-	// User is who has signed out, for hopSignOut, or signs in, for hopFactor; Created
-	// tells that they did not exist before.
+	// User is who has signed out, for hopSignOut, signs in, for hopFactor, or was
+	// asked, for hopDevice; Created tells that they did not exist before.
 	User    identity.UserID `json:"user,omitempty"`
 	Created bool            `json:"created,omitempty"`
 	// Assertion is what was verified, for hopFinish and hopFactor, and Version that

@@ -210,10 +210,8 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request, c tenants.Connec
 // are kept as hashes; what the protocol must remember, sealed.
 func (s *Service) prepare(w http.ResponseWriter, r *http.Request, c tenants.Connection, wish wish) (target string, err error) {
 	req := httpkit.RequestFrom(r.Context())
-	if ok, wait := s.starts.Allow(req.ClientIP, s.now()); !ok {
-		f := fault.New(fault.TooMany, "too-many-sign-ins", "Too many sign-ins were begun from your network. Wait a moment and try again.")
-		f.RetryAfter = wait
-		return "", f
+	if err := s.starts.allow(r.Context()); err != nil {
+		return "", err
 	}
 	browser := flowCookie(r)
 	if browser == "" {

@@ -19,7 +19,7 @@ import (
 const (
 	atDiscovery = "/.well-known/openid-configuration"
 	atKeys      = "/jwks"
-	atToken     = "/token"
+	atTokenEndpoint     = "/token"
 	atUserinfo  = "/userinfo"
 )
 
@@ -117,11 +117,11 @@ func TestP7_HostileEndpointsHoldUpNobody(t *testing.T) {
 		"keys lead inside":                  {atKeys, always(leadsInside), authn.ProviderUnreachable},
 		"keys that are none":                {atKeys, always(says(`{"keys":[]}`)), authn.WrongKey},
 		"keys that are secrets":             {atKeys, always(says(`{"keys":[{"kty":"oct","kid":"k1","k":"` + oct + `"}]}`)), authn.WrongKey},
-		"the token address hangs":           {atToken, always(hangs), authn.ProviderUnreachable},
-		"the token address dribbles":        {atToken, always(dribbles), authn.ProviderUnreachable},
-		"the token address is huge":         {atToken, always(huge), authn.ProviderUnreachable},
-		"the token address goes round":      {atToken, always(roundAndRound), authn.ProviderUnreachable},
-		"the token address answers in deep": {atToken, always(says(strings.Repeat(`{"a":`, 100_000))), authn.ProviderUnreachable},
+		"the token address hangs":           {atTokenEndpoint, always(hangs), authn.ProviderUnreachable},
+		"the token address dribbles":        {atTokenEndpoint, always(dribbles), authn.ProviderUnreachable},
+		"the token address is huge":         {atTokenEndpoint, always(huge), authn.ProviderUnreachable},
+		"the token address goes round":      {atTokenEndpoint, always(roundAndRound), authn.ProviderUnreachable},
+		"the token address answers in deep": {atTokenEndpoint, always(says(strings.Repeat(`{"a":`, 100_000))), authn.ProviderUnreachable},
 		"userinfo hangs":                    {atUserinfo, always(hangs), authn.ProviderUnreachable},
 		"userinfo dribbles":                 {atUserinfo, always(dribbles), authn.ProviderUnreachable},
 		"userinfo is huge":                  {atUserinfo, always(huge), authn.ProviderUnreachable},

@@ -86,7 +86,7 @@ func TestAddressesThatThereAreNot(t *testing.T) {
 	}{
 		{"GET", "/.gatehouse/nothing", http.StatusNotFound, ""},
 		{"GET", "/.gatehouse/oidc/idp/nothing", http.StatusNotFound, ""},
-		{"PUT", "/.gatehouse/login", http.StatusMethodNotAllowed, "GET, HEAD"},
+		{"PUT", "/.gatehouse/login", http.StatusMethodNotAllowed, "GET, HEAD, POST"},
 		{"DELETE", "/.gatehouse/devices", http.StatusMethodNotAllowed, "GET, HEAD, POST"},
 		{"POST", "/.gatehouse/oidc/idp/callback", http.StatusMethodNotAllowed, "GET, HEAD"},
 		{"POST", "/.gatehouse/oauth2/hub/callback", http.StatusMethodNotAllowed, "GET, HEAD"},

@@ -85,6 +85,18 @@ const (
 	// The connection asks for what there is not.
 	defaultRoleUnusable Reason = "default-role-unusable"
 
+	// A program on a command line, or its person, may not go on.
+	clientUnknown    Reason = "client-unknown"
+	otherClient      Reason = "other-client"
+	scopeUnknown     Reason = "scope-unknown"
+	grantUnsupported Reason = "grant-unsupported"
+	codeUnknown      Reason = "code-unknown"
+	denied           Reason = "denied"
+	// allowingSessionOver is what the session in which a program was allowed has come
+	// to before the program had its own.
+	allowingSessionOver Reason = "allowing-session-over"
+	tooOften            Reason = "too-often"
+
 	// What is pushed is not pushed as was agreed upon.
 	wrongAuthorization Reason = "wrong-authorization"
 	wrongMediaType     Reason = "wrong-media-type"

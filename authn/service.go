@@ -28,13 +28,8 @@ const (
 	pathSAML    = "/.gatehouse/saml/"
 	pathOAuth2  = "/.gatehouse/oauth2/"
 	pathSignals = "/.gatehouse/signals/"
-)
-
-// How often one client network may begin a sign-in: an office behind one
-// address fits, a flood does not.
-const (
-	defaultStartsPerSecond = 20
-	defaultStartBurst      = 200
+	pathDevice  = "/.gatehouse/device"
+	pathOAuth   = "/.gatehouse/oauth/"
 )
 
 // Stores gives the handle on one tenant's data.
@@ -78,6 +73,8 @@ type Sessions interface {
 	Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s sessions.NewSession) (sessions.Created, error)
 	Find(ctx context.Context, tenant identity.TenantID, token string) (*sessions.Live, error)
 	Renew(ctx context.Context, cause audit.Cause, old *sessions.Live, r sessions.Renewal) (sessions.Created, error)
+	FindProgram(ctx context.Context, tenant identity.TenantID, token string) (*sessions.Live, error)
+	Get(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (sessions.Session, error)
 	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s sessions.Selector, reason string) (sessions.Revocation, error)
 	LogoutHint(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (string, error)
 }
@@ -125,10 +122,13 @@ type Config struct {
 	// Signals reads security events; nil: none are heard.
 	Signals SignalReader
 	Log     *slog.Logger
+	// Throttle counts how often sign-ins are begun, on all nodes; nil: this one alone.
+	Throttle Throttle
 	// StartsPerSecond and StartBurst limit how often one client network may
-	// begin a sign-in; 0 means the defaults.
-	StartsPerSecond float64
-	StartBurst      int
+	// begin a sign-in, TenantStartsPerSecond and TenantStartBurst how often all of
+	// them at one tenant before each gets less; 0 means the defaults.
+	StartsPerSecond, TenantStartsPerSecond float64
+	StartBurst, TenantStartBurst           int
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 }
@@ -136,7 +136,8 @@ type Config struct {
 // Service is signing in and out, for every tenant. It must be closed.
 type Service struct {
 	flows     *flows
-	starts    *httpkit.ClientRate
+	codes     *deviceCodes
+	starts    *starts
 	journal   audit.Recorder
 	refusals  Refusals
 	tenants   Tenants
@@ -159,15 +160,10 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.StartsPerSecond == 0 {
-		c.StartsPerSecond = defaultStartsPerSecond
-	}
-	if c.StartBurst == 0 {
-		c.StartBurst = defaultStartBurst
-	}
 	s := &Service{
 		flows:     &flows{stores: c.Store, keys: c.Keys, now: c.Now},
-		starts:    httpkit.NewClientRate(c.StartsPerSecond, c.StartBurst),
+		codes:     &deviceCodes{stores: c.Store, now: c.Now},
+		starts:    newStarts(c),
 		journal:   c.Journal,
 		refusals:  c.Refusals,
 		tenants:   c.Tenants,
@@ -238,6 +234,7 @@ func (s *Service) routes() http.Handler {
 	mux.Handle("POST "+pathSAML+"{connection}/slo", s.handle(s.singleLogout))
 	mux.Handle("GET "+pathSAML+"{connection}/metadata", s.handle(s.metadata))
 	mux.Handle("POST "+pathSignals+"{connection}", s.handle(s.receiveSignal))
+	s.routeDevices(mux, sameOrigin)
 	return httpkit.Routed(mux)
 }
 

@@ -18,7 +18,7 @@ type Config struct {
 	Limits      Limits   `yaml:"limits" live:"true" doc:"Sizes and times that bound every request."`
 	Egress      Egress   `yaml:"egress" live:"true" doc:"Where the gateway may connect to on behalf of a tenant's settings."`
 
-	Resolver    string   `yaml:"resolver" doc:"DNS server that is asked whether a domain belongs to a tenant, as address:port. Default: those of the machine."`
+	Resolver string `yaml:"resolver" doc:"DNS server that is asked whether a domain belongs to a tenant, as address:port. Default: those of the machine."`
 
 	source source
 }

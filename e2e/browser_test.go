@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/http"
 	"os"
 	"strings"
@@ -188,6 +189,43 @@ func browserConsole(his *tab, acme string) {
 	}
 }
 
+// browserDeviceLogin lets a program be signed in, which shows among the devices.
+func browserDeviceLogin(his *tab, info demo.Info) {
+	t, acme := his.t, info.Tenants["acme"]
+	t.Helper()
+	client, err := info.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, text := do(t, client, request(t, http.MethodPost, acme.URL+".gatehouse/oauth/device_authorization",
+		"client_id=gatehouse-cli&device_name=build-server", "Content-Type", "application/x-www-form-urlencoded"))
+	var codes struct {
+		Device string `json:"device_code"`
+		User   string `json:"user_code"`
+		Whole  string `json:"verification_uri_complete"`
+	}
+	if err := json.Unmarshal(text, &codes); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", resp.Status, text)
+	}
+	his.open(codes.Whole)
+	his.see(`//input[@name="user_code" and @value="` + codes.User + `"]`)
+	his.look("device", desk, pocket)
+	his.click(`//button[text()="Continue"]`)
+	his.see(`//strong[text()="build-server"]`)
+	his.look("device-confirm", desk, pocket)
+	his.click(`//button[text()="Allow"]`)
+	his.see(`//h1[text()="Allowed"]`)
+	his.look("device-allowed", desk, pocket)
+	resp, text = do(t, client, request(t, http.MethodPost, acme.URL+".gatehouse/oauth/token", "client_id=gatehouse-cli&grant_type=urn:ietf:params:oauth:grant-type:device_code&device_code="+codes.Device,
+		"Content-Type", "application/x-www-form-urlencoded"))
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", resp.Status, text)
+	}
+	his.open(acme.URL + consolePath + "devices")
+	his.see(`//*[text()="Gatehouse CLI on build-server"]`)
+	his.look("console-devices-program", desk)
+}
+
 // browserOwnPages looks at the pages that the gate itself has for people.
 func browserOwnPages(b browser, his *tab, info demo.Info) {
 	t := b.t
@@ -199,6 +237,7 @@ func browserOwnPages(b browser, his *tab, info demo.Info) {
 	his.open(acme.URL + ".gatehouse/logout")
 	his.see(`//button[text()="Sign out"]`)
 	his.look("signout", desk, pocket)
+	browserDeviceLogin(his, info)
 
 	// With a second connection there is something to choose.
 	client, err := info.Client()

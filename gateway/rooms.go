@@ -32,6 +32,7 @@ import (
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
+	"gatehouse/internal/throttle"
 	"gatehouse/machines"
 	"gatehouse/proxy"
 	"gatehouse/proxy/upstream"
@@ -43,6 +44,9 @@ import (
 
 // sessionConnections bounds the connections to Redis that look up sessions.
 const sessionConnections = 32
+
+// limitConnections bounds those that ask what the nodes limit together.
+const limitConnections = 16
 
 // pollPatience is how long a transmitter of signals may keep a poll waiting.
 const pollPatience = 30 * time.Second
@@ -58,6 +62,7 @@ type rooms struct {
 	tenants   *tenants.Service
 	nodes     *nodes
 	shared    redis.UniversalClient // of the registry that several nodes share; or nil
+	limits    redis.UniversalClient // of what the nodes limit together; or nil
 	sessions  *sessions.Service
 	directory *directory.Service
 	authz     *authz.Engine
@@ -172,6 +177,9 @@ func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log 
 		return nil, err
 	}
 	r.roster = newRoster(node, cfg.Environment, r.shared, log)
+	if r.limits, err = cluster.Connect(string(cfg.Registry), limitConnections); err != nil {
+		return nil, err
+	}
 	return shared.New(shared.Options{ //nolint:contextcheck // it works until it is closed, whatever becomes of the start
 		Node: node, Environment: cfg.Environment, Bus: bus, Redis: r.shared, Keys: r.keys,
 		Record: sessions.NewRecord(r.store), Log: log}), nil
@@ -191,7 +199,8 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 			tenants.SAML:   r.saml,
 			tenants.OAuth2: oauth2.New(oauth2.Config{Client: fetch, Log: log}),
 		},
-		Signals: signals.New(fetch, time.Now),
+		Signals:  signals.New(fetch, time.Now),
+		Throttle: throttle.New(r.limits, cfg.Environment, log),
 	})
 	r.setup = setup.New(setup.Config{Store: r.store, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants, Trials: r.authn, Sessions: r.sessions})
 	r.waits = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Patience: pollPatience})
@@ -272,6 +281,9 @@ func (r *rooms) close() error {
 	}
 	if r.shared != nil {
 		errs = append(errs, r.shared.Close())
+	}
+	if r.limits != nil {
+		errs = append(errs, r.limits.Close())
 	}
 	if r.journal != nil {
 		errs = append(errs, r.journal.Close())

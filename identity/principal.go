@@ -40,6 +40,14 @@ const (
 	TokenLength = len(TokenPrefix) + 43
 )
 
+// The token of a session that a program on somebody's command line carries, where
+// a browser has a cookie, is this prefix and 32 random bytes in base64url. It is
+// longer than [TokenLength], so that no text is both.
+const (
+	ProgramTokenPrefix = TokenPrefix + "cli_"
+	ProgramTokenLength = len(ProgramTokenPrefix) + 43
+)
+
 // Principal is the authenticated caller of one request, in one tenant. A nil
 // *Principal is an anonymous caller. It is immutable once made and may be
 // shared between requests.
@@ -53,6 +61,9 @@ type Principal struct {
 	Session    SessionID
 	Device     DeviceID
 	Connection ConnectionID
+	// Program, for KindUser, is a session that a program shows in so many words, and
+	// no browser by itself: what keeps other sites from using a cookie is not for it.
+	Program bool
 	// Email and Name are what is known of the person, or the token's or service's name.
 	Email string
 	Name  string

@@ -221,7 +221,7 @@ func (g *Gate) who(v *visit, s *stream) error {
 		return fault.New(fault.Unauthenticated, "wrong-tenant", "This credential is not one of this organisation.")
 	}
 	v.caller = caller{principal: p, live: live}
-	if live != nil {
+	if live != nil && !p.Program {
 		return g.sameOrigin(v)
 	}
 	return nil

@@ -19,6 +19,7 @@ var (
 	errBlocked  = fault.New(fault.Denied, "device-blocked", "Your administrator has blocked this device.")
 	errClosed   = fault.New(fault.Denied, "connection-disabled", "This way of signing in has been closed. Ask your administrator.")
 	errChanged  = fault.New(fault.Denied, "connection-changed", "This way of signing in was changed while you signed in. Sign in again.")
+	errDisowned = fault.New(fault.Denied, "allowing-session-over", "The sign-in in which this was allowed has ended. Sign in and allow it again.")
 	errRevoked  = fault.New(fault.Unauthenticated, "session-revoked", "This sign-in was ended while it was being made. Sign in again.")
 )
 
@@ -45,6 +46,9 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 		return Created{}, err
 	}
 	token, hash := newToken()
+	if n.Program != nil {
+		token, hash = newProgramToken()
+	}
 	made.Token, made.Session = token, s.signedIn(tenant, n, now)
 	made.Session.Device, made.Session.DeviceHash = made.Device.ID, deviceHash
 	refresh, err := s.sealRefresh(ctx, tenant, n)
@@ -73,7 +77,7 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 		if err = s.makeRoom(ctx, cause, tenant, n.User, now); err != nil {
 			return Created{}, err
 		}
-		if err = s.admit(ctx, NewLive(made.Session, hash), n.ConnectionVersion, hint, refresh); !errors.Is(err, errNoRoom) {
+		if err = s.admit(ctx, NewLive(made.Session, hash), &n, hint, refresh); !errors.Is(err, errNoRoom) {
 			break // no sign-in of the same person came in between
 		}
 	}
@@ -128,7 +132,7 @@ func (s *Service) recognise(ctx context.Context, tenant identity.TenantID, n New
 	if !known {
 		made.DeviceToken, hash = newToken()
 	}
-	a := describeBy(n.Hints, n.UserAgent)
+	a := n.agent()
 	if device.ID == "" {
 		made.NewDevice = true
 		made.Device = Device{ID: identity.NewDeviceID(), User: n.User, Name: a.name(), FirstSeen: now}
@@ -156,7 +160,7 @@ func (s *Service) signedIn(tenant identity.TenantID, n NewSession, now time.Time
 	return Session{
 		ID: identity.NewSessionID(), Tenant: tenant, User: n.User, Connection: n.Connection,
 		IDPSubject: n.IDPSubject, IDPSession: n.IDPSession, AMR: n.AMR, ACR: n.ACR,
-		IP: n.IP, UserAgent: clip(n.UserAgent, maxUserAgent), AuthAt: auth, FactorAt: factor,
+		IP: n.IP, UserAgent: clip(n.UserAgent, maxUserAgent), Program: n.Program != nil, AuthAt: auth, FactorAt: factor,
 		CreatedAt: now, SeenAt: now, ExpiresAt: until(now, absolute),
 	}
 }
@@ -202,7 +206,8 @@ func (s *Service) record(ctx context.Context, cause audit.Cause, made *Created, 
 // on with a token that was known before it, and leaves no session that no
 // cookie leads to.
 func (s *Service) replace(ctx context.Context, cause audit.Cause, tenant identity.TenantID, token string) error {
-	old, err := s.lookup(ctx, tenant, token)
+	hash, ok := hashToken(token)
+	old, err := s.lookup(ctx, tenant, hash, ok)
 	if fault.Is(err, fault.Unauthenticated) {
 		return nil
 	}
@@ -218,13 +223,13 @@ func (s *Service) replace(ctx context.Context, cause audit.Cause, tenant identit
 // admit makes the session findable and writes its row. Nobody knows the token
 // yet, so the order is free, and this one lets a revocation that comes between
 // find the session in both places (see [Registry]).
-func (s *Service) admit(ctx context.Context, live *Live, verifiedBy uint64, hint []byte, refresh newRefresh) error {
+func (s *Service) admit(ctx context.Context, live *Live, n *NewSession, hint []byte, refresh newRefresh) error {
 	if err := s.registry.Add(ctx, live); err != nil {
 		return unavailable(err)
 	}
 	var inserted bool
 	err := s.store.Tenant(live.session.Tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		inserted, err = insertSession(ctx, tx, &live.session, verifiedBy, live.hash, hint, s.limits(live.session.Tenant))
+		inserted, err = insertSession(ctx, tx, &live.session, n, live.hash, hint, s.limits(live.session.Tenant))
 		if err != nil || !inserted {
 			return err
 		}
@@ -238,7 +243,7 @@ func (s *Service) admit(ctx context.Context, live *Live, verifiedBy uint64, hint
 		if err != nil {
 			return unavailable(fmt.Errorf("write the session: %w", err))
 		}
-		return s.refusal(ctx, live, verifiedBy)
+		return s.refusal(ctx, live, n)
 	}
 	if live.Ended() {
 		// Revoked before its row was there: the row must not outlive it.
@@ -251,8 +256,9 @@ func (s *Service) admit(ctx context.Context, live *Live, verifiedBy uint64, hint
 }
 
 // refusal tells why insertSession has inserted nothing.
-func (s *Service) refusal(ctx context.Context, live *Live, verifiedBy uint64) error {
+func (s *Service) refusal(ctx context.Context, live *Live, n *NewSession) error {
 	var active, blocked, open, same bool
+	allowed := true
 	err := s.store.Tenant(live.session.Tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		active, err = store.One(ctx, tx, store.Scalar[bool],
 			`SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND active)`, live.session.User)
@@ -270,7 +276,11 @@ func (s *Service) refusal(ctx context.Context, live *Live, verifiedBy uint64) er
 			return err
 		}
 		same, err = store.One(ctx, tx, store.Scalar[bool],
-			`SELECT EXISTS (SELECT 1 FROM connections WHERE id = $1 AND version = $2)`, live.session.Connection, verifiedBy)
+			`SELECT EXISTS (SELECT 1 FROM connections WHERE id = $1 AND version = $2)`, live.session.Connection, n.ConnectionVersion)
+		if err != nil || n.Program == nil {
+			return err
+		}
+		allowed, err = store.One(ctx, tx, store.Scalar[bool], `SELECT EXISTS (`+allowing+`)`, n.Program.AllowedBy, live.session.User)
 		return err
 	})
 	switch {
@@ -280,6 +290,8 @@ func (s *Service) refusal(ctx context.Context, live *Live, verifiedBy uint64) er
 		return errBlocked
 	case !open:
 		return errClosed
+	case !allowed:
+		return errDisowned
 	case !same:
 		return errChanged
 	case active:

@@ -369,3 +369,63 @@ func TestP9_DeactivationWinsEveryRace(t *testing.T) {
 	gone("re-activated, restarted")
 	t.Logf("%d of 240 sign-ins came first", len(tokens))
 }
+
+// A program's session is found by its own token alone, has a device of its own and
+// is made only while the one lives in which it was allowed.
+func TestAProgramsSession(t *testing.T) {
+	w := newWorld(t)
+	user := w.user(acme, "ann")
+	browser := w.signIn(acme, signIn(user))
+	n := signIn(user)
+	n.UserAgent, n.Program = "gatehouse/1.0 (darwin; arm64)", &sessions.Program{Name: "Gatehouse CLI", Host: "mac\u202e" + strings.Repeat("x", 200), AllowedBy: browser.Session.ID}
+	made := w.signIn(acme, n)
+	if made.Device.Kind != "cli" || made.Device.OS != "macOS" || made.Device.ID == browser.Device.ID || !strings.HasPrefix(made.Device.Name, "Gatehouse CLI on macxxx") {
+		t.Errorf("device %+v", made.Device)
+	}
+	find := func() error {
+		live, err := w.FindProgram(t.Context(), acme, made.Token)
+		if err == nil && (!live.Session().Program || !live.Principal().Program || live.Session().ID != made.Session.ID) {
+			t.Errorf("found %+v", live.Session())
+		}
+		return err
+	}
+	if err := find(); err != nil {
+		t.Fatal(err)
+	}
+	w.reopen()
+	if err := find(); err != nil {
+		t.Errorf("from SQL: %v", err)
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _ = w.FindProgram(context.Background(), acme, made.Token) }); n != 0 {
+		t.Errorf("%v allocations to find it", n)
+	}
+	secret := strings.TrimPrefix(made.Token, "gh_cli_")
+	for _, other := range []string{browser.Token, "gh_cli_" + browser.Token, secret, "gh_" + secret, made.Token + "A", made.DeviceToken, "gh_cli_" + secret[:42] + "\n", ""} {
+		if _, err := w.FindProgram(t.Context(), acme, other); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("%q as a program's token: %v", other, err)
+		}
+	}
+	for _, other := range []string{made.Token, secret} {
+		if _, err := w.Find(t.Context(), acme, other); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("%q as a cookie: %v", other, err)
+		}
+	}
+	w.revoke(acme, sessions.Selector{Session: browser.Session.ID})
+	if err := find(); err != nil {
+		t.Errorf("after the browser's end: %v", err)
+	}
+	_, err := w.Create(t.Context(), audit.SystemCause(), acme, n)
+	if f := fault.As(err); f.Code != "allowing-session-over" {
+		t.Errorf("allowed by a session that is over: %v", err)
+	}
+	other := w.signIn(acme, signIn(w.user(acme, "bob")))
+	n.Program.AllowedBy = other.Session.ID
+	_, err = w.Create(t.Context(), audit.SystemCause(), acme, n)
+	if f := fault.As(err); f.Code != "allowing-session-over" {
+		t.Errorf("allowed by somebody else's: %v", err)
+	}
+	w.revoke(acme, sessions.Selector{User: user})
+	if err := find(); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("after its person's end: %v", err)
+	}
+}

@@ -17,6 +17,13 @@ func FuzzToken(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, token string) {
 		hash, ok := hashToken(token)
+		// A program's token is one of these with its prefix, and neither is the other.
+		if _, ours := hashProgramToken(token); ours && (ok || !strings.HasPrefix(token, "gh_cli_")) {
+			t.Errorf("%q was taken for two tokens, or for a program's", token)
+		}
+		if program, ours := hashProgramToken("gh_cli_" + token); ours != ok || ours && program == hash {
+			t.Errorf("%q with a prefix: %v", token, ours)
+		}
 		if !ok {
 			if hash != (TokenHash{}) {
 				t.Errorf("%q was refused with a hash", token)

@@ -256,7 +256,8 @@ func (w *world) copies(of identity.SessionID, n int) map[identity.SessionID]stri
 			_, _ = rand.Read(raw)
 			tokens[id] = base64.RawURLEncoding.EncodeToString(raw)
 			hash := sha256.Sum256([]byte(tokens[id]))
-			if _, err := tx.Exec(context.Background(), `INSERT INTO sessions (id, token_hash, user_id, device_id, connection_id, idp_subject, idp_session, logout_hint, amr, acr,
+			if _, err := tx.Exec(context.Background(), `INSERT INTO sessions
+				(id, token_hash, user_id, device_id, connection_id, idp_subject, idp_session, logout_hint, amr, acr,
 					ip, user_agent, auth_at, created_at, seen_at, expires_at, ended_at, end_reason)
 				SELECT $1, $2, user_id, device_id, connection_id, idp_subject, idp_session, logout_hint, amr, acr,
 					ip, user_agent, auth_at, created_at, seen_at, expires_at, ended_at, end_reason

@@ -118,7 +118,7 @@ func (l *Live) Principal() *identity.Principal {
 	s := &l.session
 	l.principal.CompareAndSwap(nil, &identity.Principal{
 		Kind: identity.KindUser, Tenant: s.Tenant, ID: string(s.User),
-		User: s.User, Session: s.ID, Device: s.Device, Connection: s.Connection,
+		User: s.User, Session: s.ID, Device: s.Device, Connection: s.Connection, Program: s.Program,
 		AuthTime: s.AuthAt, FactorTime: s.FactorAt, AMR: s.AMR, ACR: s.ACR,
 	})
 	return l.principal.Load()

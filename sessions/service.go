@@ -104,7 +104,19 @@ var (
 // Unavailable means that the sessions cannot be read. This is the request
 // path: for a session that lives, one map lookup, no allocation and no SQL.
 func (s *Service) Find(ctx context.Context, tenant identity.TenantID, token string) (*Live, error) {
-	live, err := s.lookup(ctx, tenant, token)
+	hash, ok := hashToken(token)
+	return s.find(ctx, tenant, hash, ok)
+}
+
+// FindProgram is [Service.Find] for the token that a program carries. No cookie's
+// token is one, and the other way round.
+func (s *Service) FindProgram(ctx context.Context, tenant identity.TenantID, token string) (*Live, error) {
+	hash, ok := hashProgramToken(token)
+	return s.find(ctx, tenant, hash, ok)
+}
+
+func (s *Service) find(ctx context.Context, tenant identity.TenantID, hash TokenHash, ok bool) (*Live, error) {
+	live, err := s.lookup(ctx, tenant, hash, ok)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +135,9 @@ func (s *Service) Find(ctx context.Context, tenant identity.TenantID, token stri
 	return live, nil
 }
 
-// lookup finds a session by its token, whether or not it ran out.
-func (s *Service) lookup(ctx context.Context, tenant identity.TenantID, token string) (*Live, error) {
-	hash, ok := hashToken(token)
+// lookup finds a session by the hash of what may be its token, whether or not it
+// ran out.
+func (s *Service) lookup(ctx context.Context, tenant identity.TenantID, hash TokenHash, ok bool) (*Live, error) {
 	if !ok {
 		return nil, errUnknown
 	}

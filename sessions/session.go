@@ -24,6 +24,7 @@ type Session struct {
 	ACR        string
 	IP         netip.Addr // at sign-in
 	UserAgent  string
+	Program    bool      // it is carried by a program, as a bearer token, and not by a browser
 	AuthAt     time.Time // when the person authenticated; zero: the identity provider did not say
 	FactorAt   time.Time // when they last showed a second factor; zero: never
 	CreatedAt  time.Time
@@ -38,7 +39,7 @@ type Device struct {
 	ID        identity.DeviceID
 	User      identity.UserID
 	Name      string
-	Kind      string // desktop, phone, tablet, bot, unknown
+	Kind      string // desktop, phone, tablet, bot, cli, unknown
 	OS        string
 	Browser   string
 	Blocked   bool
@@ -124,9 +125,22 @@ type NewSession struct {
 	// Replaces is the token of the session that the browser has had until now;
 	// that session ends.
 	Replaces string
+	// Program is what is signed in, where it is no browser: it gets a device of its
+	// own. Nil: a browser.
+	Program *Program
 	// Details are what the sign-in's record tells beyond the session: how the
 	// person signed in.
 	Details map[string]string
+}
+
+// Program is a program that a person lets have a session of theirs.
+type Program struct {
+	Name string
+	Host string // what it says it runs on
+	// AllowedBy is the session in which the person allowed it. Unless that lives at
+	// the moment at which the new one is made, there will be none: whatever has ended
+	// it was to end what comes of it as well.
+	AllowedBy identity.SessionID
 }
 
 // Created is a new session with the tokens for the browser's cookies, which

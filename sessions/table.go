@@ -15,7 +15,7 @@ import (
 )
 
 const sessionColumns = `s.id, s.user_id, s.device_id, s.connection_id, s.idp_subject, s.idp_session, s.amr, s.acr,
-	s.ip, s.user_agent, s.auth_at, s.factor_at, s.created_at, s.seen_at, s.expires_at, s.ended_at, s.end_reason`
+	s.ip, s.user_agent, s.program, s.auth_at, s.factor_at, s.created_at, s.seen_at, s.expires_at, s.ended_at, s.end_reason`
 
 // scanSession reads [sessionColumns], and the columns after them into more.
 func scanSession(tenant identity.TenantID, row store.Row, more ...any) (Session, error) {
@@ -25,7 +25,7 @@ func scanSession(tenant identity.TenantID, row store.Row, more ...any) (Session,
 	var ended sql.NullInt64
 	var reason sql.NullString
 	dest := append([]any{&s.ID, &s.User, &s.Device, &s.Connection, &s.IDPSubject, &s.IDPSession, &amr, &s.ACR,
-		&ip, &s.UserAgent, &auth, &factor, &created, &seen, &expires, &ended, &reason}, more...)
+		&ip, &s.UserAgent, &s.Program, &auth, &factor, &created, &seen, &expires, &ended, &reason}, more...)
 	if err := row.Scan(dest...); err != nil {
 		return Session{}, err
 	}
@@ -40,21 +40,29 @@ func scanSession(tenant identity.TenantID, row store.Row, more ...any) (Session,
 // it, the device is not blocked, and the connection is enabled and what it was
 // when the sign-in was verified, in one statement: whoever deactivates, blocks,
 // disables or changes afterwards finds the row, whoever did before has prevented
-// it.
-func insertSession(ctx context.Context, tx *store.Tx, s *Session, verifiedBy uint64, hash TokenHash, hint []byte, limits Limits) (inserted bool, err error) {
+// it. So it is with the session in which a program's was allowed.
+func insertSession(ctx context.Context, tx *store.Tx, s *Session, wanted *NewSession, hash TokenHash, hint []byte, limits Limits) (inserted bool, err error) {
 	seen, created := limits.since(s.CreatedAt)
+	var allowedBy identity.SessionID
+	if wanted.Program != nil {
+		allowedBy = wanted.Program.AllowedBy
+	}
 	n, err := tx.Exec(ctx, `INSERT INTO sessions
 		(id, token_hash, user_id, device_id, connection_id, idp_subject, idp_session, logout_hint, amr, acr,
-		 ip, user_agent, auth_at, created_at, seen_at, expires_at, factor_at)
-		SELECT $1, $2, u.id, d.id, c.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $21
+		 ip, user_agent, auth_at, created_at, seen_at, expires_at, factor_at, program)
+		SELECT $1, $2, u.id, d.id, c.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $23, $21
 		FROM users u JOIN devices d ON d.user_id = u.id JOIN connections c ON c.id = $3
 		WHERE u.id = $15 AND u.active AND d.id = $16 AND NOT d.blocked AND c.enabled AND c.version = $17
-			AND ($18 = 0 OR (SELECT count(*) FROM sessions x WHERE x.user_id = u.id AND x.ended_at IS NULL AND x.seen_at > $19 AND x.created_at > $20) < $18)`,
+			AND ($18 = 0 OR (SELECT count(*) FROM sessions x WHERE x.user_id = u.id AND x.ended_at IS NULL AND x.seen_at > $19 AND x.created_at > $20) < $18)
+			AND (NOT $21 OR EXISTS (SELECT 1 FROM sessions b WHERE b.id = $22 AND b.user_id = u.id AND b.ended_at IS NULL))`,
 		s.ID, hash[:], s.Connection, s.IDPSubject, s.IDPSession, hint, strings.Join(s.AMR, " "), s.ACR,
 		addrText(s.IP), s.UserAgent, store.Millis(s.AuthAt), store.Millis(s.CreatedAt), store.Millis(s.SeenAt), store.Millis(s.ExpiresAt),
-		s.User, s.Device, verifiedBy, limits.PerPerson, seen, created, store.Millis(s.FactorAt))
+		s.User, s.Device, wanted.ConnectionVersion, limits.PerPerson, seen, created, s.Program, allowedBy, store.Millis(s.FactorAt))
 	return n > 0, err
 }
+
+// allowing is the session $1, if it lives and is of the person $2.
+const allowing = `SELECT 1 FROM sessions b WHERE b.id = $1 AND b.user_id = $2 AND b.ended_at IS NULL`
 
 // addrText is how an address is stored; empty when it is not known.
 func addrText(ip netip.Addr) string {

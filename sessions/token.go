@@ -5,6 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"strings"
+
+	"gatehouse/identity"
 )
 
 // TokenHash is how a session's or device's token is known everywhere but in
@@ -44,6 +47,26 @@ func newToken() (string, TokenHash) {
 	_, _ = rand.Read(raw[:]) // never fails: crypto/rand aborts the program instead
 	token := tokenText.EncodeToString(raw[:])
 	return token, sha256.Sum256([]byte(token))
+}
+
+// newProgramToken is [newToken] for a program. What is hashed is the text with its
+// prefix, so that one kind of token never counts as the other.
+func newProgramToken() (string, TokenHash) {
+	token, _ := newToken()
+	token = identity.ProgramTokenPrefix + token
+	return token, sha256.Sum256([]byte(token))
+}
+
+// hashProgramToken is [hashToken] for the token of a program. It does not allocate
+// either.
+func hashProgramToken(token string) (TokenHash, bool) {
+	secret, ours := strings.CutPrefix(token, identity.ProgramTokenPrefix)
+	if _, ok := hashToken(secret); !ok || !ours {
+		return TokenHash{}, false
+	}
+	var text [identity.ProgramTokenLength]byte
+	copy(text[:], token)
+	return sha256.Sum256(text[:]), true
 }
 
 // hashToken refuses whatever newToken cannot have made before it spends

@@ -34,6 +34,26 @@ func describe(header string) agent {
 	return a
 }
 
+// agent describes the browser that signs in, or the program.
+func (n *NewSession) agent() agent {
+	a := describeBy(n.Hints, n.UserAgent)
+	if n.Program != nil {
+		a.kind, a.browser, a.model = kindCLI, printable(n.Program.Name), printable(n.Program.Host)
+		for _, system := range systems {
+			if a.os == "" && strings.Contains(n.UserAgent, "("+system.word) {
+				a.os = system.name
+			}
+		}
+	}
+	return a
+}
+
+// systems are those that our own programs name, in the words of Go (GOOS).
+var systems = []struct{ word, name string }{{"linux", "Linux"}, {"darwin", "macOS"}, {"windows", "Windows"}, {"freebsd", "FreeBSD"}}
+
+// kindCLI is what a device of a program is.
+const kindCLI = "cli"
+
 // name is the device's name until its owner gives it another.
 func (a agent) name() string {
 	switch {

@@ -88,12 +88,12 @@ func TestDurationsAreText(t *testing.T) {
 }
 
 func TestNetworksAreReadAndAdmit(t *testing.T) {
-	const text = `{"session":{"max_per_person":3,"when_full":"refuse","bind_device":true,"networks":["192.0.2.0/24","2001:db8::/32"],"role_networks":{"admin":["2001:db8::/32"],"owner":["192.0.2.0/25","2001:db8::/48"]},"reauth_age":"5m0s"},"second_factor":{"policy":"unless_provider","acr_values":["urn:x:mfa"]}}`
+	const text = `{"session":{"max_per_person":3,"when_full":"refuse","bind_device":true,"networks":["192.0.2.0/24","2001:db8::/32"],"role_networks":{"admin":["2001:db8::/32"],"owner":["192.0.2.0/25","2001:db8::/48"]},"reauth_age":"5m0s","device_login":"recent"},"second_factor":{"policy":"unless_provider","acr_values":["urn:x:mfa"]}}`
 	var fromJSON, fromYAML tenants.Settings
 	if err := json.Unmarshal([]byte(text), &fromJSON); err != nil {
 		t.Fatal(err)
 	}
-	if err := yaml.Unmarshal([]byte("session: {max_per_person: 3, when_full: refuse, bind_device: true, networks: [192.0.2.0/24, 2001:db8::/32], role_networks: {owner: [192.0.2.0/25, 2001:db8::/48], admin: [2001:db8::/32]}, reauth_age: 5m}\nsecond_factor: {policy: unless_provider, acr_values: [\"urn:x:mfa\"]}"), &fromYAML); err != nil {
+	if err := yaml.Unmarshal([]byte("session: {max_per_person: 3, when_full: refuse, bind_device: true, networks: [192.0.2.0/24, 2001:db8::/32], role_networks: {owner: [192.0.2.0/25, 2001:db8::/48], admin: [2001:db8::/32]}, reauth_age: 5m, device_login: recent}\nsecond_factor: {policy: unless_provider, acr_values: [\"urn:x:mfa\"]}"), &fromYAML); err != nil {
 		t.Fatal(err)
 	}
 	again, err := json.Marshal(fromYAML)

@@ -134,6 +134,7 @@ func TestP2_WhatIsOpenIsJudgedByNewSettings(t *testing.T) {
 		}},
 		{"devices", true, func(x *tenants.Tenant) { x.Settings.Session.BindDevice = true }},
 		{"a recent sign-in", true, func(x *tenants.Tenant) { x.Settings.Session.ReauthAge = tenants.Duration(time.Hour) }},
+		{"programs", true, func(x *tenants.Tenant) { x.Settings.Session.DeviceLogin = tenants.RefuseDeviceLogin }},
 		{"all of it", true, func(x *tenants.Tenant) { x.Settings = tenants.Settings{} }},
 	} {
 		learn(change.what, func() error {

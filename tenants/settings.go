@@ -48,7 +48,23 @@ type SessionSettings struct {
 	// ReauthAge is how old a person's authentication may be where a route asks for
 	// a recent one.
 	ReauthAge Duration `json:"reauth_age,omitzero" yaml:"reauth_age,omitempty" doc:"How long ago a person may have authenticated at the identity provider, for routes with step_up; default 15m"`
+	// DeviceLogin is whether people may let programs on a command line have sessions
+	// of theirs.
+	DeviceLogin DeviceLogin `json:"device_login,omitempty" yaml:"device_login,omitempty" enum:"allow,recent,refuse" doc:"Whether people may sign in programs on their command line (gatehouse login); recent: if they have authenticated within reauth_age; absent: allow"`
 }
+
+// DeviceLogin is what people may do for programs that ask to be signed in (RFC
+// 8628).
+type DeviceLogin string
+
+const (
+	// AllowDeviceLogin is the default.
+	AllowDeviceLogin DeviceLogin = "allow"
+	// RecentDeviceLogin asks for a recent authentication ([SessionSettings.ReauthAge]).
+	RecentDeviceLogin DeviceLogin = "recent"
+	// RefuseDeviceLogin lets no program in, nor any that was let in before.
+	RefuseDeviceLogin DeviceLogin = "refuse"
+)
 
 // WhenFull is what becomes of a sign-in by a person who has as many as allowed.
 type WhenFull string
@@ -69,7 +85,7 @@ func (s SessionSettings) Equal(o SessionSettings) bool {
 // admitsAs reports whether both let in the same: what is open under one of them
 // may go on under the other.
 func (s SessionSettings) admitsAs(o SessionSettings) bool {
-	return s.BindDevice == o.BindDevice && s.ReauthAge == o.ReauthAge && slices.Equal(s.Networks, o.Networks) &&
+	return s.BindDevice == o.BindDevice && s.ReauthAge == o.ReauthAge && s.DeviceLogin == o.DeviceLogin && slices.Equal(s.Networks, o.Networks) &&
 		maps.EqualFunc(s.RoleNetworks, o.RoleNetworks, slices.Equal[[]netip.Prefix])
 }
 
@@ -141,6 +157,11 @@ func (s SessionSettings) check() error {
 	}
 	if age := time.Duration(s.ReauthAge); age != 0 && (age < minLimit || age > maxReauth) {
 		return invalid("bad-settings", fmt.Sprintf("session.reauth_age must lie between %v and %v.", minLimit, maxReauth))
+	}
+	switch s.DeviceLogin {
+	case "", AllowDeviceLogin, RecentDeviceLogin, RefuseDeviceLogin:
+	default:
+		return invalid("bad-settings", fmt.Sprintf("session.device_login is %s, %s or %s.", AllowDeviceLogin, RecentDeviceLogin, RefuseDeviceLogin))
 	}
 	if err := checkNetworks("session.networks", s.Networks); err != nil {
 		return err

@@ -35,6 +35,7 @@ type target struct {
 	output format
 
 	client *http.Client // made at the first call
+	stored bool         // what is shown to the server is of a sign-in here
 }
 
 // format is how a command prints its result. Anything but text and json is
@@ -69,7 +70,7 @@ func (f *format) bind(cmd *cobra.Command) {
 func (t *target) bindGateway(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&t.data, "data", defaultData(), "data folder of the gateway, where its admin socket is")
-	flags.StringVar(&t.server, "server", "", "talk to this URL with --token instead of the admin socket")
+	flags.StringVar(&t.server, "server", "", "talk to this URL instead of the admin socket, with --token or after gatehouse login")
 	flags.StringVar(&t.token, "token", "", "API token for --server (or the environment's GATEHOUSE_TOKEN)")
 }
 
@@ -162,9 +163,9 @@ func (t *target) do(ctx context.Context, method, path string, in any, fields htt
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if t.server != "" {
-		token := cmp.Or(t.token, os.Getenv("GATEHOUSE_TOKEN"))
-		if token == "" {
-			return nil, fmt.Errorf("%w: --server needs a --token, or GATEHOUSE_TOKEN in the environment", errUsage)
+		token, err := t.credential()
+		if err != nil {
+			return nil, err
 		}
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -182,7 +183,28 @@ func (t *target) do(ctx context.Context, method, path string, in any, fields htt
 		return resp, nil
 	}
 	defer func() { _ = resp.Body.Close() }() // only read from
-	return nil, refusalIn(resp)
+	no := refusalIn(resp)
+	if t.stored && resp.StatusCode == http.StatusUnauthorized {
+		no.text += "\nSign in again: gatehouse login --server " + t.server
+	}
+	return nil, no
+}
+
+// credential is what a server is shown: what the command line or the environment
+// says, else what a sign-in here has left.
+func (t *target) credential() (string, error) {
+	if token := cmp.Or(t.token, os.Getenv("GATEHOUSE_TOKEN")); token != "" {
+		return token, nil
+	}
+	kept, err := storedCredential(t.server)
+	if err != nil {
+		return "", err
+	}
+	if kept.Token == "" {
+		return "", fmt.Errorf("%w: --server needs a --token, GATEHOUSE_TOKEN in the environment, or a sign-in (gatehouse login --server %s)", errUsage, t.server)
+	}
+	t.stored = true
+	return kept.Token, nil
 }
 
 func (t *target) socket() string { return filepath.Join(t.data, socketName) }

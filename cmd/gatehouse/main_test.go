@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"capture": capture,
 			"flip":    flip,
 			"signin":  signIn,
+			"answer":  answerDevice,
 		},
 	})
 }

@@ -1426,7 +1426,7 @@ export interface components {
             /** Format: date-time */
             first_seen_at: string;
             id: string;
-            /** @description desktop, phone, tablet, bot or unknown */
+            /** @description desktop, phone, tablet, bot, cli (a command line) or unknown */
             kind: string;
             last_ip?: string;
             /** Format: date-time */
@@ -2026,6 +2026,11 @@ export interface components {
             absolute?: string;
             /** @description Whether a session counts only with the cookie of the device that signed in */
             bind_device?: boolean;
+            /**
+             * @description Whether people may sign in programs on their command line (gatehouse login); recent: if they have authenticated within reauth_age; absent: allow
+             * @enum {string}
+             */
+            device_login?: "allow" | "recent" | "refuse";
             /** @description How long a session lasts without a request; default 8h */
             idle?: string;
             /**

@@ -7,7 +7,7 @@ import { api, done, type Revocation, type Session } from '../client/api';
 import { keys, useCan, usePages, useRefresh } from '../client/queries';
 import { useConfirm } from '../parts/Confirm';
 import { Facts, When } from '../parts/Facts';
-import { deviceWords, Person } from '../parts/Identity';
+import { deviceWords, kindWords, Person } from '../parts/Identity';
 import { Page } from '../parts/Page';
 import { More, Row, Rows } from '../parts/Rows';
 import { Empty, Failure, LoadingRows } from '../parts/States';
@@ -70,7 +70,7 @@ export function SessionFacts({ session: s }: { session: Session }) {
   return (
     <Facts of={[
       ['Device', deviceWords(s.device)],
-      ['Kind', [s.device.kind, s.device.os].filter(Boolean).join(', ') || 'unknown'],
+      ['Kind', [kindWords(s.device.kind), s.device.os].filter(Boolean).join(', ') || 'unknown'],
       ['IP', s.ip || '–'],
       ['Signed in', <When at={s.signed_in_at} />],
       s.ended_at ? ['Ended', <><When at={s.ended_at} />{s.end_reason && `, ${s.end_reason}`}</>] : ['Last seen', <When at={s.last_seen_at} />],

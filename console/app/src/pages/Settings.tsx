@@ -37,6 +37,7 @@ function Form({ kept }: { kept: Kept }) {
   const [recent, setRecent] = useState<number | string>(age === undefined ? '' : Math.round(age * 60));
   const [policy, setPolicy] = useState<Policy>(kept.second_factor?.policy ?? 'never');
   const [classes, setClasses] = useState(kept.second_factor?.acr_values ?? []);
+  const [programs, setPrograms] = useState<'allow' | 'recent' | 'refuse'>(session.device_login ?? 'allow');
   const save = useMutation({
     mutationFn: () => done(api.PUT('/v1/settings', {
       body: {
@@ -49,6 +50,7 @@ function Form({ kept }: { kept: Kept }) {
           ...(networks.length > 0 && { networks }),
           ...(Object.keys(settingOf(ofRoles)).length > 0 && { role_networks: settingOf(ofRoles) }),
           ...(recent !== '' && { reauth_age: `${recent}m` }),
+          ...(programs !== 'allow' && { device_login: programs }),
         },
         second_factor: {
           ...(policy !== 'never' && { policy }),
@@ -82,6 +84,9 @@ function Form({ kept }: { kept: Kept }) {
             <TagsInput label="Classes of sign-in with a second factor" description="Values of acr or AuthnContextClassRef by which a provider says so; amr is understood without" maxTags={10} value={classes} onChange={setClasses}
               clearable clearButtonProps={{ 'aria-label': 'Remove all classes' }} />
             <NumberInput label="Sensitive pages ask for a sign-in of the last" description="Minutes; empty: 15. For routes of the app with step_up" min={1} max={10080} allowDecimal={false} suffix=" min" value={recent} onChange={setRecent} />
+            <Select label="Programs on people's command lines" description="Whether people may sign them in (gatehouse login). If refused, those that are signed in are let in no more" allowDeselect={false} disabled={readOnly}
+              value={programs} onChange={(v) => setPrograms(v as 'allow' | 'recent' | 'refuse')}
+              data={[{ value: 'allow', label: 'May be signed in' }, { value: 'recent', label: 'May be signed in after a recent sign-in' }, { value: 'refuse', label: 'Are refused' }]} />
             <Switch label="A sign-in counts only on its own device" description="A copied session cookie is worth nothing without the device's cookie" checked={bound} onChange={(e) => setBound(e.currentTarget.checked)} />
             {save.isError && <Failure error={save.error} />}
             {save.isSuccess && !save.isPending && <Alert color="teal" role="status">Saved. It holds from now on.</Alert>}

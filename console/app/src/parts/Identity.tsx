@@ -1,8 +1,8 @@
 import { Avatar, Box, Group, Text, ThemeIcon } from '@mantine/core';
-import { IconDeviceDesktop, IconDeviceMobile, IconDeviceTablet, IconRobot, IconDeviceUnknown } from '@tabler/icons-react';
+import { IconDeviceDesktop, IconDeviceMobile, IconDeviceTablet, IconRobot, IconDeviceUnknown, IconTerminal2 } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 
-const icons = { desktop: IconDeviceDesktop, phone: IconDeviceMobile, tablet: IconDeviceTablet, bot: IconRobot };
+const icons = { desktop: IconDeviceDesktop, phone: IconDeviceMobile, tablet: IconDeviceTablet, bot: IconRobot, cli: IconTerminal2 };
 
 /** A person: initials, name, email. */
 export function Person({ name, email, id, badge }: { name?: string; email?: string; id: string; badge?: ReactNode }) {
@@ -26,6 +26,11 @@ export function deviceWords(d: { name?: string; os?: string; browser?: string; k
   if (d.name) return d.name;
   if (d.browser && d.os) return `${d.browser} on ${d.os}`;
   return d.browser || d.os || 'Unknown device';
+}
+
+/** What a device is, in words. */
+export function kindWords(kind: string | undefined): string | undefined {
+  return kind === 'cli' ? 'command line' : kind;
 }
 
 /** A device: its picture and words. */

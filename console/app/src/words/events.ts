@@ -28,7 +28,7 @@ export function listsTouchedBy(type: string): List[] {
 
 /** The types to filter by, in groups that a person thinks in. */
 export const eventGroups: { label: string; types: string[] }[] = [
-  { label: 'Sign-ins', types: ['signin.started', 'signin.succeeded', 'signin.refused'] },
+  { label: 'Sign-ins', types: ['signin.started', 'signin.succeeded', 'signin.refused', 'device_login.asked', 'device_login.allowed', 'device_login.denied', 'device_login.refused'] },
   { label: 'Sign-outs', types: ['session.signed_out', 'session.revoked', 'session.expired', 'session.rechecked', 'session.revocation_deferred', 'session.revocation_settled', 'signout.refused', 'signout.at_provider', 'signal.received', 'signal.refused'] },
   { label: 'Second factors', types: ['factor.added', 'factor.renamed', 'factor.removed', 'factor.recovery_codes_made', 'factor.reset', 'factor.refused', 'session.stepped_up'] },
   { label: 'Refused requests', types: ['access.refused', 'request.refused'] },
@@ -50,6 +50,10 @@ const titles: Record<string, string> = {
   'signin.started': 'Sign-in started',
   'signin.succeeded': 'Signed in',
   'signin.refused': 'Sign-in refused',
+  'device_login.asked': 'A program asks to be signed in',
+  'device_login.allowed': 'Program allowed',
+  'device_login.denied': 'Program denied',
+  'device_login.refused': 'Program refused',
   'session.signed_out': 'Signed out',
   'session.revoked': 'Signed out from afar',
   'signout.refused': 'Sign-out refused',
