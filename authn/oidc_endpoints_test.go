@@ -17,10 +17,10 @@ import (
 
 // The addresses of an issuer's.
 const (
-	atDiscovery = "/.well-known/openid-configuration"
-	atKeys      = "/jwks"
-	atTokenEndpoint     = "/token"
-	atUserinfo  = "/userinfo"
+	atDiscovery     = "/.well-known/openid-configuration"
+	atKeys          = "/jwks"
+	atTokenEndpoint = "/token"
+	atUserinfo      = "/userinfo"
 )
 
 // hangs never answers; dribbles never ends to; both end with the request.

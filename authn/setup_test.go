@@ -150,3 +150,30 @@ func TestASetupLinkChangesNothingInUse(t *testing.T) {
 		t.Errorf("%v, %v", live, err)
 	}
 }
+
+// Where anybody can have an account, a link connects nobody before it is said who of
+// them may come in.
+func TestASetupLinkLetsNotEverybodyIn(t *testing.T) {
+	w := newWorld(t)
+	_, path := w.link(t, setup.Terms{DefaultRole: "member"})
+	b := w.browser()
+	b.begin(path)
+	google := url.Values{"provider": {"google"}, "issuer": {"https://accounts.google.com"}, "client_id": {"x"}, "client_secret": {"y"}}
+	b.open(setup.Path+"?provider=google").has(t, http.StatusOK, "anybody can have an account there")
+	b.post(setup.Path+"/save", google).has(t, http.StatusBadRequest, "say which domains may sign in here")
+	github := url.Values{"provider": {"github"}, "client_id": {"x"}, "client_secret": {"y"}, "allowed_domains": {"acme.example"}}
+	b.open(setup.Path+"?provider=github").has(t, http.StatusOK, w.url+"/.gatehouse/oauth2/corp/callback")
+	b.post(setup.Path+"/save", github).has(t, http.StatusBadRequest, "say which groups may sign in here")
+	if _, err := w.connections.Connection(t.Context(), acme, "corp"); err == nil {
+		t.Error("something was kept")
+	}
+	github.Set("allowed_groups", "acme\n\n acme/platform team \n")
+	b.post(setup.Path+"/save", github).has(t, http.StatusOK, "is kept", "acme/platform team")
+	c, err := w.connections.Connection(t.Context(), acme, "corp")
+	check(t, err)
+	if c.OAuth2 == nil || c.OAuth2.Preset != "github" || c.OAuth2.ClientSecret != "y" || len(c.Admits.Groups) != 2 || c.Admits.Groups[1] != "acme/platform team" {
+		t.Errorf("kept %+v %+v", c, c.OAuth2)
+	}
+	google.Set("allowed_domains", "acme.example, acme.test")
+	b.post(setup.Path+"/save", google).has(t, http.StatusOK, "is kept", `value="acme.example acme.test"`)
+}

@@ -15,8 +15,13 @@ type Provider struct {
 	// Scopes, Claims and Attributes are what to set, where the defaults do not do.
 	Scopes []string     `json:"scopes,omitempty"`
 	Names  AttributeMap `json:"names,omitzero" doc:"Claims or attributes that hold a person's data, where they are not the usual ones"`
-	Guide  string       `json:"guide" doc:"Its page in docs/guides"`
-	Notes  []string     `json:"notes,omitempty"`
+	// Preset is the preset of an [OAuth2] connection.
+	Preset string `json:"preset,omitempty" doc:"The preset of an oauth2 connection"`
+	// Public is what must bound who comes in, because anybody can have an account
+	// there: "domains" or "groups"; empty: only the organisation's own people have one.
+	Public string   `json:"public,omitempty" enum:"domains,groups" doc:"Anybody can have an account there: which of allowed_domains and allowed_groups must be set"`
+	Guide  string   `json:"guide" doc:"Its page in docs/guides"`
+	Notes  []string `json:"notes,omitempty"`
 }
 
 // Names of attributes that Microsoft's products send.
@@ -30,10 +35,10 @@ var providers = []Provider{
 	{ID: "okta", Title: "Okta", Type: OIDC, Issuer: "https://YOUR-COMPANY.okta.com", Scopes: []string{"openid", "profile", "email", "groups"}, Guide: "okta", Notes: []string{
 		"Use the org's own address as the issuer, unless you have set up an authorization server for this.",
 		"Groups come only if a groups claim is added to the app's sign-on settings."}},
-	{ID: "entra", Title: "Microsoft Entra ID", Type: OIDC, Issuer: "https://login.microsoftonline.com/YOUR-TENANT-ID/v2.0", Guide: "entra-id", Notes: []string{
+	{ID: "entra", Title: "Microsoft Entra ID", Type: OIDC, Issuer: "https://login.microsoftonline.com/YOUR-TENANT-ID/v2.0", Guide: "entra", Notes: []string{
 		"Entra ID says nothing of whether an address is verified: people are known by their lasting id, and their address counts only from SCIM.",
 		"Groups come as ids, and only if a groups claim is added in the token configuration."}},
-	{ID: "google", Title: "Google Workspace", Type: OIDC, Issuer: "https://accounts.google.com", Guide: "google-workspace", Notes: []string{
+	{ID: "google", Title: "Google Workspace", Type: OIDC, Issuer: "https://accounts.google.com", Public: "domains", Guide: "google", Notes: []string{
 		"Anybody with a Google account can come this way: set allowed domains to those of your organisation.",
 		"Google sends no groups by OpenID Connect."}},
 	{ID: "keycloak", Title: "Keycloak", Type: OIDC, Issuer: "https://KEYCLOAK-HOST/realms/YOUR-REALM", Guide: "keycloak", Notes: []string{
@@ -41,16 +46,19 @@ var providers = []Provider{
 	{ID: "auth0", Title: "Auth0", Type: OIDC, Issuer: "https://YOUR-TENANT.auth0.com/", Guide: "auth0", Notes: []string{
 		"The issuer ends with a slash.",
 		"Groups and roles come only by an Action that adds a claim."}},
-	{ID: "gitlab", Title: "GitLab", Type: OIDC, Issuer: "https://gitlab.com", Guide: "gitlab", Names: AttributeMap{Groups: "groups_direct"}, Notes: []string{
+	{ID: "gitlab", Title: "GitLab", Type: OIDC, Issuer: "https://gitlab.com", Public: "groups", Guide: "gitlab", Names: AttributeMap{Groups: "groups_direct"}, Notes: []string{
 		"Anybody with an account on gitlab.com can come this way: set allowed groups, or use your own GitLab."}},
+	{ID: "github", Title: "GitHub", Type: OAuth2, Preset: PresetGitHub, Public: "groups", Guide: "github", Notes: []string{
+		"Anybody with an account on GitHub can come this way: set allowed groups to your organisation, or to teams of it as organisation/team.",
+		"GitHub lists an organisation only if it has approved the OAuth app."}},
 	{ID: "oidc", Title: "Another provider with OpenID Connect", Type: OIDC, Issuer: "https://", Guide: "README"},
 	{ID: "okta-saml", Title: "Okta (SAML)", Type: SAML, Metadata: "https://YOUR-COMPANY.okta.com/app/APP-ID/sso/saml/metadata", Guide: "okta",
 		Names: AttributeMap{Email: "email", Name: "name", Groups: "groups"}, Notes: []string{
 			"Attributes come only as they are named in the app's attribute statements."}},
-	{ID: "entra-saml", Title: "Microsoft Entra ID (SAML)", Type: SAML, Metadata: "https://login.microsoftonline.com/TENANT-ID/federationmetadata/2007-06/federationmetadata.xml?appid=APP-ID", Guide: "entra-id",
+	{ID: "entra-saml", Title: "Microsoft Entra ID (SAML)", Type: SAML, Metadata: "https://login.microsoftonline.com/TENANT-ID/federationmetadata/2007-06/federationmetadata.xml?appid=APP-ID", Guide: "entra",
 		Names: AttributeMap{Email: claimEmail, Name: claimName, Groups: claimGroups}, Notes: []string{
 			"Groups come as ids, and only if a group claim is added."}},
-	{ID: "google-saml", Title: "Google Workspace (SAML)", Type: SAML, Guide: "google-workspace", Names: AttributeMap{Email: "email", Name: "name", Groups: "groups"}, Notes: []string{
+	{ID: "google-saml", Title: "Google Workspace (SAML)", Type: SAML, Guide: "google", Names: AttributeMap{Email: "email", Name: "name", Groups: "groups"}, Notes: []string{
 		"Google publishes no address of its metadata: download the file, and paste what is in it."}},
 	{ID: "adfs", Title: "AD FS", Type: SAML, Metadata: "https://ADFS-HOST/FederationMetadata/2007-06/FederationMetadata.xml", Guide: "adfs",
 		Names: AttributeMap{Email: claimEmail}, Notes: []string{

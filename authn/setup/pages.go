@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	"gatehouse/audit"
 	"gatehouse/internal/fault"
@@ -83,20 +84,29 @@ func (s *Service) form(w http.ResponseWriter, r *http.Request, l Link, c tenants
 	data := struct {
 		Path, Problem string
 		Provider      tenants.Provider
-		SAML          bool
+		SAML, OAuth2  bool
+		Domains       string
+		Groups        string
 		Ours          []httpkit.Fact
 		Connection    tenants.Connection
 		Saved, Tested bool
 		Kept          bool
-	}{Path: Path, Problem: problem, Provider: p, SAML: p.Type == tenants.SAML, Connection: c, Saved: c.ID != "", Tested: tested, Kept: c.HasSecret()}
-	if data.SAML {
+	}{Path: Path, Problem: problem, Provider: p, SAML: p.Type == tenants.SAML, OAuth2: p.Type == tenants.OAuth2,
+		Domains: strings.Join(c.Admits.Domains, " "), Groups: strings.Join(c.Admits.Groups, "\n"), Connection: c, Saved: c.ID != "", Tested: tested, Kept: c.HasSecret()}
+	switch {
+	case data.OAuth2:
+		data.Ours = []httpkit.Fact{{Name: "Callback URL", Value: at + "/callback"}}
+	case data.SAML:
 		data.Ours = []httpkit.Fact{{Name: "Entity ID", Value: at + "/metadata"}, {Name: "ACS URL", Value: at + "/acs"}, {Name: "Single logout URL", Value: at + "/slo"}}
-	} else {
+	default:
 		data.Ours = []httpkit.Fact{{Name: "Redirect URI", Value: at + "/callback"}, {Name: "Back-channel logout URI", Value: at + "/backchannel-logout"},
 			{Name: "After sign-out", Value: httpkit.RequestFrom(r.Context()).Origin + "/.gatehouse/logout"}}
 	}
 	if data.Connection.OIDC == nil {
 		data.Connection.OIDC = &tenants.OIDCSpec{Claims: p.Names}
+	}
+	if data.Connection.OAuth2 == nil {
+		data.Connection.OAuth2 = &tenants.OAuth2Spec{}
 	}
 	if data.Connection.SAML == nil {
 		data.Connection.SAML = &tenants.SAMLSpec{Attributes: p.Names}
@@ -158,6 +168,9 @@ func (s *Service) save(w http.ResponseWriter, r *http.Request) error {
 		return fault.New(fault.Invalid, "bad-form", "No identity provider was chosen. Go back, and choose one.")
 	}
 	wanted := entered(l, current, known[i], form)
+	if p := known[i]; p.Public == "domains" && len(wanted.Admits.Domains) == 0 || p.Public == "groups" && len(wanted.Admits.Groups) == 0 {
+		return s.form(w, r, l, current, p, "Anybody can have an account at "+p.Title+": say which "+p.Public+" may sign in here.")
+	}
 	kept, err := s.tenants.PutConnection(r.Context(), causeOf(r, l), tenantOf(r), wanted)
 	if f := fault.As(err); err != nil && f.Kind == fault.Invalid {
 		return s.form(w, r, l, current, known[i], f.Detail)
@@ -173,7 +186,15 @@ func entered(l Link, current tenants.Connection, p tenants.Provider, form url.Va
 	text := func(name string) string { return strings.TrimSpace(form.Get(name)) }
 	c := l.Terms.connection(l.Connection)
 	c.Type, c.Version = p.Type, current.Version
+	c.Admits = tenants.Admission{Domains: words(form.Get("allowed_domains")), Groups: lines(form.Get("allowed_groups"))}
 	names := tenants.AttributeMap{Email: text("email"), Name: text("name"), Groups: text("groups")}
+	if p.Type == tenants.OAuth2 {
+		c.OAuth2 = &tenants.OAuth2Spec{Preset: p.Preset, ClientID: text("client_id"), ClientSecret: text("client_secret")}
+		if was := current.OAuth2; c.OAuth2.ClientSecret == "" && was != nil && was.Preset == p.Preset && was.ClientID == c.OAuth2.ClientID {
+			c.OAuth2.ClientSecret = was.ClientSecret
+		}
+		return c
+	}
 	if p.Type == tenants.SAML {
 		source := tenants.MetadataSource{URL: text("metadata_url")}
 		if source.URL == "" {
@@ -187,6 +208,21 @@ func entered(l Link, current tenants.Connection, p tenants.Provider, form url.Va
 		c.OIDC.ClientSecret = was.ClientSecret
 	}
 	return c
+}
+
+// words are what a field holds between blanks and commas, lines what it holds line by
+// line.
+func words(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+}
+
+func lines(text string) (all []string) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			all = append(all, line)
+		}
+	}
+	return all
 }
 
 // test sends the browser to the provider and back. Not by a redirect: the policy of

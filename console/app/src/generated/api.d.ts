@@ -1864,6 +1864,13 @@ export interface components {
             /** @description Claims or attributes that hold a person's data, where they are not the usual ones */
             names?: components["schemas"]["AttributeMap"];
             notes?: string[];
+            /** @description The preset of an oauth2 connection */
+            preset?: string;
+            /**
+             * @description Anybody can have an account there: which of allowed_domains and allowed_groups must be set
+             * @enum {string}
+             */
+            public?: "domains" | "groups";
             scopes?: string[];
             title: string;
             type: string;

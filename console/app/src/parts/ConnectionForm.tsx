@@ -41,8 +41,13 @@ function Fields({ of: connection, providers, close }: { of: Connection | undefin
     if (!next) return;
     setChosen(id);
     if (!name) setName(next.id.replace(/-saml$/, ''));
-    const { issuer: _i, client_id: _c, client_secret: _s, scopes: _sc, claims: _cl, acr_values: _a, idp_metadata: _m, attributes: _at, idp_initiated: _ii, ...general } = spec;
+    const { display_name, default_role, link, unknown_people, allowed_domains, allowed_groups, group_rules, enabled } = spec;
+    const general = { display_name, default_role, link, unknown_people, allowed_domains, allowed_groups, group_rules, enabled };
     const names = Object.keys(next.names ?? {}).length > 0 ? next.names : undefined;
+    if (next.type === 'oauth2') {
+      setSpec({ ...general, type: 'oauth2', preset: next.preset as 'github' });
+      return;
+    }
     setSpec(next.type === 'saml'
       ? { ...general, type: 'saml', ...(names && { attributes: names }) }
       : { ...general, type: 'oidc', ...(next.scopes && { scopes: next.scopes }), ...(names && { claims: names }) });
@@ -69,12 +74,12 @@ function Fields({ of: connection, providers, close }: { of: Connection | undefin
             <Switch label="Only people whom SCIM or an admin has made" checked={spec.unknown_people === 'refuse'} onChange={(e) => set({ unknown_people: e.currentTarget.checked ? 'refuse' : '' })} />
             <Select label="A first sign-in takes over" allowDeselect={false} value={spec.link || 'none'} onChange={(v) => set({ link: v === 'none' ? '' : v as 'email' | 'external_id' })}
               data={[{ value: 'none', label: 'Nobody' }, { value: 'email', label: 'The person with the same verified address' }, { value: 'external_id', label: 'The person whom SCIM gave the same external id' }]} />
-            <TagsInput label="Allowed domains" description="Of verified addresses; none: any" value={spec.allowed_domains ?? []} onChange={(v) => set({ allowed_domains: v })} maxTags={100} />
-            <TagsInput label="Allowed groups" description="Of the provider, one of which people must be in; none: anybody" value={spec.allowed_groups ?? []} onChange={(v) => set({ allowed_groups: v })} maxTags={100} />
+            <TagsInput label="Allowed domains" description="Of verified addresses; none: any" withAsterisk={provider?.public === 'domains'} value={spec.allowed_domains ?? []} onChange={(v) => set({ allowed_domains: v })} maxTags={100} />
+            <TagsInput label="Allowed groups" description="Of the provider, one of which people must be in; none: anybody" withAsterisk={provider?.public === 'groups'} value={spec.allowed_groups ?? []} onChange={(v) => set({ allowed_groups: v })} maxTags={100} />
             {keep.isError && <Failure error={keep.error} />}
             <Group justify="flex-end" gap="xs">
               <Button variant="default" onClick={close}>Cancel</Button>
-              <Button type="submit" loading={keep.isPending}>Save</Button>
+              <Button type="submit" loading={keep.isPending} disabled={unbounded(spec, provider)}>Save</Button>
             </Group>
           </>
         )}
@@ -83,17 +88,22 @@ function Fields({ of: connection, providers, close }: { of: Connection | undefin
   );
 }
 
+/** Whether nothing bounds who comes in by a provider at which anybody can have an account. */
+function unbounded(spec: ConnectionSpec, provider: Provider | undefined): boolean {
+  return provider?.public === 'domains' && !spec.allowed_domains?.length || provider?.public === 'groups' && !spec.allowed_groups?.length;
+}
+
 interface Part { spec: ConnectionSpec; set: (change: Partial<ConnectionSpec>) => void; provider: Provider | undefined }
 
 function OIDCFields({ spec, set, provider, kept }: Part & { kept: boolean }) {
   return (
     <>
-      <TextInput label="Issuer" required type="url" maxLength={2048} placeholder={provider?.issuer} value={spec.issuer ?? ''} onChange={(e) => set({ issuer: e.currentTarget.value })} />
+      {spec.type === 'oidc' && <TextInput label="Issuer" required type="url" maxLength={2048} placeholder={provider?.issuer} value={spec.issuer ?? ''} onChange={(e) => set({ issuer: e.currentTarget.value })} />}
       <TextInput label="Client id" required maxLength={512} value={spec.client_id ?? ''} onChange={(e) => set({ client_id: e.currentTarget.value })} />
       <PasswordInput label="Client secret" autoComplete="off" maxLength={4096} description={kept ? 'Empty: the one that there is' : undefined} value={spec.client_secret ?? ''}
         onChange={(e) => set({ client_secret: e.currentTarget.value })} visibilityToggleButtonProps={{ 'aria-label': 'Show it' }} />
-      <TagsInput label="Scopes" description="Empty: openid, email and profile" value={spec.scopes ?? []} onChange={(v) => set({ scopes: v })} />
-      <TextInput label="Claim with the groups" placeholder="groups" maxLength={200} value={spec.claims?.groups ?? ''} onChange={(e) => set({ claims: { ...spec.claims, groups: e.currentTarget.value } })} />
+      {spec.type === 'oidc' && <TagsInput label="Scopes" description="Empty: openid, email and profile" value={spec.scopes ?? []} onChange={(v) => set({ scopes: v })} />}
+      {spec.type === 'oidc' && <TextInput label="Claim with the groups" placeholder="groups" maxLength={200} value={spec.claims?.groups ?? ''} onChange={(e) => set({ claims: { ...spec.claims, groups: e.currentTarget.value } })} />}
     </>
   );
 }
@@ -117,6 +127,7 @@ function Addresses({ type, name }: { type: ConnectionSpec['type']; name: string 
   const at = `${window.location.origin}/.gatehouse/${type}/${name || 'NAME'}`;
   const of: [string, string][] = type === 'saml'
     ? [['Entity id, and address of our metadata', `${at}/metadata`], ['Assertion consumer service (ACS)', `${at}/acs`], ['Single logout', `${at}/slo`]]
+    : type === 'oauth2' ? [['Callback URL', `${at}/callback`]]
     : [['Redirect URI', `${at}/callback`], ['Back-channel logout URI', `${at}/backchannel-logout`], ['After sign-out', `${window.location.origin}/.gatehouse/logout`]];
   return (
     <Stack gap="xs">
