@@ -51,6 +51,9 @@ func (s *Service) takeFactor(w http.ResponseWriter, r *http.Request) error {
 	if v == nil || err != nil {
 		return err
 	}
+	if ok, err := s.onTheWay(w, r, v); !ok || err != nil {
+		return err
+	}
 	do := r.PostForm.Get("do")
 	switch {
 	case do == "show":

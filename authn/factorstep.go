@@ -54,7 +54,7 @@ func (s *Service) askFactor(w http.ResponseWriter, r *http.Request, c tenants.Co
 	a.Claims = nil // they have done their part
 	token := newToken()
 	err := s.flows.put(r.Context(), tenantOf(r), token, browser, c.ID, flow{Hop: hopFactor, ReturnTo: state.ReturnTo,
-		User: state.User, Created: state.Created, Assertion: &a, Version: c.Version, SignedOut: state.SignedOut})
+		User: state.User, Created: state.Created, Unasked: state.Unasked, Assertion: &a, Version: c.Version, SignedOut: state.SignedOut})
 	if err != nil {
 		return storeDown(err)
 	}
@@ -70,6 +70,7 @@ type visitor struct {
 	back   string // where they go on
 	step   string // the token of the sign-in under way; "" for who is signed in
 	state  flow   // of that sign-in
+	email  string // that the directory knows
 	live   *sessions.Live
 	stepUp bool // something waits for the factor
 	facts  []httpkit.Fact
@@ -117,6 +118,7 @@ func (s *Service) visitor(w http.ResponseWriter, r *http.Request) (*visitor, err
 	}
 	v.holder = Holder{Tenant: req.Tenant, User: user, Name: cmp.Or(person.Email, person.UserName, person.Name),
 		Issuer: cmp.Or(req.TenantTitle, req.TenantName), Origin: req.Origin}
+	v.email = person.Email
 	if v.held, err = s.factors.Held(ctx, req.Tenant, user); err != nil {
 		return nil, err
 	}
@@ -210,31 +212,66 @@ func (s *Service) proved(w http.ResponseWriter, r *http.Request, v *visitor, sho
 	return true, nil
 }
 
-// finishFactor finishes a sign-in. Whatever may have changed since the provider's
-// answer was verified is looked at again.
-func (s *Service) finishFactor(w http.ResponseWriter, r *http.Request, v *visitor, shown Shown) (bool, error) {
+// stillComing looks again at whatever may have changed since the provider's answer of
+// a sign-in under way was verified.
+func (s *Service) stillComing(r *http.Request, v *visitor) (tenants.Connection, error) {
 	ctx, tenant := r.Context(), v.holder.Tenant
 	c, err := s.tenants.ConnectionByID(ctx, tenant, v.state.connection)
-	unknown := fault.Is(err, fault.NotFound)
 	switch {
-	case err != nil && !unknown:
-		return false, err
-	case unknown || !c.Enabled || s.protocols[c.Type] == nil:
-		err = Refuse(connectionUnknown, "The connection by which the person signs in is not there any more.")
+	case fault.Is(err, fault.NotFound):
+		return c, Refuse(connectionUnknown, "The connection by which the person signs in is not there any more.")
+	case err != nil:
+		return c, err
+	case !c.Enabled || s.protocols[c.Type] == nil:
+		return c, Refuse(connectionUnknown, "The connection by which the person signs in is not enabled any more.")
 	case c.Version != v.state.Version:
-		err = Refuse(connectionChanged, "The connection was changed after the answer had been verified.")
-	default:
-		err = s.served(r)
+		return c, Refuse(connectionChanged, "The connection was changed after the answer had been verified.")
 	}
-	if err == nil {
-		err = s.flows.still(ctx, tenant, c.ID, v.state.Assertion, v.state.SignedOut)
+	if err := s.served(r); err != nil {
+		return c, err
 	}
-	if err == nil {
-		arrived := &identity.Principal{Kind: identity.KindUser, Tenant: tenant, ID: string(v.holder.User), User: v.holder.User}
-		err = s.Admits(ctx, arrived, httpkit.RequestFrom(ctx).ClientIP)
+	if err := s.flows.still(ctx, tenant, c.ID, v.state.Assertion, v.state.SignedOut); err != nil {
+		return c, err
 	}
+	if err := s.admitted(ctx, tenant, c, v.state.Assertion); err != nil {
+		return c, err
+	}
+	if err := s.elsewhere(ctx, tenant, c, v.email); err != nil {
+		return c, err
+	}
+	arrived := &identity.Principal{Kind: identity.KindUser, Tenant: tenant, ID: string(v.holder.User), User: v.holder.User}
+	return c, s.Admits(ctx, arrived, httpkit.RequestFrom(ctx).ClientIP)
+}
+
+// onTheWay refuses somebody whose sign-in is over; it reports whether they may go on.
+// Nobody shows or sets up a factor by one that nothing can come of.
+func (s *Service) onTheWay(w http.ResponseWriter, r *http.Request, v *visitor) (bool, error) {
+	if v.live != nil {
+		return true, nil
+	}
+	if c, err := s.stillComing(r, v); err != nil {
+		return false, s.refuse(w, r, c, err)
+	}
+	if !v.state.Unasked {
+		return true, nil
+	}
+	// Whoever is signed in stays who they are, whatever a provider has begun.
+	caller, err := s.callerAfresh(w, r)
+	if err == nil && caller.Live != nil {
+		redirect(w, v.state.ReturnTo)
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// finishFactor finishes a sign-in.
+func (s *Service) finishFactor(w http.ResponseWriter, r *http.Request, v *visitor, shown Shown) (bool, error) {
+	if ok, err := s.onTheWay(w, r, v); !ok || err != nil {
+		return false, err
+	}
+	c, err := s.stillComing(r, v)
 	if err == nil {
-		_, err = s.flows.take(ctx, tenant, v.step, flowCookie(r), hopFactor, c.ID)
+		_, err = s.flows.take(r.Context(), v.holder.Tenant, v.step, flowCookie(r), hopFactor, c.ID)
 	}
 	if err == nil {
 		err = s.letIn(w, r, s.causeOfVisitor(r, v), v.state, s.sessionOf(r, c, v.state, shown))

@@ -280,6 +280,12 @@ func (f *flows) used(ctx context.Context, tenant identity.TenantID, id []byte) (
 	return f.knows(ctx, tenant, `SELECT count(*) FROM assertions_seen WHERE id_hash = $1`, id)
 }
 
+// remembers reports whether this was remembered until a time that is still to come.
+func (f *flows) remembers(ctx context.Context, tenant identity.TenantID, id []byte) (bool, error) {
+	now := strconv.FormatInt(store.Millis(f.now()), 10)
+	return f.knows(ctx, tenant, `SELECT count(*) FROM assertions_seen WHERE id_hash = $1 AND expires_at > `+now, id)
+}
+
 // heeded reports whether a message that ends sessions was heeded before. While the
 // database cannot be asked it counts as new: to end them twice ends nothing more,
 // and as nobody can remember it then, whoever sent it is told to send it again.

@@ -153,6 +153,10 @@ func (c *connections) PutConnection(ctx context.Context, _ audit.Cause, tenant i
 	if conn.OIDC != nil && !strings.HasPrefix(conn.OIDC.Issuer, "http") {
 		return tenants.Connection{}, fault.New(fault.Invalid, "bad-connection", "The connection is not right: issuer is an https URL.")
 	}
+	was, err := c.Connection(ctx, tenant, conn.Name)
+	if err == nil && conn.Version != 0 && conn.Version != was.Version || err != nil && conn.Version != 0 && conn.Version != tenants.NoConnection {
+		return tenants.Connection{}, fault.New(fault.Precondition, "version-changed", "It was changed by somebody else.")
+	}
 	c.put(conn)
 	return c.Connection(ctx, tenant, conn.Name)
 }

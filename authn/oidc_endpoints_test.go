@@ -187,6 +187,9 @@ func TestAnotherOnesCode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			thiefs := w.beginElsewhere(t, thief)
 			w.beginElsewhere(t, victim) // whose code it is: the issuer goes by the last
+			idp.mu.Lock()
+			idp.token = nil
+			idp.mu.Unlock()
 			if c.lax {
 				idp.mu.Lock()
 				idp.token = func(w http.ResponseWriter) bool {

@@ -37,12 +37,13 @@ func TestOnPostgres(t *testing.T) {
 		TestAConnectionsRulesDecideWhoGetsIn, TestSCIMAloneMakesPeople, TestAnAddressLeadsToTheConnectionOfItsDomain,
 		TestARequiredDomainSignsInByItsConnectionAlone, TestATestOfAConnectionShowsWhatCameBack, TestATestOfAConnectionSaysWhatIsWrong,
 		TestATestIsNoWayIn, TestGroupRulesFollowClaims, TestAnOrganisationConnectsItsProviderByALink, TestASetupLinkIsForOneBrowser,
-		TestASetupLinkChangesNothingInUse, TestASetupLinkLetsNotEverybodyIn, TestSignInByOAuth2, TestOnlyVerifiedAddressesCount, TestAnIdentityIsTheProvidersIdOfIt,
+		TestASetupLinkChangesNothingInUse, TestASetupLinkLetsNotEverybodyIn, TestP9_AProgramEndsWithWhatIsAskedAbout, TestP2_ARefusedRefreshEndsARenewedSession,
+		TestAnUnfinishedLinkIsNoneToAConnectionOfSomebodyElse, TestALinkTakenBackSwitchesNothingOn, TestSignInByOAuth2, TestOnlyVerifiedAddressesCount, TestAnIdentityIsTheProvidersIdOfIt,
 		TestATokenIsTakenBackAfterUse, TestAnOAuth2StepIsForOneUseOneBrowserOneConnection, TestP3_AnAnswerOfOneTenantIsNoneOfAnother,
 		TestSAMLReplayOnAnotherNodeIsRefused, TestAProviderMayBeginASignIn, TestProvidersThatMayBeginDoNotWeakenRequests, TestOurKeyRollsOver,
 		TestOurKeyIsReplacedBeforeItEnds, TestKeysRotateBetweenTwoSignIns, TestAnotherOnesCode, TestP2_ARefusedRefreshEndsTheSession,
 		TestARecheckBringsUpToDate, TestP2_ARecheckHeedsTheRules, TestP7_AProviderThatCannotBeAskedAgain, TestHostileRefreshes, TestOneNodeAsksAboutASession,
 		TestRecheckTakesARefreshToken, TestEntrasManyDirectories, TestPrivateKeyJWT, TestOnlyConnectionsThatNeedKeysHaveThem,
 		TestP1_ARefusedRefreshIsRecordedFirst, TestARecheckOfSomebodyWhoIsGone,
-	}, "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked", "TestHostileOAuth2ProvidersSignNobodyIn", "TestOAuth2AsProvidersSpeakIt", "TestAFreshSignInIsNotToBeHadByOAuth2", "TestP6_AccessTokensStayInside", "TestTheWatchFindsWhatEnds", "TestP7_HostileEndpointsHoldUpNobody", "TestTheWayToShowTheSecret", "TestGroupsThatAreTooManyForAToken", "TestP7_TenThousandFailedSignIns")
+	}, "TestNoFactorIsAddedByASignInThatIsOver", "TestP1_ATestCountsNotWithoutItsRecord", "TestARecheckThatSaysGroupsLeavesRulesAlone", "TestASignInByTheProviderIsRecordedAsSuchWithAFactor", "TestASignInByTheProviderReplacesNobodyWithAFactor", "TestARequiredDomainCountsAtTheFactor", "TestARequiredDomainInEitherSpelling", "TestATestCountsForADay", "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked", "TestHostileOAuth2ProvidersSignNobodyIn", "TestOAuth2AsProvidersSpeakIt", "TestAFreshSignInIsNotToBeHadByOAuth2", "TestP6_AccessTokensStayInside", "TestTheWatchFindsWhatEnds", "TestP7_HostileEndpointsHoldUpNobody", "TestTheWayToShowTheSecret", "TestGroupsThatAreTooManyForAToken", "TestP7_TenThousandFailedSignIns")
 }

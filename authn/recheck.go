@@ -36,6 +36,7 @@ type Refreshes interface {
 	ClaimRefresh(ctx context.Context, tenant identity.TenantID, session identity.SessionID, holder string, now, until, before time.Time) (sessions.Refresh, bool, error)
 	RotateRefresh(ctx context.Context, tenant identity.TenantID, r *sessions.Refresh, secret string) (kept bool, err error)
 	FinishRefresh(ctx context.Context, tenant identity.TenantID, r sessions.Refresh, now, due time.Time) error
+	UnaskedPrograms(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, limit int) ([]identity.SessionID, error)
 	PostponeRefresh(ctx context.Context, tenant identity.TenantID, r sessions.Refresh, due time.Time) error
 }
 
@@ -96,12 +97,7 @@ func (r *Rechecks) ask(ctx context.Context, c tenants.Connection, at place, kept
 	case err == nil:
 		return r.refreshes.FinishRefresh(ctx, at.tenant, kept, now, recheckDue(c, now))
 	case reason != "":
-		// If it is another's by now, that one may have used the token before us, and have
-		// a better one.
-		if mine, failed := r.refreshes.RotateRefresh(ctx, at.tenant, &kept, kept.Secret); failed == nil && !mine {
-			return nil
-		}
-		return r.end(ctx, c, at, kept.Session, reason, idpOf(c))
+		return r.endHeld(ctx, c, at, kept, reason, idpOf(c))
 	}
 	return r.fail(ctx, c, at, kept, err)
 }
@@ -163,6 +159,40 @@ func endsFor(err error) string {
 	return ""
 }
 
+// maxRenewed is how often in a row a session is renewed while it is being ended.
+const maxRenewed = 10
+
+// endHeld ends the session that a refresh is kept for: that which took its place, if
+// it was renewed meanwhile. If the refresh is another holder's by now, that one may
+// have used the token before us, and have a better one.
+func (r *Rechecks) endHeld(ctx context.Context, c tenants.Connection, at place, kept sessions.Refresh, reason string, cause audit.Cause) error {
+	for range maxRenewed {
+		mine, err := r.refreshes.RotateRefresh(ctx, at.tenant, &kept, kept.Secret)
+		if err != nil || !mine {
+			return err
+		}
+		if err := r.end(ctx, c, at, kept.Session, reason, cause); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("authn: session %s is renewed faster than it can be ended", kept.Session)
+}
+
+// endUnasked ends what programs have about whose people the provider is not asked any
+// more: the sessions by which it was are over, by its word or by the person's own.
+func (r *Rechecks) endUnasked(ctx context.Context, c tenants.Connection, at place) {
+	unasked, err := r.refreshes.UnaskedPrograms(ctx, at.tenant, c.ID, staleBatch)
+	for _, session := range unasked {
+		if err != nil || ctx.Err() != nil {
+			break
+		}
+		err = r.end(ctx, c, at, session, sessions.ReasonRecheckOverdue, audit.SystemCause())
+	}
+	if err != nil {
+		r.service.log.WarnContext(ctx, "programs that nobody is asked about go on", "tenant", at.tenant, "connection", c.Name, "error", err)
+	}
+}
+
 // end ends a session in the one way in which sessions end; when it returns without an
 // error, nothing more is forwarded by it (P2).
 func (r *Rechecks) end(ctx context.Context, c tenants.Connection, at place, session identity.SessionID, reason string, cause audit.Cause) error {
@@ -184,7 +214,7 @@ func (r *Rechecks) fail(ctx context.Context, c tenants.Connection, at place, kep
 		r.rest(at, now)
 	}
 	if now.Sub(kept.CheckedAt) >= c.OIDC.Grace() {
-		return r.end(ctx, c, at, kept.Session, sessions.ReasonRecheckOverdue, audit.SystemCause())
+		return r.endHeld(ctx, c, at, kept, sessions.ReasonRecheckOverdue, audit.SystemCause())
 	}
 	if kept.Failures == 0 {
 		if err := r.record(ctx, c, at, kept, err); err != nil {
@@ -221,8 +251,9 @@ func (r *Rechecks) endStale(ctx context.Context, c tenants.Connection, at place)
 			break
 		}
 		var mine bool
-		if _, mine, err = r.refreshes.ClaimRefresh(ctx, at.tenant, session, r.holder, now, now.Add(recheckLease), before); err == nil && mine {
-			err = r.end(ctx, c, at, session, sessions.ReasonRecheckOverdue, audit.SystemCause())
+		var kept sessions.Refresh
+		if kept, mine, err = r.refreshes.ClaimRefresh(ctx, at.tenant, session, r.holder, now, now.Add(recheckLease), before); err == nil && mine {
+			err = r.endHeld(ctx, c, at, kept, sessions.ReasonRecheckOverdue, audit.SystemCause())
 		}
 	}
 	if err != nil {

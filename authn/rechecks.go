@@ -164,6 +164,7 @@ func (r *Rechecks) drain(ctx context.Context, at place) {
 		if err != nil || recheckEvery(c) == 0 || !c.Enabled {
 			return
 		}
+		r.endUnasked(ctx, c, at)
 		now := r.service.now()
 		if r.rests(at, now) {
 			r.endStale(ctx, c, at)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/idna"
+
 	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/tenants"
@@ -50,6 +52,9 @@ func domainOf(email string) string {
 		return ""
 	}
 	_, domain, _ := strings.Cut(email, "@")
+	if domain, err = idna.Lookup.ToASCII(domain); err != nil {
+		return ""
+	}
 	domain, err = tenants.CanonicalHost(domain)
 	if err != nil {
 		return ""
@@ -59,11 +64,25 @@ func domainOf(email string) string {
 
 // elsewhere refuses somebody whose domain is to sign in by another connection.
 func (s *Service) elsewhere(ctx context.Context, tenant identity.TenantID, c tenants.Connection, email string) error {
-	d, err := s.domain(ctx, tenant, domainOf(email))
+	name := domainOf(email)
+	if name == "" && email != "" {
+		return s.unplaced(ctx, tenant)
+	}
+	d, err := s.domain(ctx, tenant, name)
 	if err != nil || !d.Required || d.Connection == c.ID {
 		return err
 	}
 	return Refuse(domainElsewhere, "People with an address in %s must sign in by another connection.", d.Name)
+}
+
+// unplaced refuses somebody whose address has no domain in a form that can be
+// compared, where some domain's people must sign in by one connection.
+func (s *Service) unplaced(ctx context.Context, tenant identity.TenantID) error {
+	all, err := s.tenants.Domains(ctx, tenant)
+	if err == nil && slices.ContainsFunc(all, func(d tenants.Domain) bool { return d.Required && d.Verified() }) {
+		err = Refuse(domainElsewhere, "The domain of the asserted address cannot be read, and there are domains whose people must sign in by one connection.")
+	}
+	return err
 }
 
 // ruled says of every group that the connection's rules name whether the person is
@@ -101,6 +120,7 @@ func stillHere(c tenants.Connection, a *Assertion) directory.SignIn {
 		said := slices.ContainsFunc(c.GroupRules, func(r tenants.GroupRule) bool { return r.Group == group && a.Claims[r.Claim] != nil })
 		if !holds && !said {
 			delete(in.Rules, group)
+			in.Unsaid = append(in.Unsaid, group)
 		}
 	}
 	return in

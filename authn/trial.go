@@ -49,7 +49,7 @@ const testedFor = 24 * time.Hour
 // Tested reports whether a connection, as it is now, was tried lately and somebody
 // would have got in.
 func (s *Service) Tested(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (bool, error) {
-	return s.flows.used(ctx, tenant, testOf(c))
+	return s.flows.remembers(ctx, tenant, testOf(c))
 }
 
 // testOf names a good test of this version of a connection.
@@ -108,8 +108,6 @@ func (s *Service) showTest(w http.ResponseWriter, r *http.Request, c tenants.Con
 			page.Title = "The connection " + c.Title() + " does not work yet"
 		}
 		page.Facts = append(page.Facts, httpkit.Fact{Name: "Reason", Value: string(refusal.Reason)})
-	} else if _, err := s.flows.remember(ctx, tenant, testOf(c), s.now().Add(testedFor)); err != nil {
-		return err
 	}
 	if t.Back != "" {
 		page.Links = []httpkit.Link{{Text: "Back to the set-up", Href: t.Back}}
@@ -117,6 +115,11 @@ func (s *Service) showTest(w http.ResponseWriter, r *http.Request, c tenants.Con
 	receipt, err := s.refusals.Record(ctx, e)
 	if err != nil {
 		return err
+	}
+	if e.Outcome == audit.Success {
+		if _, err := s.flows.remember(ctx, tenant, testOf(c), s.now().Add(testedFor)); err != nil {
+			return err
+		}
 	}
 	page.Facts = append(page.Facts, httpkit.Fact{Name: "Event", Value: string(receipt.Event())})
 	page.Body, err = body("test.html", struct {
@@ -134,6 +137,9 @@ func (s *Service) showTest(w http.ResponseWriter, r *http.Request, c tenants.Con
 func (s *Service) foresee(ctx context.Context, tenant identity.TenantID, c tenants.Connection, a *Assertion) (string, error) {
 	if err := s.admitted(ctx, tenant, c, a); err != nil {
 		return "", err
+	}
+	if t, ok := s.tenants.ByID(tenant); ok && !t.Settings.Session.Admits(httpkit.RequestFrom(ctx).ClientIP) {
+		return "", errNetwork
 	}
 	user, created, err := s.directory.Foresee(ctx, tenant, arrival(c, a))
 	if err == nil {

@@ -43,6 +43,9 @@ type SignIn struct {
 	// Rules are groups that the connection's rules say of, by name: whether the
 	// person is in them. They add to Groups.
 	Rules map[string]bool
+	// Unsaid are groups of rules about which nothing was said: they are left as they
+	// are, also where Groups says which there are.
+	Unsaid []string
 	// LinkByEmail lets a first sign-in take over the person who was provisioned
 	// under the verified email, LinkByExternalID the one whose SCIM externalId is the
 	// subject; CreateMissing lets it make a new one.
@@ -404,13 +407,17 @@ func (in *SignIn) groups() (names []string, left func(*Group) bool) {
 			names = append(names, name)
 		}
 	}
-	return names, func(g *Group) bool {
-		if in.Groups != nil {
-			return true
+	unsaid := map[string]bool{}
+	for _, name := range in.Unsaid {
+		g := Group{DisplayName: name}
+		if key, err := g.canonicalise(); err == nil {
+			unsaid[key] = true
 		}
+	}
+	return names, func(g *Group) bool {
 		copied := *g
 		key, err := copied.canonicalise()
-		return err == nil && ruled[key]
+		return err == nil && !unsaid[key] && (in.Groups != nil || ruled[key])
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -194,6 +195,10 @@ func (g *Gate) findRoute(v *visit) error {
 	return nil
 }
 
+// spoiling are the refusals of credentials that are for the gate: what they were is
+// nobody's business behind it, however little they are good for.
+var spoiling = []string{fault.InvalidToken, "ambiguous-credentials"}
+
 // who is stage 5. A credential that is not good is never better than none: on
 // a public route its bearer is nobody, elsewhere the request is refused.
 func (g *Gate) who(v *visit, s *stream) error {
@@ -209,7 +214,7 @@ func (g *Gate) who(v *visit, s *stream) error {
 		if haste := v.Haste(); haste != nil {
 			return haste
 		}
-		v.spoilt = err != nil && fault.As(err).Code == fault.InvalidToken
+		v.spoilt = err != nil && slices.Contains(spoiling, fault.As(err).Code)
 		if v.route.Access == authz.Public {
 			return nil
 		}

@@ -202,6 +202,8 @@ func (g *Gate) recheck(v *visit, c caller) error {
 		return err
 	case p == nil || p.ID != c.principal.ID:
 		return errSignedOut
+	case p.Kind != c.principal.Kind || p.Role != c.principal.Role:
+		return errUnsure // what was decided was decided for who they were
 	}
 	return nil
 }

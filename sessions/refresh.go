@@ -63,6 +63,22 @@ func (s *Service) refreshes(ctx context.Context, tenant identity.TenantID, which
 	return due, nil
 }
 
+// UnaskedPrograms names the sessions of programs by a connection about whose people
+// nobody is asked: no session of theirs by it has what to ask by.
+func (s *Service) UnaskedPrograms(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, limit int) (ids []identity.SessionID, err error) {
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		ids, err = store.All(ctx, tx, store.Scalar[identity.SessionID], `SELECT s.id FROM sessions s WHERE s.connection_id = $1 AND s.program AND s.ended_at IS NULL
+			AND NOT EXISTS (SELECT 1 FROM sessions b JOIN session_refreshes r ON r.session_id = b.id
+				WHERE b.user_id = s.user_id AND b.connection_id = s.connection_id AND b.ended_at IS NULL)
+			ORDER BY s.id LIMIT `+strconv.Itoa(limit), connection)
+		return err
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return ids, nil
+}
+
 // ClaimRefresh takes what is kept of a live session for one holder until then, which
 // bounds how long a holder that dies keeps others from it. ok is false where another
 // holds it, where it is neither due (any more) nor stale since before, if that is set,
@@ -99,7 +115,8 @@ func (s *Service) ClaimRefresh(ctx context.Context, tenant identity.TenantID, se
 
 // RotateRefresh keeps the provider's new secret instead of the one that was claimed,
 // whose use it may have made impossible. Who holds it goes on doing so. kept is false
-// if it is another's by now, or the session is over.
+// if it is another's by now, or the session is over. r names the session for which it
+// is kept by now, if that was renewed.
 func (s *Service) RotateRefresh(ctx context.Context, tenant identity.TenantID, r *Refresh, secret string) (kept bool, err error) {
 	sealed, err := s.keys.Seal(ctx, tenant, refreshPurpose+r.id, []byte(secret))
 	if err != nil {
@@ -131,20 +148,22 @@ func (s *Service) PostponeRefresh(ctx context.Context, tenant identity.TenantID,
 // ([Service.Renew]).
 func (s *Service) changeRefresh(ctx context.Context, tenant identity.TenantID, r *Refresh, set string, args ...any) (changed bool, err error) {
 	for range 2 {
-		err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
-			n, err := tx.Exec(ctx, `UPDATE session_refreshes SET `+set+` WHERE id = $1 AND holder = $2 AND version = $3`,
+		var session identity.SessionID
+		err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+			session, err = store.One(ctx, tx, store.Scalar[identity.SessionID],
+				`UPDATE session_refreshes SET `+set+` WHERE id = $1 AND holder = $2 AND version = $3 RETURNING session_id`,
 				append([]any{r.id, r.holder, r.version}, args...)...)
-			changed = n > 0
 			return err
 		})
-		if err != nil {
+		switch {
+		case err == nil:
+			r.Session = session // by now
+			return true, nil
+		case !errors.Is(err, store.ErrNoRows):
 			return false, unavailable(err)
 		}
-		if changed {
-			break
-		}
 	}
-	return changed, nil
+	return false, nil
 }
 
 // newRefresh is what a session begins with.

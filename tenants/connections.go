@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -17,6 +18,9 @@ import (
 const (
 	// maxConnections bounds a tenant's identity providers.
 	maxConnections = 100
+	// NoConnection is the version for [Service.PutConnection] of a connection that must
+	// not be there yet.
+	NoConnection = math.MaxUint64
 	// maxCachedTenants bounds whose connections are in memory at once.
 	maxCachedTenants = 1024
 	// sealPurpose is under which client secrets are sealed, and sealSignals those
@@ -205,7 +209,7 @@ func (s *Service) putConnection(ctx context.Context, cause audit.Cause, tenant i
 		change = "replaced"
 		c.ID, c.Version, c.CreatedAt, c.UpdatedAt = current.ID, current.Version+1, current.CreatedAt, now
 	} else {
-		if c.Version != 0 {
+		if c.Version != 0 && c.Version != NoConnection {
 			return Connection{}, false, errVersion
 		}
 		if len(all) >= maxConnections {

@@ -23,6 +23,7 @@ type snapshot struct {
 	signed      map[string][]signedRule // by issuer
 	asked       []inquiry
 	shown       []shownRule
+	names       int            // how long those of authorities are, in bytes
 	authorities *x509.CertPool // of certificates; nil: there are none
 
 	good      memory // of tokens and certificates
@@ -159,7 +160,18 @@ func (s *snapshot) addShown(h *holder, c machines.Certificate) {
 		}
 	}
 	s.shown = append(s.shown, rule)
+	for _, authority := range all {
+		s.names += len(authority.RawIssuer) + len(authority.RawSubject)
+	}
+	if s.names > maxNames {
+		s.authorities = x509.NewCertPool()
+	}
 }
+
+// maxNames is how long the names are in all that a handshake tells whose certificates
+// are asked for, in bytes: a longer list fits into none (RFC 8446 §4.2.4). Without
+// it, clients show what they have.
+const maxNames = 16 << 10
 
 // bearers reports whether any service shows tokens.
 func (s *snapshot) bearers() bool { return len(s.signed) > 0 || len(s.asked) > 0 }

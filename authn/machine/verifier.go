@@ -226,7 +226,11 @@ func (v *Verifier) Good(ctx context.Context, tenant identity.TenantID, ids []str
 	good, of := map[string]bool{}, v.given[tenant]
 	for _, id := range ids {
 		state, enabled := now[identity.ServiceID(id)]
-		good[id] = enabled && of[identity.ServiceID(id)] == state
+		if good[id] = enabled && of[identity.ServiceID(id)] == state; !good[id] {
+			// Who comes back is judged by what is so now, and not by what is remembered.
+			delete(v.known, tenant)
+			v.turns[tenant]++
+		}
 	}
 	v.given[tenant] = now
 	return good, nil

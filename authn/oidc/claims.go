@@ -56,6 +56,9 @@ func (p *Protocol) ask(ctx context.Context, idp *provider, subject string, token
 	if err := info.Claims(&more); err != nil {
 		return authn.Refuse(authn.Malformed, "The userinfo claims cannot be read.").Because(err)
 	}
+	if said["email"] == nil && more["email"] != nil {
+		delete(said, "email_verified") // which was not said of this address
+	}
 	for name, value := range more {
 		if _, signed := said[name]; !signed && !slices.Contains(ofAuthentication, name) {
 			said[name] = value
@@ -73,7 +76,7 @@ func (c claims) assertion(subject string, names tenants.AttributeMap) authn.Asse
 	a := authn.Assertion{
 		Subject:       subject,
 		Email:         c.text(cmp.Or(names.Email, "email")),
-		EmailVerified: c.yes("email_verified"),
+		EmailVerified: c.verified(cmp.Or(names.Email, "email")),
 		Name:          cmp.Or(c.text(cmp.Or(names.Name, "name")), c.text("preferred_username")),
 		Groups:        c.list(cmp.Or(names.Groups, "groups")),
 		AMR:           c.list("amr"),
@@ -88,6 +91,12 @@ func (c claims) assertion(subject string, names tenants.AttributeMap) authn.Asse
 		a.AuthTime = seconds(at)
 	}
 	return a
+}
+
+// verified reports whether the address in a claim is verified: email_verified speaks
+// of the claim email, and of no other (OpenID Connect Core §5.1).
+func (c claims) verified(name string) bool {
+	return c.yes("email_verified") && c.text(name) == c.text("email")
 }
 
 // ofTheToken are the claims that say whether a token is good (OpenID Connect Core

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"gatehouse/authn"
+	"gatehouse/tenants"
 )
 
 func read(t testing.TB, text string) claims {
@@ -82,4 +83,14 @@ func FuzzClaims(f *testing.F) {
 			t.Errorf("%d values", n)
 		}
 	})
+}
+
+// email_verified speaks of the claim email, and of the document that it stands in.
+func TestWhatEmailVerifiedSpeaksOf(t *testing.T) {
+	said := read(t, `{"email":"mallory@elsewhere.example","email_verified":true,"preferred_username":"owner@acme.example"}`)
+	for name, want := range map[string]bool{"": true, "email": true, "preferred_username": false, "missing": false} {
+		if a := said.assertion("mallory", tenants.AttributeMap{Email: name}); a.EmailVerified != want {
+			t.Errorf("by the claim %q: %s, verified %v", name, a.Email, a.EmailVerified)
+		}
+	}
 }

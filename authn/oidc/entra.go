@@ -15,6 +15,8 @@ import (
 )
 
 const (
+	// entraHost is where the issuers of Entra ID are, outside of national clouds.
+	entraHost = "login.microsoftonline.com"
 	// googleIssuer is Google's, which gives refresh tokens in a way of its own.
 	googleIssuer = "https://accounts.google.com"
 	// graphGroups is where Entra ID has the groups that are too many for a token: like
@@ -80,8 +82,11 @@ func (c claims) overage(name string) bool {
 // had, all of them, nobody knows which they are: they stay unsaid, never "none".
 func (p *Protocol) fetchGroups(ctx context.Context, spec *tenants.OIDCSpec, c claims, name, accessToken string) {
 	address := spec.GroupsURL
-	if address == "" {
+	if u, err := url.Parse(spec.Issuer); address == "" && err == nil && u.Host == entraHost {
 		address = graphGroups
+	}
+	if address == "" {
+		return // nobody else's token is for Graph
 	}
 	ctx, cancel := context.WithTimeout(ctx, groupsTime)
 	defer cancel()

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"math/big"
 	"testing"
+	"time"
 )
 
 // TestMetadataMayBeginWithAByteOrderMark, as Entra ID's and AD FS's do; text before
@@ -26,7 +27,7 @@ func TestMetadataMayBeginWithAByteOrderMark(t *testing.T) {
 		`<KeyInfo xmlns="http://www.w3.org/2000/09/xmldsig#"><X509Data><X509Certificate>` + base64.StdEncoding.EncodeToString(certificate) +
 		`</X509Certificate></X509Data></KeyInfo></KeyDescriptor></IDPSSODescriptor></EntityDescriptor>`
 	for begin, good := range map[string]bool{"": true, "\ufeff": true, "\ufeff\ufeff": false, "x": false, "x\ufeff": false} {
-		p, err := parseMetadata([]byte(begin + document))
+		p, err := parsePinned([]byte(begin+document), "", time.Now())
 		if (err == nil) != good || good && p.metadata.EntityID != "https://idp.example" {
 			t.Errorf("begins with %q: %v", begin, err)
 		}

@@ -225,12 +225,13 @@ func (e *element) only(space string, locals ...string) bool {
 	return true
 }
 
-// plainText is the text of an element, without white space around it.
+// plainText is the text of an element, without the white space of XML around it (XML
+// §2.3): other blanks are part of a name.
 func (e *element) plainText() string {
 	if e == nil {
 		return ""
 	}
-	return strings.TrimSpace(string(e.text))
+	return strings.Trim(string(e.text), " \t\r\n")
 }
 
 // walk visits e and everything below it until visit fails.

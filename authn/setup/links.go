@@ -46,6 +46,11 @@ type Link struct {
 	CreatedAt  time.Time
 	BegunAt    time.Time // when a browser began with it; zero: not yet
 	ExpiresAt  time.Time
+
+	// The connection as this link has last written it, or found it when it was made:
+	// one that is any other by now is somebody else's. Without an id there was none.
+	madeID      identity.ConnectionID
+	madeVersion uint64
 }
 
 var (
@@ -53,7 +58,7 @@ var (
 	errSpent  = fault.New(fault.Denied, "link-unusable",
 		"This link was used already, was taken back, or has run out. Go on in the browser in which you began, or ask for a new link.")
 	errInUse = fault.New(fault.Conflict, "connection-in-use",
-		"A connection of this name is in use already. It is changed in the console, and not by a link.")
+		"A connection of this name is in use already, or was changed by somebody else. It is changed in the console, and not by this link.")
 )
 
 func newToken() string {
@@ -78,11 +83,16 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	if err := c.CheckRules(); err != nil {
 		return Link{}, "", err
 	}
-	if err := s.free(ctx, tenant, connection); err != nil {
+	found, err := s.tenants.Connection(ctx, tenant, connection)
+	switch {
+	case err == nil && found.Enabled:
+		return Link{}, "", errInUse
+	case err != nil && !fault.Is(err, fault.NotFound):
 		return Link{}, "", err
 	}
 	now := s.now().UTC().Truncate(time.Millisecond)
-	l := Link{ID: rand.Text(), Connection: connection, Terms: terms, CreatedBy: cause.Actor.Name, CreatedAt: now, ExpiresAt: now.Add(life)}
+	l := Link{ID: rand.Text(), Connection: connection, Terms: terms, CreatedBy: cause.Actor.Name, CreatedAt: now, ExpiresAt: now.Add(life),
+		madeID: found.ID, madeVersion: found.Version}
 	if _, err := s.journal.Commit(ctx, l.event(cause, tenant, audit.SetupLinkCreated)); err != nil {
 		return Link{}, "", err
 	}
@@ -102,8 +112,8 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 		if n >= maxLinks {
 			return fault.New(fault.Conflict, "too-many-links", fmt.Sprintf("There are %d links already. Take back those that nobody needs.", maxLinks))
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO setup_links (id, token_hash, connection, terms, created_by, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)`, l.ID, hashOf("link", token), connection, string(encoded), l.CreatedBy,
+		_, err = tx.Exec(ctx, `INSERT INTO setup_links (id, token_hash, connection, made_id, made_version, terms, created_by, created_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, l.ID, hashOf("link", token), connection, l.madeID, l.madeVersion, string(encoded), l.CreatedBy,
 			store.Millis(l.CreatedAt), store.Millis(l.ExpiresAt))
 		return err
 	})
@@ -113,25 +123,13 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	return l, token, nil
 }
 
-// free refuses names of connections that are in use.
-func (s *Service) free(ctx context.Context, tenant identity.TenantID, name string) error {
-	c, err := s.tenants.Connection(ctx, tenant, name)
-	switch {
-	case fault.Is(err, fault.NotFound):
-		return nil
-	case err == nil && c.Enabled:
-		return errInUse
-	}
-	return err
-}
-
-const columns = `id, connection, terms, created_by, created_at, begun_at, expires_at`
+const columns = `id, connection, made_id, made_version, terms, created_by, created_at, begun_at, expires_at`
 
 func scanLink(row store.Row) (l Link, err error) {
 	var terms string
 	var created, expires int64
 	var begun *int64
-	if err := row.Scan(&l.ID, &l.Connection, &terms, &l.CreatedBy, &created, &begun, &expires); err != nil {
+	if err := row.Scan(&l.ID, &l.Connection, &l.madeID, &l.madeVersion, &terms, &l.CreatedBy, &created, &begun, &expires); err != nil {
 		return l, err
 	}
 	l.CreatedAt, l.ExpiresAt = store.Time(created), store.Time(expires)
@@ -163,19 +161,33 @@ func (s *Service) Delete(ctx context.Context, cause audit.Cause, tenant identity
 	if _, err := s.journal.Commit(ctx, l.event(cause, tenant, audit.SetupLinkDeleted)); err != nil {
 		return err
 	}
-	return s.remove(ctx, tenant, id)
-}
-
-func (s *Service) remove(ctx context.Context, tenant identity.TenantID, id string) error {
-	ctx = context.WithoutCancel(ctx)
-	err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `DELETE FROM setup_links WHERE id = $1`, id)
+	if err := s.remove(ctx, tenant, id); !errors.Is(err, errSpent) {
 		return err
-	})
-	if err != nil {
-		return storeDown(err)
 	}
 	return nil
+}
+
+// remove ends a link; errSpent if somebody else has done so.
+func (s *Service) remove(ctx context.Context, tenant identity.TenantID, id string) error {
+	return s.change(ctx, tenant, `DELETE FROM setup_links WHERE id = $1`, id)
+}
+
+// wrote notes what the link has made of the connection.
+func (s *Service) wrote(ctx context.Context, tenant identity.TenantID, l Link, c tenants.Connection) error {
+	return s.change(ctx, tenant, `UPDATE setup_links SET made_id = $1, made_version = $2 WHERE id = $3`, c.ID, c.Version, l.ID)
+}
+
+func (s *Service) change(ctx context.Context, tenant identity.TenantID, statement string, args ...any) error {
+	ctx = context.WithoutCancel(ctx)
+	var n int64
+	err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		n, err = tx.Exec(ctx, statement, args...)
+		return err
+	})
+	if err == nil && n == 0 {
+		err = errSpent
+	}
+	return storeDown(err)
 }
 
 // find gives the one link that a condition holds for, if it has not run out.
@@ -241,5 +253,8 @@ func (l Link) event(cause audit.Cause, tenant identity.TenantID, t audit.Type) a
 }
 
 func storeDown(err error) error {
+	if err == nil {
+		return nil
+	}
 	return fault.OutOfReach(err, "store-unavailable", "The set-up cannot go on right now. Try again in a moment.")
 }

@@ -175,8 +175,12 @@ func (s *Service) save(w http.ResponseWriter, r *http.Request) error {
 	if f := fault.As(err); err != nil && f.Kind == fault.Invalid {
 		return s.form(w, r, l, current, known[i], f.Detail)
 	}
-	if err != nil && kept.ID == "" {
+	if kept.ID == "" {
 		return err
+	}
+	// Also if not all nodes could be told: it is kept.
+	if wrote := s.wrote(r.Context(), tenantOf(r), l, kept); wrote != nil {
+		return wrote
 	}
 	return seeOther(w, Path+"?provider="+url.QueryEscape(known[i].ID))
 }
@@ -281,11 +285,12 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.journal.Commit(ctx, l.event(cause, tenant, audit.SetupLinkFinished)); err != nil {
 		return err
 	}
-	c.Enabled = true
-	if _, err := s.tenants.PutConnection(ctx, cause, tenant, c); err != nil {
+	// The link first: one that was taken back switches nothing on.
+	if err := s.remove(ctx, tenant, l.ID); err != nil {
 		return err
 	}
-	if err := s.remove(ctx, tenant, l.ID); err != nil {
+	c.Enabled = true
+	if _, err := s.tenants.PutConnection(ctx, cause, tenant, c); err != nil {
 		return err
 	}
 	httpkit.ClearCookie(w, httpkit.SetupCookie)

@@ -136,14 +136,16 @@ func causeOf(r *http.Request, l Link) audit.Cause {
 	return cause
 }
 
-// current is the connection of a link as it is now; zero if there is none yet.
-// One that is in use is not the link's any more.
+// current is the connection of a link as the link has left it; zero if there is none
+// yet. What somebody else has made, changed or switched on is not the link's any more.
 func (s *Service) current(ctx context.Context, tenant identity.TenantID, l Link) (tenants.Connection, error) {
 	c, err := s.tenants.Connection(ctx, tenant, l.Connection)
 	switch {
+	case fault.Is(err, fault.NotFound) && l.madeID == "":
+		return tenants.Connection{Version: tenants.NoConnection}, nil
 	case fault.Is(err, fault.NotFound):
-		return tenants.Connection{}, nil
-	case err == nil && c.Enabled:
+		return tenants.Connection{}, errInUse
+	case err == nil && (c.Enabled || c.ID != l.madeID || c.Version != l.madeVersion):
 		return tenants.Connection{}, errInUse
 	}
 	return c, err

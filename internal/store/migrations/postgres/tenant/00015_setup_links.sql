@@ -1,10 +1,13 @@
 -- authn/setup: links by which an organisation connects its identity provider
 -- itself. A link is good until a browser has begun with it; then that browser is.
+-- made_id and made_version are the connection as it was last written by the link.
 CREATE TABLE setup_links (
     id           TEXT COLLATE "C" NOT NULL,
     token_hash   BYTEA NOT NULL,
     browser_hash BYTEA,
     connection   TEXT COLLATE "C" NOT NULL,
+    made_id      TEXT COLLATE "C" NOT NULL,
+    made_version BIGINT NOT NULL,
     terms        TEXT COLLATE "C" NOT NULL,
     created_by   TEXT COLLATE "C" NOT NULL,
     created_at   BIGINT NOT NULL,

@@ -1,5 +1,6 @@
 -- sessions: those that a program carries, as a bearer token
 ALTER TABLE sessions ADD COLUMN program BOOLEAN NOT NULL DEFAULT FALSE;
+CREATE INDEX sessions_programs ON sessions (connection_id) WHERE program AND ended_at IS NULL;
 
 -- authn: programs that ask to be let in (RFC 8628). Both codes are hashes. state is
 -- pending, allowed, denied or used; hasty is whether the last poll came within pace
