@@ -71,7 +71,13 @@ func (trials) Test(_ context.Context, by audit.Actor, _ identity.TenantID, c ten
 }
 
 // setupLinks stands for the room of links, which is on this floor as well.
-type setupLinks struct{ SetupLinks }
+type setupLinks struct{}
+
+func (setupLinks) List(context.Context, identity.TenantID) ([]SetupLink, error) { return nil, nil }
+
+func (setupLinks) Delete(context.Context, audit.Cause, identity.TenantID, string) error {
+	return fault.New(fault.NotFound, "no-such-link", "There is no such link.")
+}
 
 func (setupLinks) Create(_ context.Context, cause audit.Cause, _ identity.TenantID, l SetupLink, life time.Duration) (SetupLink, string, error) {
 	l.ID, l.CreatedBy, l.ExpiresAt = "made", cause.Actor.Name, time.Now().Add(life)

@@ -34,6 +34,7 @@ func TestP9_AProgramEndsWithWhatIsAskedAbout(t *testing.T) {
 			w.rechecking()
 			w.later(idp, 2*time.Hour)
 			soon(t, "a refresh", func() bool { renewed, _ := idp.counts(); return renewed > 0 })
+			soon(t, "the end of it", func() bool { return w.held() == 0 })
 			if status, _ := p.as(token, "/x"); status != http.StatusOK {
 				t.Fatalf("the program is answered %d", status)
 			}

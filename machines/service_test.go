@@ -48,6 +48,7 @@ func (r *recorder) Commit(_ context.Context, e audit.Event) (audit.Receipt, erro
 // open notes what is closed, and what SQL says at that moment.
 type open struct {
 	s     *Service
+	mu    sync.Mutex // changes of a tenant may be ended at once
 	ended []string
 	seen  []Machine
 	err   error
@@ -55,6 +56,8 @@ type open struct {
 
 func (o *open) End(ctx context.Context, tenant identity.TenantID, service string) error {
 	all, err := o.s.All(ctx, tenant)
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.ended, o.seen = append(o.ended, string(tenant)+" "+service), all
 	return errors.Join(o.err, err)
 }
