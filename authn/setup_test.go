@@ -1,6 +1,7 @@
 package authn_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -176,4 +177,17 @@ func TestASetupLinkLetsNotEverybodyIn(t *testing.T) {
 	}
 	google.Set("allowed_domains", "acme.example, acme.test")
 	b.post(setup.Path+"/save", google).has(t, http.StatusOK, "is kept", `value="acme.example acme.test"`)
+}
+
+// What has its record is done, though whoever asked for it is gone by then.
+func TestP1_ASetupLinkOfARecordIsThere(t *testing.T) {
+	w := newWorld(t)
+	ctx, leave := context.WithCancel(t.Context())
+	w.journal.on(audit.SetupLinkCreated, leave)
+	if _, _, err := w.setup.Create(ctx, operator, acme, "corp", setup.Terms{}, time.Hour); err != nil {
+		t.Error(err)
+	}
+	if all, err := w.setup.List(t.Context(), acme); err != nil || len(all) != 1 || len(w.journal.all(audit.SetupLinkCreated)) != 1 {
+		t.Errorf("%v, %v", all, err)
+	}
 }

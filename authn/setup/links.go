@@ -93,26 +93,28 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	now := s.now().UTC().Truncate(time.Millisecond)
 	l := Link{ID: rand.Text(), Connection: connection, Terms: terms, CreatedBy: cause.Actor.Name, CreatedAt: now, ExpiresAt: now.Add(life),
 		madeID: found.ID, madeVersion: found.Version}
-	if _, err := s.journal.Commit(ctx, l.event(cause, tenant, audit.SetupLinkCreated)); err != nil {
-		return Link{}, "", err
-	}
 	token := newToken()
 	encoded, err := json.Marshal(terms)
 	if err != nil {
 		return Link{}, "", fmt.Errorf("encode terms: %w", err)
 	}
-	err = s.store.Tenant(tenant).Write(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+	all, err := s.List(ctx, tenant)
+	if err == nil && len(all) >= maxLinks {
+		err = fault.New(fault.Conflict, "too-many-links", fmt.Sprintf("There are %d links already. Take back those that nobody needs.", maxLinks))
+	}
+	if err != nil {
+		return Link{}, "", storeDown(err)
+	}
+	if _, err := s.journal.Commit(ctx, l.event(cause, tenant, audit.SetupLinkCreated)); err != nil {
+		return Link{}, "", err
+	}
+	ctx, cancel := effect(ctx)
+	defer cancel()
+	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM setup_links WHERE expires_at <= $1`, store.Millis(now)); err != nil {
 			return err
 		}
-		n, err := store.One(ctx, tx, store.Scalar[int64], `SELECT count(*) FROM setup_links`)
-		if err != nil {
-			return err
-		}
-		if n >= maxLinks {
-			return fault.New(fault.Conflict, "too-many-links", fmt.Sprintf("There are %d links already. Take back those that nobody needs.", maxLinks))
-		}
-		_, err = tx.Exec(ctx, `INSERT INTO setup_links (id, token_hash, connection, made_id, made_version, terms, created_by, created_at, expires_at)
+		_, err := tx.Exec(ctx, `INSERT INTO setup_links (id, token_hash, connection, made_id, made_version, terms, created_by, created_at, expires_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, l.ID, hashOf("link", token), connection, l.madeID, l.madeVersion, string(encoded), l.CreatedBy,
 			store.Millis(l.CreatedAt), store.Millis(l.ExpiresAt))
 		return err
@@ -178,7 +180,8 @@ func (s *Service) wrote(ctx context.Context, tenant identity.TenantID, l Link, c
 }
 
 func (s *Service) change(ctx context.Context, tenant identity.TenantID, statement string, args ...any) error {
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := effect(ctx)
+	defer cancel()
 	var n int64
 	err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
 		n, err = tx.Exec(ctx, statement, args...)
@@ -219,8 +222,10 @@ func (s *Service) begin(ctx context.Context, cause audit.Cause, tenant identity.
 		return "", err
 	}
 	browser = newToken()
+	ctx, cancel := effect(ctx)
+	defer cancel()
 	var n int64
-	err = s.store.Tenant(tenant).Write(context.WithoutCancel(ctx), func(tx *store.Tx) (err error) {
+	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
 		n, err = tx.Exec(ctx, `UPDATE setup_links SET browser_hash = $1, begun_at = $2 WHERE id = $3 AND browser_hash IS NULL`,
 			hashOf("browser", browser), store.Millis(s.now()), l.ID)
 		return err
@@ -250,6 +255,12 @@ func (l Link) event(cause audit.Cause, tenant identity.TenantID, t audit.Type) a
 	e.Details = map[string]string{"connection": l.Connection, "default_role": l.Terms.DefaultRole, "link": string(l.Terms.Link), "created_by": l.CreatedBy,
 		"expires": l.ExpiresAt.UTC().Format(time.RFC3339)}
 	return e
+}
+
+// effect is for what has its record: it is done though whoever asked is gone, and
+// not waited for without end.
+func effect(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 }
 
 func storeDown(err error) error {
