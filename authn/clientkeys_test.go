@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,9 +74,12 @@ func TestPrivateKeyJWT(t *testing.T) {
 	if len(set.Keys) != 1 {
 		t.Fatalf("%d keys", len(set.Keys))
 	}
+	var mu sync.Mutex // of all these: the issuer answers from goroutines of its own
 	var refused error
 	idp.mu.Lock()
 	idp.front = map[string]http.HandlerFunc{"/token": func(w2 http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
 		check(t, r.ParseForm())
 		claims, kid, err := verified(set, r.PostForm, w.clock())
 		switch {
@@ -106,10 +110,15 @@ func TestPrivateKeyJWT(t *testing.T) {
 	for day := range 94 {
 		w.later(idp, 24*time.Hour)
 		if day >= 88 {
-			set = w.clientKeys()
+			next := w.clientKeys()
+			mu.Lock()
+			set = next
+			mu.Unlock()
 			w.browser().open("/").has(t, http.StatusOK, "for ann@acme.example")
 		}
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if refused != nil || len(kids) != 2 || len(set.Keys) != 1 {
 		t.Errorf("refused: %v; %d keys were used, %d are published", refused, len(kids), len(set.Keys))
 	}
