@@ -262,10 +262,11 @@ func ofTheForm() map[string]Attack {
 
 // growing unpacks to more than it may be.
 func growing(p *Provider, _ *Thief) {
+	grown := zipped(append([]byte(UserJSON(Ann())), bytes.Repeat([]byte(" "), 50<<20)...)) // takes long on a busy machine
 	p.Instead(User, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Encoding", "gzip")
-		_, _ = fmt.Fprint(w, zipped(append([]byte(UserJSON(Ann())), bytes.Repeat([]byte(" "), 50<<20)...)))
+		_, _ = fmt.Fprint(w, grown)
 	})
 }
 
