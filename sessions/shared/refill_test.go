@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"gatehouse/audit"
 	"gatehouse/identity"
@@ -34,7 +35,7 @@ func whole(t testing.TB, nodes ...*node) {
 // revokeAtLast ends sessions on a machine that may be too busy for it at first. It
 // is for goroutines that are not the test's.
 func (n *node) revokeAtLast(sel sessions.Selector) {
-	for range 10 {
+	for began := time.Now(); time.Since(began) < clustertest.Patience; {
 		if _, err := n.Revoke(context.Background(), audit.SystemCause(), acme, sel, "admin"); err == nil {
 			return
 		}
@@ -178,6 +179,8 @@ func TestP2_RevokedAllTheTime(t *testing.T) {
 	w.lose(nodes...)
 	var ended atomic.Int64
 	stop, group := make(chan struct{}), sync.WaitGroup{}
+	rest := sync.OnceFunc(func() { close(stop); group.Wait() })
+	t.Cleanup(rest)
 	group.Go(func() {
 		for i := range n {
 			select {
@@ -190,8 +193,7 @@ func TestP2_RevokedAllTheTime(t *testing.T) {
 		}
 	})
 	whole(t, nodes...)
-	close(stop)
-	group.Wait()
+	rest()
 	for i, served := range w.withoutSQL(n) {
 		if served != (int64(i) >= ended.Load()) {
 			t.Errorf("session %d of which the first %d are over: served %t", i, ended.Load(), served)

@@ -195,9 +195,10 @@ func (w *world) nodes(n int) []*node {
 				n.t.Error(err)
 			}
 		})
-		if _, _, err := n.List(w.t.Context(), acme, sessions.Filter{}); err != nil { // loads
-			w.t.Fatal(err)
-		}
+		clustertest.Until(w.t, "a tenant is loaded", func() bool {
+			_, _, err := n.List(w.t.Context(), acme, sessions.Filter{})
+			return err == nil
+		})
 	}
 	return nodes
 }
