@@ -2,6 +2,7 @@ package authn_test
 
 import (
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -126,7 +127,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 	check(t, w.db.Tenant(acme).Read(t.Context(), func(tx *store.Tx) error {
 		keys, err := store.All(t.Context(), tx, store.Scalar[[]byte], `SELECT private_key FROM oidc_keys`)
 		for _, key := range keys {
-			if len(key) > 0 && key[0] == 0x30 { // ASN.1
+			if _, err := x509.ParsePKCS8PrivateKey(key); err == nil {
 				t.Error("a key is not sealed")
 			}
 		}

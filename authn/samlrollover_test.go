@@ -19,6 +19,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/keyring"
 	"gatehouse/authn/saml"
 	"gatehouse/authn/saml/attacktest"
 	"gatehouse/identity"
@@ -117,7 +118,7 @@ func TestOurKeyRollsOver(t *testing.T) {
 	}
 	keys, err := p.PrepareKey(t.Context(), cause, acme, c, 20*time.Second)
 	check(t, err)
-	if len(keys) != 2 || keys[0].State != saml.KeyPrepared || keys[1].State != saml.KeySigning || !keys[1].Certificate.Equal(first) {
+	if len(keys) != 2 || keys[0].State != keyring.Prepared || keys[1].State != keyring.Signing || !keys[1].Certificate.Equal(first) {
 		t.Fatalf("prepared: %+v", keys)
 	}
 	second := keys[0].Certificate
@@ -150,7 +151,7 @@ func TestOurKeyRollsOver(t *testing.T) {
 		keys, err = p.PrepareKey(t.Context(), cause, acme, c, 0)
 		check(t, err)
 	}
-	if len(keys) != 3 || keys[0].State != saml.KeySigning || keys[1].State != saml.KeyRetired || !keys[2].Certificate.Equal(second) {
+	if len(keys) != 3 || keys[0].State != keyring.Signing || keys[1].State != keyring.Retired || !keys[2].Certificate.Equal(second) {
 		t.Errorf("kept: %+v", keys)
 	}
 	if certificates, _ := w.keyRows(t, "adfs"); len(certificates) != 3 {
@@ -190,14 +191,14 @@ func TestOurKeyIsReplacedBeforeItEnds(t *testing.T) {
 	watch.Look(t.Context())
 	next, err := p.Keys(t.Context(), acme, c)
 	check(t, err)
-	if len(next) != 2 || next[0].State != saml.KeyPrepared || next[0].SignsAt.Sub(w.clock()).Round(time.Hour) != saml.Overlap || !next[1].Certificate.Equal(keys[0].Certificate) {
+	if len(next) != 2 || next[0].State != keyring.Prepared || next[0].SignsAt.Sub(w.clock()).Round(time.Hour) != saml.Overlap || !next[1].Certificate.Equal(keys[0].Certificate) {
 		t.Fatalf("before the end: %+v", next)
 	}
 	if records := w.journal.all(audit.ConnectionChanged); len(records) != 1 || records[0].Actor.Kind != identity.KindSystem {
 		t.Errorf("recorded as %+v", records)
 	}
 	w.advance(saml.Overlap)
-	if next, err = p.Keys(t.Context(), acme, c); err != nil || next[0].State != saml.KeySigning || next[1].State != saml.KeyRetired {
+	if next, err = p.Keys(t.Context(), acme, c); err != nil || next[0].State != keyring.Signing || next[1].State != keyring.Retired {
 		t.Errorf("after the overlap: %+v, %v", next, err)
 	}
 }

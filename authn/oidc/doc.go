@@ -5,8 +5,8 @@
 // It exists to keep coreos/go-oidc and x/oauth2 within what this gateway allows:
 // asymmetric signatures alone, the issuers that a connection believes and no other,
 // and a nonce, a state and a verifier that are used once. It shows providers who we
-// are, by a secret or by a key that it keeps ([keyring]), and asks them again about
-// who is signed in. It must not fetch anything but through the guarded client it was
-// given, and must not keep the provider's tokens: what is needed later is handed out,
-// to be sealed.
+// are, by a secret or by a key of the connection (authn/keyring), and asks them again
+// about who is signed in. It must not fetch anything but through the guarded client
+// it was given, and must not keep the provider's tokens: what is needed later is
+// handed out, to be sealed.
 package oidc

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"gatehouse/authn"
+	"gatehouse/authn/keyring"
 	"gatehouse/identity"
 	"gatehouse/tenants"
 )
@@ -22,7 +23,7 @@ import (
 // Protocol is OpenID Connect. It implements [authn.Protocol].
 type Protocol struct {
 	providers *authn.Providers[*provider]
-	keyring   *keyring
+	keys      *keyring.Ring
 	client    *http.Client
 	now       func() time.Time
 }
@@ -44,7 +45,7 @@ func New(c Config) *Protocol {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	p := &Protocol{client: c.Client, now: c.Now, keyring: newKeyring(c.Store, c.Keys, c.Now)}
+	p := &Protocol{client: c.Client, now: c.Now, keys: keyring.New(ourKeys, c.Store, c.Keys, c.Now)}
 	p.providers = authn.NewProviders(c.Now, p.discover)
 	return p
 }

@@ -67,15 +67,15 @@ func (p *Protocol) assertion(ctx context.Context, tenant identity.TenantID, c te
 	if err != nil {
 		return "", err
 	}
-	key, err := p.keyring.signing(ctx, tenant, c.ID)
+	key, private, err := p.keys.Signing(ctx, tenant, c.ID)
 	if err != nil {
 		return "", err
 	}
 	now := p.now()
 	token := jwt.NewWithClaims(method, jwt.MapClaims{"iss": c.OIDC.ClientID, "sub": c.OIDC.ClientID, "aud": idp.Endpoint().TokenURL,
 		"jti": rand.Text(), "iat": now.Unix(), "exp": now.Add(assertionLife).Unix()})
-	token.Header["kid"] = key.id
-	return token.SignedString(key.private)
+	token.Header["kid"] = keyID(key)
+	return token.SignedString(private)
 }
 
 // assertionMethod is one by our kind of key that the provider takes.

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -104,10 +105,27 @@ func (v *verification) read(raw string, claims any) (h header, refusal *authn.Re
 	if len(parts) != 3 {
 		return h, v.malformed()
 	}
-	if err := errors.Join(decodeSegment(parts[0], &h), decodeSegment(parts[1], claims)); err != nil {
+	var said [2]map[string]json.RawMessage
+	err := errors.Join(decodeSegment(parts[0], &said[0]), decodeSegment(parts[1], &said[1]), decodeSegment(parts[0], &h), decodeSegment(parts[1], claims))
+	if err != nil {
 		return h, v.malformed().Because(err)
 	}
+	for _, name := range slices.Concat(slices.Collect(maps.Keys(said[0])), slices.Collect(maps.Keys(said[1]))) {
+		if misspelt(name) {
+			return h, authn.Refuse(authn.Malformed, "The %s says %.64q, which is another name than one of a JWT's own in its case alone.", v.what, name)
+		}
+	}
 	return h, nil
+}
+
+// ownNames are what decides in a token whether it is good and whom it is about.
+var ownNames = []string{"alg", "typ", "iss", "tid", "sub", "aud", "azp", "exp", "iat", "nbf", "nonce", "acr", "at_hash", "jti", "sid", "events"}
+
+// misspelt reports whether a name is one of those but for its case. They are told
+// apart by it (RFC 7519 §10.1.1), but not by encoding/json, here and in go-oidc: a
+// claim that somebody has named "Sub" would stand for the subject.
+func misspelt(name string) bool {
+	return slices.ContainsFunc(ownNames, func(own string) bool { return name != own && strings.EqualFold(name, own) })
 }
 
 // strict refuses the line breaks that Go's decoder passes over (RFC 7515 §2).

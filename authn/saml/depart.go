@@ -68,7 +68,7 @@ func (p *Protocol) SignOut(ctx context.Context, c tenants.Connection, s authn.St
 	if err := json.Unmarshal([]byte(kept), &who); err != nil {
 		return authn.Departure{}, fmt.Errorf("saml: read who signed in: %w", err)
 	}
-	key, err := p.keys.signing(ctx, s.Tenant, c.ID)
+	key, err := p.signing(ctx, s.Tenant, c.ID)
 	if err != nil {
 		return authn.Departure{}, err
 	}

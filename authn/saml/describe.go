@@ -28,11 +28,11 @@ var offeredCiphers = []string{"http://www.w3.org/2009/xmlenc11#aes256-gcm", "htt
 // both, so that a provider which reads it now and then knows the new one before it
 // is used.
 func (p *Protocol) Metadata(ctx context.Context, tenant identity.TenantID, c tenants.Connection, e authn.Endpoints) (document []byte, mediaType string, err error) {
-	published, err := p.keys.published(ctx, tenant, c.ID)
+	published, err := p.published(ctx, tenant, c.ID)
 	if err != nil {
 		return nil, "", err
 	}
-	key, err := p.keys.signing(ctx, tenant, c.ID)
+	key, err := p.signing(ctx, tenant, c.ID)
 	if err != nil {
 		return nil, "", err
 	}

@@ -54,7 +54,7 @@ func (p *Protocol) SignOutAsked(ctx context.Context, c tenants.Connection, s aut
 	if err != nil {
 		return authn.SignOutRequest{}, err
 	}
-	key, err := p.keys.signing(ctx, s.Tenant, c.ID)
+	key, err := p.signing(ctx, s.Tenant, c.ID)
 	if err != nil {
 		return authn.SignOutRequest{}, err
 	}

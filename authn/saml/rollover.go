@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse/audit"
+	"gatehouse/authn/keyring"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/tenants"
@@ -26,28 +27,26 @@ const (
 	rollBefore = 120 * 24 * time.Hour
 )
 
-var errPrepared = fault.New(fault.Conflict, "key-prepared", "The next key of this connection is prepared already, and is not signing yet.")
+// Key is one of our keys towards an identity provider, as far as it is for others
+// to see.
+type Key struct {
+	keyring.Key
+	Certificate *x509.Certificate
+}
 
 // Keys gives our keys of a connection, newest first.
 func (p *Protocol) Keys(ctx context.Context, tenant identity.TenantID, c tenants.Connection) ([]Key, error) {
-	rows, err := p.keys.rows(ctx, tenant, c.ID)
+	keys, err := p.keys.All(ctx, tenant, c.ID)
 	if err != nil {
 		return nil, err
 	}
-	signs := p.keys.signs(rows)
-	all := make([]Key, len(rows))
-	for i, row := range rows {
-		certificate, err := x509.ParseCertificate(row.certificate)
+	all := make([]Key, len(keys))
+	for i, key := range keys {
+		certificate, err := x509.ParseCertificate(key.Public)
 		if err != nil {
 			return nil, fmt.Errorf("saml: read certificate: %w", err)
 		}
-		all[i] = Key{Certificate: certificate, SignsAt: row.signsAt, State: KeySigning}
-		switch {
-		case i < signs:
-			all[i].State = KeyPrepared
-		case i > signs:
-			all[i].State = KeyRetired
-		}
+		all[i] = Key{Key: key, Certificate: certificate}
 	}
 	return all, nil
 }
@@ -58,57 +57,40 @@ func (p *Protocol) PrepareKey(ctx context.Context, cause audit.Cause, tenant ide
 	if overlap < 0 || overlap > MaxOverlap {
 		return nil, fault.New(fault.Invalid, "bad-overlap", "The overlap of two keys is at most a year.")
 	}
-	rows, err := p.keys.rows(ctx, tenant, c.ID)
+	keys, err := p.keys.All(ctx, tenant, c.ID)
 	if err != nil {
 		return nil, err
 	}
-	if p.keys.signs(rows) > 0 {
-		return nil, errPrepared
-	}
-	if err := p.keys.prepare(ctx, cause, tenant, c, rows[0].generation+1, overlap); err != nil {
+	if err := p.prepare(ctx, cause, tenant, c, keys, overlap); err != nil {
 		return nil, err
 	}
 	return p.Keys(ctx, tenant, c)
 }
 
-func (k *keyring) prepare(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection, generation int64, overlap time.Duration) error {
-	select {
-	case k.making <- struct{}{}:
-		defer func() { <-k.making }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	made, err := k.make(ctx, tenant, c.ID, generation, k.now().Add(overlap))
-	if err != nil {
+func (p *Protocol) prepare(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection, keys []keyring.Key, overlap time.Duration) error {
+	return p.keys.Prepare(ctx, tenant, c.ID, keys, p.now().Add(overlap), func(ctx context.Context, made keyring.Key) error {
+		sum := sha256.Sum256(made.Public)
+		e := cause.Event(tenant, audit.ConnectionChanged, audit.Success)
+		e.Connection, e.Target = c.ID, audit.Target{Kind: "connection", ID: string(c.ID), Name: c.Name}
+		e.Details = map[string]string{"change": "key-prepared", "type": string(c.Type), "certificate": hex.EncodeToString(sum[:]), "signs_at": stamp(made.SignsAt)}
+		_, err := p.journal.Commit(ctx, e)
 		return err
-	}
-	sum := sha256.Sum256(made.certificate)
-	e := cause.Event(tenant, audit.ConnectionChanged, audit.Success)
-	e.Connection, e.Target = c.ID, audit.Target{Kind: "connection", ID: string(c.ID), Name: c.Name}
-	e.Details = map[string]string{"change": "key-prepared", "type": string(c.Type), "certificate": hex.EncodeToString(sum[:]), "signs_at": stamp(made.signsAt)}
-	if _, err := k.journal.Commit(ctx, e); err != nil { // P1
-		return err
-	}
-	kept, err := k.keep(ctx, tenant, c.ID, made)
-	if err == nil && !kept {
-		return errPrepared // by another node, or the connection is gone
-	}
-	return outOfReach(err)
+	})
 }
 
 // tend prepares the next key of a connection well before the certificate of the
 // one that signs ends. Connections that have none yet are left alone.
-func (k *keyring) tend(ctx context.Context, tenant identity.TenantID, c tenants.Connection) error {
-	rows, err := k.read(ctx, tenant, c.ID)
-	if err != nil || len(rows) == 0 || k.signs(rows) > 0 {
-		return outOfReach(err)
+func (p *Protocol) tend(ctx context.Context, tenant identity.TenantID, c tenants.Connection) error {
+	keys, err := p.keys.Kept(ctx, tenant, c.ID)
+	if err != nil || len(keys) == 0 || keys[0].State == keyring.Prepared {
+		return err
 	}
-	certificate, err := x509.ParseCertificate(rows[0].certificate)
+	certificate, err := x509.ParseCertificate(keys[0].Public)
 	if err != nil {
 		return fmt.Errorf("saml: read certificate: %w", err)
 	}
-	if k.now().Add(rollBefore).Before(certificate.NotAfter) {
+	if p.now().Add(rollBefore).Before(certificate.NotAfter) {
 		return nil
 	}
-	return k.prepare(ctx, audit.SystemCause(), tenant, c, rows[0].generation+1, Overlap)
+	return p.prepare(ctx, audit.SystemCause(), tenant, c, keys, Overlap)
 }

@@ -17,6 +17,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/keyring"
 	"gatehouse/identity"
 	"gatehouse/tenants"
 )
@@ -25,7 +26,8 @@ import (
 // [authn.MetadataPublisher].
 type Protocol struct {
 	providers *authn.Providers[*provider]
-	keys      *keyring
+	keys      *keyring.Ring
+	journal   audit.Recorder
 	client    *http.Client
 	now       func() time.Time
 }
@@ -47,7 +49,7 @@ func New(c Config) *Protocol {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	p := &Protocol{client: c.Client, keys: newKeyring(c), now: c.Now}
+	p := &Protocol{client: c.Client, keys: keyring.New(ourKeys, c.Store, c.Keys, c.Now), journal: c.Journal, now: c.Now}
 	p.providers = authn.NewProviders(c.Now, p.load)
 	return p
 }
@@ -98,7 +100,7 @@ func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step
 	}
 	var key *signingKey
 	if spec.SignRequests || idp.wantsSignedRequests() {
-		if key, err = p.keys.signing(ctx, s.Tenant, c.ID); err != nil {
+		if key, err = p.signing(ctx, s.Tenant, c.ID); err != nil {
 			return "", nil, err
 		}
 	}
@@ -167,7 +169,7 @@ func (p *Protocol) FinishUnasked(ctx context.Context, c tenants.Connection, s au
 func (p *Protocol) verify(ctx context.Context, c tenants.Connection, s authn.Step, idp *provider, raw []byte, of func(*verification)) (authn.Assertion, error) {
 	for again := false; ; again = true {
 		v := &verification{rules: &strict, spec: specOf(c), idp: idp, endpoints: s.Endpoints, now: p.now(),
-			keys: func() ([]*rsa.PrivateKey, error) { return p.keys.opening(ctx, s.Tenant, c.ID) }}
+			keys: func() ([]*rsa.PrivateKey, error) { return p.keys.Opening(ctx, s.Tenant, c.ID) }}
 		of(v)
 		err := v.verify(raw)
 		if err == nil {

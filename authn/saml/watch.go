@@ -145,7 +145,7 @@ func (w *Watch) Look(ctx context.Context) {
 func (w *Watch) one(ctx context.Context, tenant identity.TenantID, c tenants.Connection) string {
 	ctx, cancel := context.WithTimeout(ctx, watchTime)
 	defer cancel()
-	if err := w.protocol.keys.tend(ctx, tenant, c); err != nil {
+	if err := w.protocol.tend(ctx, tenant, c); err != nil {
 		w.log.WarnContext(ctx, "the next key of a connection is not prepared", "tenant", tenant, "connection", c.Name, "error", err)
 	}
 	idp, err := w.protocol.loadSafely(ctx, c)
