@@ -135,6 +135,28 @@ type connections struct {
 	tenant  tenants.Tenant
 	byName  map[string]tenants.Connection
 	domains []tenants.Domain
+	globex  map[string]tenants.Connection // of that tenant; nil: it is not served
+}
+
+// of are a tenant's connections, by name; c.mu is held.
+func (c *connections) of(tenant identity.TenantID) map[string]tenants.Connection {
+	if c.globex != nil && tenant == globex {
+		return c.globex
+	}
+	return c.byName
+}
+
+// putGlobex keeps a connection of globex, which is served from then on.
+func (c *connections) putGlobex(conn tenants.Connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.globex == nil {
+		c.globex = map[string]tenants.Connection{}
+	}
+	conn.ID, conn.Version = identity.ConnectionID("con_"+conn.Name), 1
+	c.globex[conn.Name] = conn
+	c.writeAt(globex, `INSERT INTO connections (id, name, type, spec, enabled, version, created_at, updated_at) VALUES ($1, $2, $3, '{}', $4, $5, 0, 0)`,
+		conn.ID, conn.Name, conn.Type, conn.Enabled, conn.Version)
 }
 
 func (c *connections) put(conn tenants.Connection) {
@@ -169,8 +191,10 @@ func (c *connections) remove(name string) {
 }
 
 // write keeps the rows that sessions are made by as that room would.
-func (c *connections) write(query string, args ...any) {
-	if err := c.db.Tenant(c.tenant.ID).Write(context.Background(), func(tx *store.Tx) error {
+func (c *connections) write(query string, args ...any) { c.writeAt(c.tenant.ID, query, args...) }
+
+func (c *connections) writeAt(tenant identity.TenantID, query string, args ...any) {
+	if err := c.db.Tenant(tenant).Write(context.Background(), func(tx *store.Tx) error {
 		_, err := tx.Exec(context.Background(), query, args...)
 		return err
 	}); err != nil {
@@ -182,6 +206,9 @@ func (c *connections) ByID(id identity.TenantID) (*tenants.Tenant, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.tenant
+	if c.globex != nil && id == globex {
+		t.ID, t.Name, t.DisplayName = globex, "globex", "Globex"
+	}
 	return &t, id == t.ID
 }
 
@@ -208,10 +235,10 @@ func (c *connections) List() []*tenants.Tenant {
 	return []*tenants.Tenant{t}
 }
 
-func (c *connections) Connections(context.Context, identity.TenantID) ([]tenants.Connection, error) {
+func (c *connections) Connections(_ context.Context, tenant identity.TenantID) ([]tenants.Connection, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Collect(maps.Values(c.byName)), nil
+	return slices.Collect(maps.Values(c.of(tenant))), nil
 }
 
 func (c *connections) Domains(context.Context, identity.TenantID) ([]tenants.Domain, error) {
@@ -226,10 +253,10 @@ func (c *connections) setDomains(domains ...tenants.Domain) {
 	c.domains = domains
 }
 
-func (c *connections) Connection(_ context.Context, _ identity.TenantID, name string) (tenants.Connection, error) {
+func (c *connections) Connection(_ context.Context, tenant identity.TenantID, name string) (tenants.Connection, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	conn, ok := c.byName[name]
+	conn, ok := c.of(tenant)[name]
 	if !ok {
 		return conn, fault.New(fault.NotFound, "no-connection", "There is no such connection.")
 	}

@@ -84,8 +84,6 @@ func TestOIDCProvider(t *testing.T) {
 		idp.Control(t, oidcprovidertest.Control{})
 	})
 	t.Run("asked again", func(t *testing.T) {
-		b = w.browser() // the provider has forgotten the first one with its first key
-		b.atOIDCProvider(b.open("/")).has(t, http.StatusOK, "for nora@acme.example")
 		w.rechecking()
 		for hours := range 2 {
 			ahead := time.Duration(hours+1) * time.Hour

@@ -20,7 +20,13 @@ var hostileTargets = []string{
 	"/.gatehouse/login/", "/.gatehouse/saml/", "/.gatehouse/oidc/", "/.gatehouse/logout?x", "/.gatehouse/logout#x", "/\x7f", "/a\\b", "[::1]", ":80/a", "/%",
 }
 
+// HostileTargets are for the tests of the whole room.
+var HostileTargets = hostileTargets
+
 func TestReturnToStaysHere(t *testing.T) {
+	if n := len(hostileTargets); n < 50 {
+		t.Errorf("%d targets", n)
+	}
 	for _, raw := range hostileTargets {
 		if got := safeReturn(raw); got != "/" {
 			t.Errorf("%q led to %q", raw, got)

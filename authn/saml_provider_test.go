@@ -58,6 +58,13 @@ func (p *publisher) now(text string) {
 	p.text = text
 }
 
+// hang has nothing be answered any more.
+func (p *publisher) hang() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hangs = make(chan struct{})
+}
+
 func (p *publisher) count() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

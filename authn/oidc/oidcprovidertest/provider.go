@@ -22,6 +22,8 @@ type Client struct {
 	JWKS              string   `json:"jwks_uri,omitempty"`
 	RedirectURIs      []string `json:"redirect_uris"`
 	SignedOutURIs     []string `json:"post_logout_redirect_uris"`
+	BackChannelURI    string   `json:"backchannel_logout_uri,omitempty"`
+	NamesSessions     bool     `json:"backchannel_logout_session_required,omitempty"` // in logout tokens
 	GrantTypes        []string `json:"grant_types"`
 	ResponseTypes     []string `json:"response_types"`
 	IDTokenAlgorithms string   `json:"id_token_signed_response_alg"`

@@ -10,6 +10,8 @@ const now = Date.now;
 Date.now = () => now() + control.ahead; // before the library reads the time
 
 const { Provider } = await import('oidc-provider');
+const { default: MemoryAdapter } = await import('oidc-provider/lib/adapters/memory_adapter.js');
+class Kept extends MemoryAdapter {} // what is under way outlives a change of keys
 
 let generation = 0;
 function key() {
@@ -21,6 +23,7 @@ const person = { email: 'nora@acme.example', email_verified: true, name: 'Nora',
 
 function provide(issuer) {
   return new Provider(issuer, {
+    adapter: Kept,
     clients: [client],
     jwks: { keys: [key()] },
     cookies: { keys: ['only for tests'] },
@@ -30,7 +33,7 @@ function provide(issuer) {
     fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     rotateRefreshToken: true,
     pkce: { required: () => true },
-    features: { devInteractions: { enabled: true }, rpInitiatedLogout: { enabled: true } },
+    features: { devInteractions: { enabled: true }, rpInitiatedLogout: { enabled: true }, backchannelLogout: { enabled: true } },
     ttl: { AccessToken: 3600, AuthorizationCode: 60, IdToken: 3600, RefreshToken: 86400, Interaction: 3600, Session: 86400, Grant: 86400 },
   }).callback();
 }

@@ -1,7 +1,10 @@
 package attacktest
 
 import (
+	"bytes"
+	"compress/flate"
 	"encoding/base64"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -251,8 +254,22 @@ var parsers = []Attack{
 			statement.CreateElement("saml:Attribute")
 		}
 	})},
+	{Name: "a deflate bomb, as if by redirect", Bytes: bomb, By: "!read", Want: authn.Malformed},
 	{Name: "cut short", Bytes: func(s string) string { return s[:len(s)/2] }, By: "!read", Want: authn.Malformed},
 	{Name: "nothing", Bytes: func(string) string { return " " }, By: "!read", Want: authn.Malformed},
+}
+
+// bomb is 16 MB of nothing that packs to 16 KB.
+func bomb(string) string {
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, flate.BestCompression)
+	if err == nil {
+		_, err = w.Write(bytes.Repeat([]byte(" "), 16<<20))
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		panic(err) // a buffer takes everything
+	}
+	return b.String()
 }
 
 func attributes(n int) string {
