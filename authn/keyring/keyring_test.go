@@ -157,7 +157,7 @@ func TestNoProviderMissesAKey(t *testing.T) {
 	}
 	var past []moment
 	signers := map[string]bool{}
-	for end := h.clock().Add(3*aging.Life + 2*day); h.clock().Before(end); h.advance(8 * time.Hour) {
+	for end := h.clock().Add(3*aging.Life + 2*day); h.clock().Before(end); h.advance(12 * time.Hour) {
 		now := moment{at: h.clock()}
 		for _, key := range h.all(r) {
 			if key.State == keyring.Signing {
