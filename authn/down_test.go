@@ -140,7 +140,7 @@ func TestP7_TenThousandFailedSignIns(t *testing.T) {
 	}{
 		"OIDC":   {10_000, oidcFailing},
 		"SAML":   {10_000, samlFailing},
-		"OAuth2": {300, oauth2Failing},
+		"OAuth2": {200, oauth2Failing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -205,13 +205,13 @@ func oidcFailing(t *testing.T, x *barrage) []failing {
 		}
 	})
 	return []failing{
-		{"discovery hangs", 4700, atOnce, func() { front(idp, atDiscovery, hangs); changed(idp) }, begins, []string{unreachable}},
-		{"it is gone", 4700, atOnce, func() { idp.CloseClientConnections(); _ = idp.Listener.Close() }, begins, []string{unreachable}},
-		{"tokens hang", 50, withStep, func() { changed(second); front(second, atTokenEndpoint, hangs) }, answers, []string{unreachable}},
-		{"tokens fail", 150, withStep, func() {
+		{"discovery hangs", 4850, atOnce, func() { front(idp, atDiscovery, hangs); changed(idp) }, begins, []string{unreachable}},
+		{"it is gone", 4850, atOnce, func() { idp.CloseClientConnections(); _ = idp.Listener.Close() }, begins, []string{unreachable}},
+		{"tokens hang", 30, withStep, func() { changed(second); front(second, atTokenEndpoint, hangs) }, answers, []string{unreachable}},
+		{"tokens fail", 70, withStep, func() {
 			front(second, atTokenEndpoint, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 		}, answers, []string{unreachable}},
-		{"keys change all the time", 400, withStep, func() {
+		{"keys change all the time", 200, withStep, func() {
 			front(second, atTokenEndpoint, second.strangeToken)
 			second.answerKeys(strangeKeys)
 		}, answers, []string{untrusted, unreachable}}, // whose keys are not asked for at will
@@ -278,9 +278,9 @@ func samlFailing(t *testing.T, x *barrage) []failing {
 		}
 	})
 	return []failing{
-		{"metadata hangs", 4000, atOnce, func() { published.hang(); from(published) }, begins, []string{unreachable}},
-		{"it is gone", 4000, atOnce, func() { published.CloseClientConnections(); _ = published.Listener.Close() }, begins, []string{unreachable}},
-		{"keys change all the time", 2000, atOnce, func() { from(changing) }, func() *httptest.ResponseRecorder {
+		{"metadata hangs", 4750, atOnce, func() { published.hang(); from(published) }, begins, []string{unreachable}},
+		{"it is gone", 4750, atOnce, func() { published.CloseClientConnections(); _ = published.Listener.Close() }, begins, []string{unreachable}},
+		{"keys change all the time", 500, atOnce, func() { from(changing) }, func() *httptest.ResponseRecorder {
 			n := int(x.sent.Load())
 			changing.now(idpMetadata(sso, []signer{ourKey(), otherKey()}[n%2]))
 			return x.do(http.MethodPost, x.url+"/.gatehouse/saml/adfs/acs", answers[n%len(answers)])
@@ -294,10 +294,10 @@ func oauth2Failing(t *testing.T, x *barrage) []failing {
 	x.b.open("/").has(t, http.StatusOK)
 	answers := func() *httptest.ResponseRecorder { return x.answers("oauth2", "hub", "") }
 	return []failing{
-		{"tokens are refused", 150, withStep, func() {
+		{"tokens are refused", 100, withStep, func() {
 			hub.Instead(oauth2test.Token, func(w http.ResponseWriter, _ *http.Request) { replyError(w, http.StatusUnauthorized, "invalid_client") })
 		}, answers, []string{"not set up correctly", untrusted}},
-		{"it is gone", 150, withStep, func() { hub.CloseClientConnections(); _ = hub.Listener.Close() }, answers, []string{unreachable}},
+		{"it is gone", 100, withStep, func() { hub.CloseClientConnections(); _ = hub.Listener.Close() }, answers, []string{unreachable}},
 	}
 }
 
