@@ -373,7 +373,7 @@ func newWorldWith(t testing.TB, log *slog.Logger) *world {
 			tenants.OAuth2: oauth2.New(oauth2.Config{Client: w.egress, Log: log})},
 		Signals: signals.New(w.egress, w.clock),
 	})
-	w.setup = setup.New(setup.Config{Store: losable{w}, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Trials: w.Service, Sessions: w.sessions, Now: w.clock})
+	w.setup = setup.New(setup.Config{Store: losable{w}, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Trials: w.Service, Sessions: w.sessions, People: w.directory, Now: w.clock})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config.Handler = http.HandlerFunc(w.gate)
 	server.StartTLS()

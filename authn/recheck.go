@@ -153,6 +153,9 @@ func endsFor(err error) string {
 		}
 		return ""
 	}
+	if fault.As(err).Code == string(connectionChanged) {
+		return "" // by an admin, between two looks at it; the next re-check goes by what it is then
+	}
 	if fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound) || fault.Is(err, fault.Conflict) {
 		return sessions.ReasonRefreshRefused
 	}

@@ -219,7 +219,8 @@ func TestSignInGoesByRules(t *testing.T) {
 		{[]string{"ops"}, map[string]bool{"finance": true, "sales": false}, "finance,ops"},
 		{[]string{"ops", "Sales"}, map[string]bool{"finance": false, "sales": false}, "ops,Sales"},
 		{nil, map[string]bool{"finance": true, "sales": false}, "finance,ops"},
-		{nil, nil, "finance,ops"},
+		{nil, nil, "ops"}, // the rule is gone
+		{nil, map[string]bool{"finance": true}, "finance,ops"},
 		{nil, map[string]bool{"FINANCE": false}, "ops"},
 		{[]string{}, map[string]bool{"sales": true}, "Sales"},
 	} {

@@ -165,6 +165,15 @@ func (c Connection) TrustsAnew(before Connection) bool {
 	return true
 }
 
+// RuledGroups are the groups that the connection's rules name.
+func (c Connection) RuledGroups() []string {
+	var groups []string
+	for _, r := range c.GroupRules {
+		groups = append(groups, r.Group)
+	}
+	return groups
+}
+
 func (r GroupRule) equal(o GroupRule) bool {
 	return r.Claim == o.Claim && r.Group == o.Group && slices.Equal(r.Values, o.Values)
 }
