@@ -262,6 +262,13 @@ func (g *grants) GrantDefault(_ context.Context, _ audit.Cause, _ identity.Tenan
 	return nil
 }
 
+// CheckDefault fails as giving the role would.
+func (g *grants) CheckDefault(context.Context, identity.TenantID, string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.err
+}
+
 // Held fails where roles cannot be known.
 func (g *grants) Held(_ context.Context, p *identity.Principal) ([]string, error) {
 	g.mu.Lock()

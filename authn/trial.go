@@ -141,6 +141,11 @@ func (s *Service) foresee(ctx context.Context, tenant identity.TenantID, c tenan
 	if t, ok := s.tenants.ByID(tenant); ok && !t.Settings.Session.Admits(httpkit.RequestFrom(ctx).ClientIP) {
 		return "", errNetwork
 	}
+	if c.DefaultRole != "" { // whoever tries it: others would come for the first time
+		if err := roleUnusable(s.roles.CheckDefault(ctx, tenant, c.DefaultRole)); err != nil {
+			return "", err
+		}
+	}
 	user, created, err := s.directory.Foresee(ctx, tenant, arrival(c, a))
 	if err == nil {
 		err = s.elsewhere(ctx, tenant, c, user.Email)
