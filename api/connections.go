@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatehouse/api/resources"
+	"gatehouse/authz"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/sessions"
@@ -148,7 +149,11 @@ func (a *API) testConnection(ctx context.Context, c *call, in *ByName) (*bodyOut
 	if err != nil {
 		return nil, err
 	}
-	path, until, err := a.cfg.Trials.Test(ctx, c.cause.Actor, c.tenant(), found, "")
+	permit, _, err := a.cfg.Policy.Decide(ctx, c.principal, authz.Query{Tenant: c.tenant(), Access: authz.NeedPermission, Permission: reads("users")})
+	if err != nil {
+		return nil, err
+	}
+	path, until, err := a.cfg.Trials.Test(ctx, c.cause.Actor, c.tenant(), found, permit.Valid(c.tenant()))
 	if err != nil {
 		return nil, err
 	}

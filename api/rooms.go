@@ -141,8 +141,8 @@ type Connections interface {
 // Trials prepares tests of connections.
 type Trials interface {
 	// Test gives the address on the tenant's host at which a test begins, and until when
-	// it can.
-	Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, back string) (path string, until time.Time, err error)
+	// it can; people is whether it may show who is known here.
+	Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, people bool) (path string, until time.Time, err error)
 }
 
 // SetupLinks keeps the links by which organisations connect their providers

@@ -24,7 +24,7 @@ func (w *world) trial(t *testing.T, c string) string {
 	found, err := w.connections.Connection(t.Context(), acme, c)
 	check(t, err)
 	r := w.passed(&http.Request{URL: &url.URL{}})
-	path, until, err := w.Test(r.Context(), audit.Actor{Kind: identity.KindUser, ID: "usr_admin", Name: "admin@acme.example"}, acme, found, "")
+	path, until, err := w.Test(r.Context(), audit.Actor{Kind: identity.KindUser, ID: "usr_admin", Name: "admin@acme.example"}, acme, found, true)
 	check(t, err)
 	if left := until.Sub(w.clock()); left < 9*time.Minute || left > 10*time.Minute {
 		t.Errorf("the test may be begun for %v", left)

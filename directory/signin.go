@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,6 +83,21 @@ func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity
 		return User{}, false, err
 	}
 	return plan.user, plan.create, nil
+}
+
+// Usable tells what a sign-in comes to whoever is known here: whether it names
+// somebody in a form that can be used at all. [Service.SignIn] says so with the same
+// fault.
+func (in SignIn) Usable() error {
+	if in.Connection == "" || !isSubject(in.Subject) {
+		return errUnusable()
+	}
+	if !in.CreateMissing {
+		return nil
+	}
+	in.normalise()
+	_, _, err := in.newcomer()
+	return err
 }
 
 // Foresee tells what [Service.SignIn] would come to at this moment: whom it would
@@ -217,14 +233,11 @@ func (p *signInPlan) first(ctx context.Context, tx *store.Tx, cause audit.Cause,
 	if !in.CreateMissing {
 		return fault.New(fault.Denied, "person-unknown", "You are not known here yet. Ask your admin to add you.")
 	}
-	p.user = User{UserName: in.Email, Email: in.Email, DisplayName: in.Name, Active: true, Source: SourceSignIn}
-	if p.user.UserName == "" {
-		p.user.UserName = in.Subject
-	}
-	key, err := p.user.canonicalise()
+	u, key, err := in.newcomer()
 	if err != nil {
-		return fault.Wrap(err, fault.Denied, "identity-invalid", "The identity provider sent neither a usable email address nor a usable name for you.")
+		return err
 	}
+	p.user = u
 	free, err := emailFree(ctx, tx, key, "")
 	if err != nil {
 		return err
@@ -238,6 +251,15 @@ func (p *signInPlan) first(ctx context.Context, tx *store.Tx, cause audit.Cause,
 	p.create, p.key = true, key
 	p.events = append(p.events, withConnection(userCreated(cause, tenant, &p.user), in))
 	return nil
+}
+
+// newcomer is the person whom a first sign-in makes, and the key of their user name.
+func (in *SignIn) newcomer() (u User, key string, err error) {
+	u = User{UserName: cmp.Or(in.Email, in.Subject), Email: in.Email, DisplayName: in.Name, Active: true, Source: SourceSignIn}
+	if key, err = u.canonicalise(); err != nil {
+		err = fault.Wrap(err, fault.Denied, "identity-invalid", "The identity provider sent neither a usable email address nor a usable name for you.")
+	}
+	return u, key, err
 }
 
 // link takes over the person whom the connection's rule names and who has no

@@ -241,7 +241,7 @@ func (s *Service) test(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	back := Path + "?provider=" + url.QueryEscape(form.Get("provider"))
-	at, _, err := s.trials.Test(r.Context(), l.actor(), tenantOf(r), c, back)
+	at, _, err := s.trials.TestByLink(r.Context(), l.actor(), tenantOf(r), c, back)
 	if err != nil {
 		return err
 	}

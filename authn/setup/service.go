@@ -29,7 +29,7 @@ type Tenants interface {
 
 // Trials tries connections; [authn.Service] is one.
 type Trials interface {
-	Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, back string) (path string, until time.Time, err error)
+	TestByLink(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, back string) (path string, until time.Time, err error)
 	Tested(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (bool, error)
 }
 
