@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -139,6 +140,15 @@ func (s *Service) token(r *http.Request, form map[string]string) (any, error) {
 		return nil, err
 	}
 	made, err := s.letProgramIn(r, a)
+	if refusal, _, ok := refusalOf(err); ok && refusal.Reason == allowingSessionOver {
+		// It may have been renewed just now, which is not its end.
+		by, lookErr := s.codes.allowedBy(r.Context(), tenant, code)
+		if lookErr == nil && by != "" && by != a.allowedBy {
+			a.allowedBy = by
+			made, err = s.letProgramIn(r, a)
+		}
+		err = cmp.Or(lookErr, err)
+	}
 	refusal, _, ok := refusalOf(err)
 	if f := fault.As(err); err != nil && f.Kind == fault.Unauthenticated { // ended while it was made
 		refusal, ok = &Refusal{Reason: Reason(f.Code), Message: f.Detail, cause: err}, true

@@ -227,6 +227,11 @@ func TestP2_NoProgramOutrunsWhatEndsItsPerson(t *testing.T) {
 		"as by a directory that dies before it ends the sessions": {func(w *world, b *browser) {
 			w.connections.write(`UPDATE users SET active = FALSE WHERE id = $1`, b.principal().User)
 		}, "user-inactive"},
+		"stepped up, and then ended": {func(w *world, b *browser) {
+			w.stepsUp(b)
+			_, err := w.sessions.Revoke(w.t.Context(), audit.SystemCause(), acme, sessions.Selector{User: b.principal().User}, "admin")
+			check(w.t, err)
+		}, "allowing-session-over"},
 		"from another network": {func(w *world, _ *browser) {
 			w.connections.set(tenants.SessionSettings{Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}})
 		}, "network-not-allowed"},
@@ -249,6 +254,43 @@ func TestP2_NoProgramOutrunsWhatEndsItsPerson(t *testing.T) {
 				t.Errorf("refused for %v", got)
 			}
 			p.wants("invalid_grant")
+		})
+	}
+}
+
+// stepsUp has somebody show a second factor: their session is another one then.
+func (w *world) stepsUp(b *browser) {
+	w.t.Helper()
+	live, err := w.sessions.Find(w.t.Context(), acme, b.cookie(httpkit.SessionCookie))
+	check(w.t, err)
+	made, err := w.sessions.Renew(w.t.Context(), audit.SystemCause(), live, sessions.Renewal{FactorAt: w.clock(), AMR: []string{"otp"}, Method: "totp"})
+	check(w.t, err)
+	u, err := url.Parse(w.url)
+	check(w.t, err)
+	b.Jar.SetCookies(u, []*http.Cookie{{Name: httpkit.SessionCookie, Value: made.Token, Path: "/", Secure: true}})
+}
+
+// A session that is renewed is the same sign-in: what was allowed in it stays so.
+func TestAProgramThatIsAllowedOutlivesAStepUp(t *testing.T) {
+	for name, renewed := range map[string]func(w *world, b *browser){
+		"before the program asks": func(w *world, b *browser) { w.stepsUp(b) },
+		"twice":                   func(w *world, b *browser) { w.stepsUp(b); w.stepsUp(b) },
+		"while the program's session is made": func(w *world, b *browser) {
+			w.journal.on(audit.SignInSucceeded, func() { w.stepsUp(b) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _, b := deviceWorld(t)
+			p := w.asks()
+			b.allows(p.User)
+			renewed(w, b)
+			token := p.wants("").Token
+			p.wantsAs(token, http.StatusOK)
+			live, err := w.sessions.FindProgram(t.Context(), acme, token)
+			check(t, err)
+			if live.Session().FactorAt.IsZero() {
+				t.Error("the program's session does not know of the factor")
+			}
 		})
 	}
 }

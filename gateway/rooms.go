@@ -131,7 +131,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	if err != nil {
 		return nil, err
 	}
-	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node,
+	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Carry: authn.CarryAllowed,
 		Dir: filepath.Join(cfg.Data, unsettledName), Registry: registry, Log: log})
 	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Announce: r.nodes.AnnouncePeople}
 	if !local(cfg) {
