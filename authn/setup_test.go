@@ -8,12 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"gatehouse/audit"
 	"gatehouse/authn/setup"
 	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
@@ -97,7 +96,7 @@ func TestASetupLinkTellsNothingOfPeople(t *testing.T) {
 		terms setup.Terms
 		says  string
 	}{
-		"newcomers are made":         {setup.Terms{}, "The rules of this connection let people like this one in. A person whose address"},
+		"newcomers are made":         {setup.Terms{DefaultRole: "member"}, "The rules of this connection let people like this one in. A person whose address"},
 		"addresses are linked":       {setup.Terms{Link: tenants.LinkByEmail}, "The rules of this connection let people like this one in. A person whose address"},
 		"unknown people are refused": {setup.Terms{Unknown: tenants.RefuseUnknown}, "if an administrator, or provisioning, has added them before"},
 	} {
@@ -128,13 +127,12 @@ func TestASetupLinkTellsNothingOfPeople(t *testing.T) {
 					t.Errorf("recorded %+v", e)
 				}
 			}
-			// What the rules say counts, and so does what nobody could come in with.
-			idp.claims = func(c jwt.MapClaims) { c["email"], c["name"], c["sub"] = nil, nil, "a@b@c" }
-			unusable := b.open(refreshOf(t, b.post(setup.Path+"/test", url.Values{"provider": {"keycloak"}})))
-			if try.terms.Unknown == tenants.RefuseUnknown {
-				unusable.has(t, http.StatusOK, "works")
-			} else {
-				unusable.has(t, http.StatusOK, "does not let this person in", "identity-invalid")
+			// What the rules say counts.
+			w.grants.err = fault.New(fault.NotFound, "role-not-found", "There is no such role.")
+			c, err := w.connections.Connection(t.Context(), acme, "corp")
+			check(t, err)
+			if c.DefaultRole != "" {
+				b.open(refreshOf(t, b.post(setup.Path+"/test", url.Values{"provider": {"keycloak"}}))).has(t, http.StatusOK, "does not let this person in", "default-role-unusable")
 			}
 		})
 	}
