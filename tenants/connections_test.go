@@ -227,7 +227,11 @@ func TestConnectionsAreChecked(t *testing.T) {
 		"a long acr":             func(c *tenants.Connection) { c.OIDC.ACRValues = []string{strings.Repeat("a", 201)} },
 		"many acr":               func(c *tenants.Connection) { c.OIDC.ACRValues = slices.Repeat([]string{"a"}, 11) },
 		"claim with a line end":  func(c *tenants.Connection) { c.OIDC.Claims.Email = "a\nb" },
-		"no metadata":            func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata = tenants.MetadataSource{} },
+		"two sources of metadata": func(c *tenants.Connection) {
+			*c = saml("x")
+			c.SAML.IDPMetadata = tenants.MetadataSource{URL: "https://idp.example/metadata", XML: "<EntityDescriptor/>"}
+		},
+		"no metadata": func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata = tenants.MetadataSource{} },
 		"metadata by http": func(c *tenants.Connection) {
 			*c = saml("x")
 			c.SAML.IDPMetadata.URL = "http://idp.example.com/metadata"
