@@ -94,7 +94,14 @@ func (r *Rechecks) ask(ctx context.Context, c tenants.Connection, at place, kept
 		err = r.bringUpToDate(ctx, c, at, kept, answer.Assertion)
 	}
 	now := s.now()
+	refusal, refused := errors.AsType[*Refusal](err)
 	switch reason := endsFor(err); {
+	case refused && refusal.Reason == RefreshUnkeepable: // nobody can be asked any more (P7)
+		if err := r.record(ctx, c, at, kept, err); err != nil {
+			return err
+		}
+		s.log.ErrorContext(ctx, "a provider's refresh token cannot be kept, and a session ends", "tenant", at.tenant, "connection", c.Name, "session", kept.Session, "error", err)
+		return r.endHeld(ctx, c, at, kept, sessions.ReasonRecheckOverdue, audit.SystemCause())
 	case err == nil:
 		return r.refreshes.FinishRefresh(ctx, at.tenant, kept, now, recheckDue(c, now))
 	case reason != "":

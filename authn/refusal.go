@@ -62,6 +62,9 @@ const (
 	// on, RefreshMissing one that gives nothing to ask it by.
 	RefreshRefused Reason = "refresh-refused"
 	RefreshMissing Reason = "refresh-missing"
+	// RefreshUnkeepable is a provider that gives something else to ask it by the next
+	// time, which cannot be kept.
+	RefreshUnkeepable Reason = "refresh-unkeepable"
 	// PartialLogout is a provider that has ended its own session, but not all that
 	// hang on it.
 	PartialLogout Reason = "partial-logout"
