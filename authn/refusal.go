@@ -143,7 +143,7 @@ func (r Reason) lead() string {
 	case authenticationTooOld:
 		return "This needs a new sign-in, but your organisation's sign-in service answered with an earlier one. Sign out there, and try again."
 	case authenticationUndated:
-		return "This needs a new sign-in, but your organisation's sign-in service does not say when you signed in. Tell your administrator the event number below."
+		return "This needs a new sign-in, but your organisation's sign-in service does not say when you signed in, so trying again does not help. Tell your administrator the event number below: if you were about to set up a second factor, they can have you asked for it while you sign in."
 	case WrongContext:
 		return "Your organisation asks for a stronger sign-in than the one that its sign-in service answered with. Sign in there with your second factor, and try again."
 	case ProviderRefused:
