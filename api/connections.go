@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatehouse/api/resources"
+	"gatehouse/authz"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/sessions"
@@ -102,7 +103,8 @@ func (a *API) keepConnection(ctx context.Context, c *call, tenant identity.Tenan
 }
 
 // closeConnection keeps a connection as one that lets nobody in, and then ends
-// its sessions.
+// its sessions, and what rules that it has no more have given to people who are
+// signed in by others.
 func (a *API) closeConnection(ctx context.Context, c *call, tenant identity.TenantID, connection tenants.Connection) (tenants.Connection, error) {
 	connection.Enabled = false
 	closed, err := a.cfg.Connections.PutConnection(ctx, c.cause, tenant, connection)
@@ -111,7 +113,8 @@ func (a *API) closeConnection(ctx context.Context, c *call, tenant identity.Tena
 	}
 	// Also if not all nodes could be told: it is closed, and its sessions are to end.
 	_, revoked := a.cfg.Sessions.Revoke(ctx, c.cause, tenant, sessions.Selector{Connection: closed.ID}, sessions.ReasonConnectionClosed)
-	return closed, errors.Join(err, revoked, a.cfg.Services.EndConnection(ctx, tenant, closed.ID))
+	return closed, errors.Join(err, revoked, a.cfg.Services.EndConnection(ctx, tenant, closed.ID),
+		a.cfg.People.DropRules(ctx, c.cause, tenant, closed.ID, connection.RuledGroups()))
 }
 
 func (a *API) deleteConnection(ctx context.Context, c *call, in *struct {
@@ -126,6 +129,9 @@ func (a *API) deleteConnection(ctx context.Context, c *call, in *struct {
 		return nil, err
 	}
 	closed, err := a.closeConnection(ctx, c, c.tenant(), found)
+	if err == nil {
+		err = a.cfg.People.DropConnection(ctx, c.cause, c.tenant(), closed.ID)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +149,11 @@ func (a *API) testConnection(ctx context.Context, c *call, in *ByName) (*bodyOut
 	if err != nil {
 		return nil, err
 	}
-	path, until, err := a.cfg.Trials.Test(ctx, c.cause.Actor, c.tenant(), found, "")
+	permit, _, err := a.cfg.Policy.Decide(ctx, c.principal, authz.Query{Tenant: c.tenant(), Access: authz.NeedPermission, Permission: reads("users")})
+	if err != nil {
+		return nil, err
+	}
+	path, until, err := a.cfg.Trials.Test(ctx, c.cause.Actor, c.tenant(), found, permit.Valid(c.tenant()))
 	if err != nil {
 		return nil, err
 	}

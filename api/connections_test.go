@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"gatehouse/audit"
+	"gatehouse/authz"
+	"gatehouse/directory"
 	"gatehouse/tenants"
 )
 
@@ -138,5 +140,66 @@ func TestP6_SecretsOfSignalsAreKeptAndNotShown(t *testing.T) {
 	all := h.operator("platform").do("GET", "platform/export", nil).want(http.StatusOK)
 	if strings.Contains(string(all.body), hidden) || !strings.Contains(string(all.body), "https://mdm.example/poll") {
 		t.Errorf("%s", all.body)
+	}
+}
+
+// Whoever has rights by a rule of one connection and is signed in by another loses
+// them with the rule, or the connection, before the answer.
+func TestP2_RightsByARuleEndWithIt(t *testing.T) {
+	h := newHouse(t)
+	operator := h.operator("acme")
+	rule := func(claim, group string) map[string]any {
+		return map[string]any{"claim": claim, "values": []string{"yes"}, "group": group}
+	}
+	hr := map[string]any{"type": "oidc", "issuer": "https://hr.example", "client_id": "gatehouse", "group_rules": []any{rule("lead", "leads"), rule("aud", "auditors")}}
+	ann := h.signIn(h.acme, "ann", "")
+	arrive := func() {
+		t.Helper()
+		c, err := h.tenants.Connection(t.Context(), h.acme.ID, "hr")
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := directory.SignIn{Connection: c.ID, Version: c.Version, Subject: "ann", Rules: map[string]bool{}}
+		for _, name := range c.RuledGroups() {
+			in.Rules[name] = true
+		}
+		if err := h.people.Link(t.Context(), audit.SystemCause(), h.acme.ID, ann.user.ID, c.ID, "ann"); err != nil {
+			t.Fatal(err)
+		}
+		u, _, err := h.people.SignIn(t.Context(), audit.SystemCause(), h.acme.ID, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range u.Groups {
+			if g.Name == "leads" {
+				if _, err := h.authz.Assign(t.Context(), audit.SystemCause(), h.acme.ID, authz.Assignment{Role: "owner", Group: g.ID}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	for _, step := range []struct {
+		name string
+		do   func()
+	}{
+		{"the rule goes", func() {
+			operator.do("PUT", "connections/hr", with(hr, "group_rules", []any{rule("aud", "auditors")})).want(http.StatusOK)
+		}},
+		{"the rule names another group", func() {
+			operator.do("PUT", "connections/hr", with(hr, "group_rules", []any{rule("lead", "heads")})).want(http.StatusOK)
+		}},
+		{"it goes as it is switched off", func() {
+			operator.do("PUT", "connections/hr", map[string]any{"type": "oidc", "issuer": "https://hr.example", "client_id": "gatehouse", "enabled": false}).want(http.StatusOK)
+		}},
+		{"the connection goes", func() { operator.do("DELETE", "connections/hr", nil).want(http.StatusNoContent) }},
+	} {
+		operator.do("PUT", "connections/hr", hr).want(http.StatusOK)
+		arrive()
+		ann.do("GET", "users", nil).want(http.StatusOK)
+		step.do()
+		if status := ann.do("GET", "users", nil).status; status != http.StatusForbidden {
+			t.Errorf("%s: answered %d", step.name, status)
+		}
+		ann.do("GET", "me", nil).want(http.StatusOK)
 	}
 }

@@ -2,8 +2,11 @@ package api
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
+	"gatehouse/audit"
+	"gatehouse/authz"
 	"gatehouse/tenants"
 )
 
@@ -46,6 +49,14 @@ func TestConnectionsAreTested(t *testing.T) {
 	begun := into[trial](admin.do("POST", "connections/idp/test", nil).want(http.StatusOK))
 	if want := "/.gatehouse/login?connection=idp&test=by-"; len(begun.Path) <= len(want) || begun.Path[:len(want)] != want {
 		t.Errorf("%+v", begun)
+	}
+	// Who is known here is shown to those who may read people.
+	if _, err := h.authz.PutRole(t.Context(), audit.SystemCause(), h.acme.ID, authz.Role{Name: "wiring", Permissions: []string{"gatehouse.connections:*"}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	wiring := into[trial](h.signIn(h.acme, "wiring", "wiring").do("POST", "connections/idp/test", nil).want(http.StatusOK))
+	if !strings.HasSuffix(begun.Path, "people=true") || !strings.HasSuffix(wiring.Path, "people=false") {
+		t.Errorf("%s, %s", begun.Path, wiring.Path)
 	}
 	admin.do("POST", "connections/nope/test", nil).want(http.StatusNotFound)
 	h.signIn(h.acme, "member", "member").do("POST", "connections/idp/test", nil).want(http.StatusForbidden)

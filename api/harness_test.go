@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -66,8 +67,8 @@ func (h *health) Nodes() []Node                           { return h.nodes }
 // trials stands for the sign-in flow, which is on this floor as well.
 type trials struct{}
 
-func (trials) Test(_ context.Context, by audit.Actor, _ identity.TenantID, c tenants.Connection, _ string) (string, time.Time, error) {
-	return "/.gatehouse/login?connection=" + c.Name + "&test=by-" + by.ID, time.Now().Add(time.Minute), nil
+func (trials) Test(_ context.Context, by audit.Actor, _ identity.TenantID, c tenants.Connection, people bool) (string, time.Time, error) {
+	return fmt.Sprintf("/.gatehouse/login?connection=%s&test=by-%s&people=%t", c.Name, by.ID, people), time.Now().Add(time.Minute), nil
 }
 
 // setupLinks stands for the room of links, which is on this floor as well.

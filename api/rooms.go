@@ -102,6 +102,10 @@ type People interface {
 	DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64) error
 	Groups(ctx context.Context, tenant identity.TenantID, query directory.GroupQuery) (directory.GroupPage, error)
 	Group(ctx context.Context, tenant identity.TenantID, id identity.GroupID, withMembers bool) (directory.Group, error)
+	// DropRules and DropConnection take people out of the groups into which the rules
+	// that a connection has no more, or a connection that goes, have put them.
+	DropRules(ctx context.Context, cause audit.Cause, tenant identity.TenantID, connection identity.ConnectionID, still []string) error
+	DropConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, connection identity.ConnectionID) error
 	Teams(ctx context.Context, tenant identity.TenantID) ([]directory.Team, error)
 	Team(ctx context.Context, tenant identity.TenantID, id identity.TeamID) (directory.Team, error)
 	CreateTeam(ctx context.Context, cause audit.Cause, tenant identity.TenantID, team directory.Team) (directory.Team, error)
@@ -137,8 +141,8 @@ type Connections interface {
 // Trials prepares tests of connections.
 type Trials interface {
 	// Test gives the address on the tenant's host at which a test begins, and until when
-	// it can.
-	Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, back string) (path string, until time.Time, err error)
+	// it can; people is whether it may show who is known here.
+	Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, people bool) (path string, until time.Time, err error)
 }
 
 // SetupLinks keeps the links by which organisations connect their providers

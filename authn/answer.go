@@ -311,7 +311,11 @@ func (s *Service) grantDefault(ctx context.Context, cause audit.Cause, tenant id
 	if err != nil || len(known) > 0 {
 		return err
 	}
-	err = s.roles.GrantDefault(ctx, cause, tenant, user.ID, role)
+	return roleUnusable(s.roles.GrantDefault(ctx, cause, tenant, user.ID, role))
+}
+
+// roleUnusable makes a refusal of what is wrong with a default role.
+func roleUnusable(err error) error {
 	if refusal, _, ok := refusalOf(err); ok {
 		return Refuse(defaultRoleUnusable, "The connection's default role cannot be given: %s", refusal.Message).Because(err)
 	}

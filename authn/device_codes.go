@@ -331,3 +331,22 @@ func (d *deviceCodes) decide(ctx context.Context, tenant identity.TenantID, code
 	}
 	return n > 0, nil
 }
+
+// CarryAllowed has what was allowed in a session be so by the one that takes its
+// place, in the transaction that makes that: it ends with it from then on.
+func CarryAllowed(ctx context.Context, tx *store.Tx, old, made identity.SessionID) error {
+	_, err := tx.Exec(ctx, `UPDATE device_codes SET allowed_by = $1 WHERE allowed_by = $2`, made, old)
+	return err
+}
+
+// allowedBy is the session in which a program was allowed, by now; "" if nobody knows.
+func (d *deviceCodes) allowedBy(ctx context.Context, tenant identity.TenantID, code string) (by identity.SessionID, err error) {
+	err = d.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		by, err = store.One(ctx, tx, store.Scalar[identity.SessionID], `SELECT allowed_by FROM device_codes WHERE device_hash = $1`, deviceHash(code))
+		return err
+	})
+	if errors.Is(err, store.ErrNoRows) {
+		return "", nil
+	}
+	return by, storeDown(err)
+}

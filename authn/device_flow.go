@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -109,11 +110,13 @@ func (s *Service) authorizeDevice(r *http.Request, form map[string]string) (any,
 		ExpiresIn: int(deviceCodeLife / time.Second), Interval: int(pollPace / time.Second)}, nil
 }
 
-// accessToken is a session for a program (RFC 6749 §5.1).
+// accessToken is a session for a program (RFC 6749 §5.1). Device, which is not of the
+// RFC, is what it sends along the next time, to be known again.
 type accessToken struct {
 	Token     string `json:"access_token"`
 	Type      string `json:"token_type"`
 	ExpiresIn int    `json:"expires_in,omitempty"`
+	Device    string `json:"device_token,omitempty"`
 }
 
 // token answers a program that asks what its person has said (RFC 8628 §3.4).
@@ -138,7 +141,16 @@ func (s *Service) token(r *http.Request, form map[string]string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	made, err := s.letProgramIn(r, a)
+	made, err := s.letProgramIn(r, a, form["device_token"])
+	if refusal, _, ok := refusalOf(err); ok && refusal.Reason == allowingSessionOver {
+		// It may have been renewed just now, which is not its end.
+		by, lookErr := s.codes.allowedBy(r.Context(), tenant, code)
+		if lookErr == nil && by != "" && by != a.allowedBy {
+			a.allowedBy = by
+			made, err = s.letProgramIn(r, a, form["device_token"])
+		}
+		err = cmp.Or(lookErr, err)
+	}
 	refusal, _, ok := refusalOf(err)
 	if f := fault.As(err); err != nil && f.Kind == fault.Unauthenticated { // ended while it was made
 		refusal, ok = &Refusal{Reason: Reason(f.Code), Message: f.Detail, cause: err}, true
@@ -149,7 +161,7 @@ func (s *Service) token(r *http.Request, form map[string]string) (any, error) {
 	case err != nil:
 		return nil, errors.Join(err, s.codes.giveBack(r.Context(), tenant, code))
 	}
-	answer := accessToken{Token: made.Token, Type: "Bearer"}
+	answer := accessToken{Token: made.Token, Type: "Bearer", Device: made.DeviceToken}
 	if until := made.Session.ExpiresAt; !until.IsZero() {
 		answer.ExpiresIn = int(time.Until(until) / time.Second)
 	}
@@ -158,8 +170,10 @@ func (s *Service) token(r *http.Request, form map[string]string) (any, error) {
 
 // letProgramIn makes the session of a program that a person has allowed. It is by what the
 // person has shown in the browser, and holds for as long as their sessions do: the
-// browser's own end does not end it, nor that of the identity provider's session.
-func (s *Service) letProgramIn(r *http.Request, a asking) (sessions.Created, error) {
+// browser's own end does not end it, nor that of the identity provider's session. The
+// device is what the program was given to be known again by: it counts for the person
+// who allows it, and is nobody else's device.
+func (s *Service) letProgramIn(r *http.Request, a asking, device string) (sessions.Created, error) {
 	ctx, req := r.Context(), httpkit.RequestFrom(r.Context())
 	by, err := s.sessions.Get(ctx, req.Tenant, a.allowedBy)
 	if err != nil {
@@ -183,7 +197,7 @@ func (s *Service) letProgramIn(r *http.Request, a asking) (sessions.Created, err
 	cause.Actor = s.actorOf(r, arrived)
 	return s.sessions.Create(ctx, cause, req.Tenant, sessions.NewSession{
 		User: by.User, Connection: c.ID, ConnectionVersion: c.Version, IDPSubject: by.IDPSubject, AMR: by.AMR, ACR: by.ACR, AuthAt: by.AuthAt, FactorAt: by.FactorAt,
-		IP: req.ClientIP, UserAgent: r.UserAgent(),
+		IP: req.ClientIP, UserAgent: r.UserAgent(), DeviceToken: device,
 		Program: &sessions.Program{Name: clients[a.client], Host: a.host, AllowedBy: by.ID},
 		Details: map[string]string{"protocol": "device", "connection": c.Name, "subject": by.IDPSubject, "client": a.client, "host": a.host,
 			"allowed_by": string(by.ID), "amr": strings.Join(by.AMR, " "), "acr": by.ACR},

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -227,6 +229,11 @@ func TestP2_NoProgramOutrunsWhatEndsItsPerson(t *testing.T) {
 		"as by a directory that dies before it ends the sessions": {func(w *world, b *browser) {
 			w.connections.write(`UPDATE users SET active = FALSE WHERE id = $1`, b.principal().User)
 		}, "user-inactive"},
+		"stepped up, and then ended": {func(w *world, b *browser) {
+			w.stepsUp(b)
+			_, err := w.sessions.Revoke(w.t.Context(), audit.SystemCause(), acme, sessions.Selector{User: b.principal().User}, "admin")
+			check(w.t, err)
+		}, "allowing-session-over"},
 		"from another network": {func(w *world, _ *browser) {
 			w.connections.set(tenants.SessionSettings{Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}})
 		}, "network-not-allowed"},
@@ -249,6 +256,101 @@ func TestP2_NoProgramOutrunsWhatEndsItsPerson(t *testing.T) {
 				t.Errorf("refused for %v", got)
 			}
 			p.wants("invalid_grant")
+		})
+	}
+}
+
+// A program that shows what it was given is the device that it was, of whoever was
+// signed in by it then; of nobody else, and of no browser.
+func TestAProgramIsKnownAgain(t *testing.T) {
+	w, idp, b := deviceWorld(t)
+	in := func(b *browser, device string) (got answer, on sessions.Device) {
+		t.Helper()
+		p := w.asks()
+		b.allows(p.User)
+		w.advance(5 * time.Second)
+		form := tokenForm(p.Device)
+		form.Set("device_token", device)
+		got = p.post(atToken, form, nil)
+		if got.Error != "" {
+			return got, on
+		}
+		live, err := w.sessions.FindProgram(t.Context(), acme, got.Token)
+		check(t, err)
+		on, err = w.sessions.Device(t.Context(), acme, live.Principal().Device)
+		check(t, err)
+		return got, on
+	}
+	first, laptop := in(b, "")
+	if !strings.HasPrefix(first.DeviceToken, "gh_device_") || laptop.Kind != "cli" {
+		t.Fatalf("%+v on %+v", first, laptop)
+	}
+	if again, on := in(b, first.DeviceToken); on.ID != laptop.ID || again.DeviceToken != first.DeviceToken || again.Token == first.Token {
+		t.Errorf("%+v on %+v", again, on)
+	}
+	if n := len(w.journal.all(audit.DeviceNew)); n != 2 { // the browser and the program
+		t.Errorf("%d new devices", n)
+	}
+	// What nobody was given here is not taken over, nor is what a browser or a session has.
+	for _, foreign := range []string{"gh_device_" + strings.Repeat("A", 43), "gh_device_", b.cookie(httpkit.DeviceCookie), first.Token} {
+		if got, on := in(b, foreign); on.ID == laptop.ID || on.ID == b.principal().Device || got.DeviceToken == foreign {
+			t.Errorf("%q: %+v on %+v", foreign, got, on)
+		}
+	}
+	// It lets nobody in, and is no browser's.
+	if status, _ := w.program().as(first.DeviceToken, "/x"); status != http.StatusUnauthorized {
+		t.Errorf("as a token it is answered %d", status)
+	}
+	// Somebody else who has it has a device of their own.
+	idp.mu.Lock()
+	idp.claims = func(c jwt.MapClaims) { c["sub"], c["email"] = "subject-2", "eve@acme.example" }
+	idp.mu.Unlock()
+	eve := w.browser()
+	eve.open("/").has(t, http.StatusOK, "eve@acme.example")
+	if _, on := in(eve, first.DeviceToken); on.ID == laptop.ID || on.User == laptop.User {
+		t.Errorf("another person is on %+v", on)
+	}
+	// Blocked is blocked, for whoever shows it.
+	_, err := w.sessions.UpdateDevice(t.Context(), audit.SystemCause(), acme, laptop.ID, func(d *sessions.Device) error { d.Blocked = true; return nil })
+	check(t, err)
+	if got, _ := in(b, first.DeviceToken); got.Error != "access_denied" || !slices.Equal(w.reasons(), []string{"device-blocked"}) {
+		t.Errorf("%+v, %v", got, w.reasons())
+	}
+}
+
+// stepsUp has somebody show a second factor: their session is another one then.
+func (w *world) stepsUp(b *browser) {
+	w.t.Helper()
+	live, err := w.sessions.Find(w.t.Context(), acme, b.cookie(httpkit.SessionCookie))
+	check(w.t, err)
+	made, err := w.sessions.Renew(w.t.Context(), audit.SystemCause(), live, sessions.Renewal{FactorAt: w.clock(), AMR: []string{"otp"}, Method: "totp"})
+	check(w.t, err)
+	u, err := url.Parse(w.url)
+	check(w.t, err)
+	b.Jar.SetCookies(u, []*http.Cookie{{Name: httpkit.SessionCookie, Value: made.Token, Path: "/", Secure: true}})
+}
+
+// A session that is renewed is the same sign-in: what was allowed in it stays so.
+func TestAProgramThatIsAllowedOutlivesAStepUp(t *testing.T) {
+	for name, renewed := range map[string]func(w *world, b *browser){
+		"before the program asks": func(w *world, b *browser) { w.stepsUp(b) },
+		"twice":                   func(w *world, b *browser) { w.stepsUp(b); w.stepsUp(b) },
+		"while the program's session is made": func(w *world, b *browser) {
+			w.journal.on(audit.SignInSucceeded, func() { w.stepsUp(b) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _, b := deviceWorld(t)
+			p := w.asks()
+			b.allows(p.User)
+			renewed(w, b)
+			token := p.wants("").Token
+			p.wantsAs(token, http.StatusOK)
+			live, err := w.sessions.FindProgram(t.Context(), acme, token)
+			check(t, err)
+			if live.Session().FactorAt.IsZero() {
+				t.Error("the program's session does not know of the factor")
+			}
 		})
 	}
 }

@@ -40,8 +40,11 @@ type answer struct {
 	Type    string `json:"token_type"`
 	Expires int    `json:"expires_in"`
 	Error   string `json:"error"`
-	status  int
-	header  http.Header
+
+	DeviceToken string `json:"device_token"`
+
+	status int
+	header http.Header
 }
 
 func (w *world) program() *program {

@@ -289,6 +289,13 @@ func (g *grants) GrantDefault(_ context.Context, _ audit.Cause, _ identity.Tenan
 	return nil
 }
 
+// CheckDefault fails as giving the role would.
+func (g *grants) CheckDefault(context.Context, identity.TenantID, string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.err
+}
+
 // Held fails where roles cannot be known.
 func (g *grants) Held(_ context.Context, p *identity.Principal) ([]string, error) {
 	g.mu.Lock()
@@ -381,7 +388,7 @@ func newWorldWith(t testing.TB, log *slog.Logger) *world {
 	check(t, w.db.Create(t.Context(), acme))
 	check(t, w.db.Create(t.Context(), globex))
 	w.connections.db = w.db
-	w.sessions = sessions.New(sessions.Config{Store: w.db, Keys: ring, Journal: w.journal, Node: "n1",
+	w.sessions = sessions.New(sessions.Config{Store: w.db, Keys: ring, Journal: w.journal, Node: "n1", Carry: authn.CarryAllowed,
 		Limits: func(identity.TenantID) sessions.Limits {
 			return sessions.Limits{Idle: 8 * time.Hour, Absolute: 168 * time.Hour}
 		}})
@@ -400,7 +407,7 @@ func newWorldWith(t testing.TB, log *slog.Logger) *world {
 			tenants.OAuth2: oauth2.New(oauth2.Config{Client: w.egress, Log: log})},
 		Signals: signals.New(w.egress, w.clock),
 	})
-	w.setup = setup.New(setup.Config{Store: losable{w}, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Trials: w.Service, Sessions: w.sessions, Now: w.clock})
+	w.setup = setup.New(setup.Config{Store: losable{w}, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Trials: w.Service, Sessions: w.sessions, People: w.directory, Now: w.clock})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config.Handler = http.HandlerFunc(w.gate)
 	server.StartTLS()

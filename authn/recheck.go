@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"gatehouse/audit"
@@ -82,7 +83,7 @@ func (r *Rechecks) ask(ctx context.Context, c tenants.Connection, at place, kept
 	if !ok {
 		return errors.New("authn: the protocol of " + c.Name + " asks about nobody")
 	}
-	answer, err := protocol.Recheck(ctx, at.tenant, c, kept.Secret)
+	answer, err := r.inquire(ctx, protocol, c, at, kept)
 	if answer.Refresh != "" {
 		mine, failed := r.rotate(ctx, at, &kept, answer.Refresh)
 		if failed != nil || !mine {
@@ -93,13 +94,33 @@ func (r *Rechecks) ask(ctx context.Context, c tenants.Connection, at place, kept
 		err = r.bringUpToDate(ctx, c, at, kept, answer.Assertion)
 	}
 	now := s.now()
+	refusal, refused := errors.AsType[*Refusal](err)
 	switch reason := endsFor(err); {
+	case refused && refusal.Reason == RefreshUnkeepable: // nobody can be asked any more (P7)
+		if err := r.record(ctx, c, at, kept, err); err != nil {
+			return err
+		}
+		s.log.ErrorContext(ctx, "a provider's refresh token cannot be kept, and a session ends", "tenant", at.tenant, "connection", c.Name, "session", kept.Session, "error", err)
+		return r.endHeld(ctx, c, at, kept, sessions.ReasonRecheckOverdue, audit.SystemCause())
 	case err == nil:
 		return r.refreshes.FinishRefresh(ctx, at.tenant, kept, now, recheckDue(c, now))
 	case reason != "":
 		return r.endHeld(ctx, c, at, kept, reason, idpOf(c))
 	}
 	return r.fail(ctx, c, at, kept, err)
+}
+
+// inquire asks the provider. Reading what strangers wrote must not be the end of the
+// gateway: a panic counts as a provider that could not be asked about the person.
+func (r *Rechecks) inquire(ctx context.Context, protocol Rechecker, c tenants.Connection, at place, kept sessions.Refresh) (answer Rechecked, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			r.service.log.ErrorContext(ctx, "reading a provider's answer about a person panicked", "tenant", at.tenant, "connection", c.Name,
+				"session", kept.Session, "panic", cause, "stack", string(debug.Stack()))
+			answer, err = Rechecked{}, Refuse(ProviderUnusable, "The identity provider's answer about the person could not be read.").Because(fmt.Errorf("authn: panic: %v", cause))
+		}
+	}()
+	return protocol.Recheck(ctx, at.tenant, c, kept.Secret)
 }
 
 // rotate keeps a new secret, for as long as that may take.
@@ -152,6 +173,9 @@ func endsFor(err error) string {
 			return sessions.ReasonRefreshRefused
 		}
 		return ""
+	}
+	if fault.As(err).Code == string(connectionChanged) {
+		return "" // by an admin, between two looks at it; the next re-check goes by what it is then
 	}
 	if fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound) || fault.Is(err, fault.Conflict) {
 		return sessions.ReasonRefreshRefused

@@ -19,6 +19,7 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/store"
+	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
 
@@ -493,5 +494,37 @@ func TestP2_ARecheckHeedsTheRules(t *testing.T) {
 				t.Errorf("in %v, ended %v", groups, w.ended())
 			}
 		})
+	}
+}
+
+// A provider whose next refresh token cannot be kept is not asked by the old one again,
+// which it may take for a thief's: the session ends, and the journal says why.
+func TestP7_ARefreshTokenThatCannotBeKeptEndsTheSession(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.rechecked())
+	b := w.browser()
+	b.open("/").has(t, http.StatusOK)
+	asked := 0
+	idp.change(func(o *offline) {
+		o.instead = func(rw http.ResponseWriter, _ *http.Request) bool {
+			asked++
+			reply(rw, map[string]any{"access_token": "t0ken", "token_type": "Bearer", "refresh_token": strings.Repeat("r", sessions.MaxRefresh)})
+			return true
+		}
+	})
+	w.rechecking()
+	w.later(idp, time.Hour)
+	soon(t, "the end of the session", func() bool { return len(w.journal.all(audit.SessionsRevoked)) == 1 && w.kept() == 0 })
+	if ended := w.journal.all(audit.SessionsRevoked)[0]; ended.Reason != sessions.ReasonRecheckOverdue {
+		t.Errorf("ended for %s", ended.Reason)
+	}
+	said := w.journal.all(audit.SessionRechecked)
+	if len(said) != 1 || said[0].Outcome != audit.Failed || said[0].Reason != string(authn.RefreshUnkeepable) {
+		t.Errorf("recorded %+v", said)
+	}
+	idp.mu.Lock()
+	defer idp.mu.Unlock()
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	mathrand "math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -112,9 +113,19 @@ func (r *Rechecks) lookAt(ctx context.Context, tenant identity.TenantID) {
 		if at := (place{tenant, c.ID}); r.begin(at) {
 			r.work.Go(func() {
 				defer r.done(at)
+				defer r.contain(ctx, at)
 				r.drain(ctx, at)
 			})
 		}
+	}
+}
+
+// contain keeps a panic about one connection's people from ending more than this look
+// at them. Whom it was about is left to others until the lease runs out.
+func (r *Rechecks) contain(ctx context.Context, at place) {
+	if cause := recover(); cause != nil {
+		r.rest(at, r.service.now())
+		r.service.log.ErrorContext(ctx, "asking about a connection's people panicked", "tenant", at.tenant, "connection", at.connection, "panic", cause, "stack", string(debug.Stack()))
 	}
 }
 

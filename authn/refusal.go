@@ -62,6 +62,9 @@ const (
 	// on, RefreshMissing one that gives nothing to ask it by.
 	RefreshRefused Reason = "refresh-refused"
 	RefreshMissing Reason = "refresh-missing"
+	// RefreshUnkeepable is a provider that gives something else to ask it by the next
+	// time, which cannot be kept.
+	RefreshUnkeepable Reason = "refresh-unkeepable"
 	// PartialLogout is a provider that has ended its own session, but not all that
 	// hang on it.
 	PartialLogout Reason = "partial-logout"
@@ -140,7 +143,7 @@ func (r Reason) lead() string {
 	case authenticationTooOld:
 		return "This needs a new sign-in, but your organisation's sign-in service answered with an earlier one. Sign out there, and try again."
 	case authenticationUndated:
-		return "This needs a new sign-in, but your organisation's sign-in service does not say when you signed in. Tell your administrator the event number below."
+		return "This needs a new sign-in, but your organisation's sign-in service does not say when you signed in, so trying again does not help. Tell your administrator the event number below: if you were about to set up a second factor, they can have you asked for it while you sign in."
 	case WrongContext:
 		return "Your organisation asks for a stronger sign-in than the one that its sign-in service answered with. Sign in there with your second factor, and try again."
 	case ProviderRefused:

@@ -16,7 +16,7 @@ import (
 // directory.
 func arrival(c tenants.Connection, a *Assertion) directory.SignIn {
 	return directory.SignIn{
-		Connection: c.ID, Subject: a.Subject, Email: a.Email, EmailVerified: a.EmailVerified, Name: a.Name,
+		Connection: c.ID, Version: c.Version, Subject: a.Subject, Email: a.Email, EmailVerified: a.EmailVerified, Name: a.Name,
 		Groups: a.Groups, Rules: ruled(c, a), LinkByEmail: c.Link == tenants.LinkByEmail, LinkByExternalID: c.Link == tenants.LinkByExternalID,
 		CreateMissing: c.Unknown == tenants.MakeUnknown,
 	}

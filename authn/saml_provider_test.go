@@ -140,12 +140,24 @@ func TestAProviderWhoseMetadataIsDown(t *testing.T) {
 	if got := w.journal.lastRefusal(t); got != authn.ProviderUnreachable {
 		t.Errorf("recorded as %q", got)
 	}
-	// What the admin has given stands in.
+	// Nothing else stands in: with an address, the address alone counts.
 	c.SAML.IDPMetadata.XML = idpMetadata(sso, ourKey())
 	w.connections.put(c)
-	b := w.browser()
-	f := b.samlFlight()
-	b.postFromElsewhere(f.acs, f.form(f.by(t, ourKey()))).has(t, http.StatusOK, "app /reports")
+	w.browser().open("/.gatehouse/login?connection=adfs").has(t, http.StatusBadGateway, "cannot be reached")
+	// What was read there goes on for a day, and then does not.
+	p.now(idpMetadata(sso, ourKey()))
+	w.advance(11 * time.Second)
+	in := func() page {
+		b := w.browser()
+		f := b.samlFlight()
+		return b.postFromElsewhere(f.acs, f.form(f.by(t, ourKey())))
+	}
+	in().has(t, http.StatusOK, "app /reports")
+	p.now("")
+	w.advance(23 * time.Hour)
+	w.browser().samlFlight() // goes on to the provider
+	w.advance(2 * time.Hour)
+	w.browser().open("/.gatehouse/login?connection=adfs").has(t, http.StatusBadGateway, "cannot be reached")
 }
 
 // Metadata that is over is not used, even if it was good when it was read.

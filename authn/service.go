@@ -98,6 +98,8 @@ type Roles interface {
 	// GrantDefault gives a role. A person who has it already keeps it: that is no
 	// error.
 	GrantDefault(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, role string) error
+	// CheckDefault tells what GrantDefault would refuse of a role, whoever gets it.
+	CheckDefault(ctx context.Context, tenant identity.TenantID, role string) error
 	// Held names the roles that a principal has at this moment, account-wide and in
 	// teams. It is asked for requests of tenants whose roles have networks.
 	Held(ctx context.Context, p *identity.Principal) ([]string, error)

@@ -10,9 +10,12 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/authn/setup"
+	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/sessions"
+	"gatehouse/tenants"
 )
 
 var operator = audit.Cause{Actor: audit.Actor{Kind: identity.KindOperator, ID: "local", Name: "the operator"}}
@@ -84,6 +87,55 @@ func TestAnOrganisationConnectsItsProviderByALink(t *testing.T) {
 	b.open(setup.Path).has(t, http.StatusForbidden, "used already")
 	b.enter(idp).has(t, http.StatusForbidden, "used already")
 	b.begin(path).has(t, http.StatusForbidden, "used already")
+}
+
+// What a test shows to who holds a link is the same whoever is known here, and whatever
+// has become of them; also where the address is asserted by a provider of the holder's.
+func TestASetupLinkTellsNothingOfPeople(t *testing.T) {
+	for name, try := range map[string]struct {
+		terms setup.Terms
+		says  string
+	}{
+		"newcomers are made":         {setup.Terms{DefaultRole: "member"}, "The rules of this connection let people like this one in. A person whose address"},
+		"addresses are linked":       {setup.Terms{Link: tenants.LinkByEmail}, "The rules of this connection let people like this one in. A person whose address"},
+		"unknown people are refused": {setup.Terms{Unknown: tenants.RefuseUnknown}, "if an administrator, or provisioning, has added them before"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, idp := newWorld(t), newIssuer(t)
+			_, path := w.link(t, try.terms)
+			b := w.browser()
+			b.begin(path)
+			b.enter(idp).has(t, http.StatusOK, "What you entered is kept")
+			shows := func(when string) {
+				t.Helper()
+				p := b.open(refreshOf(t, b.post(setup.Path+"/test", url.Values{"provider": {"keycloak"}})))
+				p.has(t, http.StatusOK, "The connection corp works", try.says, "ann@acme.example", "Whether that is so is not shown here")
+				if strings.Contains(p.body, "known here, who") || strings.Contains(p.body, "would be made") || strings.Contains(p.body, "account-exists") {
+					t.Errorf("%s: %s", when, p.body)
+				}
+			}
+			shows("nobody is known")
+			ann, err := w.directory.CreateUser(t.Context(), audit.SystemCause(), acme,
+				directory.User{UserName: "ann@acme.example", Email: "ann@acme.example", DisplayName: "Somebody's name here", Active: true, Source: directory.SourceAdmin})
+			check(t, err)
+			shows("somebody has the address")
+			_, err = w.directory.UpdateUser(t.Context(), audit.SystemCause(), acme, ann.ID, 0, func(u *directory.User) error { u.Active = false; return nil })
+			check(t, err)
+			shows("and is not active")
+			for _, e := range w.journal.all(audit.ConnectionTested) {
+				if e.Outcome != audit.Success || e.Message != "" {
+					t.Errorf("recorded %+v", e)
+				}
+			}
+			// What the rules say counts.
+			w.grants.err = fault.New(fault.NotFound, "role-not-found", "There is no such role.")
+			c, err := w.connections.Connection(t.Context(), acme, "corp")
+			check(t, err)
+			if c.DefaultRole != "" {
+				b.open(refreshOf(t, b.post(setup.Path+"/test", url.Values{"provider": {"keycloak"}}))).has(t, http.StatusOK, "does not let this person in", "default-role-unusable")
+			}
+		})
+	}
 }
 
 // A link is good once, in one browser, for as long as its maker said and until it

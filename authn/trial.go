@@ -24,20 +24,32 @@ const paramTest = "test"
 
 // test is a try of a connection: what comes of it is shown, and nobody signed in.
 type test struct {
-	By   audit.Actor `json:"by"`             // whom the record names
-	Back string      `json:"back,omitempty"` // a page of ours to go on to; or ""
+	By     audit.Actor `json:"by"`               // whom the record names
+	Back   string      `json:"back,omitempty"`   // a page of ours to go on to; or ""
+	People bool        `json:"people,omitempty"` // whether they may learn who is known here
 }
 
 // Test prepares a try of a connection, enabled or not: whoever opens the address on
 // the tenant's host within ten minutes, once, is sent to the identity provider and
-// then shown what came back, with a way on to a page of ours, if there is one to go
-// back to. It leaves nothing but records behind.
-func (s *Service) Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, back string) (path string, until time.Time, err error) {
+// then shown what came back, and, with people, whom it would sign in. It leaves
+// nothing but records behind.
+func (s *Service) Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, people bool) (path string, until time.Time, err error) {
+	return s.prepareTest(ctx, tenant, c, test{By: by, People: people})
+}
+
+// TestByLink is [Service.Test] for whoever holds a set-up link, with a way back to a
+// page of ours. What they are shown goes by the connection's rules alone: it is the
+// same, whoever is known here.
+func (s *Service) TestByLink(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, back string) (path string, until time.Time, err error) {
+	return s.prepareTest(ctx, tenant, c, test{By: by, Back: back})
+}
+
+func (s *Service) prepareTest(ctx context.Context, tenant identity.TenantID, c tenants.Connection, t test) (path string, until time.Time, err error) {
 	if s.protocols[c.Type] == nil {
 		return "", time.Time{}, fault.New(fault.Conflict, "no-test", "Connections of this type cannot be tested.")
 	}
 	token := newToken()
-	if err := s.flows.put(ctx, tenant, token, "", c.ID, flow{Hop: hopTest, Test: &test{By: by, Back: back}}); err != nil {
+	if err := s.flows.put(ctx, tenant, token, "", c.ID, flow{Hop: hopTest, Test: &t}); err != nil {
 		return "", time.Time{}, storeDown(err)
 	}
 	return pathLogin + "?" + url.Values{"connection": {c.Name}, paramTest: {token}}.Encode(), s.now().Add(stepLife).UTC(), nil
@@ -92,7 +104,7 @@ func (s *Service) showTest(w http.ResponseWriter, r *http.Request, c tenants.Con
 	ctx, tenant := r.Context(), tenantOf(r)
 	var verdict string
 	if a != nil {
-		verdict, err = s.foresee(ctx, tenant, c, a)
+		verdict, err = s.foresee(ctx, tenant, c, t, a)
 	}
 	e := s.event(r, audit.ConnectionTested, audit.Success, c)
 	e.Actor = t.By
@@ -133,15 +145,29 @@ func (s *Service) showTest(w http.ResponseWriter, r *http.Request, c tenants.Con
 	return nil
 }
 
-// foresee says in plain words what would have become of a sign-in.
-func (s *Service) foresee(ctx context.Context, tenant identity.TenantID, c tenants.Connection, a *Assertion) (string, error) {
+// foresee says in plain words what would have become of a sign-in: whose, only to
+// those who may learn that.
+func (s *Service) foresee(ctx context.Context, tenant identity.TenantID, c tenants.Connection, t *test, a *Assertion) (string, error) {
 	if err := s.admitted(ctx, tenant, c, a); err != nil {
 		return "", err
 	}
 	if t, ok := s.tenants.ByID(tenant); ok && !t.Settings.Session.Admits(httpkit.RequestFrom(ctx).ClientIP) {
 		return "", errNetwork
 	}
-	user, created, err := s.directory.Foresee(ctx, tenant, arrival(c, a))
+	if c.DefaultRole != "" { // whoever tries it: others would come for the first time
+		if err := roleUnusable(s.roles.CheckDefault(ctx, tenant, c.DefaultRole)); err != nil {
+			return "", err
+		}
+	}
+	const nothing = "Nothing was changed and nobody is signed in. "
+	in := arrival(c, a)
+	if !t.People {
+		if err := in.Usable(); err != nil {
+			return "", err
+		}
+		return nothing + byRules(c), nil
+	}
+	user, created, err := s.directory.Foresee(ctx, tenant, in)
 	if err == nil {
 		err = s.elsewhere(ctx, tenant, c, user.Email)
 	}
@@ -150,9 +176,17 @@ func (s *Service) foresee(ctx context.Context, tenant identity.TenantID, c tenan
 	}
 	name := cmp.Or(user.DisplayName, user.UserName)
 	if created {
-		return "Nothing was changed and nobody is signed in. At a real sign-in, a new person would be made: " + name + ".", nil
+		return nothing + "At a real sign-in, a new person would be made: " + name + ".", nil
 	}
-	return "Nothing was changed and nobody is signed in. At a real sign-in, this would be " + name + ", who is known here.", nil
+	return nothing + "At a real sign-in, this would be " + name + ", who is known here.", nil
+}
+
+// byRules says how a connection lets people in, of nobody in particular.
+func byRules(c tenants.Connection) string {
+	if c.Unknown == tenants.RefuseUnknown {
+		return "The rules of this connection let people like this one in if an administrator, or provisioning, has added them before. Whether that is so is not shown here."
+	}
+	return "The rules of this connection let people like this one in. A person whose address is known here from elsewhere comes in only if an administrator has allowed that. Whether that is so is not shown here."
 }
 
 // said is what a provider has said, as the connection understands it.

@@ -12,6 +12,7 @@ import (
 	"gatehouse/audit"
 	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
@@ -23,7 +24,7 @@ func (w *world) trial(t *testing.T, c string) string {
 	found, err := w.connections.Connection(t.Context(), acme, c)
 	check(t, err)
 	r := w.passed(&http.Request{URL: &url.URL{}})
-	path, until, err := w.Test(r.Context(), audit.Actor{Kind: identity.KindUser, ID: "usr_admin", Name: "admin@acme.example"}, acme, found, "")
+	path, until, err := w.Test(r.Context(), audit.Actor{Kind: identity.KindUser, ID: "usr_admin", Name: "admin@acme.example"}, acme, found, true)
 	check(t, err)
 	if left := until.Sub(w.clock()); left < 9*time.Minute || left > 10*time.Minute {
 		t.Errorf("the test may be begun for %v", left)
@@ -91,6 +92,24 @@ func TestATestOfAConnectionSaysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A default role that is not there keeps newcomers out, so it is said in a test,
+// whoever makes it.
+func TestATestOfAConnectionForeseesAMissingRole(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.connection())
+	w.browser().open("/x").has(t, http.StatusOK, "app /x") // is known here
+	w.grants.err = fault.New(fault.NotFound, "role-not-found", "There is no such role.")
+	w.browser().open(w.trial(t, "idp")).has(t, http.StatusOK, "does not let this person in", "default-role-unusable", "default role cannot be given: There is no such role")
+	c, err := w.connections.Connection(t.Context(), acme, "idp")
+	check(t, err)
+	if tested, err := w.Tested(t.Context(), acme, c); err != nil || tested {
+		t.Errorf("counts as tested: %v, %v", tested, err)
+	}
+	c.DefaultRole = ""
+	w.connections.put(c)
+	w.browser().open(w.trial(t, "idp")).has(t, http.StatusOK, "The connection idp works")
 }
 
 // A test is begun once, of its connection, and its answer signs nobody in: neither

@@ -198,3 +198,15 @@ func (e *Engine) GrantDefault(ctx context.Context, cause audit.Cause, tenant ide
 	_, err := e.Assign(ctx, cause, tenant, Assignment{Name: "default-" + string(user), Role: role, User: user})
 	return err
 }
+
+// CheckDefault tells what [Engine.GrantDefault] would refuse of a role, whoever the
+// newcomer is.
+func (e *Engine) CheckDefault(ctx context.Context, tenant identity.TenantID, role string) error {
+	return e.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		r, err := readRole(ctx, tx, role)
+		if err != nil {
+			return err
+		}
+		return r.fits("")
+	})
+}

@@ -537,6 +537,13 @@ func TestDefaultRoleIsGivenOnce(t *testing.T) {
 	if err != nil || len(all) != 1 || all[0].Role != authz.Member || all[0].User != ann.User {
 		t.Errorf("%+v, %v", all, err)
 	}
+	// What would be refused is known before there is anybody to refuse it to.
+	for role, ok := range map[string]bool{authz.Member: true, "none": false, authz.TeamAdmin: false} {
+		given, foreseen := w.GrantDefault(t.Context(), audit.SystemCause(), acme, ann.User, role), w.CheckDefault(t.Context(), acme, role)
+		if (given == nil) != ok || (foreseen == nil) != ok {
+			t.Errorf("%s: given %v, foreseen %v", role, given, foreseen)
+		}
+	}
 }
 
 // TestTenantsInMemoryAreBounded, and one that was dropped answers the same.

@@ -284,6 +284,6 @@ func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant ide
 		if ifVersion != 0 && ifVersion != g.Version {
 			return nil, errVersion()
 		}
-		return s.deletion(cause, groupEvent(cause, tenant, audit.GroupDeleted, &g), "groups", Everybody), nil
+		return s.deletion(cause, groupEvent(cause, tenant, audit.GroupDeleted, &g), "groups", ifVersion, Everybody), nil
 	})
 }

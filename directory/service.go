@@ -207,14 +207,17 @@ func (s *Service) endSessions(ctx context.Context, cause audit.Cause, tenant ide
 	return nil
 }
 
-// deletion removes from a table what the event is about, with its roles. The people
-// are those whom that changes.
-func (s *Service) deletion(cause audit.Cause, e audit.Event, table string, people []identity.UserID) *step {
+// deletion removes from a table what the event is about, with its roles: of this
+// version, or of any if it is 0. The people are those whom that changes.
+func (s *Service) deletion(cause audit.Cause, e audit.Event, table string, ifVersion uint64, people []identity.UserID) *step {
 	return &step{events: []audit.Event{e}, people: people, write: func(ctx context.Context, tx *store.Tx) error {
 		if err := s.withdraw(ctx, tx, cause, e.Target); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE id = $1`, e.Target.ID)
+		n, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE id = $1 AND ($2 = 0 OR version = $2)`, e.Target.ID, ifVersion)
+		if err == nil && n == 0 && ifVersion != 0 { // another node was faster
+			err = errVersion()
+		}
 		return err
 	}}
 }

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,9 @@ const maxSignInGroups = 256
 // connection allows to be made of it.
 type SignIn struct {
 	Connection identity.ConnectionID
+	// Version is that of the connection by which this was verified: if it is another by
+	// now, nobody comes into a group ("connection-changed"). 0 does not ask.
+	Version uint64
 	// Subject is the provider's own, stable name for the person (OIDC sub, SAML
 	// NameID). With Connection it is the identity key; the email never is.
 	Subject       string
@@ -41,7 +45,8 @@ type SignIn struct {
 	// says nothing of groups, empty if it says "none".
 	Groups []string
 	// Rules are groups that the connection's rules say of, by name: whether the
-	// person is in them. They add to Groups.
+	// person is in them. They add to Groups. A group that a rule alone has put the
+	// person into, and that neither Rules nor Unsaid names any more, is left.
 	Rules map[string]bool
 	// Unsaid are groups of rules about which nothing was said: they are left as they
 	// are, also where Groups says which there are.
@@ -80,6 +85,21 @@ func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity
 	return plan.user, plan.create, nil
 }
 
+// Usable tells what a sign-in comes to whoever is known here: whether it names
+// somebody in a form that can be used at all. [Service.SignIn] says so with the same
+// fault.
+func (in SignIn) Usable() error {
+	if in.Connection == "" || !isSubject(in.Subject) {
+		return errUnusable()
+	}
+	if !in.CreateMissing {
+		return nil
+	}
+	in.normalise()
+	_, _, err := in.newcomer()
+	return err
+}
+
 // Foresee tells what [Service.SignIn] would come to at this moment: whom it would
 // sign in, and whether it would make that person. It changes nothing.
 func (s *Service) Foresee(ctx context.Context, tenant identity.TenantID, in SignIn) (u User, created bool, err error) {
@@ -107,7 +127,7 @@ func (s *Service) signIn(ctx context.Context, cause audit.Cause, tenant identity
 		return nil, false, err
 	}
 	if len(plan.events) == 0 { // nobody but us needs to know when an identity was last seen
-		err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return touchIdentity(ctx, tx, in, plan.user.ID) })
+		err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return plan.apply(ctx, tx, in) })
 		return plan, false, err
 	}
 	err = s.commit(ctx, tenant, &step{events: plan.events, people: []identity.UserID{plan.user.ID}, write: func(ctx context.Context, tx *store.Tx) error {
@@ -213,14 +233,11 @@ func (p *signInPlan) first(ctx context.Context, tx *store.Tx, cause audit.Cause,
 	if !in.CreateMissing {
 		return fault.New(fault.Denied, "person-unknown", "You are not known here yet. Ask your admin to add you.")
 	}
-	p.user = User{UserName: in.Email, Email: in.Email, DisplayName: in.Name, Active: true, Source: SourceSignIn}
-	if p.user.UserName == "" {
-		p.user.UserName = in.Subject
-	}
-	key, err := p.user.canonicalise()
+	u, key, err := in.newcomer()
 	if err != nil {
-		return fault.Wrap(err, fault.Denied, "identity-invalid", "The identity provider sent neither a usable email address nor a usable name for you.")
+		return err
 	}
+	p.user = u
 	free, err := emailFree(ctx, tx, key, "")
 	if err != nil {
 		return err
@@ -234,6 +251,15 @@ func (p *signInPlan) first(ctx context.Context, tx *store.Tx, cause audit.Cause,
 	p.create, p.key = true, key
 	p.events = append(p.events, withConnection(userCreated(cause, tenant, &p.user), in))
 	return nil
+}
+
+// newcomer is the person whom a first sign-in makes, and the key of their user name.
+func (in *SignIn) newcomer() (u User, key string, err error) {
+	u = User{UserName: cmp.Or(in.Email, in.Subject), Email: in.Email, DisplayName: in.Name, Active: true, Source: SourceSignIn}
+	if key, err = u.canonicalise(); err != nil {
+		err = fault.Wrap(err, fault.Denied, "identity-invalid", "The identity provider sent neither a usable email address nor a usable name for you.")
+	}
+	return u, key, err
 }
 
 // link takes over the person whom the connection's rule names and who has no
@@ -310,7 +336,7 @@ func (p *signInPlan) apply(ctx context.Context, tx *store.Tx, in *SignIn) (err e
 	if err := touchIdentity(ctx, tx, in, p.user.ID); err != nil {
 		return err
 	}
-	return p.groups.apply(ctx, tx, p.user.ID)
+	return p.groups.apply(ctx, tx, in, p.user.ID)
 }
 
 // touchIdentity links the identity, or notes that it was seen.
@@ -332,20 +358,19 @@ func errIdentityTaken() error {
 // What another connection, SCIM or an admin made is theirs, whatever its name:
 // roles may hang on it.
 type groupPlan struct {
-	create      []Group // made, and joined
-	join, leave []identity.GroupID
+	create []placing // made, and joined
+	join   []placing
+	stay   []placing // by something else than until now: a rule, or the provider itself
+	leave  []identity.GroupID
 }
 
 func (p *signInPlan) syncGroups(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, in *SignIn) error {
-	if in.Groups == nil && in.Rules == nil {
-		return nil
-	}
-	names, left := in.groups()
-	was, err := store.All(ctx, tx, scanGroup, `SELECT `+groupColumns+` FROM groups WHERE source = $1 AND connection_id = $2
-		AND id IN (SELECT group_id FROM group_members WHERE user_id = $3) ORDER BY id LIMIT 10000`, SourceSignIn, in.Connection, p.user.ID)
+	was, err := store.All(ctx, tx, scanPlacing, `SELECT `+groupColumns+`, ruled FROM groups JOIN group_members ON group_id = id
+		WHERE user_id = $3 AND source = $1 AND connection_id = $2 ORDER BY id LIMIT 10000`, SourceSignIn, in.Connection, p.user.ID)
 	if err != nil {
 		return err
 	}
+	names, ruled, left := in.groups()
 	var joined, taken []string
 	is := make(map[identity.GroupID]bool)
 	seen := make(map[string]bool)
@@ -357,27 +382,32 @@ func (p *signInPlan) syncGroups(ctx context.Context, tx *store.Tx, cause audit.C
 		}
 		seen[key] = true
 		found, err := store.One(ctx, tx, scanGroup, `SELECT `+groupColumns+` FROM groups WHERE name_key = $1`, key)
+		i := slices.IndexFunc(was, func(m placing) bool { return m.group.ID == found.ID })
 		switch {
 		case errors.Is(err, store.ErrNoRows):
 			g.ID, g.Version, g.CreatedAt = identity.NewGroupID(), 1, now()
-			p.groups.create = append(p.groups.create, g)
+			p.groups.create = append(p.groups.create, placing{g, ruled(key)})
 			p.events = append(p.events, withConnection(groupCreated(cause, tenant, &g, 1), in))
 		case err != nil:
 			return err
 		case found.Source != SourceSignIn || found.Connection != in.Connection:
 			taken = append(taken, found.DisplayName) // SCIM, an admin or another connection says who is in it
-		case slices.ContainsFunc(was, func(g Group) bool { return g.ID == found.ID }):
-			is[found.ID] = true
-		default:
-			p.groups.join = append(p.groups.join, found.ID)
+		case i < 0:
+			p.groups.join = append(p.groups.join, placing{found, ruled(key)})
 			joined = append(joined, found.DisplayName)
+		default:
+			is[found.ID] = true
+			// A provider that says nothing of groups has not taken back what it said.
+			if in.Groups != nil && was[i].ruled != ruled(key) {
+				p.groups.stay = append(p.groups.stay, placing{found, ruled(key)})
+			}
 		}
 	}
 	var out []string
-	for _, g := range was {
-		if !is[g.ID] && left(&g) {
-			p.groups.leave = append(p.groups.leave, g.ID)
-			out = append(out, g.DisplayName)
+	for _, m := range was {
+		if !is[m.group.ID] && left(&m) {
+			p.groups.leave = append(p.groups.leave, m.group.ID)
+			out = append(out, m.group.DisplayName)
 		}
 	}
 	if len(joined)+len(out) > 0 || len(taken) > 0 && len(p.events) > 0 {
@@ -392,32 +422,21 @@ func (p *signInPlan) syncGroups(ctx context.Context, tx *store.Tx, cause audit.C
 	return nil
 }
 
-// groups are the names of those that the person is in, as far as somebody says so,
-// and left tells whether they leave one that is not among them: where the provider
-// says nothing of groups, only those that a rule says of.
-func (in *SignIn) groups() (names []string, left func(*Group) bool) {
+// groups are the names of those that the person is in, as far as somebody says so;
+// ruled tells whether a rule alone says so of a key, and left whether they leave a
+// group that is not among them: where the provider says nothing of groups, only those
+// that a rule says of, or has said of before.
+func (in *SignIn) groups() (names []string, ruled func(key string) bool, left func(*placing) bool) {
 	names = in.Groups[:min(len(in.Groups), maxSignInGroups):min(len(in.Groups), maxSignInGroups)]
-	ruled := map[string]bool{}
+	said, unsaid, rules := keysOf(names), keysOf(in.Unsaid), keysOf(slices.Collect(maps.Keys(in.Rules)))
 	for _, name := range slices.Sorted(maps.Keys(in.Rules)) {
-		g := Group{DisplayName: name}
-		if key, err := g.canonicalise(); err == nil {
-			ruled[key] = true
-		}
 		if in.Rules[name] {
 			names = append(names, name)
 		}
 	}
-	unsaid := map[string]bool{}
-	for _, name := range in.Unsaid {
-		g := Group{DisplayName: name}
-		if key, err := g.canonicalise(); err == nil {
-			unsaid[key] = true
-		}
-	}
-	return names, func(g *Group) bool {
-		copied := *g
-		key, err := copied.canonicalise()
-		return err == nil && !unsaid[key] && (in.Groups != nil || ruled[key])
+	return names, func(key string) bool { return !said[key] }, func(m *placing) bool {
+		key := keyOf(m.group.DisplayName)
+		return key != "" && !unsaid[key] && (in.Groups != nil || rules[key] || m.ruled)
 	}
 }
 
@@ -432,20 +451,23 @@ func listed(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-func (p *groupPlan) apply(ctx context.Context, tx *store.Tx, user identity.UserID) error {
-	join := p.join
-	for _, g := range p.create {
-		key, err := g.canonicalise()
+func (p *groupPlan) apply(ctx context.Context, tx *store.Tx, in *SignIn, user identity.UserID) error {
+	if len(p.create)+len(p.join) > 0 {
+		if err := in.unchanged(ctx, tx); err != nil {
+			return err
+		}
+	}
+	for _, m := range p.create {
+		key, err := m.group.canonicalise()
 		if err != nil {
 			return err
 		}
-		if err := insertGroup(ctx, tx, &g, key); err != nil {
+		if err := insertGroup(ctx, tx, &m.group, key); err != nil {
 			return err
 		}
-		join = append(join, g.ID)
 	}
-	for _, id := range join {
-		if err := addMembers(ctx, tx, id, []identity.UserID{user}); err != nil {
+	for _, m := range slices.Concat(p.create, p.join, p.stay) {
+		if err := place(ctx, tx, m.group.ID, user, m.ruled); err != nil {
 			return err
 		}
 	}

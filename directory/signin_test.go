@@ -219,7 +219,8 @@ func TestSignInGoesByRules(t *testing.T) {
 		{[]string{"ops"}, map[string]bool{"finance": true, "sales": false}, "finance,ops"},
 		{[]string{"ops", "Sales"}, map[string]bool{"finance": false, "sales": false}, "ops,Sales"},
 		{nil, map[string]bool{"finance": true, "sales": false}, "finance,ops"},
-		{nil, nil, "finance,ops"},
+		{nil, nil, "ops"}, // the rule is gone
+		{nil, map[string]bool{"finance": true}, "finance,ops"},
 		{nil, map[string]bool{"FINANCE": false}, "ops"},
 		{[]string{}, map[string]bool{"sales": true}, "Sales"},
 	} {
@@ -265,6 +266,25 @@ func groupNames(groups []identity.Group) string {
 		names += g.Name
 	}
 	return names
+}
+
+// What nobody could come in with is known without looking who is here, and refused in
+// the same words.
+func TestWhatIsUsableIsKnownBeforehand(t *testing.T) {
+	b := newBench(t)
+	for _, try := range []struct{ subject, email, code string }{
+		{"s1", "ada@acme.example", ""}, {"s1", "", ""}, {"", "ada@acme.example", "identity-invalid"},
+		{"a@b@c", "", "identity-invalid"}, {"a@b@c", "ada@acme.example", ""}, {"a\x00", "", "identity-invalid"},
+	} {
+		in := okta(try.subject, try.email)
+		foreseen := in.Usable()
+		if _, _, err := b.Foresee(t.Context(), b.tenant, in); fault.As(foreseen).Code != fault.As(err).Code || (err == nil) != (foreseen == nil) {
+			t.Errorf("%+v: foreseen %v, and it is %v", try, foreseen, err)
+		}
+		if (foreseen == nil) != (try.code == "") || try.code != "" && fault.As(foreseen).Code != try.code {
+			t.Errorf("%+v: %v", try, foreseen)
+		}
+	}
 }
 
 func TestLink(t *testing.T) {

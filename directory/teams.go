@@ -156,6 +156,6 @@ func (s *Service) DeleteTeam(ctx context.Context, cause audit.Cause, tenant iden
 		if ifVersion != 0 && ifVersion != t.Version {
 			return nil, errVersion()
 		}
-		return s.deletion(cause, teamEvent(cause, tenant, audit.TeamDeleted, &t), "teams", nil), nil
+		return s.deletion(cause, teamEvent(cause, tenant, audit.TeamDeleted, &t), "teams", ifVersion, nil), nil
 	})
 }

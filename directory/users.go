@@ -295,6 +295,6 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 		if ifVersion != 0 && ifVersion != u.Version {
 			return nil, errVersion()
 		}
-		return s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users", []identity.UserID{id}), nil
+		return s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users", ifVersion, []identity.UserID{id}), nil
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
 )
 
 func TestUserRoundTrip(t *testing.T) {
@@ -262,15 +263,27 @@ func TestDeletionsAtAnOldVersionChangeNothing(t *testing.T) {
 	must(t, err)
 	b.took()
 	for _, c := range []struct {
+		table   string
 		version uint64
 		remove  func(version uint64) error
 	}{
-		{u.Version, func(v uint64) error { return b.DeleteUser(t.Context(), cause, b.tenant, u.ID, v) }},
-		{g.Version, func(v uint64) error { return b.DeleteGroup(t.Context(), cause, b.tenant, g.ID, v) }},
-		{team.Version, func(v uint64) error { return b.DeleteTeam(t.Context(), cause, b.tenant, team.ID, v) }},
+		{"users", u.Version, func(v uint64) error { return b.DeleteUser(t.Context(), cause, b.tenant, u.ID, v) }},
+		{"groups", g.Version, func(v uint64) error { return b.DeleteGroup(t.Context(), cause, b.tenant, g.ID, v) }},
+		{"teams", team.Version, func(v uint64) error { return b.DeleteTeam(t.Context(), cause, b.tenant, team.ID, v) }},
 	} {
 		wantFault(t, c.remove(c.version+1), fault.Precondition, "version-changed")
 		wantSteps(t, b)
+		// Nor is one deleted that another node changes after it was looked at.
+		b.onCommit = func(audit.Event) {
+			b.onCommit = nil
+			must(t, b.db.Tenant(b.tenant).Write(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.Exec(t.Context(), `UPDATE `+c.table+` SET version = version + 1`)
+				return err
+			}))
+		}
+		wantFault(t, c.remove(c.version), fault.Precondition, "version-changed")
+		c.version++
+		b.took()
 		must(t, c.remove(c.version))
 		b.took()
 	}

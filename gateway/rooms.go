@@ -131,7 +131,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	if err != nil {
 		return nil, err
 	}
-	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node,
+	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Carry: authn.CarryAllowed,
 		Dir: filepath.Join(cfg.Data, unsettledName), Registry: registry, Log: log})
 	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Announce: r.nodes.AnnouncePeople}
 	if !local(cfg) {
@@ -202,7 +202,7 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 		Signals:  signals.New(fetch, time.Now),
 		Throttle: throttle.New(r.limits, cfg.Environment, log),
 	})
-	r.setup = setup.New(setup.Config{Store: r.store, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants, Trials: r.authn, Sessions: r.sessions})
+	r.setup = setup.New(setup.Config{Store: r.store, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants, Trials: r.authn, Sessions: r.sessions, People: r.directory})
 	r.waits = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Patience: pollPatience})
 	r.polls = signals.NewPoller(signals.PollerConfig{Receiver: r.authn, Tenants: r.tenants, Store: r.store, Client: r.waits.Client(), Log: log})
 	r.rechecks = authn.NewRechecks(authn.RechecksConfig{Service: r.authn, Refreshes: r.sessions, Tenants: r.tenants})

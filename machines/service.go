@@ -190,7 +190,10 @@ func (s *Service) Delete(ctx context.Context, cause audit.Cause, tenant identity
 		return unavailable(err)
 	}
 	return unavailable(s.effect(ctx, tenant, m.ID, func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `DELETE FROM services WHERE id = $1`, string(m.ID))
+		n, err := tx.Exec(ctx, `DELETE FROM services WHERE id = $1 AND ($2 = 0 OR version = $2)`, string(m.ID), ifVersion)
+		if err == nil && n == 0 && ifVersion != 0 { // it was as it was asked for until just now
+			err = errVersion
+		}
 		return err
 	}))
 }

@@ -25,7 +25,7 @@ const (
 
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
-		TestServicesArePutAndDeleted, TestSecretsAreSealed, TestTwoAtOnceNeverShareACredential, TestP1NoServiceWithoutItsRecord,
+		TestServicesArePutAndDeleted, TestSecretsAreSealed, TestADeletionOfAnOldVersionDeletesNothing, TestTwoAtOnceNeverShareACredential, TestP1NoServiceWithoutItsRecord,
 		TestP2WhatAServiceHasOpenEndsWithEveryChange, TestP3ServicesOfOneTenantAreNothingAtAnother,
 	}, "TestServicesAreChecked")
 }
@@ -34,15 +34,21 @@ type recorder struct {
 	mu     sync.Mutex
 	events []audit.Event
 	broken error
+	then   func() // right after the next record
 }
 
 func (r *recorder) Commit(_ context.Context, e audit.Event) (audit.Receipt, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.broken == nil {
+	then, err := r.then, r.broken
+	r.then = nil
+	if err == nil {
 		r.events = append(r.events, e)
 	}
-	return audit.Receipt{}, r.broken
+	r.mu.Unlock()
+	if then != nil {
+		then()
+	}
+	return audit.Receipt{}, err
 }
 
 // open notes what is closed, and what SQL says at that moment.
@@ -160,6 +166,27 @@ func TestServicesArePutAndDeleted(t *testing.T) {
 	if want := []string{"service.changed created viewer", "service.changed replaced member", "service.deleted  member"}; !slices.Equal(told, want) {
 		t.Errorf("recorded %q", told)
 	}
+}
+
+// A service that is changed after a deletion of what it was has looked at it stays, as
+// it is now.
+func TestADeletionOfAnOldVersionDeletesNothing(t *testing.T) {
+	h := newHouse(t)
+	kept := h.put(billing())
+	h.journal.then = func() {
+		changed := billing()
+		changed.DisplayName = "Changed meanwhile"
+		h.put(changed)
+	}
+	if err := h.Delete(t.Context(), audit.SystemCause(), acme, "billing", kept.Version); !fault.Is(err, fault.Precondition) {
+		t.Errorf("%v", err)
+	}
+	now, err := h.Named(t.Context(), acme, "billing")
+	h.must(err)
+	if now.Version != kept.Version+1 || now.DisplayName != "Changed meanwhile" {
+		t.Errorf("%+v", now)
+	}
+	h.must(h.Delete(t.Context(), audit.SystemCause(), acme, "billing", now.Version))
 }
 
 func TestSecretsAreSealed(t *testing.T) {

@@ -98,7 +98,7 @@ var errNoRoom = errors.New("sessions: the person has as many sessions as the ten
 // recognise finds the device that signs in, or makes a new one, and refuses
 // early whom insertSession would refuse.
 func (s *Service) recognise(ctx context.Context, tenant identity.TenantID, n NewSession, now time.Time) (Created, TokenHash, error) {
-	hash, sent := hashToken(n.DeviceToken)
+	hash, sent := n.deviceHash()
 	var active, known bool
 	var device Device
 	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
@@ -130,7 +130,7 @@ func (s *Service) recognise(ctx context.Context, tenant identity.TenantID, n New
 	}
 	made := Created{DeviceToken: n.DeviceToken, Device: device}
 	if !known {
-		made.DeviceToken, hash = newToken()
+		made.DeviceToken, hash = n.newDeviceToken()
 	}
 	a := n.agent()
 	if device.ID == "" {

@@ -15,8 +15,9 @@ import (
 // refreshPurpose binds what is kept for a refresh to its use, and to its row.
 const refreshPurpose = "sessions/refresh."
 
-// MaxRefresh is the longest secret that is kept for a refresh, in bytes.
-const MaxRefresh = 16 << 10
+// MaxRefresh is the longest secret that is kept for a refresh, in bytes: longer than
+// any that is known of.
+const MaxRefresh = 64 << 10
 
 // Refresh is what is kept of a session to ask its identity provider again about the
 // person. It is sealed at rest, and goes with the session.

@@ -74,7 +74,10 @@ func (s *Service) Renew(ctx context.Context, cause audit.Cause, old *Live, r Ren
 		if err := renewRow(ctx, tx, live, old.session.ID); err != nil {
 			return err
 		}
-		return putRefresh(ctx, tx, made.Session.ID, refresh)
+		if err := putRefresh(ctx, tx, made.Session.ID, refresh); err != nil || s.carry == nil {
+			return err
+		}
+		return s.carry(ctx, tx, old.session.ID, made.Session.ID)
 	})
 	if err != nil {
 		_, endErr := s.registry.End(ctx, tenant, Selector{Session: made.Session.ID}, []TokenHash{hash}, ReasonUnfinished)

@@ -61,6 +61,9 @@ type Config struct {
 	// Dir is where this node keeps what SQL has not got yet ([Unsettled]); empty: in
 	// memory alone.
 	Dir string
+	// Carry takes what others keep by the id of a session over to the one that takes its
+	// place, in the transaction that makes that ([Service.Renew]); nil: nobody does.
+	Carry func(ctx context.Context, tx *store.Tx, old, made identity.SessionID) error
 	// Registry holds the live sessions; nil: a [Local] one.
 	Registry Registry
 	// Log is for the operator; nil: nowhere.
@@ -73,6 +76,7 @@ type Service struct {
 	keys     Sealer
 	journal  audit.Recorder
 	limits   func(identity.TenantID) Limits
+	carry    func(context.Context, *store.Tx, identity.SessionID, identity.SessionID) error
 	registry Registry
 	log      *slog.Logger
 	loads    singleflight.Group
@@ -89,7 +93,7 @@ func New(c Config) *Service {
 	if c.Registry == nil {
 		c.Registry = NewLocal(c.Node, c.Log)
 	}
-	return &Service{store: c.Store, keys: c.Keys, journal: c.Journal, limits: c.Limits, registry: c.Registry, log: c.Log,
+	return &Service{store: c.Store, keys: c.Keys, journal: c.Journal, limits: c.Limits, carry: c.Carry, registry: c.Registry, log: c.Log,
 		debts: newDebts(c.Dir, c.Keys), closed: make(chan struct{})}
 }
 

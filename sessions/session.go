@@ -119,14 +119,15 @@ type NewSession struct {
 	Hints      ClientHints
 	AuthAt     time.Time // zero: not known
 	FactorAt   time.Time // zero: none was shown
-	// DeviceToken is the browser's device cookie, if it sent one; anything that
-	// is not a token of ours counts as none.
+	// DeviceToken is the browser's device cookie, or what a program was given to be
+	// known again by, if it sent one; anything that is not a token of ours for that
+	// counts as none.
 	DeviceToken string
 	// Replaces is the token of the session that the browser has had until now;
 	// that session ends.
 	Replaces string
-	// Program is what is signed in, where it is no browser: it gets a device of its
-	// own. Nil: a browser.
+	// Program is what is signed in, where it is no browser: its devices are no
+	// browser's. Nil: a browser.
 	Program *Program
 	// Details are what the sign-in's record tells beyond the session: how the
 	// person signed in.
@@ -143,7 +144,7 @@ type Program struct {
 	AllowedBy identity.SessionID
 }
 
-// Created is a new session with the tokens for the browser's cookies, which
+// Created is a new session with the tokens for the browser or program, which
 // exist nowhere else.
 type Created struct {
 	Session     Session

@@ -57,6 +57,34 @@ func newProgramToken() (string, TokenHash) {
 	return token, sha256.Sum256([]byte(token))
 }
 
+// programDevicePrefix begins the token by which the machine of a program is known
+// again. It is no secret that lets anybody in, and never counts as a cookie, which has
+// no prefix, nor the other way round.
+const programDevicePrefix = identity.TokenPrefix + "device_"
+
+// newDeviceToken makes the token of a device, and its hash.
+func (n *NewSession) newDeviceToken() (string, TokenHash) {
+	token, hash := newToken()
+	if n.Program == nil {
+		return token, hash
+	}
+	token = programDevicePrefix + token
+	return token, sha256.Sum256([]byte(token))
+}
+
+// deviceHash is how the device is known that the sign-in says it comes from; false if
+// it is none of this kind.
+func (n *NewSession) deviceHash() (TokenHash, bool) {
+	if n.Program == nil {
+		return hashToken(n.DeviceToken)
+	}
+	secret, ours := strings.CutPrefix(n.DeviceToken, programDevicePrefix)
+	if _, ok := hashToken(secret); !ok || !ours {
+		return TokenHash{}, false
+	}
+	return sha256.Sum256([]byte(n.DeviceToken)), true
+}
+
 // hashProgramToken is [hashToken] for the token of a program. It does not allocate
 // either.
 func hashProgramToken(token string) (TokenHash, bool) {

@@ -129,16 +129,12 @@ func (c Connection) secret() *string {
 	return nil
 }
 
-// Same reports whether both say the same, secrets included. Of metadata with a
-// URL it is what is found there, not what was fetched last.
+// Same reports whether both say the same, secrets included.
 func (c Connection) Same(o Connection) bool {
 	c, o = c.clone(), o.clone()
 	var kept [2][]byte
 	var secrets [2]string
 	for i, x := range []Connection{c, o} {
-		if x.SAML != nil {
-			x.SAML.IDPMetadata = x.SAML.IDPMetadata.named()
-		}
 		if secret := x.secret(); secret != nil {
 			secrets[i] = *secret
 		}
@@ -163,6 +159,15 @@ func (c Connection) TrustsAnew(before Connection) bool {
 		return c.OAuth2.trustsAnew(*before.OAuth2)
 	}
 	return true
+}
+
+// RuledGroups are the groups that the connection's rules name.
+func (c Connection) RuledGroups() []string {
+	var groups []string
+	for _, r := range c.GroupRules {
+		groups = append(groups, r.Group)
+	}
+	return groups
 }
 
 func (r GroupRule) equal(o GroupRule) bool {

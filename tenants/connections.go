@@ -280,7 +280,7 @@ func (s *Service) deleteConnection(ctx context.Context, cause audit.Cause, tenan
 	ctx, cancel := effect(ctx)
 	defer cancel()
 	defer s.connections.forget(tenant) // whatever came of it
-	if err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return deleteConnection(ctx, tx, c.ID) }); err != nil {
+	if err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return deleteConnection(ctx, tx, c.ID, ifVersion) }); err != nil {
 		return true, fmt.Errorf("delete connection %s: %w", name, err)
 	}
 	s.connections.forget(tenant)

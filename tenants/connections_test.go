@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"gatehouse/audit"
+	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
 	"gatehouse/tenants"
@@ -116,7 +117,9 @@ func TestPutConnectionReplacesWhatTheCallerHasSeen(t *testing.T) {
 		t.Errorf("found %+v, %v", got, err)
 	}
 	wantFault(t, "delete an old version", h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta", second.Version), fault.Precondition)
-	must(t, h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta", third.Version))
+	h.meanwhile(t, acme.ID, `UPDATE connections SET version = version + 1`)
+	wantFault(t, "delete what another node has changed", h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta", third.Version), fault.Precondition)
+	must(t, h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta", third.Version+1))
 	_, err = h.service.Connection(t.Context(), acme.ID, "okta")
 	wantFault(t, "deleted", err, fault.NotFound)
 	wantFault(t, "deleted twice", h.service.DeleteConnection(t.Context(), cause, acme.ID, "okta", 0), fault.NotFound)
@@ -224,7 +227,11 @@ func TestConnectionsAreChecked(t *testing.T) {
 		"a long acr":             func(c *tenants.Connection) { c.OIDC.ACRValues = []string{strings.Repeat("a", 201)} },
 		"many acr":               func(c *tenants.Connection) { c.OIDC.ACRValues = slices.Repeat([]string{"a"}, 11) },
 		"claim with a line end":  func(c *tenants.Connection) { c.OIDC.Claims.Email = "a\nb" },
-		"no metadata":            func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata = tenants.MetadataSource{} },
+		"two sources of metadata": func(c *tenants.Connection) {
+			*c = saml("x")
+			c.SAML.IDPMetadata = tenants.MetadataSource{URL: "https://idp.example/metadata", XML: "<EntityDescriptor/>"}
+		},
+		"no metadata": func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata = tenants.MetadataSource{} },
 		"metadata by http": func(c *tenants.Connection) {
 			*c = saml("x")
 			c.SAML.IDPMetadata.URL = "http://idp.example.com/metadata"
@@ -272,5 +279,17 @@ func TestConnectionsAreChecked(t *testing.T) {
 		if _, err := h.service.PutConnection(t.Context(), cause, acme.ID, c); err != nil {
 			t.Errorf("%s: %v", issuer, err)
 		}
+	}
+}
+
+// meanwhile has another node change something right after the next record.
+func (h *house) meanwhile(t *testing.T, tenant identity.TenantID, statement string) {
+	t.Helper()
+	h.journal.leave = func() {
+		h.journal.leave = nil
+		must(t, h.db.Tenant(tenant).Write(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), statement)
+			return err
+		}))
 	}
 }

@@ -191,8 +191,7 @@ func (s *Service) DeleteDomain(ctx context.Context, cause audit.Cause, tenant id
 		defer cancel()
 		defer s.connections.forget(tenant) // whatever came of it
 		if err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
-			_, err := tx.Exec(ctx, `DELETE FROM domains WHERE name = $1`, name)
-			return err
+			return deleteDomain(ctx, tx, name, ifVersion)
 		}); err != nil {
 			return true, fmt.Errorf("delete domain %s: %w", name, err)
 		}
@@ -246,4 +245,13 @@ func putDomain(ctx context.Context, tx *store.Tx, d Domain) error {
 		return errVersion
 	}
 	return nil
+}
+
+// deleteDomain removes a domain of this version; 0: of any.
+func deleteDomain(ctx context.Context, tx *store.Tx, name string, version uint64) error {
+	n, err := tx.Exec(ctx, `DELETE FROM domains WHERE name = $1 AND ($2 = 0 OR version = $2)`, name, version)
+	if err == nil && n == 0 && version != 0 {
+		return errVersion
+	}
+	return err
 }

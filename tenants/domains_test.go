@@ -76,7 +76,9 @@ func TestADomainIsVerifiedByItsRecord(t *testing.T) {
 	_, err = h.service.Domain(t.Context(), acme.ID, "acme.example")
 	wantFault(t, "of a deleted connection", err, fault.NotFound)
 	wantFault(t, "deleted", h.service.DeleteDomain(t.Context(), cause, acme.ID, "acme.example", 0), fault.NotFound)
-	must(t, h.service.DeleteDomain(t.Context(), cause, globex.ID, "acme.example", theirs.Version))
+	h.meanwhile(t, globex.ID, `UPDATE domains SET version = version + 1`)
+	wantFault(t, "changed by another node", h.service.DeleteDomain(t.Context(), cause, globex.ID, "acme.example", theirs.Version), fault.Precondition)
+	must(t, h.service.DeleteDomain(t.Context(), cause, globex.ID, "acme.example", theirs.Version+1))
 }
 
 // A DNS that does not answer verifies nothing, and holds nobody up for ever.

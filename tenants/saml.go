@@ -83,8 +83,9 @@ const (
 // date is believed for that long.
 const MaxClockSkew = 5 * 60
 
-// MetadataSource says where the identity provider's metadata comes from; XML
-// is what was given or last fetched. There is no file: whoever applies a
+// MetadataSource says where the identity provider's metadata comes from: a URL, or
+// the XML that was given, never both, so that what was given once does not stand in
+// for what the provider publishes by now. There is no file: whoever applies a
 // resource reads it, because a tenant's admin must not name files of ours.
 type MetadataSource struct {
 	URL string `json:"url,omitempty" yaml:"url,omitempty"`
@@ -92,14 +93,6 @@ type MetadataSource struct {
 	// Fingerprint is the SHA-256 of the certificate that must have signed the
 	// metadata, in hex; empty: it need not be signed.
 	Fingerprint string `json:"fingerprint,omitempty" yaml:"fingerprint,omitempty"`
-}
-
-// named is what of the source names it: of a URL it is not what was fetched last.
-func (m MetadataSource) named() MetadataSource {
-	if m.URL != "" {
-		m.XML = ""
-	}
-	return m
 }
 
 func (s SAMLSpec) clone() SAMLSpec {
@@ -111,7 +104,7 @@ func (s SAMLSpec) clone() SAMLSpec {
 // believes.
 func (s SAMLSpec) trustsAnew(before SAMLSpec) bool {
 	for _, of := range []*SAMLSpec{&s, &before} {
-		of.IDPMetadata, of.IDPInitiated, of.ClockSkew = of.IDPMetadata.named(), false, 0
+		of.IDPInitiated, of.ClockSkew = false, 0
 		of.SignRequests, of.ForceAuthn, of.AuthnContexts, of.NameIDFormat = false, false, nil, ""
 		if of.Encryption == EncryptionNotOffered {
 			of.Encryption = EncryptionOffered // which takes the same
@@ -122,8 +115,8 @@ func (s SAMLSpec) trustsAnew(before SAMLSpec) bool {
 
 func (s *SAMLSpec) check() error {
 	m := s.IDPMetadata
-	if m.URL == "" && m.XML == "" {
-		return badConnection("idp_metadata has neither a URL nor XML")
+	if (m.URL == "") == (m.XML == "") {
+		return badConnection("idp_metadata has exactly one of a URL and XML")
 	}
 	if m.URL != "" {
 		if _, err := fetchable(m.URL); err != nil {

@@ -182,7 +182,11 @@ func putConnection(ctx context.Context, tx *store.Tx, c sealedConnection) error 
 	return nil
 }
 
-func deleteConnection(ctx context.Context, tx *store.Tx, id identity.ConnectionID) error {
-	_, err := tx.Exec(ctx, `DELETE FROM connections WHERE id = $1`, string(id))
+// deleteConnection removes a connection of this version; 0: of any.
+func deleteConnection(ctx context.Context, tx *store.Tx, id identity.ConnectionID, version uint64) error {
+	n, err := tx.Exec(ctx, `DELETE FROM connections WHERE id = $1 AND ($2 = 0 OR version = $2)`, string(id), version)
+	if err == nil && n == 0 && version != 0 {
+		return errVersion
+	}
 	return err
 }

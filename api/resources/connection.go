@@ -27,10 +27,7 @@ func SpecOfConnection(c tenants.Connection) ConnectionSpec {
 		spec.ClientAuth, spec.Prompt, spec.Recheck, spec.RecheckGrace = c.OIDC.ClientAuth, c.OIDC.Prompt, c.OIDC.Recheck, c.OIDC.RecheckGrace
 		spec.EntraTenants, spec.GroupsURL = c.OIDC.EntraTenants, c.OIDC.GroupsURL
 	case c.SAML != nil:
-		spec.IDPMetadata = &Metadata{URL: c.SAML.IDPMetadata.URL, Fingerprint: c.SAML.IDPMetadata.Fingerprint}
-		if spec.IDPMetadata.URL == "" { // XML of a URL is what was fetched last
-			spec.IDPMetadata.XML = c.SAML.IDPMetadata.XML
-		}
+		spec.IDPMetadata = &Metadata{URL: c.SAML.IDPMetadata.URL, XML: c.SAML.IDPMetadata.XML, Fingerprint: c.SAML.IDPMetadata.Fingerprint}
 		spec.Attributes, spec.IDPInitiated = namesOf(c.SAML.Attributes), c.SAML.IDPInitiated
 		spec.Signed, spec.Encryption, spec.AllowSHA1, spec.AllowCBC = c.SAML.Signed, c.SAML.Encryption, c.SAML.AllowSHA1, c.SAML.AllowCBC
 		spec.ClockSkew, spec.SignRequests, spec.ForceAuthn = c.SAML.ClockSkew, c.SAML.SignRequests, c.SAML.ForceAuthn
@@ -60,7 +57,7 @@ func (s ConnectionSpec) Connection(name string, current tenants.Connection) (ten
 	case tenants.OIDC:
 		wanted.OIDC = s.oidc(current.OIDC)
 	case tenants.SAML:
-		wanted.SAML, err = s.saml(current.SAML)
+		wanted.SAML, err = s.saml()
 	case tenants.OAuth2:
 		wanted.OAuth2 = s.oauth2(current.OAuth2)
 	default:
@@ -102,7 +99,7 @@ func (s ConnectionSpec) oidc(current *tenants.OIDCSpec) *tenants.OIDCSpec {
 	return wanted
 }
 
-func (s ConnectionSpec) saml(current *tenants.SAMLSpec) (*tenants.SAMLSpec, error) {
+func (s ConnectionSpec) saml() (*tenants.SAMLSpec, error) {
 	if s.IDPMetadata == nil || (s.IDPMetadata.URL == "") == (s.IDPMetadata.XML == "") {
 		return nil, bad("A saml connection needs idp_metadata with exactly one of url and xml.")
 	}
@@ -110,9 +107,6 @@ func (s ConnectionSpec) saml(current *tenants.SAMLSpec) (*tenants.SAMLSpec, erro
 		Attributes: s.Attributes.attributes(), IDPInitiated: s.IDPInitiated, Signed: s.Signed, Encryption: s.Encryption,
 		AllowSHA1: s.AllowSHA1, AllowCBC: s.AllowCBC, ClockSkew: s.ClockSkew, SignRequests: s.SignRequests, ForceAuthn: s.ForceAuthn,
 		AuthnContexts: s.AuthnContexts, NameIDFormat: s.NameIDFormat}
-	if s.IDPMetadata.URL != "" && current != nil && current.IDPMetadata.URL == s.IDPMetadata.URL {
-		wanted.IDPMetadata.XML = current.IDPMetadata.XML
-	}
 	return wanted, nil
 }
 

@@ -42,7 +42,9 @@ func (v *Verifier) introspect(ctx context.Context, s *snapshot, key digest, toke
 	if known, ok := s.bad.get(key, v.now()); ok {
 		return verdict{}, known.err
 	}
-	asking := s.inquiries.DoChan(string(key[:]), func() (any, error) {
+	asking := s.inquiries.DoChan(string(key[:]), func() (_ any, err error) {
+		defer func() { err = answered(err) }()
+		defer contain(&err)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), introspectTime)
 		defer cancel()
 		return v.inquire(ctx, s, key, token)
@@ -54,6 +56,14 @@ func (v *Verifier) introspect(ctx context.Context, s *snapshot, key digest, toke
 	case <-ctx.Done():
 		return verdict{}, ctx.Err()
 	}
+}
+
+// answered is an error as whoever shows the token is answered it.
+func answered(err error) error {
+	if err == nil {
+		return nil
+	}
+	return answer(err, fault.InvalidToken, badToken)
 }
 
 // inquire asks by each client that there is until one is told that the token is

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -102,7 +103,8 @@ func (v *Verifier) of(ctx context.Context, tenant identity.TenantID) (*snapshot,
 	}
 	// Others of the same turn may wait for it: it must not end with the request that
 	// came first.
-	loading := v.loads.DoChan(fmt.Sprint(tenant, read), func() (any, error) {
+	loading := v.loads.DoChan(fmt.Sprint(tenant, read), func() (_ any, err error) {
+		defer contain(&err)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTime)
 		defer cancel()
 		return v.load(ctx, tenant, read)
@@ -256,6 +258,15 @@ func (v *Verifier) Authorities(ctx context.Context, tenant identity.TenantID) *x
 		return asked
 	}
 	return s.authorities
+}
+
+// contain makes an error of a panic: several wait for what is asked together, in a
+// goroutine of its own, and one answer must not be the end of the gateway. The error
+// holds the stack, for the log alone.
+func contain(err *error) {
+	if cause := recover(); cause != nil {
+		*err = fmt.Errorf("machine: panic: %v\n%s", cause, debug.Stack())
+	}
 }
 
 // answer tells a credential that is not good from one that nobody could judge. What

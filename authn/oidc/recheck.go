@@ -65,7 +65,9 @@ func (p *Protocol) Recheck(ctx context.Context, tenant identity.TenantID, c tena
 	if token.RefreshToken != "" && token.RefreshToken != kept.Token {
 		kept.Token = token.RefreshToken
 		if now.Refresh, err = kept.text(); err != nil {
-			return authn.Rechecked{}, err
+			// The old one may be of no use any more, and showing it once more look like theft
+			// (RFC 9700 §4.14.2).
+			return authn.Rechecked{}, authn.Refuse(authn.RefreshUnkeepable, "The identity provider's next refresh token cannot be kept, so nobody can be asked about the person again.").Because(err)
 		}
 	}
 	now.Assertion, err = p.rechecked(ctx, c, idp, kept, token)

@@ -68,8 +68,9 @@ func (p *provider) sameKeys(o *provider) bool {
 	return slices.EqualFunc(p.keys, o.keys, (*x509.Certificate).Equal)
 }
 
-// load reads a provider's metadata, from its URL where it has one. What the
-// admin gave (XML) stands in when the URL cannot be reached.
+// load reads a provider's metadata, from its URL where it has one, and then from
+// nowhere else: what was last read there goes on by the rules of [authn.Providers] and
+// until it ends.
 func (p *Protocol) load(ctx context.Context, c tenants.Connection) (*provider, error) {
 	if c.SAML == nil {
 		return nil, authn.Refuse(authn.ProviderUnusable, "The connection has no SAML settings.")
@@ -77,12 +78,9 @@ func (p *Protocol) load(ctx context.Context, c tenants.Connection) (*provider, e
 	source := c.SAML.IDPMetadata
 	raw := []byte(source.XML)
 	if source.URL != "" {
-		fetched, err := p.fetch(ctx, source.URL)
-		if err != nil && len(raw) == 0 {
+		var err error
+		if raw, err = p.fetch(ctx, source.URL); err != nil {
 			return nil, authn.Refuse(authn.ProviderUnreachable, "The identity provider's metadata cannot be fetched.").Because(err)
-		}
-		if err == nil {
-			raw = fetched
 		}
 	}
 	parsed, err := parsePinned(raw, source.Fingerprint, p.now())

@@ -241,7 +241,7 @@ func (s *Service) test(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	back := Path + "?provider=" + url.QueryEscape(form.Get("provider"))
-	at, _, err := s.trials.Test(r.Context(), l.actor(), tenantOf(r), c, back)
+	at, _, err := s.trials.TestByLink(r.Context(), l.actor(), tenantOf(r), c, back)
 	if err != nil {
 		return err
 	}
@@ -264,7 +264,8 @@ func (s *Service) made(r *http.Request) (Link, tenants.Connection, error) {
 }
 
 // finish switches the connection on, if it was tried as it is, and spends the link.
-// Whatever sessions an earlier one of the name has left are over before (P2).
+// Whatever sessions an earlier one of the name has left are over before (P2), and so
+// is what its rules have given.
 func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	ctx, tenant := r.Context(), tenantOf(r)
 	l, c, err := s.made(r)
@@ -280,6 +281,9 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	}
 	cause := causeOf(r, l)
 	if _, err := s.sessions.Revoke(ctx, cause, tenant, sessions.Selector{Connection: c.ID}, sessions.ReasonConnectionClosed); err != nil {
+		return err
+	}
+	if err := s.people.DropRules(ctx, cause, tenant, c.ID, c.RuledGroups()); err != nil {
 		return err
 	}
 	if _, err := s.journal.Commit(ctx, l.event(cause, tenant, audit.SetupLinkFinished)); err != nil {

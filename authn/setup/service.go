@@ -29,13 +29,20 @@ type Tenants interface {
 
 // Trials tries connections; [authn.Service] is one.
 type Trials interface {
-	Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, back string) (path string, until time.Time, err error)
+	TestByLink(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, back string) (path string, until time.Time, err error)
 	Tested(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (bool, error)
 }
 
 // Sessions ends what a connection was used for before.
 type Sessions interface {
 	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s sessions.Selector, reason string) (sessions.Revocation, error)
+}
+
+// People is the directory.
+type People interface {
+	// DropRules takes people out of the groups into which rules that a connection has no
+	// more have put them.
+	DropRules(ctx context.Context, cause audit.Cause, tenant identity.TenantID, connection identity.ConnectionID, still []string) error
 }
 
 // Refusals journals what strangers cause.
@@ -51,6 +58,7 @@ type Config struct {
 	Tenants  Tenants
 	Trials   Trials
 	Sessions Sessions
+	People   People
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 }
@@ -63,6 +71,7 @@ type Service struct {
 	tenants  Tenants
 	trials   Trials
 	sessions Sessions
+	people   People
 	now      func() time.Time
 	handler  http.Handler
 }
@@ -72,7 +81,7 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	s := &Service{store: c.Store, journal: c.Journal, refusals: c.Refusals, tenants: c.Tenants, trials: c.Trials, sessions: c.Sessions, now: c.Now}
+	s := &Service{store: c.Store, journal: c.Journal, refusals: c.Refusals, tenants: c.Tenants, trials: c.Trials, sessions: c.Sessions, people: c.People, now: c.Now}
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(httpkit.Handle(func(http.ResponseWriter, *http.Request) error {
 		return fault.New(fault.Denied, "cross-origin", "This form was sent from another site. Open the page here and try again.")

@@ -9,6 +9,7 @@ import (
 	"maps"
 	mathrand "math/rand/v2"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -225,7 +226,7 @@ func (p *Poller) keep(ctx context.Context, under *poll) {
 		}
 	})
 	for under.pace.Wait(ctx) == nil && p.renew(ctx, under) {
-		pause, ok := p.turn(ctx, under)
+		pause, ok := p.contained(ctx, under)
 		if !ok {
 			return
 		}
@@ -259,8 +260,7 @@ func (p *Poller) turn(ctx context.Context, under *poll) (pause time.Duration, ok
 		r.MaxEvents = 1
 	}
 	began := time.Now()
-	a, err := ask(ctx, p.Client, *under.connection.Signals.Poll, r)
-	p.slots.free(under.tenant)
+	a, err := p.ask(ctx, under, r)
 	if ctx.Err() != nil || !p.stands(ctx, under) {
 		return 0, false // what came is not acknowledged, and comes again
 	}
@@ -275,6 +275,24 @@ func (p *Poller) turn(ctx context.Context, under *poll) (pause time.Duration, ok
 		return 0, true // the transmitter waits to hear what became of them
 	}
 	return jitter(max(0, p.Pause-time.Since(began))), true
+}
+
+// ask polls once, in a slot that was taken.
+func (p *Poller) ask(ctx context.Context, under *poll, r request) (answer, error) {
+	defer p.slots.free(under.tenant)
+	return ask(ctx, p.Client, *under.connection.Signals.Poll, r)
+}
+
+// contained is [Poller.turn] that does not end the gateway: what strangers wrote comes
+// again, after a long pause, should reading it panic.
+func (p *Poller) contained(ctx context.Context, under *poll) (pause time.Duration, ok bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.Log.ErrorContext(ctx, "a poll panicked", "tenant", under.tenant, "connection", under.connection.Name, "panic", cause, "stack", string(debug.Stack()))
+			pause, ok = longestPause, true
+		}
+	}()
+	return p.turn(ctx, under)
 }
 
 // fail notes that a poll was not answered, and gives the time until the next one.

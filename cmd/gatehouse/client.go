@@ -196,7 +196,7 @@ func (t *target) credential() (string, error) {
 	if token := cmp.Or(t.token, os.Getenv("GATEHOUSE_TOKEN")); token != "" {
 		return token, nil
 	}
-	kept, err := storedCredential(t.server)
+	kept, _, err := storedCredential(t.server)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,10 +24,19 @@ type credential struct {
 	Expires time.Time `json:"expires_at,omitzero"`
 }
 
-// credentials are those in the file, by server.
+// credentials are those in the file, by server. Devices are by what a server knows this
+// machine again; they stay when somebody signs out.
 type credentials struct {
 	Servers map[string]credential `json:"servers"`
+	Devices map[string]string     `json:"devices,omitempty"`
 }
+
+const (
+	// lockTime is how long another command is waited for that writes the file, and
+	// lockPause between two tries.
+	lockTime  = 10 * time.Second
+	lockPause = 20 * time.Millisecond
+)
 
 // maxCredentials bounds the file that is read.
 const maxCredentials = 1 << 20
@@ -43,7 +53,7 @@ func credentialFile() (string, error) {
 // readCredentials gives what is kept; nothing, if there is no file. One that others
 // can read is refused: they may have.
 func readCredentials(path string) (credentials, error) {
-	kept := credentials{Servers: map[string]credential{}}
+	kept := credentials{Servers: map[string]credential{}, Devices: map[string]string{}}
 	file, err := os.Open(path) // #nosec G304 -- the user's own configuration
 	if errors.Is(err, fs.ErrNotExist) {
 		return kept, nil
@@ -72,26 +82,35 @@ func readCredentials(path string) (credentials, error) {
 	if kept.Servers == nil {
 		kept.Servers = map[string]credential{}
 	}
+	if kept.Devices == nil {
+		kept.Devices = map[string]string{}
+	}
 	return kept, nil
 }
 
-// changeCredentials writes the file anew, whole or not at all.
-func changeCredentials(change func(servers map[string]credential)) (err error) {
+// changeCredentials writes the file anew, whole or not at all. Commands that do so at
+// once go one after the other: each finds what the one before it has written.
+func changeCredentials(ctx context.Context, change func(*credentials)) (err error) {
 	path, err := credentialFile()
-	if err != nil {
-		return err
-	}
-	kept, err := readCredentials(path)
-	if err != nil {
-		return err
-	}
-	change(kept.Servers)
-	text, err := json.MarshalIndent(kept, "", "  ")
 	if err != nil {
 		return err
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	release, err := lockFile(ctx, path+".lock")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	kept, err := readCredentials(path)
+	if err != nil {
+		return err
+	}
+	change(&kept)
+	text, err := json.MarshalIndent(kept, "", "  ")
+	if err != nil {
 		return err
 	}
 	file, err := os.CreateTemp(dir, ".credentials-*") // of the mode 0600
@@ -113,21 +132,47 @@ func changeCredentials(change func(servers map[string]credential)) (err error) {
 	return os.Rename(file.Name(), path)
 }
 
-// storedCredential gives what is kept for a server; none is the zero value.
-func storedCredential(server string) (credential, error) {
+// lockFile holds a file until it is released, or the process ends. It is beside what it
+// is for, since that is replaced by another file, and stays.
+func lockFile(ctx context.Context, path string) (release func() error, err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- the user's own configuration
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lockTime)
+	defer cancel()
+	for {
+		held, err := tryLock(file)
+		if held {
+			return file.Close, nil // which lets go of it
+		}
+		if err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		select {
+		case <-time.After(lockPause):
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("%s is held by another command; try again", path), file.Close())
+		}
+	}
+}
+
+// storedCredential gives what is kept for a server, and by what it knows this machine;
+// none is the zero value.
+func storedCredential(server string) (kept credential, device string, err error) {
 	origin, err := serverOrigin(server)
 	if err != nil {
-		return credential{}, err
+		return credential{}, "", err
 	}
 	path, err := credentialFile()
 	if err != nil {
-		return credential{}, nil //nolint:nilerr // without a folder there is none in it
+		return credential{}, "", nil //nolint:nilerr // without a folder there is none in it
 	}
-	kept, err := readCredentials(path)
+	all, err := readCredentials(path)
 	if err != nil {
-		return credential{}, err
+		return credential{}, "", err
 	}
-	return kept.Servers[origin], nil
+	return all.Servers[origin], all.Devices[origin], nil
 }
 
 // serverOrigin is the one spelling of a server's address. A sign-in is kept for

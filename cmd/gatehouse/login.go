@@ -43,6 +43,7 @@ type accessToken struct {
 	Token   string `json:"access_token"`
 	Type    string `json:"token_type"`
 	Expires int    `json:"expires_in"`
+	Device  string `json:"device_token"` // by which this machine is known again
 }
 
 // oauthRefusal is an answer that is an error (RFC 6749 §5.2), or none that makes
@@ -130,7 +131,7 @@ func bindServer(cmd *cobra.Command, t *target) {
 // of it in place of what was there, which it ends.
 func login(cmd *cobra.Command, t *target) (signedIn, error) {
 	ctx := cmd.Context()
-	before, err := storedCredential(t.server) // before anybody is bothered
+	_, device, err := storedCredential(t.server) // before anybody is bothered
 	if err != nil {
 		return signedIn{}, err
 	}
@@ -150,7 +151,7 @@ func login(cmd *cobra.Command, t *target) (signedIn, error) {
 	tell(cmd, "and enter the code  %s", onOneLine(codes.User))
 	tell(cmd, "or open             %s", onOneLine(codes.Whole))
 	tell(cmd, "The page must show the same code. It is good for %v.", life.Round(time.Minute))
-	got, err := t.awaitToken(ctx, codes, life)
+	got, err := t.awaitToken(ctx, codes, device, life)
 	if err != nil {
 		return signedIn{}, err
 	}
@@ -164,7 +165,14 @@ func login(cmd *cobra.Command, t *target) (signedIn, error) {
 		return signedIn{}, errors.Join(fmt.Errorf("signed in, but to no avail: %w", err), t.endSession(ctx, made.Token))
 	}
 	made.Tenant, made.User = who.Tenant.Name, who.name()
-	if err := changeCredentials(func(servers map[string]credential) { servers[t.server] = made }); err != nil {
+	var before credential // of this moment: another command may have signed in meanwhile
+	err = changeCredentials(ctx, func(c *credentials) {
+		before, c.Servers[t.server] = c.Servers[t.server], made
+		if got.Device != "" {
+			c.Devices[t.server] = got.Device
+		}
+	})
+	if err != nil {
 		return signedIn{}, errors.Join(fmt.Errorf("the sign-in cannot be kept: %w", err), t.endSession(ctx, made.Token))
 	}
 	if before.Token != "" {
@@ -176,7 +184,7 @@ func login(cmd *cobra.Command, t *target) (signedIn, error) {
 }
 
 // awaitToken asks until there is an answer (RFC 8628 §3.5).
-func (t *target) awaitToken(ctx context.Context, codes deviceCodes, life time.Duration) (accessToken, error) {
+func (t *target) awaitToken(ctx context.Context, codes deviceCodes, device string, life time.Duration) (accessToken, error) {
 	pace := within(time.Duration(codes.Interval)*time.Second, minPace, maxPace)
 	over := time.NewTimer(life)
 	defer over.Stop()
@@ -192,7 +200,7 @@ func (t *target) awaitToken(ctx context.Context, codes deviceCodes, life time.Du
 			return accessToken{}, errors.New("interrupted; nobody was signed in")
 		}
 		var got accessToken
-		err := t.oauth(ctx, "token", url.Values{"client_id": {cliClient}, "grant_type": {grantDeviceCode}, "device_code": {codes.Device}}, &got)
+		err := t.oauth(ctx, "token", url.Values{"client_id": {cliClient}, "grant_type": {grantDeviceCode}, "device_code": {codes.Device}, "device_token": {device}}, &got)
 		no, said := errors.AsType[*oauthRefusal](err)
 		switch {
 		case err == nil && got.Token != "" && strings.EqualFold(got.Type, "Bearer"):
@@ -283,7 +291,7 @@ func newLogout() *cobra.Command {
 				return err
 			}
 			t.server = origin
-			kept, err := storedCredential(origin)
+			kept, _, err := storedCredential(origin)
 			if err != nil {
 				return err
 			}
@@ -296,7 +304,12 @@ func newLogout() *cobra.Command {
 				}
 				tell(cmd, "The server still knows the sign-in: %v. End it on the page of your devices.", err)
 			}
-			if err := changeCredentials(func(servers map[string]credential) { delete(servers, origin) }); err != nil {
+			err = changeCredentials(cmd.Context(), func(c *credentials) {
+				if c.Servers[origin].Token == kept.Token { // and not one that came since
+					delete(c.Servers, origin)
+				}
+			})
+			if err != nil {
 				return err
 			}
 			return t.output.done(cmd, map[string]any{"server": origin, "signed_out": true}, "Signed out at "+origin+".")

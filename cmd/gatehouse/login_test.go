@@ -3,14 +3,17 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -85,13 +88,13 @@ func TestCredentialsAreKept(t *testing.T) {
 	const one, two = "https://one.example.com", "https://two.example.com"
 	put := func(server, token string) {
 		t.Helper()
-		if err := changeCredentials(func(servers map[string]credential) { servers[server] = credential{Token: token} }); err != nil {
+		if err := changeCredentials(t.Context(), func(c *credentials) { c.Servers[server] = credential{Token: token} }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want := func(server, token string) {
 		t.Helper()
-		if kept, err := storedCredential(server); err != nil || kept.Token != token {
+		if kept, _, err := storedCredential(server); err != nil || kept.Token != token {
 			t.Errorf("%s: %+v, %v", server, kept, err)
 		}
 	}
@@ -118,11 +121,87 @@ func TestCredentialsAreKept(t *testing.T) {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := storedCredential(one); err == nil {
+		if _, _, err := storedCredential(one); err == nil {
 			t.Errorf("%.10q of mode %v was read", text, mode)
 		}
-		if err := changeCredentials(func(map[string]credential) {}); err == nil {
+		if err := changeCredentials(t.Context(), func(*credentials) {}); err == nil {
 			t.Errorf("%.10q of mode %v was written over", text, mode)
 		}
+	}
+}
+
+// writesCredentials is what the test does as another process.
+func writesCredentials() bool {
+	name := os.Getenv("GATEHOUSE_TEST_WRITES")
+	if name == "" {
+		return false
+	}
+	for i := range 20 {
+		server := fmt.Sprintf("https://%s-%d.example.com", name, i)
+		if err := changeCredentials(context.Background(), func(c *credentials) { c.Servers[server] = credential{Token: name} }); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	return true
+}
+
+// Commands that write at once, of one process or of several, lose nothing of each
+// other's.
+func TestCredentialsOfCommandsAtOnceAreAllKept(t *testing.T) {
+	if writesCredentials() {
+		return
+	}
+	home := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", home)
+	t.Setenv("HOME", home)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var work sync.WaitGroup
+	for p := range 4 {
+		work.Go(func() {
+			cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestCredentialsOfCommandsAtOnceAreAllKept$")
+			cmd.Env = append(os.Environ(), fmt.Sprintf("GATEHOUSE_TEST_WRITES=p%d", p))
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+	for i := range 20 {
+		work.Go(func() {
+			if err := changeCredentials(t.Context(), func(c *credentials) { c.Devices[fmt.Sprintf("https://here-%d.example.com", i)] = "d" }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	work.Wait()
+	path, err := credentialFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := readCredentials(path)
+	if err != nil || len(kept.Servers) != 80 || len(kept.Devices) != 20 {
+		t.Errorf("%d sign-ins and %d devices are kept, %v", len(kept.Servers), len(kept.Devices), err)
+	}
+	// Who holds the file without end is not waited for without end.
+	release, err := lockFile(t.Context(), path+".lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := changeCredentials(left, func(*credentials) { t.Error("changed while another holds it") }); err == nil || !strings.Contains(err.Error(), "held by another command") {
+		t.Errorf("%v", err)
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+	if err := changeCredentials(t.Context(), func(*credentials) {}); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(path + ".lock"); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
 	}
 }
