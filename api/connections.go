@@ -32,6 +32,8 @@ func (a *API) registerConnections() {
 		summary: "Show a connection"}, a.getConnection)
 	register(a, operation{id: "put-connection", method: http.MethodPut, path: "/connections/{name}", tag: "Connections", needs: writes("connections"),
 		status: http.StatusOK, summary: "Make or replace a connection; without client_secret the one it has is kept. Changing whom it trusts takes the right to make owners, and ends its sessions before the answer, as disabling it does; changing its signals takes that right as well"}, a.putConnection)
+	register(a, operation{id: "check-connection", method: http.MethodPost, path: "/connections/{name}/check", tag: "Connections", needs: writes("connections"),
+		status: http.StatusOK, summary: "Tell what putting a connection would do, or what is wrong with it, and do nothing"}, a.checkConnection)
 	register(a, operation{id: "delete-connection", method: http.MethodDelete, path: "/connections/{name}", tag: "Connections", needs: deletes("connections"),
 		summary: "Delete a connection; ends its sessions before the answer"}, a.deleteConnection)
 	register(a, operation{id: "test-connection", method: http.MethodPost, path: "/connections/{name}/test", tag: "Connections", needs: writes("connections"), secret: true,
@@ -40,8 +42,7 @@ func (a *API) registerConnections() {
 
 func connectionOf(c tenants.Connection) connection {
 	return connection{ID: c.ID, Name: c.Name, Spec: resources.SpecOfConnection(c), HasSecret: c.HasSecret(),
-		SignalsGuarded: c.Signals != nil && c.Signals.Authorization != "",
-		CreatedAt:      c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC()}
+		SignalsGuarded: guarded(c), CreatedAt: c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC()}
 }
 
 func (a *API) listConnections(ctx context.Context, c *call, in *Paging) (*pageOutput[connection], error) {

@@ -25,6 +25,7 @@ var body = map[string]any{
 	"explain-decision":  map[string]any{"user": "usr_none", "permission": "alerts:read"},
 	"create-assignment": map[string]any{"role": "viewer", "user": "usr_none"},
 	"put-connection":    map[string]any{"type": "oidc", "issuer": "https://idp.example", "client_id": "x"},
+	"check-connection":  map[string]any{"type": "oidc", "issuer": "https://idp.example", "client_id": "x"},
 	"prepare-saml-key":  map[string]any{},
 	"create-token":      map[string]any{"name": "x", "scope": "api", "role": "viewer"},
 	"put-settings":      map[string]any{"display_name": "Acme"},

@@ -229,6 +229,12 @@ func (c *Connection) CheckRules() error {
 	return c.Signals.check()
 }
 
+// Check tells what is wrong with the connection, as keeping it would.
+func (c Connection) Check() error {
+	c = c.clone()
+	return c.check()
+}
+
 func (c *Connection) check() error {
 	if err := c.CheckRules(); err != nil {
 		return err

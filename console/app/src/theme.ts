@@ -28,9 +28,9 @@ export const theme = createTheme({
   },
 });
 
-/** Secondary text that is still readable on our backgrounds (WCAG 1.4.3). */
+/** Secondary text, and what is wrong, that is still readable on our backgrounds (WCAG 1.4.3). */
 export const variables: CSSVariablesResolver = () => ({
   variables: {},
-  light: { '--mantine-color-dimmed': '#5a6570', '--mantine-color-placeholder': '#6a7580' },
-  dark: { '--mantine-color-dimmed': '#a5adb5', '--mantine-color-placeholder': '#9aa2aa' },
+  light: { '--mantine-color-dimmed': '#5a6570', '--mantine-color-placeholder': '#6a7580', '--mantine-color-yellow-light-color': '#7a4f00' },
+  dark: { '--mantine-color-dimmed': '#a5adb5', '--mantine-color-placeholder': '#9aa2aa', '--mantine-color-error': '#ff9f9f' },
 });

@@ -15,6 +15,7 @@ export type Team = Schemas['Team'];
 export type Group = Schemas['Group'];
 export type Connection = Schemas['Connection'];
 export type ConnectionSpec = Schemas['ConnectionSpec'];
+export type ConnectionChange = Schemas['ConnectionChange'];
 export type Provider = Schemas['Provider'];
 export type Domain = Schemas['Domain'];
 export type Token = Schemas['Token'];

@@ -9,6 +9,7 @@ describe('Problem', () => {
   it('names the fields that are wrong', () => {
     const p = Problem.from(422, { detail: 'Wrong form.', errors: [{ location: 'body.name', message: 'too short' }] });
     expect(p.message).toBe('Wrong form. name: too short');
+    expect(p.fields).toEqual({ name: 'too short' });
   });
   it('has words for an answer that is no problem document', () => {
     expect(Problem.from(502, '<html>').message).toContain('Try again');

@@ -6,6 +6,8 @@ export class Problem extends Error {
     detail: string,
     readonly eventId?: string,
     readonly requestId?: string,
+    /** What is wrong with fields of what was sent, by their paths. */
+    readonly fields: Readonly<Record<string, string>> = {},
   ) {
     super(detail);
     this.name = 'Problem';
@@ -15,9 +17,11 @@ export class Problem extends Error {
     const fields = typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {};
     const text = (name: string) => (typeof fields[name] === 'string' ? (fields[name] as string) : undefined);
     const errors = Array.isArray(fields.errors) ? (fields.errors as { location?: string; message?: string }[]) : [];
-    const wrong = errors.map((e) => [e.location?.replace(/^body\./, ''), e.message].filter(Boolean).join(': ')).join('; ');
+    const at = (e: { location?: string }) => e.location?.replace(/^body\.?/, '') ?? '';
+    const wrong = errors.map((e) => [at(e), e.message].filter(Boolean).join(': ')).join('; ');
+    const pointed = Object.fromEntries(errors.filter(at).map((e) => [at(e), e.message ?? '']));
     const detail = [text('detail') ?? fallback(status), wrong].filter(Boolean).join(' ');
-    return new Problem(status, text('type') ?? 'about:blank', detail, text('event_id'), text('request_id'));
+    return new Problem(status, text('type') ?? 'about:blank', detail, text('event_id'), text('request_id'), pointed);
   }
 }
 

@@ -256,6 +256,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/connections/{name}/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tell what putting a connection would do, or what is wrong with it, and do nothing
+         * @description Needs: gatehouse.connections:write.
+         */
+        post: operations["check-connection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/connections/{name}/saml": {
         parameters: {
             query?: never;
@@ -1235,6 +1255,16 @@ export interface components {
             spec: components["schemas"]["ConnectionSpec"];
             /** Format: date-time */
             updated_at: string;
+        };
+        ConnectionChange: {
+            /** @description Everybody who has signed in by it would be signed out */
+            ends_sessions: boolean;
+            /** @description A secret that there is would go, because it was meant for another client or address and none is said anew */
+            loses_secrets: boolean;
+            /** @description There is no connection of this name yet */
+            new: boolean;
+            /** @description It would believe something that it does not believe now about who people are */
+            trusts_anew: boolean;
         };
         ConnectionSpec: {
             /** @description Authentication context classes (acr) that count, the one that is wanted most first: the provider is asked for them, and a sign-in by another one is refused; absent: any */
@@ -2719,6 +2749,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "check-connection": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConnectionSpec"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectionChange"];
+                };
             };
             /** @description Error */
             default: {

@@ -2,16 +2,15 @@ import { Badge, Button, Code, Group } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { IconPlugConnected, IconPlus, IconSend } from '@tabler/icons-react';
 import { useState } from 'react';
-import { api, done, type Connection } from '../client/api';
+import { api, done } from '../client/api';
 import { keys, useCan, usePages, useRefresh } from '../client/queries';
 import { useConfirm } from '../parts/Confirm';
-import { ConnectionForm } from '../parts/ConnectionForm';
+import { ConnectionForm, type Subject } from '../parts/connection/ConnectionForm';
 import { Domains } from '../parts/Domains';
 import { Facts, When } from '../parts/Facts';
 import { Page } from '../parts/Page';
 import { Row, Rows } from '../parts/Rows';
 import { MakeSetupLink, SetupLinks } from '../parts/SetupLinks';
-import { SignalsForm } from '../parts/Signals';
 import { Empty, Failure, LoadingRows } from '../parts/States';
 
 const types: Record<string, string> = { oidc: 'OpenID Connect', saml: 'SAML', oauth2: 'OAuth 2.0' };
@@ -21,8 +20,7 @@ const presets: Record<string, string> = { github: 'GitHub' };
 export function Connections() {
   const can = useCan();
   const refresh = useRefresh();
-  const [heard, setHeard] = useState<Connection>();
-  const [changed, setChanged] = useState<Connection | 'new'>();
+  const [changed, setChanged] = useState<Subject>();
   const [linking, setLinking] = useState(false);
   const query = usePages(keys.connections, (cursor) => done(api.GET('/v1/connections', { params: { query: { cursor } } })));
   const remove = useConfirm<unknown>(() => 'The connection is deleted, and everybody who signed in by it is signed out.', () => refresh(keys.connections, keys.domains));
@@ -34,7 +32,7 @@ export function Connections() {
   const add = writes && (
     <Group gap="xs">
       <Button variant="light" leftSection={<IconSend size={16} aria-hidden />} onClick={() => setLinking(true)}>Send a link</Button>
-      <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setChanged('new')}>Connect a provider</Button>
+      <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setChanged({ name: undefined })}>Connect a provider</Button>
     </Group>
   );
   return (
@@ -66,8 +64,8 @@ export function Connections() {
                   actions={writes && (
                     <Group gap="xs">
                       <Button size="xs" variant="light" aria-label={`Test ${c.name}`} loading={test.isPending && test.variables === c.name} onClick={() => test.mutate(c.name)}>Test</Button>
-                      <Button size="xs" variant="light" aria-label={`Change ${c.name}`} onClick={() => setChanged(c)}>Change</Button>
-                      <Button size="xs" variant="light" aria-label={`Security events for ${c.name}`} onClick={() => setHeard(c)}>Security events</Button>
+                      <Button size="xs" variant="light" aria-label={`Change ${c.name}`} onClick={() => setChanged({ name: c.name })}>Change</Button>
+                      <Button size="xs" variant="light" aria-label={`Security events for ${c.name}`} onClick={() => setChanged({ name: c.name, open: 'signals' })}>Security events</Button>
                       {can('gatehouse.connections:delete') && (
                         <Button size="xs" variant="light" color="red" aria-label={`Delete ${c.name}`} onClick={() => remove.ask({
                           title: `Delete ${c.spec.display_name || c.name}?`, verb: 'Delete', text: 'Nobody signs in by it any more, and everybody who did is signed out at once. People stay, but know no way in by it.',
@@ -83,9 +81,8 @@ export function Connections() {
         )}
       <SetupLinks />
       {remove.dialog}
-      <ConnectionForm of={changed === 'new' ? undefined : changed} opened={changed !== undefined} close={() => setChanged(undefined)} />
+      <ConnectionForm of={changed} close={() => setChanged(undefined)} />
       <MakeSetupLink opened={linking} close={() => setLinking(false)} />
-      <SignalsForm of={heard} close={() => setHeard(undefined)} />
     </Page>
   );
 }

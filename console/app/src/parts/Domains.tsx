@@ -15,6 +15,7 @@ export function Domains({ connections }: { connections: Connection[] }) {
   const can = useCan();
   const refresh = useRefresh();
   const [adding, { open, close }] = useDisclosure(false);
+  const [changed, setChanged] = useState<Domain>();
   const query = usePages(keys.domains, (cursor) => done(api.GET('/v1/domains', { params: { query: { cursor } } })));
   const remove = useConfirm<unknown>(() => 'People of the domain choose how they sign in.', () => refresh(keys.domains));
   return (
@@ -36,6 +37,7 @@ export function Domains({ connections }: { connections: Connection[] }) {
                 actions={(
                   <Group gap="xs">
                     {!d.verified && can('gatehouse.connections:write') && <Verify of={d} />}
+                    {can('gatehouse.connections:write') && <Button size="xs" variant="light" aria-label={`Change ${d.name}`} onClick={() => setChanged(d)}>Change</Button>}
                     {can('gatehouse.connections:delete') && (
                       <Button size="xs" variant="light" color="red" aria-label={`Remove ${d.name}`} onClick={() => remove.ask({
                         title: `Remove ${d.name}?`, verb: 'Remove', text: 'Its people are led nowhere, and may sign in by any connection. To add it again it must be verified anew.',
@@ -49,7 +51,10 @@ export function Domains({ connections }: { connections: Connection[] }) {
         )}
       <More query={query} />
       {remove.dialog}
-      <Modal opened={adding} onClose={close} title="Add a domain" centered closeButtonProps={{ 'aria-label': 'Close' }}><AddDomain connections={connections} close={close} /></Modal>
+      <Modal opened={adding} onClose={close} title="Add a domain" centered closeButtonProps={{ 'aria-label': 'Close' }}><DomainForm of={undefined} connections={connections} close={close} /></Modal>
+      <Modal opened={changed !== undefined} onClose={() => setChanged(undefined)} title={`Change ${changed?.name ?? ''}`} centered closeButtonProps={{ 'aria-label': 'Close' }}>
+        {changed && <DomainForm of={changed} connections={connections} close={() => setChanged(undefined)} />}
+      </Modal>
     </Stack>
   );
 }
@@ -68,11 +73,11 @@ function Verify({ of: domain }: { of: Domain }) {
   );
 }
 
-function AddDomain({ connections, close }: { connections: Connection[]; close: () => void }) {
+function DomainForm({ of: domain, connections, close }: { of: Domain | undefined; connections: Connection[]; close: () => void }) {
   const refresh = useRefresh();
-  const [name, setName] = useState('');
-  const [connection, setConnection] = useState<string | null>(connections[0]?.name ?? null);
-  const [required, setRequired] = useState(false);
+  const [name, setName] = useState(domain?.name ?? '');
+  const [connection, setConnection] = useState<string | null>(domain ? domain.connection || null : connections[0]?.name ?? null);
+  const [required, setRequired] = useState(domain?.required ?? false);
   const add = useMutation({
     mutationFn: () => done(api.PUT('/v1/domains/{name}', { params: { path: { name } }, body: { connection: connection ?? '', required } })),
     onSuccess: async () => { await refresh(keys.domains); close(); },
@@ -80,13 +85,14 @@ function AddDomain({ connections, close }: { connections: Connection[]; close: (
   return (
     <form onSubmit={(e) => { e.preventDefault(); add.mutate(); }}>
       <Stack>
-        <TextInput label="Domain" placeholder="example.com" required maxLength={253} value={name} onChange={(e) => setName(e.currentTarget.value)} data-autofocus />
+        <TextInput label="Domain" readOnly={!!domain} variant={domain && 'filled'} placeholder="example.com" required maxLength={253} value={name} onChange={(e) => setName(e.currentTarget.value)} data-autofocus />
         <Select label="Connection" required allowDeselect={false} value={connection} onChange={setConnection} data={connections.map((c) => ({ value: c.name, label: c.spec.display_name || c.name }))} />
-        <Switch label="Its people must sign in this way" description="Every other connection refuses verified addresses in the domain" checked={required} onChange={(e) => setRequired(e.currentTarget.checked)} />
+        <Switch label="Its people must sign in this way" description="Every other connection refuses verified addresses in the domain; off by default" checked={required} onChange={(e) => setRequired(e.currentTarget.checked)} />
+        {required && <Text size="sm">While this connection does not work, nobody with an address in the domain can sign in. Who is signed in stays so until their sign-in ends.</Text>}
         {add.isError && <Failure error={add.error} />}
         <Group justify="flex-end" gap="xs">
           <Button variant="default" onClick={close}>Cancel</Button>
-          <Button type="submit" loading={add.isPending}>Add the domain</Button>
+          <Button type="submit" loading={add.isPending}>{domain ? 'Save' : 'Add the domain'}</Button>
         </Group>
       </Stack>
     </form>

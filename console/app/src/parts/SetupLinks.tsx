@@ -1,10 +1,11 @@
-import { Alert, Button, Code, CopyButton, Group, Modal, Select, Stack, Switch, Text, TextInput, Title } from '@mantine/core';
+import { Alert, Button, Code, CopyButton, Group, Modal, NativeSelect, NumberInput, Select, Stack, Switch, Text, TextInput, Title } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { IconCopy } from '@tabler/icons-react';
 import { useState } from 'react';
-import { api, done } from '../client/api';
+import { api, done, type ConnectionSpec } from '../client/api';
 import { keys, useCan, usePages, useRefresh } from '../client/queries';
 import { useConfirm } from './Confirm';
+import { fields, helpOf } from './connection/fields';
 import { Facts, When } from './Facts';
 import { Row, Rows } from './Rows';
 import { Failure } from './States';
@@ -39,6 +40,8 @@ export function SetupLinks() {
   );
 }
 
+type LinkRule = NonNullable<ConnectionSpec['link']>;
+
 /** The dialog in which an admin makes a link. */
 export function MakeSetupLink({ opened, close }: { opened: boolean; close: () => void }) {
   return (
@@ -53,16 +56,20 @@ function Form({ close }: { close: () => void }) {
   const [name, setName] = useState('');
   const [role, setRole] = useState<string | null>(null);
   const [refuse, setRefuse] = useState(false);
+  const [title, setTitle] = useState('');
+  const [link, setLink] = useState<LinkRule>('');
+  const [days, setDays] = useState<number | string>('');
   const roles = usePages(keys.roles, (cursor) => done(api.GET('/v1/roles', { params: { query: { cursor } } })));
   const make = useMutation({
-    mutationFn: () => done(api.POST('/v1/setup-links', { body: { connection: name, ...(role && { default_role: role }), ...(refuse && { unknown_people: 'refuse' as const }) } })),
+    mutationFn: () => done(api.POST('/v1/setup-links', { body: { connection: name, ...(role && { default_role: role }), ...(refuse && { unknown_people: 'refuse' as const }),
+      ...(title && { display_name: title }), ...(link && { link }), ...(days !== '' && { expires_in_days: Number(days) }) } })),
     onSuccess: () => refresh(keys.setupLinks),
   });
   if (make.isSuccess) {
     const address = make.data.url || window.location.origin + make.data.path;
     return (
       <Stack>
-        <Alert color="yellow" title="Copy it now">It is shown this once, and good for seven days, in one browser. Send it to whoever runs the identity provider.</Alert>
+        <Alert color="yellow" title="Copy it now">It is shown this once, and good in one browser until <When at={make.data.expires_at} />. Send it to whoever runs the identity provider.</Alert>
         <Code block tabIndex={0}>{address}</Code>
         <Group justify="flex-end" gap="xs">
           <CopyButton value={address}>
@@ -78,8 +85,12 @@ function Form({ close }: { close: () => void }) {
       <Stack>
         <Text size="sm">Whoever has the link connects the identity provider step by step, without an account here. Nobody can sign in by it before it was tried.</Text>
         <TextInput label="Name of the connection" description="Stands in addresses: lower-case letters, digits and hyphens" required maxLength={63} pattern="[a-z0-9]([a-z0-9\-]*[a-z0-9])?" value={name} onChange={(e) => setName(e.currentTarget.value)} data-autofocus />
+        <TextInput label={fields.display_name.label} description={helpOf('display_name', { type: 'oidc' })} maxLength={200} value={title} onChange={(e) => setTitle(e.currentTarget.value)} />
         <Select label="New people become" clearable placeholder="nobody in particular" value={role} onChange={setRole} data={roles.items.map((r) => r.name).filter((n) => !n.startsWith('team_'))} />
         <Switch label="Only people whom SCIM or an admin has made" checked={refuse} onChange={(e) => setRefuse(e.currentTarget.checked)} />
+        <NativeSelect label={fields.link.label} description={helpOf('link', { type: 'oidc' })} value={link} onChange={(e) => setLink(e.currentTarget.value as LinkRule)} data={Object.entries(fields.link.options).map(([value, label]) => ({ value, label }))} />
+        {fields.link.risks?.[link] && <Alert color="yellow" variant="light" p="xs"><Text size="sm">{fields.link.risks[link]}</Text></Alert>}
+        <NumberInput label="Good for" description="Days, at most 30; empty: 7" min={1} max={30} allowDecimal={false} value={days} onChange={setDays} />
         {make.isError && <Failure error={make.error} />}
         <Group justify="flex-end" gap="xs">
           <Button variant="default" onClick={close}>Cancel</Button>
