@@ -20,6 +20,7 @@ import (
 var floors = map[string]int{
 	"identity":           0,
 	"internal/fault":     0,
+	"internal/words":     0,
 	"configs":            1,
 	"internal/store":     1,
 	"internal/cluster":   1,

@@ -120,6 +120,8 @@ type Tenants interface {
 	List() []*tenants.Tenant
 	Create(ctx context.Context, cause audit.Cause, t tenants.Tenant) (*tenants.Tenant, error)
 	Update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*tenants.Tenant) error) (*tenants.Tenant, error)
+	// SetLogo keeps an image as the tenant's logo; an empty one takes it away.
+	SetLogo(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, image []byte) (*tenants.Tenant, error)
 	Delete(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64) error
 }
 

@@ -18,6 +18,7 @@ type tenantSettings struct {
 	DisplayName  string                  `json:"display_name" minLength:"1" maxLength:"200"`
 	Session      tenants.SessionSettings `json:"session,omitzero" doc:"Durations are written as 8h or 30m; what is absent has its default"`
 	SecondFactor tenants.SecondFactor    `json:"second_factor,omitzero" doc:"Who shows a second factor at sign-in; absent: nobody"`
+	Logo         string                  `json:"logo,omitempty" readOnly:"true" doc:"Where the logo is on the tenant's hosts; it is set at settings/logo, and left as it is here"`
 }
 
 func (a *API) registerSettings() {
@@ -25,10 +26,18 @@ func (a *API) registerSettings() {
 		summary: "Show the tenant's settings"}, a.getSettings)
 	register(a, operation{id: "put-settings", method: http.MethodPut, path: "/settings", tag: "Settings", needs: writes("settings"),
 		summary: "Replace the tenant's settings"}, a.putSettings)
+	register(a, operation{id: "put-logo", method: http.MethodPut, path: "/settings/logo", tag: "Settings", needs: writes("settings"),
+		summary: "Set the logo on the pages of the gate: a still image in PNG, JPEG or WebP of at most 64 KiB and 1024 by 1024 pixels"}, a.putLogo)
+	register(a, operation{id: "delete-logo", method: http.MethodDelete, path: "/settings/logo", tag: "Settings", needs: writes("settings"),
+		status: http.StatusOK, summary: "Take the logo off the pages of the gate"}, a.deleteLogo)
 }
 
 func settingsOf(t *tenants.Tenant) tenantSettings {
-	return tenantSettings{DisplayName: t.DisplayName, Session: t.Settings.Session, SecondFactor: t.Settings.SecondFactor}
+	shown := tenantSettings{DisplayName: t.DisplayName, Session: t.Settings.Session, SecondFactor: t.Settings.SecondFactor}
+	if t.Logo != nil {
+		shown.Logo = t.Logo.URL
+	}
+	return shown
 }
 
 func (a *API) getSettings(_ context.Context, c *call, _ *struct{}) (*versioned[tenantSettings], error) {

@@ -9,6 +9,7 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
+	"gatehouse/internal/words"
 	"gatehouse/tenants"
 )
 
@@ -69,7 +70,7 @@ func (s *Service) askForCode(w http.ResponseWriter, r *http.Request) error {
 	if ok {
 		lead, shown = "Compare: your program must show exactly this code. If it shows another one, or you have started none, close this page.", code.String()
 	}
-	content, err := body("device.html", struct{ Action, Code string }{pathDevice, shown})
+	content, err := body(r, "device.html", struct{ Action, Code string }{pathDevice, shown})
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (s *Service) confirmDevice(w http.ResponseWriter, r *http.Request, p *ident
 		return storeDown(err)
 	}
 	own := httpkit.RequestFrom(r.Context()).ClientIP
-	content, err := body("device_confirm.html", struct {
+	content, err := body(r, "device_confirm.html", struct {
 		Action, Code, Step, Program, Host, IP, UserAgent string
 		At                                               time.Time
 		Elsewhere                                        bool
@@ -133,7 +134,7 @@ func (s *Service) confirmDevice(w http.ResponseWriter, r *http.Request, p *ident
 	}
 	httpkit.SetFlowCookie(w, browser)
 	s.page(w, r, httpkit.Page{Title: "Allow this program?", Body: content,
-		Lead: "A program asks to be signed in as you, " + personName(person) + ". It could then do all that you may do here."})
+		Lead: words.For(r).Say("A program asks to be signed in as you, %s. It could then do all that you may do here.", personName(person))})
 	return nil
 }
 

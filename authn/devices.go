@@ -9,6 +9,7 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
+	"gatehouse/internal/words"
 	"gatehouse/sessions"
 )
 
@@ -49,7 +50,7 @@ func (s *Service) showDevices(w http.ResponseWriter, r *http.Request) error {
 	if slices.ContainsFunc(rows, func(d deviceRow) bool { return d.New }) {
 		lead = "A new device has signed in as you. If it is not yours, sign it out, and tell your administrator."
 	}
-	content, err := body("devices.html", struct {
+	content, err := body(r, "devices.html", struct {
 		Action  string
 		Devices []deviceRow
 		Others  bool
@@ -87,7 +88,7 @@ func (s *Service) deviceRows(r *http.Request, p *identity.Principal) ([]deviceRo
 		if !ok {
 			i = len(rows)
 			at[session.Device] = i
-			rows = append(rows, s.deviceRow(session.Device, devices, oldest, p))
+			rows = append(rows, s.deviceRow(words.For(r), session.Device, devices, oldest, p))
 		}
 		row := &rows[i]
 		row.Sessions++
@@ -101,10 +102,10 @@ func (s *Service) deviceRows(r *http.Request, p *identity.Principal) ([]deviceRo
 	return rows, nil
 }
 
-func (s *Service) deviceRow(id identity.DeviceID, known map[identity.DeviceID]sessions.Device, oldest time.Time, p *identity.Principal) deviceRow {
-	row := deviceRow{ID: id, Name: "A device", Current: id == p.Device}
+func (s *Service) deviceRow(say *words.Language, id identity.DeviceID, known map[identity.DeviceID]sessions.Device, oldest time.Time, p *identity.Principal) deviceRow {
+	row := deviceRow{ID: id, Name: say.Say("A device"), Current: id == p.Device}
 	if d, ok := known[id]; ok {
-		row.Name, row.First = deviceName(d), d.FirstSeen
+		row.Name, row.First = deviceName(say, d), d.FirstSeen
 		row.New = !row.Current && d.FirstSeen.After(oldest) && s.now().Sub(d.FirstSeen) < newFor
 	}
 	return row
@@ -120,14 +121,16 @@ func (s *Service) news(r *http.Request, p *identity.Principal) httpkit.Link {
 	if len(devices) == 0 {
 		return httpkit.Link{}
 	}
-	return httpkit.Link{Href: pathDevices, Text: "A new device signed in as you: " + deviceName(devices[0]) + ", " + when(devices[0].FirstSeen) + ". If this was not you, sign it out."}
+	say := words.For(r)
+	return httpkit.Link{Href: pathDevices, Text: say.Say("A new device signed in as you: %s, %s. If this was not you, sign it out.",
+		deviceName(say, devices[0]), say.When(devices[0].FirstSeen))}
 }
 
 // deviceName says what a device is, by the name its person or an admin gave it
 // or by what its browser says of itself.
-func deviceName(d sessions.Device) string {
-	browser, system := cmp.Or(d.Browser, "A browser"), cmp.Or(d.OS, "an unknown system")
-	return cmp.Or(d.Name, browser+" on "+system)
+func deviceName(say *words.Language, d sessions.Device) string {
+	browser, system := cmp.Or(d.Browser, say.Say("A browser")), cmp.Or(d.OS, say.Say("an unknown system"))
+	return cmp.Or(d.Name, say.Say("%s on %s", browser, system))
 }
 
 // endDevices signs out one of the person's devices, or all others.

@@ -13,6 +13,7 @@ import (
 	"gatehouse/audit"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
+	"gatehouse/internal/words"
 	"gatehouse/tenants"
 )
 
@@ -193,11 +194,11 @@ func (s *Service) changeFactors(w http.ResponseWriter, r *http.Request, v *visit
 // with what was wrong. One try too many is answered with when the next one counts.
 func (s *Service) factorRefused(w http.ResponseWriter, r *http.Request, v *visitor, kind FactorKind, err error, again func(status int, problem string) error) error {
 	status, problem := http.StatusForbidden, ""
-	reason, message := "", ""
+	reason, message, say := "", "", words.For(r)
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
-		reason, message, problem = string(refusal.Reason), refusal.Message, factorLead(refusal.Reason)
+		reason, message, problem = string(refusal.Reason), refusal.Message, say.Say(factorLead(refusal.Reason))
 	} else if f, ok := errors.AsType[*fault.Fault](err); ok && (f.Kind == fault.TooMany || f.Kind == fault.Invalid || f.Kind == fault.Denied || f.Kind == fault.Conflict) {
-		reason, message, problem, status = f.Code, f.Detail, f.Detail, httpkit.Status(f.Kind)
+		reason, message, problem, status = f.Code, f.Detail, say.Tell(f.Sentence()), httpkit.Status(f.Kind)
 		if f.Kind == fault.TooMany {
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
 		}
@@ -276,7 +277,7 @@ func (s *Service) askPage(w http.ResponseWriter, r *http.Request, v *visitor, st
 			return err
 		}
 	}
-	content, err := body("factor-ask.html", data)
+	content, err := body(r, "factor-ask.html", data)
 	if err != nil {
 		return err
 	}
@@ -295,7 +296,7 @@ func (s *Service) wayOut(v *visitor) httpkit.Link {
 
 // choosePage is for somebody who has no factor and needs one.
 func (s *Service) choosePage(w http.ResponseWriter, r *http.Request, v *visitor) error {
-	content, err := body("factor-choose.html", struct{ Passkey, App string }{v.at(Passkey), v.at(TOTP)})
+	content, err := body(r, "factor-choose.html", struct{ Passkey, App string }{v.at(Passkey), v.at(TOTP)})
 	if err != nil {
 		return err
 	}
@@ -319,13 +320,13 @@ func (s *Service) offerPage(w http.ResponseWriter, r *http.Request, v *visitor, 
 		Passkeys: true, Links: []httpkit.Link{s.wayOut(v)}, Facts: v.facts}
 	name := "factor-passkey.html"
 	if kind == TOTP {
-		name, page.Passkeys = "factor-app.html", false
+		name, page.Passkeys, page.Inline = "factor-app.html", false, true
 		page.Title, page.Lead = "Add an authenticator app", "Scan the code with the app on your phone, or type the key into it. Then enter the six digits that it shows."
 	}
 	if problem != "" {
 		page.Status = http.StatusForbidden
 	}
-	page.Body, err = body(name, struct {
+	page.Body, err = body(r, name, struct {
 		hidden
 
 		Options, Kept, Key string
@@ -342,7 +343,7 @@ func (s *Service) offerPage(w http.ResponseWriter, r *http.Request, v *visitor, 
 
 // codesPage shows recovery codes, this once.
 func (s *Service) codesPage(w http.ResponseWriter, r *http.Request, v *visitor, codes []string) error {
-	content, err := body("factor-codes.html", codes)
+	content, err := body(r, "factor-codes.html", codes)
 	if err != nil {
 		return err
 	}
@@ -354,7 +355,7 @@ func (s *Service) codesPage(w http.ResponseWriter, r *http.Request, v *visitor, 
 // factorsPage lists what somebody has.
 func (s *Service) factorsPage(w http.ResponseWriter, r *http.Request, v *visitor) error {
 	t, ok := s.tenants.ByID(v.holder.Tenant)
-	content, err := body("factors.html", struct {
+	content, err := body(r, "factors.html", struct {
 		hidden
 
 		Factors      []Factor

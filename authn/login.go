@@ -13,6 +13,7 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
+	"gatehouse/internal/words"
 	"gatehouse/tenants"
 )
 
@@ -127,7 +128,7 @@ func (s *Service) loginByEmail(w http.ResponseWriter, r *http.Request) error {
 	}
 	// Not by a redirect: the policy of the page with the form would have to name
 	// every provider, for browsers hold redirects of forms to it (CSP3 §6.4.1.1).
-	s.page(w, r, httpkit.Page{Title: "Signing in", Lead: "You go on to " + open[i].Title() + " now.", RefreshTo: target,
+	s.page(w, r, httpkit.Page{Title: "Signing in", Lead: words.For(r).Say("You go on to %s now.", open[i].Title()), RefreshTo: target,
 		Links: []httpkit.Link{{Text: "Continue", Href: target}}})
 	return nil
 }

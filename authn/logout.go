@@ -38,7 +38,7 @@ func (s *Service) askToSignOut(w http.ResponseWriter, r *http.Request) error {
 		provider = u.Host
 		page.FormAction = []string{u.Scheme + "://" + u.Host} // the form's answer leads there
 	}
-	page.Body, err = body("signout.html", struct{ Action, Provider string }{pathLogout, provider})
+	page.Body, err = body(r, "signout.html", struct{ Action, Provider string }{pathLogout, provider})
 	if err != nil {
 		return err
 	}

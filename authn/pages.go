@@ -1,16 +1,14 @@
 package authn
 
 import (
-	"bytes"
 	"embed"
-	"fmt"
 	"html/template"
 	"net/http"
 	"slices"
-	"time"
 
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
+	"gatehouse/internal/words"
 	"gatehouse/tenants"
 )
 
@@ -18,26 +16,19 @@ import (
 var pageFiles embed.FS
 
 // pageBodies are the bodies of our pages; httpkit puts the frame around them.
-var pageBodies = template.Must(template.New("").Funcs(template.FuncMap{"when": when}).ParseFS(pageFiles, "pages/*.html"))
-
-// when writes a time for a person who may be anywhere.
-func when(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
+var pageBodies = words.Parse(pageFiles, "pages/*.html")
 
 // page answers with p under the tenant's name.
 func (s *Service) page(w http.ResponseWriter, r *http.Request, p httpkit.Page) {
 	if t, ok := s.tenants.ByID(tenantOf(r)); ok {
 		p.Tenant = t.DisplayName
 	}
-	httpkit.WritePage(w, p)
+	httpkit.WritePage(w, r, p)
 }
 
-// body renders one of our templates.
-func body(name string, data any) (template.HTML, error) {
-	var b bytes.Buffer
-	if err := pageBodies.ExecuteTemplate(&b, name, data); err != nil {
-		return "", fmt.Errorf("render %s: %w", name, err)
-	}
-	return template.HTML(b.String()), nil // #nosec G203 -- html/template escaped it just now
+// body renders one of our templates, in the language of whoever sent r.
+func body(r *http.Request, name string, data any) (template.HTML, error) {
+	return pageBodies.Render(words.For(r), name, data)
 }
 
 // choose shows the ways to sign in, and asks for an address where one would tell.
@@ -61,7 +52,7 @@ func (s *Service) choose(w http.ResponseWriter, r *http.Request, open []tenants.
 	for _, c := range open {
 		data.Choices = append(data.Choices, choice{c.Title(), loginURL(c.Name, wish.returnTo, wish.fresh)})
 	}
-	content, err := body("choose.html", data)
+	content, err := body(r, "choose.html", data)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
+	"gatehouse/internal/words"
 	"gatehouse/tenants"
 )
 
@@ -111,12 +112,21 @@ const (
 type Refusal struct {
 	Reason  Reason
 	Message string
+	said    fault.Sentence // Message, before it was filled in
 	cause   error
 }
 
 // Refuse makes a [Refusal].
 func Refuse(reason Reason, format string, args ...any) *Refusal {
-	return &Refusal{Reason: reason, Message: fmt.Sprintf(format, args...)}
+	return &Refusal{Reason: reason, Message: fmt.Sprintf(format, args...), said: fault.Sentence{Format: format, Args: args}}
+}
+
+// Sentence is the message as pages say it in other languages.
+func (f *Refusal) Sentence() fault.Sentence {
+	if f.said.Format != "" {
+		return f.said
+	}
+	return fault.Sentence{Format: f.Message}
 }
 
 // Because returns the refusal with a cause for the operator's log.
@@ -185,16 +195,16 @@ func (r Reason) lead() string {
 // refusalOf turns any failure of a sign-in into a refusal and the sentence for
 // the person; ok is false for failures of ours, which are not the sign-in's
 // fault and are answered as such (P7).
-func refusalOf(err error) (f *Refusal, lead string, ok bool) {
+func refusalOf(err error) (f *Refusal, lead fault.Sentence, ok bool) {
 	if f, ok := errors.AsType[*Refusal](err); ok {
-		return f, f.Reason.lead(), true
+		return f, fault.Sentence{Format: f.Reason.lead()}, true
 	}
 	ft := fault.As(err)
 	switch ft.Kind {
 	case fault.Denied, fault.Conflict, fault.Invalid, fault.NotFound:
-		return &Refusal{Reason: Reason(ft.Code), Message: ft.Detail, cause: err}, ft.Detail, true
+		return &Refusal{Reason: Reason(ft.Code), Message: ft.Detail, said: ft.Sentence(), cause: err}, ft.Sentence(), true
 	}
-	return nil, "", false
+	return nil, fault.Sentence{}, false
 }
 
 // refuse journals a refused sign-in and then shows it as a page. It returns an
@@ -215,7 +225,7 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, c tenants.Conne
 		status = http.StatusBadGateway
 	}
 	s.page(w, r, httpkit.Page{
-		Status: status, Title: "You are not signed in", Lead: lead,
+		Status: status, Title: "You are not signed in", Lead: words.For(r).Tell(lead),
 		Links: []httpkit.Link{{Text: "Sign in again", Href: pathLogin}},
 		Facts: []httpkit.Fact{{Name: "Event", Value: string(receipt.Event())}, {Name: "Request", Value: string(req.ID)}},
 	})

@@ -56,6 +56,8 @@ type Tenants interface {
 	Connection(ctx context.Context, tenant identity.TenantID, name string) (tenants.Connection, error)
 	ConnectionByID(ctx context.Context, tenant identity.TenantID, id identity.ConnectionID) (tenants.Connection, error)
 	Domains(ctx context.Context, tenant identity.TenantID) ([]tenants.Domain, error)
+	// LogoImage gives the image of the tenant's logo; NotFound if there is none.
+	LogoImage(ctx context.Context, tenant identity.TenantID) (tenants.Logo, []byte, error)
 }
 
 // Directory finds or makes the person that an assertion is about.
@@ -217,6 +219,7 @@ func (s *Service) routes() http.Handler {
 	sameOrigin.SetDenyHandler(s.handle(refuseCrossOrigin))
 
 	mux := http.NewServeMux()
+	mux.Handle("GET "+tenants.LogoPath, s.handle(s.logo))
 	mux.Handle("GET "+pathLogin, s.handle(s.login))
 	mux.Handle("POST "+pathLogin, sameOrigin.Handler(s.handle(s.loginByEmail)))
 	mux.Handle("GET "+pathLogout, s.handle(s.askToSignOut))

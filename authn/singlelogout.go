@@ -141,7 +141,7 @@ func (s *Service) depart(w http.ResponseWriter, r *http.Request, d Departure, pa
 		s.page(w, r, page)
 		return nil
 	}
-	form, err := body("onward.html", struct {
+	form, err := body(r, "onward.html", struct {
 		Action string
 		Fields url.Values
 	}{d.URL, d.Form})

@@ -3,7 +3,6 @@ package authn
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -16,6 +15,7 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
+	"gatehouse/internal/words"
 	"gatehouse/tenants"
 )
 
@@ -101,23 +101,23 @@ func (s *Service) turnDown(w http.ResponseWriter, r *http.Request, c tenants.Con
 // what would have become of it; a is nil if it could not be believed, for the
 // reason err.
 func (s *Service) showTest(w http.ResponseWriter, r *http.Request, c tenants.Connection, t *test, a *Assertion, err error) error {
-	ctx, tenant := r.Context(), tenantOf(r)
+	ctx, tenant, say := r.Context(), tenantOf(r), words.For(r)
 	var verdict string
 	if a != nil {
-		verdict, err = s.foresee(ctx, tenant, c, t, a)
+		verdict, err = s.foresee(ctx, say, tenant, c, t, a)
 	}
 	e := s.event(r, audit.ConnectionTested, audit.Success, c)
 	e.Actor = t.By
-	page := httpkit.Page{Title: "The connection " + c.Title() + " works", Lead: verdict}
+	page := httpkit.Page{Title: say.Say("The connection %s works", c.Title()), Lead: verdict}
 	if err != nil {
 		refusal, _, ok := refusalOf(err)
 		if !ok {
 			return err
 		}
 		e.Outcome, e.Reason, e.Message = audit.Refused, string(refusal.Reason), refusal.Message
-		page.Title, page.Lead = "The connection "+c.Title()+" does not let this person in", refusal.Message
+		page.Title, page.Lead = say.Say("The connection %s does not let this person in", c.Title()), say.Tell(refusal.Sentence())
 		if a == nil {
-			page.Title = "The connection " + c.Title() + " does not work yet"
+			page.Title = say.Say("The connection %s does not work yet", c.Title())
 		}
 		page.Facts = append(page.Facts, httpkit.Fact{Name: "Reason", Value: string(refusal.Reason)})
 	}
@@ -134,10 +134,10 @@ func (s *Service) showTest(w http.ResponseWriter, r *http.Request, c tenants.Con
 		}
 	}
 	page.Facts = append(page.Facts, httpkit.Fact{Name: "Event", Value: string(receipt.Event())})
-	page.Body, err = body("test.html", struct {
+	page.Body, err = body(r, "test.html", struct {
 		Said, Claims []httpkit.Fact
 		Closes       bool
-	}{said(a), claimed(a), t.Back == ""})
+	}{said(say, a), claimed(say, a), t.Back == ""})
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (s *Service) showTest(w http.ResponseWriter, r *http.Request, c tenants.Con
 
 // foresee says in plain words what would have become of a sign-in: whose, only to
 // those who may learn that.
-func (s *Service) foresee(ctx context.Context, tenant identity.TenantID, c tenants.Connection, t *test, a *Assertion) (string, error) {
+func (s *Service) foresee(ctx context.Context, say *words.Language, tenant identity.TenantID, c tenants.Connection, t *test, a *Assertion) (string, error) {
 	if err := s.admitted(ctx, tenant, c, a); err != nil {
 		return "", err
 	}
@@ -159,13 +159,12 @@ func (s *Service) foresee(ctx context.Context, tenant identity.TenantID, c tenan
 			return "", err
 		}
 	}
-	const nothing = "Nothing was changed and nobody is signed in. "
 	in := arrival(c, a)
 	if !t.People {
 		if err := in.Usable(); err != nil {
 			return "", err
 		}
-		return nothing + byRules(c), nil
+		return byRules(say, c), nil
 	}
 	user, created, err := s.directory.Foresee(ctx, tenant, in)
 	if err == nil {
@@ -176,62 +175,63 @@ func (s *Service) foresee(ctx context.Context, tenant identity.TenantID, c tenan
 	}
 	name := cmp.Or(user.DisplayName, user.UserName)
 	if created {
-		return nothing + "At a real sign-in, a new person would be made: " + name + ".", nil
+		return say.Say("Nothing was changed and nobody is signed in. At a real sign-in, a new person would be made: %s.", name), nil
 	}
-	return nothing + "At a real sign-in, this would be " + name + ", who is known here.", nil
+	return say.Say("Nothing was changed and nobody is signed in. At a real sign-in, this would be %s, who is known here.", name), nil
 }
 
 // byRules says how a connection lets people in, of nobody in particular.
-func byRules(c tenants.Connection) string {
+func byRules(say *words.Language, c tenants.Connection) string {
 	if c.Unknown == tenants.RefuseUnknown {
-		return "The rules of this connection let people like this one in if an administrator, or provisioning, has added them before. Whether that is so is not shown here."
+		return say.Say("Nothing was changed and nobody is signed in. The rules of this connection let people like this one in if an administrator, or provisioning, has added them before. Whether that is so is not shown here.")
 	}
-	return "The rules of this connection let people like this one in. A person whose address is known here from elsewhere comes in only if an administrator has allowed that. Whether that is so is not shown here."
+	return say.Say("Nothing was changed and nobody is signed in. The rules of this connection let people like this one in. A person whose address is known here from elsewhere comes in only if an administrator has allowed that. Whether that is so is not shown here.")
 }
 
 // said is what a provider has said, as the connection understands it.
-func said(a *Assertion) []httpkit.Fact {
+func said(say *words.Language, a *Assertion) []httpkit.Fact {
 	if a == nil {
 		return nil
 	}
-	email := cmp.Or(a.Email, "none")
+	none := say.Say("none")
+	email := cmp.Or(a.Email, none)
 	if a.Email != "" && !a.EmailVerified {
-		email += " (not verified, so it does not count)"
+		email = say.Say("%s (not verified, so it does not count)", a.Email)
 	}
-	groups := "nothing is said of groups"
+	groups := say.Say("nothing is said of groups")
 	if a.Groups != nil {
-		groups = cmp.Or(shown(a.Groups), "none")
+		groups = cmp.Or(shown(say, a.Groups), none)
 	}
-	facts := []httpkit.Fact{{Name: "Subject", Value: a.Subject}, {Name: "Email", Value: email}, {Name: "Name", Value: cmp.Or(a.Name, "none")},
+	facts := []httpkit.Fact{{Name: "Subject", Value: a.Subject}, {Name: "Email", Value: email}, {Name: "Name", Value: cmp.Or(a.Name, none)},
 		{Name: "Groups", Value: groups}}
 	if len(a.AMR) > 0 {
-		facts = append(facts, httpkit.Fact{Name: "Authenticated by", Value: shown(a.AMR)})
+		facts = append(facts, httpkit.Fact{Name: "Authenticated by", Value: shown(say, a.AMR)})
 	}
 	if a.ACR != "" {
 		facts = append(facts, httpkit.Fact{Name: "Class", Value: a.ACR})
 	}
 	if !a.AuthTime.IsZero() {
-		facts = append(facts, httpkit.Fact{Name: "Authenticated at", Value: when(a.AuthTime)})
+		facts = append(facts, httpkit.Fact{Name: "Authenticated at", Value: say.When(a.AuthTime)})
 	}
 	return facts
 }
 
 // claimed is everything that a provider has said, by name.
-func claimed(a *Assertion) (facts []httpkit.Fact) {
+func claimed(say *words.Language, a *Assertion) (facts []httpkit.Fact) {
 	if a == nil {
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Claims)) {
-		facts = append(facts, httpkit.Fact{Name: name, Value: shown(a.Claims[name])})
+		facts = append(facts, httpkit.Fact{Name: name, Value: shown(say, a.Claims[name])})
 	}
 	return facts
 }
 
 // shown joins values for a page, as many as one reads.
-func shown(values []string) string {
+func shown(say *words.Language, values []string) string {
 	const most = 100
 	if more := len(values) - most; more > 0 {
-		return strings.Join(values[:most], ", ") + fmt.Sprintf(" and %d more", more)
+		return say.Say("%s and %d more", strings.Join(values[:most], ", "), more)
 	}
 	return strings.Join(values, ", ")
 }

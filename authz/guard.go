@@ -80,7 +80,7 @@ func (q Query) Refusal(p *identity.Principal) *fault.Fault {
 	case p == nil:
 		return ErrSignInRequired
 	case q.Access == NeedPermission:
-		return fault.New(fault.Denied, "not-allowed", "You may not do this: it needs the permission "+q.Permission.String()+". An admin can give you a role that has it.")
+		return fault.New(fault.Denied, "not-allowed", "You may not do this: it needs the permission %s. An admin can give you a role that has it.", q.Permission)
 	}
 	return fault.New(fault.Denied, "not-allowed", "You may not do this.")
 }

@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,7 +22,7 @@ const (
 )
 
 func invalid(code, format string, args ...any) error {
-	return fault.New(fault.Invalid, code, fmt.Sprintf(format, args...))
+	return fault.New(fault.Invalid, code, format, args...)
 }
 
 // cleanText trims a text that people read and refuses what could make it look
@@ -32,15 +31,15 @@ func invalid(code, format string, args ...any) error {
 func cleanText(field, s string, limit int) (string, error) {
 	s = strings.TrimSpace(s)
 	if !utf8.ValidString(s) {
-		return "", invalid("invalid-text", "%s is not valid UTF-8.", field)
+		return "", invalid("invalid-text", "%s is not valid UTF-8.", fault.Sentence{Format: field})
 	}
 	if utf8.RuneCountInString(s) > limit {
-		return "", invalid("too-long", "%s is longer than %d characters.", field, limit)
+		return "", invalid("too-long", "%s is longer than %d characters.", fault.Sentence{Format: field}, limit)
 	}
 	if strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 	}) {
-		return "", invalid("invalid-text", "%s contains a control character.", field)
+		return "", invalid("invalid-text", "%s contains a control character.", fault.Sentence{Format: field})
 	}
 	return s, nil
 }
@@ -50,7 +49,7 @@ func cleanText(field, s string, limit int) (string, error) {
 func cleanKey(field, s string, limit int) (string, error) {
 	s, err := cleanText(field, s, limit)
 	if err == nil && strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Cf, r) }) {
-		return "", invalid("invalid-text", "%s contains an invisible character.", field)
+		return "", invalid("invalid-text", "%s contains an invisible character.", fault.Sentence{Format: field})
 	}
 	return s, err
 }
@@ -62,7 +61,7 @@ func cleanKey(field, s string, limit int) (string, error) {
 func fold(field, s string) (string, error) {
 	for _, r := range s {
 		if r >= utf8.RuneSelf && unicode.ToLower(r) < utf8.RuneSelf {
-			return "", invalid("invalid-text", "%s contains a character that passes for an ASCII letter.", field)
+			return "", invalid("invalid-text", "%s contains a character that passes for an ASCII letter.", fault.Sentence{Format: field})
 		}
 	}
 	return strings.ToLower(s), nil

@@ -185,7 +185,7 @@ func (r *readiness) missing(ctx context.Context, tenant identity.TenantID) (part
 			if fault.Is(err, fault.Unavailable) {
 				return c.part, err
 			}
-			return c.part, fault.Wrap(err, fault.Unavailable, c.part+"-unavailable", "The gateway's "+c.part+" is not available right now, so nothing is let through. Try again in a moment.")
+			return c.part, fault.Wrap(err, fault.Unavailable, c.part+"-unavailable", "The gateway's %s is not available right now, so nothing is let through. Try again in a moment.", c.part)
 		}
 	}
 	return "", nil

@@ -164,6 +164,9 @@ func (g *Gate) findTenant(v *visit) error {
 	if t.Status != tenants.Active {
 		return errSuspended
 	}
+	if t.Logo != nil {
+		v.TenantLogo = t.Logo.URL // not before: a page about what is not there shows none
+	}
 	return nil
 }
 
@@ -269,12 +272,12 @@ func (v *visit) refused(d authz.Decision) *fault.Fault {
 	switch d.Reason {
 	case authz.ReasonTooOld:
 		f := fault.New(fault.Unauthenticated, d.Reason,
-			"You are signed in, but for this you must have signed in at most "+v.recent.String()+" ago. Sign in again.")
+			"You are signed in, but for this you must have signed in at most %v ago. Sign in again.", v.recent)
 		f.FreshWithin = v.recent
 		return f
 	case authz.ReasonNoFactor:
 		f := fault.New(fault.Unauthenticated, d.Reason,
-			"You are signed in, but for this you must have shown a second factor at most "+v.factor.String()+" ago. Show it in your browser.")
+			"You are signed in, but for this you must have shown a second factor at most %v ago. Show it in your browser.", v.factor)
 		f.FreshWithin, f.Factor = v.factor, true
 		return f
 	case authz.ReasonNotAPerson:

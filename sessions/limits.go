@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"gatehouse/audit"
@@ -26,7 +25,7 @@ const trimBatch = 500
 
 func errFull(most int) error {
 	return fault.New(fault.Denied, "too-many-sessions",
-		fmt.Sprintf("You are signed in %d times already, which is as often as your organisation allows. Sign out somewhere else first.", most))
+		"You are signed in %d times already, which is as often as your organisation allows. Sign out somewhere else first.", most)
 }
 
 // counted are the live sessions that count against a person's limit: those that

@@ -3,12 +3,12 @@ package tenants
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 )
 
 // ConnectionType is the protocol of a connection.
@@ -204,7 +204,7 @@ func (c *Connection) CheckRules() error {
 		return badConnection("its name is 1 to 63 lower-case letters, digits and hyphens, with no hyphen at an end")
 	}
 	if len(c.DisplayName) > maxDisplayName || !isText(c.DisplayName) {
-		return badConnection(fmt.Sprintf("display_name is at most %d bytes of plain text", maxDisplayName))
+		return badConnection("display_name is at most %d bytes of plain text", maxDisplayName)
 	}
 	if !isToken(c.DefaultRole) {
 		return badConnection("default_role is not the name of a role")
@@ -219,7 +219,7 @@ func (c *Connection) CheckRules() error {
 		return err
 	}
 	if len(c.GroupRules) > maxGroupRules {
-		return badConnection(fmt.Sprintf("there are at most %d group_rules", maxGroupRules))
+		return badConnection("there are at most %d group_rules", maxGroupRules)
 	}
 	for _, r := range c.GroupRules {
 		if err := r.check(); err != nil {
@@ -259,18 +259,18 @@ const (
 // check brings domains to their canonical form as well.
 func (a *Admission) check() error {
 	if len(a.Domains) > maxAdmission || len(a.Groups) > maxAdmission {
-		return badConnection(fmt.Sprintf("there are at most %d allowed_domains and allowed_groups", maxAdmission))
+		return badConnection("there are at most %d allowed_domains and allowed_groups", maxAdmission)
 	}
 	for i, given := range a.Domains {
 		domain, err := CanonicalHost(given)
 		if err != nil || !strings.Contains(domain, ".") {
-			return badConnection(fmt.Sprintf("%.100q in allowed_domains is no domain such as example.com", given))
+			return badConnection("%.100q in allowed_domains is no domain such as example.com", given)
 		}
 		a.Domains[i] = domain
 	}
 	for _, group := range a.Groups {
 		if group == "" || len(group) > maxGroupName || !isText(group) {
-			return badConnection(fmt.Sprintf("names in allowed_groups are 1 to %d bytes of plain text", maxGroupName))
+			return badConnection("names in allowed_groups are 1 to %d bytes of plain text", maxGroupName)
 		}
 	}
 	return nil
@@ -278,17 +278,17 @@ func (a *Admission) check() error {
 
 func (r GroupRule) check() error {
 	if r.Claim == "" || len(r.Claim) > maxToken || !isText(r.Claim) {
-		return badConnection(fmt.Sprintf("the claim of a group rule is 1 to %d bytes of plain text", maxToken))
+		return badConnection("the claim of a group rule is 1 to %d bytes of plain text", maxToken)
 	}
 	if r.Group == "" || len(r.Group) > maxGroupName || !isText(r.Group) {
-		return badConnection(fmt.Sprintf("the group of a group rule is 1 to %d bytes of plain text", maxGroupName))
+		return badConnection("the group of a group rule is 1 to %d bytes of plain text", maxGroupName)
 	}
 	if len(r.Values) == 0 || len(r.Values) > maxAdmission {
-		return badConnection(fmt.Sprintf("a group rule has 1 to %d values", maxAdmission))
+		return badConnection("a group rule has 1 to %d values", maxAdmission)
 	}
 	for _, v := range r.Values {
 		if v == "" || len(v) > maxGroupName || !isText(v) {
-			return badConnection(fmt.Sprintf("the values of a group rule are 1 to %d bytes of plain text", maxGroupName))
+			return badConnection("the values of a group rule are 1 to %d bytes of plain text", maxGroupName)
 		}
 	}
 	return nil
@@ -297,12 +297,12 @@ func (r GroupRule) check() error {
 func (m AttributeMap) check(field string) error {
 	for _, name := range []string{m.Email, m.Name, m.Groups} {
 		if len(name) > maxToken || !isText(name) {
-			return badConnection(fmt.Sprintf("the names in %s are at most %d characters", field, maxToken))
+			return badConnection("the names in %s are at most %d characters", field, maxToken)
 		}
 	}
 	return nil
 }
 
-func badConnection(what string) error {
-	return invalid("bad-connection", "The connection is not right: "+what+".")
+func badConnection(what string, args ...any) error {
+	return fault.New(fault.Invalid, "bad-connection", "The connection is not right: %s.", fault.Sentence{Format: what, Args: args})
 }

@@ -213,7 +213,7 @@ func (s *Service) putConnection(ctx context.Context, cause audit.Cause, tenant i
 			return Connection{}, false, errVersion
 		}
 		if len(all) >= maxConnections {
-			return Connection{}, false, fault.New(fault.Conflict, "too-many-connections", fmt.Sprintf("A tenant has at most %d connections.", maxConnections))
+			return Connection{}, false, fault.New(fault.Conflict, "too-many-connections", "A tenant has at most %d connections.", maxConnections)
 		}
 		c.ID, c.Version, c.CreatedAt, c.UpdatedAt = identity.NewConnectionID(), 1, now, now
 	}

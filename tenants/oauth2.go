@@ -1,7 +1,6 @@
 package tenants
 
 import (
-	"fmt"
 	"net/url"
 	"reflect"
 	"slices"
@@ -179,7 +178,7 @@ func (s *OAuth2Spec) checkAddresses() error {
 		{"revocation_url", s.RevocationURL, false},
 	} {
 		if _, err := fetchable(a.url); err != nil && (a.needed || a.url != "") {
-			return badConnection(a.field + " is an https URL (http only for loopback addresses)")
+			return badConnection("%s is an https URL (http only for loopback addresses)", a.field)
 		}
 	}
 	authorization, _ := url.Parse(s.AuthorizationURL) // which was parsed just now
@@ -189,7 +188,7 @@ func (s *OAuth2Spec) checkAddresses() error {
 	}
 	for _, name := range ofRequest {
 		if query.Has(name) {
-			return badConnection("authorization_url has the parameter " + name + ", which is not for the address to say")
+			return badConnection("authorization_url has the parameter %s, which is not for the address to say", name)
 		}
 	}
 	if u, err := fetchable(s.Issuer); s.Issuer != "" && (err != nil || u.RawQuery != "") { // RFC 9207 §2
@@ -200,10 +199,10 @@ func (s *OAuth2Spec) checkAddresses() error {
 
 func (s *OAuth2Spec) checkClient() error {
 	if s.ClientID == "" || len(s.ClientID) > maxClientID || !isText(s.ClientID) {
-		return badConnection(fmt.Sprintf("client_id is 1 to %d characters", maxClientID))
+		return badConnection("client_id is 1 to %d characters", maxClientID)
 	}
 	if len(s.ClientSecret) > maxSecret {
-		return badConnection(fmt.Sprintf("client_secret is at most %d bytes", maxSecret))
+		return badConnection("client_secret is at most %d bytes", maxSecret)
 	}
 	if s.ClientAuth != ClientSecretBasic && s.ClientAuth != ClientSecretPost {
 		return badConnection("client_auth is client_secret_basic or client_secret_post")
@@ -215,7 +214,7 @@ func (s *OAuth2Spec) checkClient() error {
 		return badConnection("a client without a secret needs PKCE: anybody could redeem its codes")
 	}
 	if len(s.Scopes) > maxScopes {
-		return badConnection(fmt.Sprintf("there are at most %d scopes", maxScopes))
+		return badConnection("there are at most %d scopes", maxScopes)
 	}
 	for _, scope := range s.Scopes {
 		if scope == "" || !isToken(scope) {
@@ -227,14 +226,14 @@ func (s *OAuth2Spec) checkClient() error {
 
 func (s *OAuth2Spec) checkGroups() error {
 	if len(s.GroupsFrom) > maxGroupSources {
-		return badConnection(fmt.Sprintf("there are at most %d addresses in groups_from", maxGroupSources))
+		return badConnection("there are at most %d addresses in groups_from", maxGroupSources)
 	}
 	for _, from := range s.GroupsFrom {
 		if _, err := fetchable(from.URL); err != nil {
 			return badConnection("the URLs of groups_from are https URLs (http only for loopback addresses)")
 		}
 		if len(from.Name) == 0 || len(from.Name) > maxNameParts {
-			return badConnection(fmt.Sprintf("the name in groups_from has 1 to %d parts", maxNameParts))
+			return badConnection("the name in groups_from has 1 to %d parts", maxNameParts)
 		}
 		for _, path := range from.Name {
 			if !isPath(path) {
@@ -251,7 +250,7 @@ func (c *OAuth2Claims) check() error {
 	}
 	for _, path := range []string{c.Subject, c.Email, c.EmailVerified, c.Name, c.Groups} {
 		if path != "" && !isPath(path) {
-			return badConnection(fmt.Sprintf("claims are names of members, joined by dots, at most %d characters and %d names", maxToken, maxPathParts))
+			return badConnection("claims are names of members, joined by dots, at most %d characters and %d names", maxToken, maxPathParts)
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package tenants
 
 import (
 	"cmp"
-	"fmt"
 	"net/url"
 	"reflect"
 	"slices"
@@ -110,13 +109,13 @@ func (s *OIDCSpec) check() error {
 		return badConnection("issuer is an https URL without query (http only for loopback addresses)")
 	}
 	if s.ClientID == "" || len(s.ClientID) > maxClientID || !isText(s.ClientID) {
-		return badConnection(fmt.Sprintf("client_id is 1 to %d characters", maxClientID))
+		return badConnection("client_id is 1 to %d characters", maxClientID)
 	}
 	if len(s.ClientSecret) > maxSecret {
-		return badConnection(fmt.Sprintf("client_secret is at most %d bytes", maxSecret))
+		return badConnection("client_secret is at most %d bytes", maxSecret)
 	}
 	if len(s.Scopes) > maxScopes {
-		return badConnection(fmt.Sprintf("there are at most %d scopes", maxScopes))
+		return badConnection("there are at most %d scopes", maxScopes)
 	}
 	for _, scope := range s.Scopes {
 		if scope == "" || !isToken(scope) {
@@ -127,7 +126,7 @@ func (s *OIDCSpec) check() error {
 		return badConnection(`scopes lack "openid"`)
 	}
 	if len(s.ACRValues) > maxACRValues {
-		return badConnection(fmt.Sprintf("there are at most %d acr_values", maxACRValues))
+		return badConnection("there are at most %d acr_values", maxACRValues)
 	}
 	for _, class := range s.ACRValues {
 		if class == "" || len(class) > maxACRValue || !isToken(class) {
@@ -145,7 +144,7 @@ func (s *OIDCSpec) checkAuth() error {
 		return badConnection("client_auth is absent, client_secret_basic, client_secret_post or private_key_jwt")
 	}
 	if (s.ClientAuth == ClientSecretBasic || s.ClientAuth == ClientSecretPost) && s.ClientSecret == "" {
-		return badConnection(string(s.ClientAuth) + " needs a client_secret")
+		return badConnection("%s needs a client_secret", s.ClientAuth)
 	}
 	for i, word := range s.Prompt {
 		// Not none: nobody could sign in who has not already (OpenID Connect Core §3.1.2.1).
@@ -158,10 +157,10 @@ func (s *OIDCSpec) checkAuth() error {
 
 func (s *OIDCSpec) checkRecheck() error {
 	if every := time.Duration(s.Recheck); every != 0 && (every < minRecheck || every > maxRecheck) {
-		return badConnection(fmt.Sprintf("recheck is 0, or from %v to %v", minRecheck, maxRecheck))
+		return badConnection("recheck is 0, or from %v to %v", minRecheck, maxRecheck)
 	}
 	if grace := time.Duration(s.RecheckGrace); grace != 0 && (s.Recheck == 0 || grace < time.Duration(s.Recheck) || grace > maxRecheck) {
-		return badConnection(fmt.Sprintf("recheck_grace goes with recheck, and is from that to %v", maxRecheck))
+		return badConnection("recheck_grace goes with recheck, and is from that to %v", maxRecheck)
 	}
 	return nil
 }
@@ -169,7 +168,7 @@ func (s *OIDCSpec) checkRecheck() error {
 func (s *OIDCSpec) checkEntra() error {
 	many := len(s.EntraTenants) > 0
 	if len(s.EntraTenants) > maxEntraTenants {
-		return badConnection(fmt.Sprintf("there are at most %d entra_tenants", maxEntraTenants))
+		return badConnection("there are at most %d entra_tenants", maxEntraTenants)
 	}
 	for _, id := range s.EntraTenants {
 		if !isDirectory(id) {

@@ -3,7 +3,6 @@ package tenants
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -124,7 +123,7 @@ func (s *SAMLSpec) check() error {
 		}
 	}
 	if len(m.XML) > maxMetadata {
-		return badConnection(fmt.Sprintf("idp_metadata is larger than %d bytes", maxMetadata))
+		return badConnection("idp_metadata is larger than %d bytes", maxMetadata)
 	}
 	if !utf8.ValidString(m.XML) {
 		return badConnection("idp_metadata is not UTF-8 text")
@@ -160,10 +159,10 @@ func (s *SAMLSpec) checkRules() error {
 		return badConnection(`name_id_format is empty, "persistent", "email" or "unspecified"`)
 	}
 	if s.ClockSkew < 0 || s.ClockSkew > MaxClockSkew {
-		return badConnection(fmt.Sprintf("clock_skew_seconds is 0 to %d", MaxClockSkew))
+		return badConnection("clock_skew_seconds is 0 to %d", MaxClockSkew)
 	}
 	if len(s.AuthnContexts) > maxACRValues {
-		return badConnection(fmt.Sprintf("there are at most %d classes in requested_authn_context", maxACRValues))
+		return badConnection("there are at most %d classes in requested_authn_context", maxACRValues)
 	}
 	for _, class := range s.AuthnContexts {
 		if class == "" || len(class) > maxACRValue || !isToken(class) {

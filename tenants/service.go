@@ -330,6 +330,13 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 	}
 	ctx, cancel := effect(ctx)
 	defer cancel()
+	anew := !current.Logo.same(next.Logo)
+	if anew && next.Logo != nil {
+		if err := s.store.Tenant(id).Write(ctx, func(tx *store.Tx) error { return keepImage(ctx, tx, &next) }); err != nil {
+			return nil, true, fmt.Errorf("keep the logo of %s: %w", current.Name, err)
+		}
+	}
+	next.image = nil
 	err = s.store.System().Write(ctx, func(tx *store.Tx) error { return updateTenant(ctx, tx, &next) })
 	if store.IsUnique(err) {
 		return nil, true, taken("host")
@@ -339,6 +346,11 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 	}
 	s.tenants.put(&next)
 	s.judgeAnew(current, &next)
+	if anew {
+		if err := s.store.Tenant(id).Write(ctx, func(tx *store.Tx) error { return dropImages(ctx, tx, &next) }); err != nil {
+			s.log.WarnContext(ctx, "an earlier logo was not removed; the next one that is set removes it", "tenant", id, "error", err)
+		}
+	}
 	return &next, true, nil
 }
 
@@ -369,6 +381,7 @@ func differences(a, b *Tenant) (changed []string) {
 		{"hosts", slices.Equal(a.Hosts, b.Hosts)},
 		{"status", a.Status == b.Status},
 		{"settings", a.Settings.Equal(b.Settings)},
+		{"logo", a.Logo.same(b.Logo)},
 	} {
 		if !field.same {
 			changed = append(changed, field.name)

@@ -2,7 +2,6 @@ package tenants
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 )
 
@@ -71,10 +70,10 @@ func (s *Signals) check() error {
 		}
 	}
 	if len(s.Audience) > maxURL || !isText(s.Audience) {
-		return badConnection(fmt.Sprintf("audience of signals is at most %d characters", maxURL))
+		return badConnection("audience of signals is at most %d characters", maxURL)
 	}
 	if s.Authorization != "" && !isFieldValue(s.Authorization) {
-		return badConnection(fmt.Sprintf("authorization of signals is at most %d printable characters, with no space at an end", maxSecret))
+		return badConnection("authorization of signals is at most %d printable characters, with no space at an end", maxSecret)
 	}
 	if s.Poll == nil {
 		return nil
@@ -86,7 +85,7 @@ func (s *Signals) check() error {
 		return badConnection("the endpoint of signals.poll is an https URL (http only for loopback addresses)")
 	}
 	if s.Poll.Token == "" || !isFieldValue(s.Poll.Token) || strings.Contains(s.Poll.Token, " ") {
-		return badConnection(fmt.Sprintf("the token of signals.poll is 1 to %d printable characters without spaces", maxSecret))
+		return badConnection("the token of signals.poll is 1 to %d printable characters without spaces", maxSecret)
 	}
 	return nil
 }

@@ -17,10 +17,18 @@ func scanTenant(row store.Row) (*Tenant, error) {
 		return nil, err
 	}
 	t.CreatedAt, t.UpdatedAt = store.Time(created), store.Time(updated)
-	if err := json.Unmarshal([]byte(settings), &t.Settings); err != nil {
+	var kept storedSettings
+	if err := json.Unmarshal([]byte(settings), &kept); err != nil {
 		return nil, fmt.Errorf("settings of tenant %s: %w", t.ID, err)
 	}
+	t.Settings, t.Logo = kept.Settings, kept.Logo.with()
 	return &t, nil
+}
+
+// storedSettings is a tenant's settings column: what an admin sets, each in its way.
+type storedSettings struct {
+	Settings
+	Logo *Logo `json:"logo,omitempty"`
 }
 
 // loadTenants reads every tenant, all of them on purpose: the snapshot answers
@@ -58,7 +66,7 @@ func loadTenants(ctx context.Context, system store.System) (map[identity.TenantI
 }
 
 func insertTenant(ctx context.Context, tx *store.Tx, t *Tenant) error {
-	settings, err := json.Marshal(t.Settings)
+	settings, err := json.Marshal(storedSettings{t.Settings, t.Logo})
 	if err != nil {
 		return fmt.Errorf("encode settings: %w", err)
 	}
@@ -72,7 +80,7 @@ func insertTenant(ctx context.Context, tx *store.Tx, t *Tenant) error {
 
 // updateTenant changes the row if it is still of the version before.
 func updateTenant(ctx context.Context, tx *store.Tx, t *Tenant) error {
-	settings, err := json.Marshal(t.Settings)
+	settings, err := json.Marshal(storedSettings{t.Settings, t.Logo})
 	if err != nil {
 		return fmt.Errorf("encode settings: %w", err)
 	}

@@ -29,9 +29,11 @@ type Tenant struct {
 	Hosts       []string // canonical ([CanonicalHost]); the first is the one we speak of
 	Status      Status
 	Settings    Settings
+	Logo        *Logo // nil: there is none
 	Version     uint64
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 
-	quiet bool // of one that is being deleted: nothing of it is open any more
+	image []byte // of a logo that is being changed to
+	quiet bool   // of one that is being deleted: nothing of it is open any more
 }

@@ -60,10 +60,10 @@ func New(c Config) *Service {
 
 var (
 	errNoFactor = fault.New(fault.NotFound, "no-such-factor", "There is no such second factor. It may have been removed already.")
-	errFull     = fault.New(fault.Conflict, "too-many-factors", fmt.Sprintf("There are %d second factors already, which is as many as a person has. Remove one first.", MaxFactors))
+	errFull     = fault.New(fault.Conflict, "too-many-factors", "There are %d second factors already, which is as many as a person has. Remove one first.", MaxFactors)
 	errNotFirst = fault.New(fault.Denied, "factor-exists", "There is a second factor by now. Show it to add another.")
 	errLast     = fault.New(fault.Conflict, "last-factor", "Your organisation asks for a second factor, so the last one stays. Add another one first.")
-	errName     = fault.New(fault.Invalid, "bad-name", fmt.Sprintf("A name is one line of up to %d characters.", MaxName))
+	errName     = fault.New(fault.Invalid, "bad-name", "A name is one line of up to %d characters.", MaxName)
 )
 
 // outOfReach makes what is no answer of ours the fault of a store that is away.

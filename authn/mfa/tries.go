@@ -3,7 +3,6 @@ package mfa
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"gatehouse/authn"
@@ -84,7 +83,7 @@ func (s *Service) try(ctx context.Context, h authn.Holder, kind authn.FactorKind
 		return outOfReach(err)
 	case wait > 0:
 		f := fault.New(fault.TooMany, "too-many-codes",
-			fmt.Sprintf("Too many wrong codes were entered. The next one is looked at in %v.", wait.Round(time.Second)))
+			"Too many wrong codes were entered. The next one is looked at in %v.", wait.Round(time.Second))
 		f.RetryAfter = wait
 		return f
 	case came == replayed:

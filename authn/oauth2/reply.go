@@ -27,6 +27,9 @@ const (
 	askRevocation question = "the end of the token"
 )
 
+// Parts has pages say it in their language.
+func (q question) Parts() (format string, args []any) { return string(q), nil }
+
 // limit is how many bytes the answer may have: a page of 100 teams takes 250 KiB.
 func (q question) limit() int {
 	switch q {

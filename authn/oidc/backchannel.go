@@ -50,7 +50,7 @@ func (p *Protocol) SignedOut(ctx context.Context, tenant identity.TenantID, c te
 	if err != nil {
 		return authn.SignedOut{}, err
 	}
-	v := p.verifying("logout token", idp, c.OIDC)
+	v := p.verifying(aLogoutToken, idp, c.OIDC)
 	token, err := v.verifyLogout(ctx, sent[0])
 	if err != nil {
 		return authn.SignedOut{}, err

@@ -133,7 +133,7 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	if !ok || raw == "" {
 		return authn.Assertion{}, authn.Refuse(authn.SignatureMissing, "The identity provider gave no id token.")
 	}
-	v := idVerification{verification: p.verifying("id token", idp, c.OIDC), checks: idTokenChecks, nonce: kept.Nonce, classes: c.OIDC.ACRValues}
+	v := idVerification{verification: p.verifying(anIDToken, idp, c.OIDC), checks: idTokenChecks, nonce: kept.Nonce, classes: c.OIDC.ACRValues}
 	id, err := v.verify(ctx, raw, token.AccessToken)
 	if err != nil {
 		return authn.Assertion{}, err

@@ -80,7 +80,7 @@ func (p *Protocol) rechecked(ctx context.Context, c tenants.Connection, idp *pro
 	if raw == "" {
 		return p.asked(ctx, c, idp, kept, token)
 	}
-	v := idVerification{verification: p.verifying("id token", idp, c.OIDC), checks: idTokenChecks, nonce: kept.Nonce, subject: kept.Subject, issuer: kept.Issuer}
+	v := idVerification{verification: p.verifying(anIDToken, idp, c.OIDC), checks: idTokenChecks, nonce: kept.Nonce, subject: kept.Subject, issuer: kept.Issuer}
 	id, err := v.verify(ctx, raw, token.AccessToken)
 	if err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ const (
 
 // verification verifies one token: an id token ([checks]) or a logout token.
 type verification struct {
-	what     string // it is, for whoever reads why it was refused
+	what     word // it is, for whoever reads why it was refused
 	idp      *provider
 	issuers  issuers
 	clientID string
@@ -35,7 +35,7 @@ type verification struct {
 }
 
 // verifying begins the verification of a token of a connection's provider.
-func (p *Protocol) verifying(what string, idp *provider, spec *tenants.OIDCSpec) verification {
+func (p *Protocol) verifying(what word, idp *provider, spec *tenants.OIDCSpec) verification {
 	now := p.now()
 	return verification{what: what, idp: idp, issuers: idp.issuers, clientID: spec.ClientID, now: now, config: configOf(idp, spec.ClientID, now)}
 }
@@ -222,3 +222,14 @@ func (l *stringList) UnmarshalJSON(raw []byte) error {
 	}
 	return json.Unmarshal(raw, (*[]string)(l))
 }
+
+// word is what a token is called; pages say it in their language.
+type word string
+
+const (
+	anIDToken    word = "id token"
+	aLogoutToken word = "logout token"
+)
+
+// Parts takes the word as a sentence.
+func (w word) Parts() (format string, args []any) { return string(w), nil }

@@ -9,6 +9,7 @@ import (
 	crewjam "github.com/crewjam/saml"
 
 	"gatehouse/authn"
+	"gatehouse/internal/fault"
 )
 
 // These are the rules of the web browser SSO profile (SAML profiles §4.1.4.3).
@@ -123,7 +124,7 @@ func (v *verification) confirmationEnd() error {
 func (v *verification) ended(e *element, name, what string) error {
 	end, err := moment(e, name)
 	if err == nil && !end.IsZero() && v.over(end) {
-		return authn.Refuse(authn.Expired, "%s ended at %s.", what, stamp(end))
+		return authn.Refuse(authn.Expired, "%s ended at %s.", fault.Sentence{Format: what}, stamp(end))
 	}
 	return err
 }

@@ -77,7 +77,7 @@ func hashOf(kind, token string) []byte {
 // the caller to have checked.
 func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, connection string, terms Terms, life time.Duration) (Link, string, error) {
 	if life < minLife || life > maxLife {
-		return Link{}, "", fault.New(fault.Invalid, "bad-life", fmt.Sprintf("A link is good for %v to %v.", minLife, maxLife))
+		return Link{}, "", fault.New(fault.Invalid, "bad-life", "A link is good for %v to %v.", minLife, maxLife)
 	}
 	c := terms.connection(connection)
 	if err := c.CheckRules(); err != nil {
@@ -100,7 +100,7 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	}
 	all, err := s.List(ctx, tenant)
 	if err == nil && len(all) >= maxLinks {
-		err = fault.New(fault.Conflict, "too-many-links", fmt.Sprintf("There are %d links already. Take back those that nobody needs.", maxLinks))
+		err = fault.New(fault.Conflict, "too-many-links", "There are %d links already. Take back those that nobody needs.", maxLinks)
 	}
 	if err != nil {
 		return Link{}, "", storeDown(err)

@@ -1,10 +1,7 @@
 package setup
 
 import (
-	"bytes"
 	"embed"
-	"fmt"
-	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,6 +11,7 @@ import (
 	"gatehouse/audit"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
+	"gatehouse/internal/words"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
@@ -21,19 +19,18 @@ import (
 //go:embed pages/*.html
 var pageFiles embed.FS
 
-var bodies = template.Must(template.ParseFS(pageFiles, "pages/*.html"))
+var bodies = words.Parse(pageFiles, "pages/*.html")
 
 // page answers with p under the tenant's name.
 func (s *Service) page(w http.ResponseWriter, r *http.Request, p httpkit.Page, name string, data any) error {
-	var b bytes.Buffer
-	if err := bodies.ExecuteTemplate(&b, name, data); err != nil {
-		return fmt.Errorf("render %s: %w", name, err)
+	var err error
+	if p.Body, err = bodies.Render(words.For(r), name, data); err != nil {
+		return err
 	}
-	p.Body = template.HTML(b.String()) // #nosec G203 -- html/template escaped it just now
 	if t, ok := s.tenants.ByID(tenantOf(r)); ok {
 		p.Tenant = t.DisplayName
 	}
-	httpkit.WritePage(w, p)
+	httpkit.WritePage(w, r, p)
 	return nil
 }
 
@@ -66,7 +63,7 @@ func (s *Service) show(w http.ResponseWriter, r *http.Request) error {
 	if i >= 0 {
 		p = known[i]
 	} else {
-		p = tenants.Provider{ID: string(c.Type), Title: "your provider", Type: c.Type} // as it was entered before
+		p = tenants.Provider{ID: string(c.Type), Title: words.For(r).Say("your provider"), Type: c.Type} // as it was entered before
 	}
 	return s.form(w, r, l, c, p, "")
 }
@@ -111,6 +108,7 @@ func (s *Service) form(w http.ResponseWriter, r *http.Request, l Link, c tenants
 	if data.Connection.SAML == nil {
 		data.Connection.SAML = &tenants.SAMLSpec{Attributes: p.Names}
 	}
+	say := words.For(r)
 	lead := "Enter each side's values on the other. Nobody can sign in by it before you have tried it and switched it on."
 	if data.Saved {
 		lead = "What you entered is kept. Now try it."
@@ -122,7 +120,7 @@ func (s *Service) form(w http.ResponseWriter, r *http.Request, l Link, c tenants
 	if problem != "" {
 		status = http.StatusBadRequest
 	}
-	return s.page(w, r, httpkit.Page{Status: status, Title: "Connect " + p.Title, Lead: lead}, "form.html", data)
+	return s.page(w, r, httpkit.Page{Status: status, Title: say.Say("Connect %s", say.Say(p.Title)), Lead: lead}, "form.html", data)
 }
 
 // parse reads a form of ours.
@@ -169,11 +167,15 @@ func (s *Service) save(w http.ResponseWriter, r *http.Request) error {
 	}
 	wanted := entered(l, current, known[i], form)
 	if p := known[i]; p.Public == "domains" && len(wanted.Admits.Domains) == 0 || p.Public == "groups" && len(wanted.Admits.Groups) == 0 {
-		return s.form(w, r, l, current, p, "Anybody can have an account at "+p.Title+": say which "+p.Public+" may sign in here.")
+		open := "Anybody can have an account at %s: say which domains may sign in here."
+		if p.Public == "groups" {
+			open = "Anybody can have an account at %s: say which groups may sign in here."
+		}
+		return s.form(w, r, l, current, p, words.For(r).Say(open, p.Title))
 	}
 	kept, err := s.tenants.PutConnection(r.Context(), causeOf(r, l), tenantOf(r), wanted)
 	if f := fault.As(err); err != nil && f.Kind == fault.Invalid {
-		return s.form(w, r, l, current, known[i], f.Detail)
+		return s.form(w, r, l, current, known[i], words.For(r).Tell(f.Sentence()))
 	}
 	if kept.ID == "" {
 		return err
@@ -190,7 +192,7 @@ func entered(l Link, current tenants.Connection, p tenants.Provider, form url.Va
 	text := func(name string) string { return strings.TrimSpace(form.Get(name)) }
 	c := l.Terms.connection(l.Connection)
 	c.Type, c.Version = p.Type, current.Version
-	c.Admits = tenants.Admission{Domains: words(form.Get("allowed_domains")), Groups: lines(form.Get("allowed_groups"))}
+	c.Admits = tenants.Admission{Domains: split(form.Get("allowed_domains")), Groups: lines(form.Get("allowed_groups"))}
 	names := tenants.AttributeMap{Email: text("email"), Name: text("name"), Groups: text("groups")}
 	if p.Type == tenants.OAuth2 {
 		c.OAuth2 = &tenants.OAuth2Spec{Preset: p.Preset, ClientID: text("client_id"), ClientSecret: text("client_secret")}
@@ -214,9 +216,9 @@ func entered(l Link, current tenants.Connection, p tenants.Provider, form url.Va
 	return c
 }
 
-// words are what a field holds between blanks and commas, lines what it holds line by
+// split are what a field holds between blanks and commas, lines what it holds line by
 // line.
-func words(text string) []string {
+func split(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 }
 
@@ -245,7 +247,7 @@ func (s *Service) test(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	httpkit.WritePage(w, httpkit.Page{Title: "Trying the connection", Lead: "You go on to your identity provider now, and sign in there.", RefreshTo: at,
+	httpkit.WritePage(w, r, httpkit.Page{Title: "Trying the connection", Lead: "You go on to your identity provider now, and sign in there.", RefreshTo: at,
 		Links: []httpkit.Link{{Text: "Continue", Href: at}}})
 	return nil
 }

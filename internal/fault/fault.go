@@ -55,6 +55,9 @@ type Fault struct {
 	Code string
 	// Detail is one plain sentence for the person or program that called.
 	Detail string
+	// said is Detail before it was filled in, so that pages can say it in other
+	// languages; empty: Detail is whole in itself.
+	said Sentence
 	// RetryAfter, if set, is when trying again makes sense.
 	RetryAfter time.Duration
 	// FreshWithin, if set, is for somebody who is known well enough, but has to have
@@ -81,24 +84,38 @@ const (
 	ForeignToken = "foreign-token"
 )
 
-// New makes a fault without an inner cause.
-func New(kind Kind, code, detail string) *Fault {
-	return &Fault{Kind: kind, Code: code, Detail: detail}
+// New makes a fault without an inner cause. The detail is a [Sentence]: with args, a
+// format of package fmt.
+func New(kind Kind, code, detail string, args ...any) *Fault {
+	said := Sentence{Format: detail, Args: args}
+	return &Fault{Kind: kind, Code: code, Detail: said.String(), said: said}
 }
 
 // Wrap makes a fault whose cause is err; the cause is for logs only.
-func Wrap(err error, kind Kind, code, detail string) *Fault {
-	return &Fault{Kind: kind, Code: code, Detail: detail, cause: err}
+func Wrap(err error, kind Kind, code, detail string, args ...any) *Fault {
+	f := New(kind, code, detail, args...)
+	f.cause = err
+	return f
 }
 
 // OutOfReach makes the fault of a part that the answer needs and that is not
 // there now (promise P7). A cause that is a fault has said already what is the
 // matter and keeps its own word; without a cause there is no fault.
-func OutOfReach(cause error, code, detail string) error {
+func OutOfReach(cause error, code, detail string, args ...any) error {
 	if _, ok := errors.AsType[*Fault](cause); ok || cause == nil {
 		return cause
 	}
-	return &Fault{Kind: Unavailable, Code: code, Detail: detail, RetryAfter: time.Second, cause: cause}
+	f := Wrap(cause, Unavailable, code, detail, args...)
+	f.RetryAfter = time.Second
+	return f
+}
+
+// Sentence is the detail as it is said in other languages.
+func (f *Fault) Sentence() Sentence {
+	if f.said.Format != "" {
+		return f.said
+	}
+	return Sentence{Format: f.Detail}
 }
 
 // WithEvent returns a copy that names the journal record of the refusal.

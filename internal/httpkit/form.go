@@ -277,5 +277,5 @@ func checkUpgrade(r *http.Request) error {
 }
 
 func refused(why string) error {
-	return fault.Wrap(errors.New(why), fault.Invalid, "malformed-request", "This request cannot be served: "+why+".")
+	return fault.Wrap(errors.New(why), fault.Invalid, "malformed-request", "This request cannot be served: %s.", fault.Sentence{Format: why})
 }

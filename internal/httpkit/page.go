@@ -1,20 +1,22 @@
 package httpkit
 
 import (
-	"bytes"
 	"cmp"
-	_ "embed"
+	"embed"
 	"html/template"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"crypto/sha256"
 	"encoding/base64"
+
+	"gatehouse/internal/words"
 )
 
 //go:embed page.html
-var pageSource string
+var frameFile embed.FS
 
 //go:embed page.css
 var pageCSS string
@@ -24,7 +26,7 @@ var pageCSS string
 //go:embed passkey.js
 var passkeyScript string
 
-var pageTemplate = template.Must(template.New("page").Parse(pageSource))
+var frame = words.Parse(frameFile, "page.html")
 
 // stylePolicy, submitPolicy and passkeyPolicy let exactly our inline style and
 // scripts through, so that a page needs no second request and no 'unsafe-inline'
@@ -38,13 +40,16 @@ func hashOf(inline string) string {
 
 // Page is a small page of ours: sign-in steps, refusals, errors. Every page
 // works without JavaScript, from the keyboard and for a screen reader, and
-// follows the reader's light or dark setting.
+// follows the reader's light or dark setting. Title, Lead, the texts of links and the
+// names of facts are said in the reader's language, by package words; what is put
+// together, and the Body, its room has to say so itself.
 type Page struct {
 	Status int
 	Title  string
 	// Lead is the first sentence: what happened and what to do next.
 	Lead string
-	// Tenant is the name shown above the title, if known.
+	// Tenant is the name shown above the title; empty: that of whose host it is, if
+	// known.
 	Tenant string
 	// Notice is something else that the person should know and look at, if set.
 	Notice Link
@@ -64,6 +69,8 @@ type Page struct {
 	// RefreshTo, if set, is where a browser is sent at once (SAML POST pages
 	// use a form instead).
 	RefreshTo string
+	// Inline lets images through that stand in the Body itself (data: URLs).
+	Inline bool
 	// Submit sends the first form of the Body at once, where scripts run; elsewhere
 	// its button does.
 	Submit bool
@@ -83,14 +90,35 @@ type Link struct{ Text, Href string }
 // Fact is one line of small print.
 type Fact struct{ Name, Value string }
 
-// WritePage answers with a page under a strict content security policy.
-func WritePage(w http.ResponseWriter, p Page) {
-	var body bytes.Buffer
+// in says what the frame shows in a language.
+func (p *Page) in(l *words.Language) {
+	p.Title, p.Lead, p.Notice.Text = l.Say(p.Title), l.Say(p.Lead), l.Say(p.Notice.Text)
+	p.Links, p.Facts = slices.Clone(p.Links), slices.Clone(p.Facts) // a page may be shared
+	for i := range p.Links {
+		p.Links[i].Text = l.Say(p.Links[i].Text)
+	}
+	for i := range p.Facts {
+		p.Facts[i].Name = l.Say(p.Facts[i].Name)
+	}
+}
+
+// WritePage answers with a page, in the language of whoever sent r and under a strict
+// content security policy.
+func WritePage(w http.ResponseWriter, r *http.Request, p Page) {
+	language := words.For(r)
+	p.in(language)
 	data := struct {
 		Page
-		CSS    template.CSS
-		Script template.JS
-	}{Page: p, CSS: template.CSS(pageCSS)} // #nosec G203 -- our own embedded file
+		Language string
+		CSS      template.CSS
+		Script   template.JS
+		Logo     string
+	}{Language: language.Tag(), CSS: template.CSS(pageCSS)} // #nosec G203 -- our own embedded file
+	if passed, ok := r.Context().Value(requestKey{}).(*Request); ok {
+		p.Tenant = cmp.Or(p.Tenant, passed.TenantTitle, passed.TenantName)
+		data.Logo = passed.TenantLogo
+	}
+	data.Page = p
 	script := ""
 	switch {
 	case p.Passkeys:
@@ -98,10 +126,15 @@ func WritePage(w http.ResponseWriter, p Page) {
 	case p.Submit:
 		script, data.Script = "script-src "+submitPolicy+"; ", template.JS(submitScript) // #nosec G203 -- our own constant
 	}
-	if err := pageTemplate.Execute(&body, data); err != nil {
+	body, err := frame.Render(language, "page.html", data)
+	if err != nil {
 		slog.Error("render page", "error", err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
+	}
+	images := "'self'"
+	if p.Inline {
+		images += " data:"
 	}
 	formAction := "'self'"
 	for _, origin := range p.FormAction {
@@ -114,9 +147,11 @@ func WritePage(w http.ResponseWriter, p Page) {
 		h.Set("X-Frame-Options", "DENY")
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	h.Set("Content-Language", language.Tag())
+	h.Add("Vary", "Accept-Language")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src "+stylePolicy+"; "+script+"img-src 'self' data:; form-action "+formAction+"; frame-ancestors "+ancestors+"; base-uri 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src "+stylePolicy+"; "+script+"img-src "+images+"; form-action "+formAction+"; frame-ancestors "+ancestors+"; base-uri 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -124,15 +159,12 @@ func WritePage(w http.ResponseWriter, p Page) {
 		p.Status = http.StatusOK
 	}
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(body.Bytes()) // the browser may be gone; nothing is left to tell it
+	_, _ = w.Write([]byte(body)) // #nosec G705 -- html/template escaped it; the browser may be gone; nothing is left to tell it
 }
 
 func writeErrorPage(w http.ResponseWriter, r *http.Request, p *Problem) {
-	page := Page{Status: p.Status, Title: pageTitle(p.Status), Lead: p.Detail,
+	page := Page{Status: p.Status, Title: pageTitle(p.Status), Lead: words.For(r).Tell(p.said),
 		Links: []Link{{"Try again", ""}, {"Go to the start page", "/"}}}
-	if passed, ok := r.Context().Value(requestKey{}).(*Request); ok {
-		page.Tenant = cmp.Or(passed.TenantTitle, passed.TenantName)
-	}
 	switch p.Status {
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		page.Links = page.Links[1:]
@@ -147,7 +179,7 @@ func writeErrorPage(w http.ResponseWriter, r *http.Request, p *Problem) {
 	if p.RequestID != "" {
 		page.Facts = append(page.Facts, Fact{"Request", p.RequestID})
 	}
-	WritePage(w, page)
+	WritePage(w, r, page)
 }
 
 func pageTitle(status int) string {

@@ -3,6 +3,7 @@ package httpkit
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ import (
 func TestAPageMaySubmitItsForm(t *testing.T) {
 	for _, submit := range []bool{false, true} {
 		w := httptest.NewRecorder()
-		WritePage(w, Page{Title: "x", Body: `<form method="post"></form>`, Submit: submit})
+		WritePage(w, httptest.NewRequest(http.MethodGet, "/", nil), Page{Title: "x", Body: `<form method="post"></form>`, Submit: submit})
 		_, script, found := strings.Cut(w.Body.String(), "<script>")
 		script, _, _ = strings.Cut(script, "</script>")
 		sum := sha256.Sum256([]byte(script))

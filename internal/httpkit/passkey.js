@@ -1,6 +1,8 @@
 'use strict';
 // Forms that ask for a passkey (WebAuthn §5.1): the browser's answer goes into the
-// field "credential", and the form is sent as any other.
+// field "credential", and the form is sent as any other. What is said of it stands in
+// the page, in its language.
+const words = document.querySelector('main').dataset;
 for (const form of document.querySelectorAll('form[data-passkey]')) {
   const button = form.querySelector('button');
   const problem = form.querySelector('[data-problem]');
@@ -12,7 +14,7 @@ for (const form of document.querySelectorAll('form[data-passkey]')) {
   const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
   const text = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
   if (!window.PublicKeyCredential) {
-    tell('This browser does not know passkeys. Use one that does, or another way.');
+    tell(words.unknown);
     button.disabled = true;
     continue;
   }
@@ -43,8 +45,7 @@ for (const form of document.querySelectorAll('form[data-passkey]')) {
       form.elements.credential.value = JSON.stringify({ id: made.id, rawId: text(made.rawId), type: made.type, response: said, clientExtensionResults: {} });
       form.submit();
     } catch (error) {
-      tell(error.name === 'InvalidStateError' ? 'This device has a passkey of yours already. Use it, or choose another device.'
-        : 'Nothing came of it: it was given up, took too long, or this device has no passkey of yours. Try again, or use another way.');
+      tell(error.name === 'InvalidStateError' ? words.known : words.nothing);
     }
   });
 }

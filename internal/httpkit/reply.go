@@ -74,7 +74,8 @@ type Problem struct {
 	RequestID string `json:"request_id,omitempty"`
 	// Errors names each field that is wrong. The offending values are left out:
 	// one of them may be a secret.
-	Errors []FieldError `json:"errors,omitempty" doc:"Each field that is wrong, and why"`
+	Errors []FieldError   `json:"errors,omitempty" doc:"Each field that is wrong, and why"`
+	said   fault.Sentence // Detail, as pages say it in other languages
 	// RetryAfter is the seconds after which trying again makes sense; 0: none.
 	RetryAfter int `json:"-"`
 	// BadToken is set where a bearer token was shown that is not good.
@@ -105,6 +106,7 @@ func NewProblem(ctx context.Context, status int, code, detail string) Problem {
 func ProblemOf(ctx context.Context, err error) Problem {
 	f := fault.As(err)
 	p := NewProblem(ctx, Status(f.Kind), f.Code, f.Detail)
+	p.said = f.Sentence()
 	p.EventID, p.FreshWithin, p.Factor = f.Event, f.FreshWithin, f.Factor
 	p.BadToken = f.Code == fault.InvalidToken || f.Code == fault.ForeignToken
 	if f.RetryAfter > 0 || f.Kind == fault.Unavailable {

@@ -19,6 +19,8 @@ type Request struct {
 	Tenant      identity.TenantID
 	TenantName  string
 	TenantTitle string
+	// TenantLogo is where the tenant's logo is, on its own host; empty: there is none.
+	TenantLogo string
 	// Origin is the scheme and authority the browser used, in the one spelling
 	// that browsers know: "https://acme.example.com", with a port only if it is
 	// not 443. It is the base of every absolute URL we make.

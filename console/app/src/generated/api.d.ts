@@ -920,6 +920,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/settings/logo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set the logo on the pages of the gate: a still image in PNG, JPEG or WebP of at most 64 KiB and 1024 by 1024 pixels
+         * @description Needs: gatehouse.settings:write.
+         */
+        put: operations["put-logo"];
+        post?: never;
+        /**
+         * Take the logo off the pages of the gate
+         * @description Needs: gatehouse.settings:write.
+         */
+        delete: operations["delete-logo"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/setup-links": {
         parameters: {
             query?: never;
@@ -2156,6 +2180,8 @@ export interface components {
         };
         TenantSettings: {
             display_name: string;
+            /** @description Where the logo is on the tenant's hosts; it is set at settings/logo, and left as it is here */
+            readonly logo?: string;
             /** @description Who shows a second factor at sign-in; absent: nobody */
             second_factor?: components["schemas"]["SecondFactor"];
             /** @description Durations are written as 8h or 30m; what is absent has its default */
@@ -4141,6 +4167,76 @@ export interface operations {
                 "application/json": components["schemas"]["TenantSettings"];
             };
         };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantSettings"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "put-logo": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantSettings"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-logo": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
         responses: {
             /** @description OK */
             200: {

@@ -6,6 +6,7 @@ import { keys, useCan, useRefresh } from '../client/queries';
 import { Page } from '../parts/Page';
 import { Failure, LoadingRows } from '../parts/States';
 import { hours, minutes } from '../words/time';
+import { Logo } from './Logo';
 import { RoleNetworks, rowsOf, settingOf } from './RoleNetworks';
 
 type Policy = 'never' | 'unless_provider' | 'always';
@@ -67,6 +68,7 @@ function Form({ kept }: { kept: Kept }) {
         <fieldset disabled={readOnly} style={{ border: 0, padding: 0, margin: 0 }}>
           <Stack>
             <TextInput label="Name" description="As people see it on the pages of the gate" maxLength={200} value={name} onChange={(e) => setName(e.currentTarget.value)} />
+            <Logo kept={kept} readOnly={readOnly} />
             <Group grow align="flex-start">
               <NumberInput label="Signed out when idle for" description="Hours; empty: 8" min={0.05} max={2160} decimalScale={2} suffix=" h" value={idle} onChange={setIdle} />
               <NumberInput label="Signed out after" description="Hours; empty: 168" min={0.05} max={8760} decimalScale={2} suffix=" h" value={absolute} onChange={setAbsolute} />

@@ -1,0 +1,162 @@
+package tenants
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"strings"
+	"testing"
+
+	"gatehouse/internal/fault"
+)
+
+func picture(width, height int) image.Image {
+	m := image.NewRGBA(image.Rect(0, 0, width, height))
+	for x := range width {
+		for y := range height {
+			m.Set(x, y, color.RGBA{uint8(x), uint8(y), uint8(x * y), 255})
+		}
+	}
+	return m
+}
+
+func pngOf(t testing.TB, width, height int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, picture(width, height)); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func jpegOf(t testing.TB, width, height int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, picture(width, height), nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func gifOf(t testing.TB) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := gif.Encode(&b, picture(8, 8), nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func base64Of(t testing.TB, text string) []byte {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Images of one pixel, in both kinds of WebP.
+const (
+	lossyWebP    = "UklGRiIAAABXRUJQVlA4IBYAAAAwAQCdASoBAAEADsD+JaQAA3AAAAAA"
+	losslessWebP = "UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA=="
+)
+
+// chunked puts a chunk of PNG before the image's data.
+func chunked(data []byte, name, content string) []byte {
+	chunk := binary.BigEndian.AppendUint32(nil, uint32(len(content)))
+	chunk = append(append(chunk, name...), content...)
+	chunk = binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:]))
+	const header = 8 + 25 // IHDR
+	return bytes.Join([][]byte{data[:header], chunk, data[header:]}, nil)
+}
+
+// riff wraps chunks of WebP.
+func riff(chunks ...string) []byte {
+	body := "WEBP"
+	for i := 0; i < len(chunks); i += 2 {
+		body += chunks[i] + string(binary.LittleEndian.AppendUint32(nil, uint32(len(chunks[i+1])))) + chunks[i+1] + strings.Repeat("\x00", len(chunks[i+1])%2)
+	}
+	return []byte("RIFF" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(body)))) + body)
+}
+
+func TestALogoIsOneStillImage(t *testing.T) {
+	valid := pngOf(t, 64, 32)
+	lossless := base64Of(t, losslessWebP)
+	image := string(lossless[20:])
+	for name, c := range map[string]struct {
+		data []byte
+		want string // the media type, or the code of the refusal
+	}{
+		"png":          {valid, "image/png"},
+		"png, largest": {pngOf(t, 1024, 1), "image/png"},
+		"png, a text":  {chunked(valid, "tEXt", "Title\x00x"), "image/png"},
+		"jpeg":         {jpegOf(t, 64, 32), "image/jpeg"},
+		"webp, lossy":  {base64Of(t, lossyWebP), "image/webp"},
+		"webp":         {lossless, "image/webp"},
+
+		"nothing":            {nil, "bad-logo"},
+		"text":               {[]byte("hello"), "bad-logo"},
+		"svg":                {[]byte(`<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`), "bad-logo"},
+		"html":               {[]byte(`<!doctype html><script>alert(1)</script>`), "bad-logo"},
+		"gif":                {gifOf(t), "bad-logo"},
+		"png, too wide":      {pngOf(t, 1025, 1), "logo-too-large"},
+		"png, too high":      {pngOf(t, 1, 1025), "logo-too-large"},
+		"too many bytes":     {append(bytes.Clone(valid), make([]byte, MaxLogo)...), "logo-too-large"},
+		"png, animated":      {chunked(valid, "acTL", "\x00\x00\x00\x01\x00\x00\x00\x00"), "bad-logo"},
+		"png, cut short":     {valid[:len(valid)-13], "bad-logo"},
+		"png, no end":        {valid[:len(valid)-12], "bad-logo"},
+		"png, head alone":    {valid[:33], "bad-logo"},
+		"png, damaged":       {bytes.Replace(valid, []byte("IDAT"), []byte("IDAT\x01")[:4], 1)[:40], "bad-logo"},
+		"png and a page":     {append(bytes.Clone(valid), "<script>alert(1)</script>"...), "bad-logo"},
+		"jpeg, cut short":    {jpegOf(t, 64, 32)[:200], "bad-logo"},
+		"jpeg, no end":       {jpegOf(t, 64, 32)[:len(jpegOf(t, 64, 32))-2], "bad-logo"},
+		"jpeg and a page":    {append(jpegOf(t, 64, 32), "<script>alert(1)</script>\xff\xd9"...), "bad-logo"},
+		"two jpegs":          {append(jpegOf(t, 8, 8), jpegOf(t, 8, 8)...), "bad-logo"},
+		"jpeg, too wide":     {jpegOf(t, 1025, 1), "logo-too-large"},
+		"webp, cut short":    {lossless[:len(lossless)-2], "bad-logo"},
+		"webp and a page":    {append(bytes.Clone(lossless), "<script>alert(1)</script>"...), "bad-logo"},
+		"webp, two images":   {riff("VP8L", image, "VP8L", image), "bad-logo"},
+		"webp, no image":     {riff("VP8X", "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), "bad-logo"},
+		"webp, animated":     {riff("VP8X", "\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00", "ANIM", "\x00\x00\x00\x00\x00\x00", "VP8L", image), "bad-logo"},
+		"webp, a frame":      {riff("VP8X", "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "ANMF", strings.Repeat("\x00", 16)+image), "bad-logo"},
+		"webp, a huge image": {riff("VP8X", "\x00\x00\x00\x00\xff\x0f\x00\xff\x0f\x00", "VP8L", image), "logo-too-large"},
+	} {
+		got, err := checkLogo(c.data)
+		if err != nil {
+			got = fault.As(err).Code
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// What is taken is within the bounds, and no more and no less than an image.
+func FuzzCheckLogo(f *testing.F) {
+	for _, seed := range [][]byte{pngOf(f, 8, 8), jpegOf(f, 8, 8), gifOf(f), base64Of(f, lossyWebP), base64Of(f, losslessWebP),
+		chunked(pngOf(f, 8, 8), "acTL", "\x00\x00\x00\x01\x00\x00\x00\x00"), riff("VP8X", "\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00", "ANIM", "\x00\x00\x00\x00\x00\x00")} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		mediaType, err := checkLogo(data)
+		if err != nil {
+			return
+		}
+		config, format, err := image.DecodeConfig(bytes.NewReader(data))
+		if err != nil || "image/"+format != mediaType || config.Width > maxLogoSide || config.Height > maxLogoSide || len(data) > MaxLogo {
+			t.Errorf("taken as %s: %s of %d by %d, %v", mediaType, format, config.Width, config.Height, err)
+		}
+		for name, other := range map[string][]byte{"longer": append(bytes.Clone(data), 'x'), "shorter": data[:len(data)-1]} {
+			if _, err := checkLogo(other); err == nil {
+				t.Errorf("%s by a byte, it is taken as well", name)
+			}
+		}
+	})
+}

@@ -1,0 +1,100 @@
+package tenants
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+// Logo is what is known of a tenant's logo; the image itself stands in the tenant's own
+// database, under its key.
+type Logo struct {
+	Hash string `json:"hash"` // of the image
+	Type string `json:"type"` // its media type
+	// URL is where it is, on the tenant's own hosts. It changes with the image.
+	URL string `json:"-"`
+}
+
+// LogoPath is where a tenant's logo is served.
+const LogoPath = "/.gatehouse/logo"
+
+// with gives l with what follows from the rest; nil stays nil.
+func (l *Logo) with() *Logo {
+	if l == nil {
+		return nil
+	}
+	l.URL = LogoPath + "?v=" + l.Hash
+	return l
+}
+
+func (l *Logo) same(o *Logo) bool {
+	return l == o || l != nil && o != nil && l.Hash == o.Hash && l.Type == o.Type
+}
+
+var errNoLogo = fault.New(fault.NotFound, "no-logo", "This organisation has no logo.")
+
+// SetLogo keeps an image as the tenant's logo, by the rules of [Service.Update]; an
+// empty one takes the logo away.
+func (s *Service) SetLogo(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, image []byte) (*Tenant, error) {
+	var logo *Logo
+	if len(image) > 0 {
+		mediaType, err := checkLogo(image)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(image)
+		logo = (&Logo{Hash: hex.EncodeToString(sum[:16]), Type: mediaType}).with()
+	}
+	return s.Update(ctx, cause, id, ifVersion, func(t *Tenant) error {
+		t.Logo, t.image = logo, image
+		return nil
+	})
+}
+
+// LogoImage gives the image of the tenant's logo.
+func (s *Service) LogoImage(ctx context.Context, id identity.TenantID) (Logo, []byte, error) {
+	t, ok := s.ByID(id)
+	if !ok || t.Logo == nil || t.Status == Deleting {
+		return Logo{}, nil, errNoLogo
+	}
+	var image []byte
+	err := s.store.Tenant(id).Read(ctx, func(tx *store.Tx) (err error) {
+		image, err = store.One(ctx, tx, func(row store.Row) (b []byte, err error) { return b, row.Scan(&b) },
+			`SELECT image FROM logos WHERE hash = $1 AND media_type = $2`, t.Logo.Hash, t.Logo.Type)
+		return err
+	})
+	if errors.Is(err, store.ErrNoRows) {
+		return Logo{}, nil, errNoLogo // changed meanwhile
+	}
+	if err != nil {
+		return Logo{}, nil, fmt.Errorf("read the logo of %s: %w", t.Name, err)
+	}
+	return *t.Logo, image, nil
+}
+
+// keepImage writes the image that a tenant's row is about to name.
+func keepImage(ctx context.Context, tx *store.Tx, t *Tenant) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM logos WHERE hash = $1`, t.Logo.Hash); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO logos (hash, media_type, image, version) VALUES ($1, $2, $3, $4)`, t.Logo.Hash, t.Logo.Type, t.image, t.Version)
+	return err
+}
+
+// dropImages removes the images that t's row names no more. Another node's, of a later
+// version, is to be named soon.
+func dropImages(ctx context.Context, tx *store.Tx, t *Tenant) error {
+	kept := ""
+	if t.Logo != nil {
+		kept = t.Logo.Hash
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM logos WHERE hash <> $1 AND version <= $2`, kept, t.Version)
+	return err
+}
