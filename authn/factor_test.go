@@ -454,7 +454,7 @@ func TestPeopleChangeTheirFactors(t *testing.T) {
 	b := w.browser()
 	b.post(factors, form(b.open("/"), "kind", "totp", "code", w.digits(key))).has(t, http.StatusOK, "app /")
 	list := b.open(factors)
-	list.has(t, http.StatusOK, "Your second factors", "My phone", "10 of your recovery codes", "the last one stays")
+	list.has(t, http.StatusOK, "Your second factors", "My phone", "Recovery codes that you have left: 10.", "the last one stays")
 	id := list.find(t, idsOnPage)
 	b.post(factors, url.Values{"do": {"rename"}, "factor": {id}, "name": {"Old <phone>"}}).has(t, http.StatusOK, "Old &lt;phone&gt;")
 	b.post(factors, url.Values{"do": {"rename"}, "factor": {id}, "name": {""}}).has(t, http.StatusBadRequest, "A name is one line")
