@@ -33,7 +33,7 @@ type test struct {
 // then shown what came back, with a way on to a page of ours, if there is one to go
 // back to. It leaves nothing but records behind.
 func (s *Service) Test(ctx context.Context, by audit.Actor, tenant identity.TenantID, c tenants.Connection, back string) (path string, until time.Time, err error) {
-	if s.protocols[c.Type] == nil {
+	if _, ours := s.protocols[c.Type].(Host); ours || s.protocols[c.Type] == nil {
 		return "", time.Time{}, fault.New(fault.Conflict, "no-test", "Connections of this type cannot be tested.")
 	}
 	token := newToken()
