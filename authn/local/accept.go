@@ -185,6 +185,10 @@ func (s *Service) newPassword(ctx context.Context, tenant identity.TenantID, i *
 // write uses the link up and keeps the account, if both are still what they were.
 func (s *Service) write(ctx context.Context, tx *store.Tx, token string, i *invitation, connection identity.ConnectionID, password []byte) error {
 	now := store.Millis(s.now())
+	var sealed any // nothing, for a passkey
+	if password != nil {
+		sealed = password
+	}
 	n, err := tx.Exec(ctx, `DELETE FROM local_invitations WHERE user_id = $1 AND token_hash = $2 AND expires_at > $3`, i.user, inviteHash(token), now)
 	if err != nil {
 		return err
@@ -202,7 +206,7 @@ func (s *Service) write(ctx context.Context, tx *store.Tx, token string, i *invi
 	if _, err := tx.Exec(ctx, `INSERT INTO local_accounts (user_id, password, generation, accepted_at) VALUES ($1, $2, $3, $3)
 		ON CONFLICT (user_id) DO UPDATE SET password = excluded.password, accepted_at = excluded.accepted_at,
 			generation = CASE WHEN local_accounts.generation >= excluded.generation THEN local_accounts.generation + 1 ELSE excluded.generation END`,
-		i.user, password, now); err != nil {
+		i.user, sealed, now); err != nil {
 		return err
 	}
 	return directory.Link(ctx, tx, connection, string(i.user), i.user)
