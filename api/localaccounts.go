@@ -21,6 +21,8 @@ const endedWithAccount = "local-account-deleted"
 
 // LocalAccounts keeps what people sign in with who come by no identity provider.
 type LocalAccounts interface {
+	// MayInvite refuses what Invite would, of somebody or of who is not there yet ("").
+	MayInvite(ctx context.Context, tenant identity.TenantID, user identity.UserID, life time.Duration) error
 	// Invite makes a one-time link, kept nowhere, in the place of an earlier one of the
 	// person; a life of 0 is the default.
 	Invite(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, life time.Duration) (LocalInvitation, error)
@@ -135,17 +137,20 @@ func (a *API) inviteLocalAccount(ctx context.Context, c *call, in *inviteLocalAc
 			return nil, err
 		}
 	}
+	if person.ID != "" {
+		if err := a.mayMove(ctx, c, heldBy(person.ID, person.Groups)); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.cfg.LocalAccounts.MayInvite(ctx, c.tenant(), person.ID, time.Duration(in.Body.ExpiresIn)); err != nil {
+		return nil, err
+	}
 	if person.ID == "" {
 		person, err = a.cfg.People.CreateUser(ctx, c.cause, c.tenant(), directory.User{UserName: email, Email: email, DisplayName: in.Body.DisplayName,
 			Active: true, Source: directory.SourceAdmin})
-	} else {
-		err = a.mayMove(ctx, c, heldBy(person.ID, person.Groups))
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !person.Active {
-		return nil, fault.New(fault.Conflict, "person-inactive", "This person is not active, and could not sign in. Activate them first.")
+		if err != nil {
+			return nil, err
+		}
 	}
 	if role != "" {
 		if _, err := a.cfg.Policy.Assign(ctx, c.cause, c.tenant(), authz.Assignment{Name: "local-" + string(person.ID), Role: role, User: person.ID}); err != nil {

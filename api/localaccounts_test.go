@@ -20,6 +20,10 @@ import (
 // localAccounts speaks the API's form of them over the room, as the wiring does.
 type localAccounts struct{ service *local.Service }
 
+func (l localAccounts) MayInvite(ctx context.Context, tenant identity.TenantID, user identity.UserID, life time.Duration) error {
+	return l.service.MayInvite(ctx, tenant, user, life)
+}
+
 func (l localAccounts) Invite(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, life time.Duration) (LocalInvitation, error) {
 	made, err := l.service.Invite(ctx, cause, tenant, user, life)
 	return LocalInvitation{Path: local.InvitationURL(made.Token), ExpiresAt: made.Expires, User: user, Event: made.Event}, err
@@ -136,7 +140,7 @@ func TestInvitingTakesWhatItGives(t *testing.T) {
 		t.Errorf("%d were invited", n)
 	}
 	found, err := h.people.Users(t.Context(), h.acme.ID, directory.UserQuery{Filter: directory.Compare{Attr: directory.AttrEmail, Op: directory.Equal, Value: "new@acme.example"}, Count: 1})
-	if err != nil || found.Total != 0 || h.roles(h.acme.ID, member.user.ID) != "member" {
+	if err != nil || found.Total != 0 || h.roles(h.acme.ID, member.user.ID) != "member" || h.roles(h.acme.ID, admin.user.ID) != "admin" {
 		t.Errorf("%+v, %v", found, err)
 	}
 	h.accepts(h.acme.ID, owner.user.ID)

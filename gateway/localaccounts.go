@@ -18,6 +18,10 @@ var passwordCost local.Cost
 // stands on the same floor.
 type localAccounts struct{ service *local.Service }
 
+func (l localAccounts) MayInvite(ctx context.Context, tenant identity.TenantID, user identity.UserID, life time.Duration) error {
+	return l.service.MayInvite(ctx, tenant, user, life)
+}
+
 func (l localAccounts) Invite(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, life time.Duration) (api.LocalInvitation, error) {
 	made, err := l.service.Invite(ctx, cause, tenant, user, life)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
+	"gatehouse/tenants"
 )
 
 const (
@@ -29,6 +30,8 @@ const (
 var (
 	errSpent    = fault.New(fault.Denied, "invitation-unusable", "This link was used already, was replaced by a newer one, or has run out. Ask whoever sent it for a new one.")
 	errNoPerson = fault.New(fault.NotFound, "no-such-user", "There is no such person.")
+	errDisabled = fault.New(fault.Conflict, "local-disabled", "Local accounts are switched off here, so nobody could sign in by the link. Enable the connection \"local\" first.")
+	errFull     = fault.New(fault.Conflict, "too-many-accounts", fmt.Sprintf("There are %d local accounts and invitations already. They are for few: connect an identity provider for everybody else.", maxAccounts))
 	errInactive = fault.New(fault.Denied, "person-inactive", "This account is not active. Ask your administrator.")
 )
 
@@ -67,9 +70,8 @@ func inviteHash(token string) []byte { return hashOf("invitation", token) }
 // place of an earlier one, and what they have counts until the new one is used. Who
 // may be invited, and to which roles, is for the caller to have checked.
 func (s *Service) Invite(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, life time.Duration) (Invitation, error) {
-	life = cmp.Or(life, DefaultLife)
-	if life < minLife || life > MaxLife {
-		return Invitation{}, fault.New(fault.Invalid, "bad-life", fmt.Sprintf("A link is good for %v to %v.", minLife, MaxLife))
+	if err := checkLife(life); err != nil {
+		return Invitation{}, err
 	}
 	person, replaces, err := s.invitee(ctx, tenant, user)
 	if err != nil {
@@ -80,10 +82,10 @@ func (s *Service) Invite(ctx context.Context, cause audit.Cause, tenant identity
 		return Invitation{}, err
 	}
 	if !c.Enabled {
-		return Invitation{}, fault.New(fault.Conflict, "local-disabled", "Local accounts are switched off here, so nobody could sign in by the link. Enable the connection \"local\" first.")
+		return Invitation{}, errDisabled
 	}
 	now := s.now().UTC().Truncate(time.Millisecond)
-	made := Invitation{Token: newToken(), Expires: now.Add(life)}
+	made := Invitation{Token: newToken(), Expires: now.Add(cmp.Or(life, DefaultLife))}
 	e := event(cause, tenant, audit.LocalInvited, person)
 	e.Connection = c.ID
 	e.Details = map[string]string{"expires": made.Expires.Format(time.RFC3339), "created_by": cause.Actor.Name, "replaces": strconv.FormatBool(replaces)}
@@ -111,16 +113,52 @@ func (s *Service) Invite(ctx context.Context, cause audit.Cause, tenant identity
 	return made, nil
 }
 
+func checkLife(life time.Duration) error {
+	if life = cmp.Or(life, DefaultLife); life < minLife || life > MaxLife {
+		return fault.New(fault.Invalid, "bad-life", fmt.Sprintf("A link is good for %v to %v.", minLife, MaxLife))
+	}
+	return nil
+}
+
+// MayInvite tells whether [Service.Invite] would refuse a link of this life, for
+// somebody or, if they are not there yet, nobody: before anything is done for it.
+func (s *Service) MayInvite(ctx context.Context, tenant identity.TenantID, user identity.UserID, life time.Duration) error {
+	if err := checkLife(life); err != nil {
+		return err
+	}
+	c, err := s.tenants.Connection(ctx, tenant, tenants.LocalName)
+	switch {
+	case fault.Is(err, fault.NotFound):
+	case err != nil:
+		return err
+	case !c.Enabled:
+		return errDisabled
+	}
+	if user == "" {
+		held, err := s.held(ctx, tenant)
+		if err == nil && held >= maxAccounts {
+			err = errFull
+		}
+		return err
+	}
+	_, _, err = s.invitee(ctx, tenant, user)
+	return err
+}
+
+// held counts the accounts and invitations of a tenant.
+func (s *Service) held(ctx context.Context, tenant identity.TenantID) (n int, err error) {
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		n, err = store.One(ctx, tx, store.Scalar[int], `SELECT (SELECT count(*) FROM local_accounts) + (SELECT count(*) FROM local_invitations)`)
+		return err
+	})
+	return n, storeDown(err)
+}
+
 // invitee is who is to be invited, if they can be.
 func (s *Service) invitee(ctx context.Context, tenant identity.TenantID, user identity.UserID) (a *account, replaces bool, err error) {
-	var held int
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		a, err = store.One(ctx, tx, scanAccount, `SELECT u.id, u.user_name, u.email, u.display_name, u.active, a.password, COALESCE(a.generation, 0)
 			FROM users u LEFT JOIN local_accounts a ON a.user_id = u.id WHERE u.id = $1`, user)
-		if err != nil {
-			return err
-		}
-		held, err = store.One(ctx, tx, store.Scalar[int], `SELECT (SELECT count(*) FROM local_accounts) + (SELECT count(*) FROM local_invitations)`)
 		return err
 	})
 	switch {
@@ -130,10 +168,14 @@ func (s *Service) invitee(ctx context.Context, tenant identity.TenantID, user id
 		return nil, false, storeDown(err)
 	case !a.active:
 		return nil, false, fault.New(fault.Conflict, "person-inactive", "This person is not active, and could not sign in. Activate them first.")
-	case held >= maxAccounts && a.generation == 0:
-		return nil, false, fault.New(fault.Conflict, "too-many-accounts", fmt.Sprintf("There are %d local accounts and invitations already. They are for few: connect an identity provider for everybody else.", maxAccounts))
+	case a.generation > 0:
+		return a, true, nil
 	}
-	return a, a.generation > 0, nil
+	held, err := s.held(ctx, tenant)
+	if err == nil && held >= maxAccounts {
+		err = errFull
+	}
+	return a, false, err
 }
 
 // open finds the invitation that a link names, if it is still good.

@@ -20,6 +20,7 @@ import (
 // Tenants keeps the connection by which local accounts sign in.
 type Tenants interface {
 	ByID(id identity.TenantID) (*tenants.Tenant, bool)
+	Connection(ctx context.Context, tenant identity.TenantID, name string) (tenants.Connection, error)
 	EnsureLocal(ctx context.Context, cause audit.Cause, tenant identity.TenantID) (tenants.Connection, error)
 }
 
