@@ -64,11 +64,14 @@ function Fields({ of: connection, providers, close }: { of: Connection | undefin
             <TextInput label="Name" description="Stands in addresses: lower-case letters, digits and hyphens. It cannot be changed later" required maxLength={63} disabled={!!connection}
               pattern="[a-z0-9]([a-z0-9\-]*[a-z0-9])?" value={name} onChange={(e) => setName(e.currentTarget.value)} />
             <TextInput label="Shown as" description="What people choose it by; empty: the name" maxLength={200} value={spec.display_name ?? ''} onChange={(e) => set({ display_name: e.currentTarget.value })} />
-            <Addresses type={spec.type} name={name} />
-            <Title order={3} size="h5">What the provider gives you</Title>
-            {spec.type === 'saml' ? <SAMLFields spec={spec} set={set} provider={provider} /> : <OIDCFields spec={spec} set={set} provider={provider} kept={!!connection?.has_client_secret} />}
+            {spec.type !== 'local' && <>
+              <Addresses type={spec.type} name={name} />
+              <Title order={3} size="h5">What the provider gives you</Title>
+            </>}
+            {spec.type === 'local' ? null : spec.type === 'saml' ? <SAMLFields spec={spec} set={set} provider={provider} /> : <OIDCFields spec={spec} set={set} provider={provider} kept={!!connection?.has_client_secret} />}
             <Title order={3} size="h5">Who comes in</Title>
             <Switch label="People can sign in by it" checked={spec.enabled !== false} onChange={(e) => set({ enabled: e.currentTarget.checked })} description="Off: you can test it, and nobody else can use it" />
+            {spec.type !== 'local' && <>
             <Select label="New people become" clearable placeholder="nobody in particular" value={spec.default_role || null} onChange={(v) => set({ default_role: v ?? '' })}
               data={roles.items.map((r) => r.name).filter((n) => !n.startsWith('team_'))} />
             <Switch label="Only people whom SCIM or an admin has made" checked={spec.unknown_people === 'refuse'} onChange={(e) => set({ unknown_people: e.currentTarget.checked ? 'refuse' : '' })} />
@@ -76,6 +79,7 @@ function Fields({ of: connection, providers, close }: { of: Connection | undefin
               data={[{ value: 'none', label: 'Nobody' }, { value: 'email', label: 'The person with the same verified address' }, { value: 'external_id', label: 'The person whom SCIM gave the same external id' }]} />
             <TagsInput label="Allowed domains" description="Of verified addresses; none: any" withAsterisk={provider?.public === 'domains'} value={spec.allowed_domains ?? []} onChange={(v) => set({ allowed_domains: v })} maxTags={100} />
             <TagsInput label="Allowed groups" description="Of the provider, one of which people must be in; none: anybody" withAsterisk={provider?.public === 'groups'} value={spec.allowed_groups ?? []} onChange={(v) => set({ allowed_groups: v })} maxTags={100} />
+            </>}
             {keep.isError && <Failure error={keep.error} />}
             <Group justify="flex-end" gap="xs">
               <Button variant="default" onClick={close}>Cancel</Button>
