@@ -57,6 +57,7 @@ func New(cfg Config) (*API, error) {
 	a.registerDevices()
 	a.registerUsers()
 	a.registerFactors()
+	a.registerLocalAccounts()
 	a.registerGroups()
 	a.registerTeams()
 	a.registerRoles()

@@ -129,6 +129,9 @@ func (a *API) deleteConnection(ctx context.Context, c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	if found.Type == tenants.Local { // which refuses it, and is not to be closed for that
+		return nil, a.cfg.Connections.DeleteConnection(ctx, c.cause, c.tenant(), in.Name, found.Version)
+	}
 	closed, err := a.closeConnection(ctx, c, c.tenant(), found)
 	if err == nil {
 		err = a.cfg.People.DropConnection(ctx, c.cause, c.tenant(), closed.ID)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"gatehouse/audit"
+	"gatehouse/authn/local"
 	"gatehouse/authn/mfa"
 	"gatehouse/authn/token"
 	"gatehouse/authz"
@@ -46,6 +48,7 @@ type house struct {
 	tenants  *tenants.Service
 	tokens   *token.Service
 	services *machines.Service
+	local    *local.Service
 	ended    []string // services whose streams were ended
 	acme     *tenants.Tenant
 	globex   *tenants.Tenant
@@ -140,9 +143,12 @@ func newHouse(t *testing.T) *house {
 	must(err)
 	h.platform, _ = h.tenants.ByID(identity.Platform)
 
+	held := mfa.New(mfa.Config{Store: db, Keys: ring, Journal: h.journal})
+	h.local = local.New(local.Config{Store: db, Keys: ring, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Tenants: h.tenants, Factors: held, Sessions: h.sessions,
+		Log: slog.New(slog.DiscardHandler), Cost: local.Cost{Memory: 64, Passes: 1, Threads: 1}})
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
 		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Services: h.services, Health: &h.health, SAML: &h.saml,
-		Factors: factors{mfa.New(mfa.Config{Store: db, Keys: ring, Journal: h.journal})}})
+		Factors: factors{held}, LocalAccounts: localAccounts{h.local}})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))
 	t.Cleanup(h.server.Close)

@@ -30,8 +30,10 @@ type Config struct {
 	SAML        SAML
 	Tokens      Tokens
 	Factors     Factors
-	Services    Services
-	Health      Health
+	// LocalAccounts are of people who sign in by no identity provider.
+	LocalAccounts LocalAccounts
+	Services      Services
+	Health        Health
 }
 
 // Callers answers who made a request. A nil principal is an anonymous caller;
@@ -98,6 +100,7 @@ type People interface {
 	Person(ctx context.Context, tenant identity.TenantID, id identity.UserID) (identity.Person, error)
 	User(ctx context.Context, tenant identity.TenantID, id identity.UserID) (directory.User, error)
 	Users(ctx context.Context, tenant identity.TenantID, query directory.UserQuery) (directory.UserPage, error)
+	CreateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, u directory.User) (directory.User, error)
 	UpdateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, change func(*directory.User) error) (directory.User, error)
 	DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64) error
 	Groups(ctx context.Context, tenant identity.TenantID, query directory.GroupQuery) (directory.GroupPage, error)

@@ -78,6 +78,12 @@ const (
 	// FactorRefused is a second factor that was shown and does not count.
 	FactorRefused Type = "factor.refused"
 
+	// LocalInvited is somebody who was sent a link to a local account, LocalAccepted that
+	// they have set what they sign in with, LocalDeleted that it was taken away.
+	LocalInvited  Type = "local_account.invited"
+	LocalAccepted Type = "local_account.accepted"
+	LocalDeleted  Type = "local_account.deleted"
+
 	UserCreated     Type = "user.created"
 	UserChanged     Type = "user.changed"
 	UserDeactivated Type = "user.deactivated"

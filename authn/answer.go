@@ -244,7 +244,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 		return s.refuse(w, r, c, err)
 	}
 	state.User, state.Created, state.Assertion = user.ID, created, &a
-	asks, provider := s.asksFactor(tenant, &a)
+	asks, provider := s.asksFactor(tenant, c, &a)
 	if asks {
 		return s.askFactor(w, r, c, state)
 	}
@@ -252,7 +252,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 	if provider {
 		wanted.FactorAt = a.AuthTime
 	}
-	if err := s.letIn(w, r, cause, state, wanted); err != nil {
+	if err := s.letIn(w, r, cause, c, state, wanted); err != nil {
 		return s.refuse(w, r, c, err)
 	}
 	redirect(w, state.ReturnTo)
@@ -260,7 +260,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 }
 
 // letIn makes the session of a sign-in, unless the provider has ended what it said.
-func (s *Service) letIn(w http.ResponseWriter, r *http.Request, cause audit.Cause, state flow, wanted sessions.NewSession) error {
+func (s *Service) letIn(w http.ResponseWriter, r *http.Request, cause audit.Cause, c tenants.Connection, state flow, wanted sessions.NewSession) error {
 	ctx, tenant := r.Context(), tenantOf(r)
 	session, err := s.sessions.Create(ctx, cause, tenant, wanted)
 	if err != nil {
@@ -272,6 +272,10 @@ func (s *Service) letIn(w http.ResponseWriter, r *http.Request, cause audit.Caus
 	if err == nil && state.Hop == hopFactor {
 		reason = string(factorsReset)
 		err = s.stillHeld(ctx, tenant, wanted.User)
+	}
+	if host, ok := s.protocols[c.Type].(Host); ok && err == nil {
+		reason = string(CredentialsReplaced)
+		err = host.Still(ctx, tenant, state.Assertion)
 	}
 	if err != nil {
 		_, endErr := s.sessions.Revoke(ctx, cause, tenant, sessions.Selector{Session: session.Session.ID}, reason)

@@ -161,8 +161,12 @@ func providerShowed(set *tenants.SecondFactor, a *Assertion) bool {
 }
 
 // asksFactor reports whether somebody who signs in shows a second factor here, and
-// providers whether theirs says that they have shown one there.
-func (s *Service) asksFactor(tenant identity.TenantID, a *Assertion) (asks, provider bool) {
+// providers whether theirs says that they have shown one there. Who comes by a local
+// account has shown it just now.
+func (s *Service) asksFactor(tenant identity.TenantID, c tenants.Connection, a *Assertion) (asks, provider bool) {
+	if _, ours := s.protocols[c.Type].(Host); ours {
+		return false, true
+	}
 	t, ok := s.tenants.ByID(tenant)
 	if !ok {
 		return true, false // there is nobody to say otherwise

@@ -274,7 +274,7 @@ func (s *Service) finishFactor(w http.ResponseWriter, r *http.Request, v *visito
 		_, err = s.flows.take(r.Context(), v.holder.Tenant, v.step, flowCookie(r), hopFactor, c.ID)
 	}
 	if err == nil {
-		err = s.letIn(w, r, s.causeOfVisitor(r, v), v.state, s.sessionOf(r, c, v.state, shown))
+		err = s.letIn(w, r, s.causeOfVisitor(r, v), c, v.state, s.sessionOf(r, c, v.state, shown))
 	}
 	if err != nil {
 		return false, s.refuse(w, r, c, err)

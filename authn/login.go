@@ -95,10 +95,24 @@ func (s *Service) login(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 		return s.refuse(w, r, tenants.Connection{}, Refuse(connectionUnknown, "There is no enabled connection of the name that was asked for."))
-	case len(open) == 1:
-		return s.begin(w, r, open[0], wish)
+	}
+	if only, ok := onlyWay(open); ok {
+		return s.begin(w, r, only, wish)
 	}
 	return s.choose(w, r, open, wish, "")
+}
+
+// onlyWay is the one connection that there is for everybody, if there is one. That a
+// few people have local accounts as well makes nobody else choose.
+func onlyWay(open []tenants.Connection) (tenants.Connection, bool) {
+	common := slices.DeleteFunc(slices.Clone(open), func(c tenants.Connection) bool { return c.Type == tenants.Local })
+	if len(common) == 0 {
+		common = open
+	}
+	if len(common) != 1 {
+		return tenants.Connection{}, false
+	}
+	return common[0], true
 }
 
 // loginByEmail begins a sign-in where the domain of an address leads to, which

@@ -31,6 +31,20 @@ type Protocol interface {
 	Close()
 }
 
+// Host is a [Protocol] that is the identity provider itself: its people show who they
+// are on pages of ours, at [PathLocal], and always by two factors or a passkey.
+type Host interface {
+	// Serve answers what a browser asks of those pages. It gives what is verified once
+	// all is, and nil where it has answered with a page. The step is one under way, of
+	// this browser; the form of r is parsed and bounded. A [Refusal] ends the sign-in.
+	Serve(w http.ResponseWriter, r *http.Request, c tenants.Connection, s Step) (*Assertion, error)
+	// Still refuses what was verified by credentials that are not the person's any more.
+	Still(ctx context.Context, tenant identity.TenantID, a *Assertion) error
+	// MayDrop refuses to have somebody give up a factor without which, with these that
+	// they keep, they could not sign in any more.
+	MayDrop(ctx context.Context, tenant identity.TenantID, user identity.UserID, keeps []Factor) error
+}
+
 // MetadataPublisher is a [Protocol] that describes this side of a connection
 // to the identity provider in a document (SAML metadata).
 type MetadataPublisher interface {

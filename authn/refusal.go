@@ -86,6 +86,9 @@ const (
 	groupNotAllowed  Reason = "group-not-allowed"
 	domainElsewhere  Reason = "domain-elsewhere"
 
+	// CredentialsReplaced is a sign-in by what is not the person's credential any more.
+	CredentialsReplaced Reason = "credentials-replaced"
+
 	// The connection asks for what there is not.
 	defaultRoleUnusable Reason = "default-role-unusable"
 
@@ -186,6 +189,8 @@ func (r Reason) lead() string {
 		return "Access for your organisation is suspended. Ask your administrator."
 	case factorsReset:
 		return "Your administrator took your second factors away before this sign-in was finished. Begin again, and set up a new one."
+	case CredentialsReplaced:
+		return "What you sign in with was replaced or taken away while you signed in. Begin again with what you have now."
 	case SubjectUnusable:
 		return "Your organisation's sign-in service did not say clearly who you are. Tell your administrator the event number below."
 	}

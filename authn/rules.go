@@ -18,7 +18,7 @@ func arrival(c tenants.Connection, a *Assertion) directory.SignIn {
 	return directory.SignIn{
 		Connection: c.ID, Version: c.Version, Subject: a.Subject, Email: a.Email, EmailVerified: a.EmailVerified, Name: a.Name,
 		Groups: a.Groups, Rules: ruled(c, a), LinkByEmail: c.Link == tenants.LinkByEmail, LinkByExternalID: c.Link == tenants.LinkByExternalID,
-		CreateMissing: c.Unknown == tenants.MakeUnknown,
+		CreateMissing: c.Unknown == tenants.MakeUnknown && c.Type != tenants.Local,
 	}
 }
 
@@ -62,8 +62,12 @@ func domainOf(email string) string {
 	return domain
 }
 
-// elsewhere refuses somebody whose domain is to sign in by another connection.
+// elsewhere refuses somebody whose domain is to sign in by another connection. A
+// local account is there for when that one lets nobody in.
 func (s *Service) elsewhere(ctx context.Context, tenant identity.TenantID, c tenants.Connection, email string) error {
+	if c.Type == tenants.Local {
+		return nil
+	}
 	name := domainOf(email)
 	if name == "" && email != "" {
 		return s.unplaced(ctx, tenant)

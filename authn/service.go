@@ -30,6 +30,8 @@ const (
 	pathSignals = "/.gatehouse/signals/"
 	pathDevice  = "/.gatehouse/device"
 	pathOAuth   = "/.gatehouse/oauth/"
+	// PathLocal is where local accounts sign in ([Host]).
+	PathLocal = "/.gatehouse/local"
 )
 
 // Stores gives the handle on one tenant's data.
@@ -239,6 +241,8 @@ func (s *Service) routes() http.Handler {
 	mux.Handle("POST "+pathSAML+"{connection}/slo", s.handle(s.singleLogout))
 	mux.Handle("GET "+pathSAML+"{connection}/metadata", s.handle(s.metadata))
 	mux.Handle("POST "+pathSignals+"{connection}", s.handle(s.receiveSignal))
+	mux.Handle("GET "+PathLocal, s.handle(s.serveLocal))
+	mux.Handle("POST "+PathLocal, sameOrigin.Handler(s.handle(s.serveLocal)))
 	s.routeDevices(mux, sameOrigin)
 	return httpkit.Routed(mux)
 }
@@ -265,6 +269,9 @@ func endpointsOf(origin string, c tenants.Connection) Endpoints {
 	if c.Type == tenants.SAML {
 		at := origin + pathSAML + c.Name
 		return Endpoints{Callback: at + "/acs", Metadata: at + "/metadata", Logout: at + "/slo", SignedOut: origin + pathLogout}
+	}
+	if c.Type == tenants.Local {
+		return Endpoints{Callback: origin + PathLocal, SignedOut: origin + pathLogout}
 	}
 	protocol := pathOIDC
 	if c.Type == tenants.OAuth2 {

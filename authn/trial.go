@@ -45,7 +45,7 @@ func (s *Service) TestByLink(ctx context.Context, by audit.Actor, tenant identit
 }
 
 func (s *Service) prepareTest(ctx context.Context, tenant identity.TenantID, c tenants.Connection, t test) (path string, until time.Time, err error) {
-	if s.protocols[c.Type] == nil {
+	if _, ours := s.protocols[c.Type].(Host); ours || s.protocols[c.Type] == nil {
 		return "", time.Time{}, fault.New(fault.Conflict, "no-test", "Connections of this type cannot be tested.")
 	}
 	token := newToken()

@@ -350,6 +350,12 @@ func touchIdentity(ctx context.Context, tx *store.Tx, in *SignIn, user identity.
 	return err
 }
 
+// Link links a person to how a connection calls them, in the transaction of whatever
+// has proved it. There the record of it is made as well.
+func Link(ctx context.Context, tx *store.Tx, connection identity.ConnectionID, subject string, user identity.UserID) error {
+	return touchIdentity(ctx, tx, &SignIn{Connection: connection, Subject: subject}, user)
+}
+
 func errIdentityTaken() error {
 	return fault.New(fault.Conflict, "uniqueness", "This identity belongs to another person.")
 }

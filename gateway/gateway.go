@@ -87,7 +87,7 @@ func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err e
 	}
 	r := g.rooms
 	checks := []check{{"key", r.keys.Check}, {"journal", r.journal.Check}}
-	if local(cfg) {
+	if alone(cfg) {
 		checks = append(checks, check{"store", r.store.Check}) // else sessions live on without it, see nodes
 	}
 	g.readiness = newReadiness(g.log, checks...)

@@ -40,7 +40,7 @@ func (r *rooms) prepare(cfg *configs.Config, before *live, log *slog.Logger) (*l
 		BodyTime: limits.BodyTimeout, BodyRate: int64(limits.BodyRate), BodyIdle: limits.StallTimeout, WriteIdle: limits.StallTimeout}}
 	l.terms = proxy.Terms{MinTLS: tls.VersionTLS12,
 		HeadTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, Drain: limits.DrainTimeout}
-	if !local(cfg) {
+	if !alone(cfg) {
 		l.terms.Notice = limits.DrainNotice // else there is nowhere else to go
 	}
 	if cfg.TLS.MinVersion == "1.3" {

@@ -14,6 +14,7 @@ import (
 	"gatehouse/assertion/mint"
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/local"
 	"gatehouse/authn/machine"
 	"gatehouse/authn/mfa"
 	"gatehouse/authn/oauth2"
@@ -68,6 +69,7 @@ type rooms struct {
 	authz     *authz.Engine
 	tokens    *token.Service
 	factors   *mfa.Service
+	accounts  *local.Service
 	services  *machines.Service
 	machines  *machine.Verifier
 	authn     *authn.Service
@@ -101,7 +103,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	}
 	r.store, err = store.Open(ctx, string(cfg.Store), store.Options{
 		Keys: r.keys, Owner: string(cfg.StoreOwner), Environment: cfg.Environment,
-		Alone: local(cfg),
+		Alone: alone(cfg),
 	})
 	if err != nil {
 		return nil, err
@@ -115,7 +117,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	}
 	r.refusals = audit.NewRefusals(r.journal)
 	r.index = audit.NewIndex(r.journal, r.store)
-	if !local(cfg) {
+	if !alone(cfg) {
 		r.index.HearOthers()
 	}
 	if r.minter, err = mint.New(ctx, mint.Config{System: r.store.System(), Keys: r.keys, Log: log}); err != nil {
@@ -134,7 +136,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Carry: authn.CarryAllowed,
 		Dir: filepath.Join(cfg.Data, unsettledName), Registry: registry, Log: log})
 	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Announce: r.nodes.AnnouncePeople}
-	if !local(cfg) {
+	if !alone(cfg) {
 		people.Elsewhere = r.nodes.Person
 	}
 	r.directory = directory.New(people)
@@ -147,18 +149,18 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, Health: health{r}, SAML: samlKeys{r.saml},
+		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml},
 	})
 	return r, err
 }
 
-// local reports whether this gateway is the only node of its environment.
-func local(cfg *configs.Config) bool { return cfg.Registry == "local" || cfg.Registry == "" }
+// alone reports whether this gateway is the only node of its environment.
+func alone(cfg *configs.Config) bool { return cfg.Registry == "local" || cfg.Registry == "" }
 
 // meet joins this gateway to the other nodes, if there are any to be, and makes
 // the registry of sessions that goes with them.
 func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log *slog.Logger) (sessions.Registry, error) {
-	if local(cfg) {
+	if alone(cfg) {
 		r.nodes = newNodes(cluster.NewAlone(node), r, log)
 		r.roster = newRoster(node, cfg.Environment, nil, log)
 		return sessions.NewLocal(node, log), nil
@@ -191,6 +193,9 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 	r.saml = saml.New(saml.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Client: fetch})
 	r.samlWatch = saml.NewWatch(r.saml, r.tenants, log)
 	r.factors = mfa.New(mfa.Config{Store: r.store, Keys: r.keys, Journal: r.journal})
+	together := throttle.New(r.limits, cfg.Environment, log)
+	r.accounts = local.New(local.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants, Factors: r.factors,
+		Sessions: r.sessions, Log: log, Throttle: together, Cost: passwordCost})
 	r.authn = authn.New(authn.Config{
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
 		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Machines: r.machines, Roles: r.authz, Factors: r.factors, Log: log,
@@ -198,9 +203,10 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 			tenants.OIDC:   oidc.New(oidc.Config{Store: r.store, Keys: r.keys, Client: fetch}),
 			tenants.SAML:   r.saml,
 			tenants.OAuth2: oauth2.New(oauth2.Config{Client: fetch, Log: log}),
+			tenants.Local:  r.accounts,
 		},
 		Signals:  signals.New(fetch, time.Now),
-		Throttle: throttle.New(r.limits, cfg.Environment, log),
+		Throttle: together,
 	})
 	r.setup = setup.New(setup.Config{Store: r.store, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants, Trials: r.authn, Sessions: r.sessions, People: r.directory})
 	r.waits = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Patience: pollPatience})
@@ -243,7 +249,7 @@ func (r *rooms) own() http.Handler {
 	mux := http.NewServeMux()
 	for address, h := range map[string]http.Handler{
 		"/.gatehouse": r.authn.Handler(), "/.gatehouse/": r.authn.Handler(),
-		setup.Path: r.setup.Handler(), setup.Path + "/": r.setup.Handler(),
+		setup.Path: r.setup.Handler(), setup.Path + "/": r.setup.Handler(), local.PathInvitation: r.accounts.Handler(),
 		"/.gatehouse/api": r.api.Handler(), "/.gatehouse/api/": r.api.Handler(),
 		"/.gatehouse/console/": reads, "/.gatehouse/jwks.json": reads,
 		"/scim/v2": r.scim.Handler(), "/scim/v2/": r.scim.Handler(),

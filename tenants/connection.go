@@ -22,6 +22,9 @@ const (
 	// OAuth2 is OAuth 2.0 alone, by the authorisation code flow (RFC 6749 §4.1) and
 	// the provider's own user API.
 	OAuth2 ConnectionType = "oauth2"
+	// Local is the gateway itself: accounts with credentials of their own, for
+	// operators and for who must get in while no identity provider lets them.
+	Local ConnectionType = "local"
 )
 
 // Connection is one way for a tenant's people to sign in: a relation to one
@@ -157,6 +160,8 @@ func (c Connection) TrustsAnew(before Connection) bool {
 		return c.SAML.trustsAnew(*before.SAML)
 	case c.OAuth2 != nil && before.OAuth2 != nil:
 		return c.OAuth2.trustsAnew(*before.OAuth2)
+	case c.Type == Local:
+		return false // there is nobody else to believe
 	}
 	return true
 }
@@ -203,6 +208,9 @@ func (c *Connection) CheckRules() error {
 	if !isName(c.Name) {
 		return badConnection("its name is 1 to 63 lower-case letters, digits and hyphens, with no hyphen at an end")
 	}
+	if (c.Name == LocalName) != (c.Type == Local) {
+		return badConnection("the name %q is that of local accounts, and of nothing else", LocalName)
+	}
 	if len(c.DisplayName) > maxDisplayName || !isText(c.DisplayName) {
 		return badConnection("display_name is at most %d bytes of plain text", maxDisplayName)
 	}
@@ -240,6 +248,8 @@ func (c *Connection) check() error {
 		return err
 	}
 	switch {
+	case c.Type == Local:
+		return c.checkLocal()
 	case c.Type == OIDC && c.OIDC != nil && c.SAML == nil && c.OAuth2 == nil:
 		return c.OIDC.check()
 	case c.Type == SAML && c.SAML != nil && c.OIDC == nil && c.OAuth2 == nil:
@@ -247,7 +257,7 @@ func (c *Connection) check() error {
 	case c.Type == OAuth2 && c.OAuth2 != nil && c.OIDC == nil && c.SAML == nil:
 		return c.OAuth2.check()
 	}
-	return badConnection("its type is oidc, saml or oauth2, with the settings of that type alone")
+	return badConnection("its type is oidc, saml, oauth2 or local, with the settings of that type alone")
 }
 
 const (

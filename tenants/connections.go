@@ -271,6 +271,8 @@ func (s *Service) deleteConnection(ctx context.Context, cause audit.Cause, tenan
 		return false, err
 	case ifVersion != 0 && ifVersion != c.Version:
 		return false, errVersion
+	case c.Type == Local:
+		return false, errLocalStays
 	}
 	e := c.event(cause, tenant, audit.ConnectionDeleted)
 	e.Details = map[string]string{"type": string(c.Type)}

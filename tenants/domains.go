@@ -86,6 +86,9 @@ func (s *Service) PutDomain(ctx context.Context, cause audit.Cause, tenant ident
 		if err != nil {
 			return Domain{}, nil, err
 		}
+		if c.Type == Local {
+			return Domain{}, nil, fault.New(fault.Conflict, "no-provider", "A domain leads to an identity provider, and not to local accounts, of which only a few people have one.")
+		}
 		if d.Version != 0 && d.Version != current.Version {
 			return Domain{}, nil, errVersion
 		}

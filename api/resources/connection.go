@@ -60,8 +60,10 @@ func (s ConnectionSpec) Connection(name string, current tenants.Connection) (ten
 		wanted.SAML, err = s.saml()
 	case tenants.OAuth2:
 		wanted.OAuth2 = s.oauth2(current.OAuth2)
+	case tenants.Local:
+		// Nothing else is to be said of it, which tenants sees to.
 	default:
-		err = bad("The type of a connection is oidc, saml or oauth2.")
+		err = bad("The type of a connection is oidc, saml, oauth2 or local.")
 	}
 	if err != nil {
 		return tenants.Connection{}, err

@@ -32,7 +32,7 @@ type AssignmentSpec struct {
 // ConnectionSpec is the spec of a Connection. The tag "of" names the types of
 // connection that a field is for; fields without one are every type's.
 type ConnectionSpec struct {
-	Type        tenants.ConnectionType `json:"type" yaml:"type" enum:"oidc,saml,oauth2"`
+	Type        tenants.ConnectionType `json:"type" yaml:"type" enum:"oidc,saml,oauth2,local" doc:"local: the local accounts, which have no settings but enabled and display_name"`
 	Enabled     *bool                  `json:"enabled,omitempty" yaml:"enabled,omitempty" doc:"Absent: true"`
 	DisplayName string                 `json:"display_name,omitempty" yaml:"display_name,omitempty" maxLength:"200" doc:"What people choose it by; absent: its name"`
 	DefaultRole string                 `json:"default_role,omitempty" yaml:"default_role,omitempty" maxLength:"63" doc:"Account-wide role of people made by their first sign-in"`

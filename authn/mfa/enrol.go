@@ -22,50 +22,59 @@ func (s *Service) Offer(ctx context.Context, h authn.Holder, kind authn.FactorKi
 	return authn.Offer{}, errKind
 }
 
-// Enrol implements [authn.Factors].
-func (s *Service) Enrol(ctx context.Context, cause audit.Cause, h authn.Holder, e authn.Enrolment) (codes []string, shown authn.Shown, err error) {
+// proved is a factor that was shown just now, and is to be kept.
+type proved struct {
+	row        row
+	credential []byte // of a passkey; nil
+	shown      authn.Shown
+}
+
+// prove takes up an offer, and changes nothing yet.
+func (s *Service) prove(ctx context.Context, h authn.Holder, e authn.Enrolment) (p proved, err error) {
 	if e.Name, err = checkName(e.Name); err != nil {
-		return nil, authn.Shown{}, err
+		return proved{}, err
 	}
 	switch e.Proof.Kind {
 	case authn.TOTP:
-		codes, err = s.enrolTOTP(ctx, cause, h, e)
-		return codes, authn.Shown{Kind: authn.TOTP, AMR: []string{"otp", "mfa"}}, err
+		return s.provedTOTP(ctx, h, e)
 	case authn.Passkey:
-		return s.enrolPasskey(ctx, cause, h, e)
+		return s.provedPasskey(ctx, h, e)
 	}
-	return nil, authn.Shown{}, errKind
+	return proved{}, errKind
 }
 
-// enrol writes a factor that was shown just now, and with the first one recovery
-// codes.
-func (s *Service) enrol(ctx context.Context, cause audit.Cause, h authn.Holder, r *row, credential []byte, first bool) (codes []string, err error) {
+// Enrol implements [authn.Factors]. With the first factor it makes recovery codes.
+func (s *Service) Enrol(ctx context.Context, cause audit.Cause, h authn.Holder, e authn.Enrolment) (codes []string, shown authn.Shown, err error) {
+	p, err := s.prove(ctx, h, e)
+	if err != nil {
+		return nil, authn.Shown{}, err
+	}
 	held, err := s.Held(ctx, h.Tenant, h.User)
 	if err != nil {
-		return nil, err
+		return nil, authn.Shown{}, err
 	}
 	switch {
-	case first && len(held.Factors) > 0:
-		return nil, errNotFirst
+	case e.First && len(held.Factors) > 0:
+		return nil, authn.Shown{}, errNotFirst
 	case len(held.Factors) >= MaxFactors:
-		return nil, errFull
+		return nil, authn.Shown{}, errFull
 	}
 	if len(held.Factors) == 0 {
 		codes = newCodes()
 		if _, err := s.journal.Commit(ctx, codesEvent(cause, h)); err != nil {
-			return nil, err
+			return nil, authn.Shown{}, err
 		}
 	}
-	err = s.change(ctx, about(cause, audit.FactorAdded, h, r.Factor), func(ctx context.Context, tx *store.Tx) error {
-		if err := insert(ctx, tx, h.User, r, credential, first); err != nil || codes == nil {
+	err = s.change(ctx, about(cause, audit.FactorAdded, h, p.row.Factor), func(ctx context.Context, tx *store.Tx) error {
+		if err := insert(ctx, tx, h.User, &p.row, p.credential, e.First); err != nil || codes == nil {
 			return err
 		}
 		return writeCodes(ctx, tx, h.User, codes)
 	})
 	if err != nil {
-		return nil, err
+		return nil, authn.Shown{}, err
 	}
-	return codes, nil
+	return codes, p.shown, nil
 }
 
 // Verify implements [authn.Factors].

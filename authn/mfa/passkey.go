@@ -10,7 +10,6 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 
-	"gatehouse/audit"
 	"gatehouse/authn"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
@@ -111,7 +110,11 @@ func (s *Service) offerPasskey(ctx context.Context, h authn.Holder) (authn.Offer
 	for i := range p.credentials {
 		known[i] = p.credentials[i].Descriptor()
 	}
-	creation, session, err := us.BeginRegistration(p, webauthn.WithExclusions(known))
+	return offerBy(us, p, webauthn.WithExclusions(known))
+}
+
+func offerBy(us *webauthn.WebAuthn, p *person, how webauthn.RegistrationOption) (authn.Offer, error) {
+	creation, session, err := us.BeginRegistration(p, how)
 	if err != nil {
 		return authn.Offer{}, fmt.Errorf("mfa: offer a passkey: %w", err)
 	}
@@ -126,37 +129,37 @@ func (s *Service) offerPasskey(ctx context.Context, h authn.Holder) (authn.Offer
 	return authn.Offer{Private: private, Options: options}, nil
 }
 
-func (s *Service) enrolPasskey(ctx context.Context, cause audit.Cause, h authn.Holder, e authn.Enrolment) ([]string, authn.Shown, error) {
+// provedPasskey takes up an offer.
+func (s *Service) provedPasskey(ctx context.Context, h authn.Holder, e authn.Enrolment) (proved, error) {
 	var offered offeredPasskey
 	if err := json.Unmarshal(e.Private, &offered); err != nil {
-		return nil, authn.Shown{}, fmt.Errorf("mfa: read the offer of a passkey: %w", err)
+		return proved{}, fmt.Errorf("mfa: read the offer of a passkey: %w", err)
 	}
 	us, err := party(h)
 	if err != nil {
-		return nil, authn.Shown{}, err
+		return proved{}, err
 	}
 	if len(e.Proof.Value) > MaxCredential {
-		return nil, authn.Shown{}, authn.Refuse(authn.TooLarge, "The browser's answer is larger than any real one.")
+		return proved{}, authn.Refuse(authn.TooLarge, "The browser's answer is larger than any real one.")
 	}
 	parsed, err := protocol.ParseCredentialCreationResponseBytes([]byte(e.Proof.Value))
 	if err != nil {
-		return nil, authn.Shown{}, refused(err)
+		return proved{}, refused(err)
 	}
 	made, err := us.CreateCredential(&person{Holder: h}, offered.Session, parsed)
 	if err != nil {
-		return nil, authn.Shown{}, refused(err)
+		return proved{}, refused(err)
 	}
 	made.Attestation = webauthn.CredentialAttestation{} // nobody is asked for one
 	sealed, err := s.sealPasskey(ctx, h, offered.ID, made)
 	if err != nil {
-		return nil, authn.Shown{}, err
+		return proved{}, err
 	}
 	now := s.now()
 	r := row{Factor: authn.Factor{ID: offered.ID, Kind: authn.Passkey, Name: e.Name, Host: us.Config.RPID, Created: now, Used: now},
 		sealed: sealed, usedStep: int64(made.Authenticator.SignCount)}
 	// One credential is one person's alone (WebAuthn §7.1 step 26).
-	codes, err := s.enrol(ctx, cause, h, &r, hash("passkey", string(made.ID)), e.First)
-	return codes, shownBy(made), err
+	return proved{row: r, credential: hash("passkey", string(made.ID)), shown: shownBy(made)}, nil
 }
 
 func (s *Service) sealPasskey(ctx context.Context, h authn.Holder, id string, c *webauthn.Credential) ([]byte, error) {
@@ -181,6 +184,11 @@ func (s *Service) Ask(ctx context.Context, h authn.Holder) (authn.Offer, error) 
 		return authn.Offer{}, errNoFactor
 	}
 	assertion, session, err := us.BeginLogin(p)
+	return asked(assertion, session, err)
+}
+
+// asked is what the library makes of a question, as the browser is asked it.
+func asked(assertion *protocol.CredentialAssertion, session *webauthn.SessionData, err error) (authn.Offer, error) {
 	if err != nil {
 		return authn.Offer{}, fmt.Errorf("mfa: ask for a passkey: %w", err)
 	}
@@ -199,20 +207,9 @@ func (s *Service) Ask(ctx context.Context, h authn.Holder) (authn.Offer, error) 
 // for the caller to see to. A signature counter that does not grow is the sign of a
 // copied key (WebAuthn §6.1.1), and so is refused.
 func (s *Service) verifyPasskey(ctx context.Context, h authn.Holder, private []byte, answer string) (authn.Shown, error) {
-	var session webauthn.SessionData
-	if err := json.Unmarshal(private, &session); err != nil {
-		return authn.Shown{}, fmt.Errorf("mfa: read what a passkey was asked for: %w", err)
-	}
-	us, err := party(h)
+	us, session, parsed, err := readAnswer(h, private, answer)
 	if err != nil {
 		return authn.Shown{}, err
-	}
-	if len(answer) > MaxCredential {
-		return authn.Shown{}, authn.Refuse(authn.TooLarge, "The browser's answer is larger than any real one.")
-	}
-	parsed, err := protocol.ParseCredentialRequestResponseBytes([]byte(answer))
-	if err != nil {
-		return authn.Shown{}, refused(err)
 	}
 	p, err := s.person(ctx, h)
 	if err != nil {
@@ -222,6 +219,29 @@ func (s *Service) verifyPasskey(ctx context.Context, h authn.Holder, private []b
 	if err != nil {
 		return authn.Shown{}, refused(err)
 	}
+	return s.useOf(ctx, p, used)
+}
+
+// readAnswer reads a browser's answer to what was asked.
+func readAnswer(h authn.Holder, private []byte, answer string) (us *webauthn.WebAuthn, session webauthn.SessionData, parsed *protocol.ParsedCredentialAssertionData, err error) {
+	if err = json.Unmarshal(private, &session); err != nil {
+		return nil, session, nil, fmt.Errorf("mfa: read what a passkey was asked for: %w", err)
+	}
+	if us, err = party(h); err != nil {
+		return nil, session, nil, err
+	}
+	if len(answer) > MaxCredential {
+		return nil, session, nil, authn.Refuse(authn.TooLarge, "The browser's answer is larger than any real one.")
+	}
+	if parsed, err = protocol.ParseCredentialRequestResponseBytes([]byte(answer)); err != nil {
+		return nil, session, nil, refused(err)
+	}
+	return us, session, parsed, nil
+}
+
+// useOf has an answer that verifies count.
+func (s *Service) useOf(ctx context.Context, p *person, used *webauthn.Credential) (authn.Shown, error) {
+	h := p.Holder
 	if used.Authenticator.CloneWarning {
 		return authn.Shown{}, authn.Refuse(authn.FactorCloned, "The passkey's counter has not grown: there may be a copy of it.")
 	}

@@ -166,12 +166,7 @@ func (s *Service) Reset(ctx context.Context, cause audit.Cause, tenant identity.
 	event.Target = audit.Target{Kind: "user", ID: string(user), Name: name}
 	event.Details = map[string]string{"factors": fmt.Sprint(len(held.Factors))}
 	return len(held.Factors), s.change(ctx, event, func(ctx context.Context, tx *store.Tx) error {
-		for _, table := range []string{"factors", "recovery_codes", "factor_tries"} {
-			if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE user_id = $1`, user); err != nil {
-				return err
-			}
-		}
-		return nil
+		return dropAll(ctx, tx, user)
 	})
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/pquerna/otp/hotp"
 	"github.com/pquerna/otp/totp"
 
-	"gatehouse/audit"
 	"gatehouse/authn"
 	"gatehouse/internal/store"
 )
@@ -83,24 +82,26 @@ func label(name string) string {
 	return name
 }
 
-// enrolTOTP takes up an offer; the code shows that the app has the key, and counts
+// provedTOTP takes up an offer; the code shows that the app has the key, and counts
 // as used from then on.
-func (s *Service) enrolTOTP(ctx context.Context, cause audit.Cause, h authn.Holder, e authn.Enrolment) ([]string, error) {
+func (s *Service) provedTOTP(ctx context.Context, h authn.Holder, e authn.Enrolment) (proved, error) {
 	var offered offeredTOTP
 	if err := json.Unmarshal(e.Private, &offered); err != nil {
-		return nil, fmt.Errorf("mfa: read an offered TOTP key: %w", err)
+		return proved{}, fmt.Errorf("mfa: read an offered TOTP key: %w", err)
 	}
 	now := s.now()
 	step, ok := stepOf(e.Proof.Value, offered.Secret, now)
 	if !ok {
-		return nil, authn.Refuse(authn.FactorWrong, "The code does not belong to the key that was offered.")
+		return proved{}, authn.Refuse(authn.FactorWrong, "The code does not belong to the key that was offered.")
 	}
 	sealed, err := s.seal(ctx, h.Tenant, offered.ID, []byte(offered.Secret))
 	if err != nil {
-		return nil, err
+		return proved{}, err
 	}
-	r := row{Factor: authn.Factor{ID: offered.ID, Kind: authn.TOTP, Name: e.Name, Created: now, Used: now}, sealed: sealed, usedStep: step}
-	return s.enrol(ctx, cause, h, &r, nil, e.First)
+	return proved{
+		row:   row{Factor: authn.Factor{ID: offered.ID, Kind: authn.TOTP, Name: e.Name, Created: now, Used: now}, sealed: sealed, usedStep: step},
+		shown: authn.Shown{Kind: authn.TOTP, AMR: []string{"otp", "mfa"}},
+	}, nil
 }
 
 // stepOf gives the time step of which a code is.

@@ -61,7 +61,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetErr(stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(wrongFlag)
-	root.AddCommand(newServe(), newDemo(), newCheck(), newApply(), newExport(), newTenant(), newSession(), newToken(), newConnection(), newAudit(), newLogin(), newLogout(), newWhoami(), newVersion())
+	root.AddCommand(newServe(), newDemo(), newCheck(), newApply(), newExport(), newTenant(), newSession(), newToken(), newConnection(), newOperator(), newAudit(), newLogin(), newLogout(), newWhoami(), newVersion())
 	return root
 }
 

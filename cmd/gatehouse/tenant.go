@@ -23,8 +23,8 @@ type tenantView struct {
 const platformTenants = "platform/tenants"
 
 func newTenant() *cobra.Command {
-	return group("tenant", "List, create, show, suspend and delete tenants",
-		tenantList(), tenantCreate(), tenantShow(), tenantSuspend(), tenantDelete())
+	return group("tenant", "List, create, show, suspend and delete tenants, and invite their owners",
+		tenantList(), tenantCreate(), tenantShow(), tenantSuspend(), tenantDelete(), tenantInviteOwner())
 }
 
 func tenantList() *cobra.Command {

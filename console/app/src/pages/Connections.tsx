@@ -13,7 +13,7 @@ import { Row, Rows } from '../parts/Rows';
 import { MakeSetupLink, SetupLinks } from '../parts/SetupLinks';
 import { Empty, Failure, LoadingRows } from '../parts/States';
 
-const types: Record<string, string> = { oidc: 'OpenID Connect', saml: 'SAML', oauth2: 'OAuth 2.0' };
+const types: Record<string, string> = { oidc: 'OpenID Connect', saml: 'SAML', oauth2: 'OAuth 2.0', local: 'Local accounts' };
 const presets: Record<string, string> = { github: 'GitHub' };
 
 /** How the tenant's people sign in. */
@@ -51,22 +51,22 @@ export function Connections() {
                     c.spec.type === 'oauth2' && ['Provider', c.spec.authorization_url ? <Code>{c.spec.authorization_url}</Code> : presets[c.spec.preset ?? ''] ?? c.spec.preset],
                     !!c.spec.groups_from?.length && ['Groups from', <Code>{c.spec.groups_from.map((g) => g.url).join(' ')}</Code>],
                     c.spec.pkce === 'none' && ['PKCE', 'off'],
-                    c.spec.type !== 'saml' && ['Client id', <Code>{c.spec.client_id}</Code>],
-                    c.spec.type !== 'saml' && ['Client secret', c.has_client_secret ? 'set' : 'none'],
+                    (c.spec.type === 'oidc' || c.spec.type === 'oauth2') && ['Client id', <Code>{c.spec.client_id}</Code>],
+                    (c.spec.type === 'oidc' || c.spec.type === 'oauth2') && ['Client secret', c.has_client_secret ? 'set' : 'none'],
                     !!c.spec.acr_values?.length && ['Class of sign-in (acr)', <Code>{c.spec.acr_values.join(' ')}</Code>],
                     c.spec.type === 'saml' && ['Metadata', c.spec.idp_metadata?.url ? <Code>{c.spec.idp_metadata.url}</Code> : 'given as a file'],
                     !!c.spec.allowed_domains?.length && ['For the domains', c.spec.allowed_domains.join(', ')],
                     !!c.spec.allowed_groups?.length && ['For the groups', c.spec.allowed_groups.join(', ')],
-                    ['Security events', c.spec.signals ? <><Code>{c.spec.signals.issuer}</Code>{c.spec.signals.poll ? ', fetched' : ', pushed'}</> : 'none are heard'],
-                    ['New people', c.spec.unknown_people === 'refuse' ? 'are refused' : c.spec.default_role ? `become ${c.spec.default_role}` : 'get no role'],
+                    c.spec.type !== 'local' && ['Security events', c.spec.signals ? <><Code>{c.spec.signals.issuer}</Code>{c.spec.signals.poll ? ', fetched' : ', pushed'}</> : 'none are heard'],
+                    c.spec.type !== 'local' && ['New people', c.spec.unknown_people === 'refuse' ? 'are refused' : c.spec.default_role ? `become ${c.spec.default_role}` : 'get no role'],
                     ['Changed', <When at={c.updated_at} />],
                   ]} />}
                   actions={writes && (
                     <Group gap="xs">
-                      <Button size="xs" variant="light" aria-label={`Test ${c.name}`} loading={test.isPending && test.variables === c.name} onClick={() => test.mutate(c.name)}>Test</Button>
+                      {c.spec.type !== 'local' && <Button size="xs" variant="light" aria-label={`Test ${c.name}`} loading={test.isPending && test.variables === c.name} onClick={() => test.mutate(c.name)}>Test</Button>}
                       <Button size="xs" variant="light" aria-label={`Change ${c.name}`} onClick={() => setChanged({ name: c.name })}>Change</Button>
-                      <Button size="xs" variant="light" aria-label={`Security events for ${c.name}`} onClick={() => setChanged({ name: c.name, open: 'signals' })}>Security events</Button>
-                      {can('gatehouse.connections:delete') && (
+                      {c.spec.type !== 'local' && <Button size="xs" variant="light" aria-label={`Security events for ${c.name}`} onClick={() => setChanged({ name: c.name, open: 'signals' })}>Security events</Button>}
+                      {can('gatehouse.connections:delete') && c.spec.type !== 'local' && (
                         <Button size="xs" variant="light" color="red" aria-label={`Delete ${c.name}`} onClick={() => remove.ask({
                           title: `Delete ${c.spec.display_name || c.name}?`, verb: 'Delete', text: 'Nobody signs in by it any more, and everybody who did is signed out at once. People stay, but know no way in by it.',
                           act: () => done(api.DELETE('/v1/connections/{name}', { params: { path: { name: c.name } } })),

@@ -70,12 +70,14 @@ export function FormBody({ read, provider, open: first, touch, close }: Props) {
           <TextInput data-path="name" label="Name" description={connection ? 'Stands in addresses, and cannot be changed' : 'Stands in addresses: lower-case letters, digits and hyphens. It cannot be changed later'} required={!connection} maxLength={63} readOnly={!!connection} variant={connection && 'filled'} autoComplete="off" spellCheck={false}
             pattern="[a-z0-9]([a-z0-9\-]*[a-z0-9])?" error={errors.name} value={name} onChange={(e) => { touch(); setName(e.currentTarget.value); setErrors(({ name: _, ...rest }) => rest); }} />
           {keysAt('head', spec).filter((key) => key !== 'type').map((key) => <FieldInput key={key} of={key} />)}
-          <Addresses spec={spec} name={name} />
-          <Title order={3} size="h5">What the provider gives you</Title>
-          {at('provider')}
+          {spec.type !== 'local' && <>
+            <Addresses spec={spec} name={name} />
+            <Title order={3} size="h5">What the provider gives you</Title>
+            {at('provider')}
+          </>}
           <Title order={3} size="h5">Who comes in</Title>
           {at('people')}
-          <Advanced open={open} change={setOpen} />
+          {spec.type !== 'local' && <Advanced open={open} change={setOpen} />}
           {saving.footer}
         </Stack>
       </form>

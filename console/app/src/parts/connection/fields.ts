@@ -59,6 +59,8 @@ export type OwnKey = { [K in Key]-?: Control<NonNullable<ConnectionSpec[K]>> ext
 const withPreset = (place: Place, without: Place) => (spec: ConnectionSpec) => (spec.preset ? place : without);
 const unlessPreset = (spec: ConnectionSpec) => spec.type === 'oauth2' && !spec.preset;
 const always = () => true;
+/** Whoever has a provider; local accounts have none. */
+export const federated: readonly Type[] = ['oidc', 'saml', 'oauth2'];
 
 /**
  * Every field of a connection, in the order in which they are shown: its place in
@@ -66,7 +68,7 @@ const always = () => true;
  * or the reverse, does not compile.
  */
 export const fields: { [K in Key]-?: Field<K> } = {
-  type: { at: 'head', label: 'Protocol', help: 'It cannot be changed later', as: 'choice', options: { oidc: 'OpenID Connect', saml: 'SAML 2.0', oauth2: 'OAuth 2.0' } },
+  type: { at: 'head', label: 'Protocol', help: 'It cannot be changed later', as: 'choice', options: { oidc: 'OpenID Connect', saml: 'SAML 2.0', oauth2: 'OAuth 2.0', local: 'Local accounts' } },
   display_name: { at: 'head', label: 'Shown as', help: 'What people choose it by; empty: the name', as: 'text', longest: 200 },
 
   issuer: {
@@ -89,18 +91,18 @@ export const fields: { [K in Key]-?: Field<K> } = {
   claims: { of: ['oidc', 'oauth2'], at: (s) => (unlessPreset(s) ? 'provider' : 'names'), label: 'Claims', help: 'Which claims hold what', as: 'own' },
 
   enabled: { at: 'people', label: 'People can sign in by it', help: 'Off: it can be tested, and nobody signs in by it; on by default', as: 'flag', unset: true },
-  default_role: { at: 'people', label: 'New people become', help: 'The role that people have from their first sign-in on; empty: none', as: 'role', longest: 63 },
+  default_role: { of: federated, at: 'people', label: 'New people become', help: 'The role that people have from their first sign-in on; empty: none', as: 'role', longest: 63 },
   unknown_people: {
-    at: 'people', label: 'Somebody who is not known yet', help: 'By default a first sign-in makes a person', as: 'choice',
+    of: federated, at: 'people', label: 'Somebody who is not known yet', help: 'By default a first sign-in makes a person', as: 'choice',
     options: { '': 'Is made a person here', refuse: 'Is refused: only whom SCIM or an admin has made comes in' },
   },
   link: {
-    at: 'people', label: 'A first sign-in takes over', help: 'Whose account here somebody gets who comes by it for the first time; by default nobody’s', as: 'choice',
+    of: federated, at: 'people', label: 'A first sign-in takes over', help: 'Whose account here somebody gets who comes by it for the first time; by default nobody’s', as: 'choice',
     options: { '': 'Nobody', email: 'The person with the same verified address', external_id: 'The person whom SCIM gave the same external id' },
     risks: { email: 'The provider becomes whoever it likes here: an address that it calls verified is enough to take over the person who has it, owners too.', external_id: 'The provider and SCIM must mean the same people by their ids: whoever shows another’s id becomes that person.' },
   },
-  allowed_domains: { at: 'people', label: 'Allowed domains', help: 'Only people with a verified address in one of them come in; empty: any', as: 'words', most: 100, commas: true },
-  allowed_groups: { at: 'people', label: 'Allowed groups', help: 'Only people in one of these groups of the provider come in, by their exact names; empty: anybody', as: 'words', most: 100 },
+  allowed_domains: { of: federated, at: 'people', label: 'Allowed domains', help: 'Only people with a verified address in one of them come in; empty: any', as: 'words', most: 100, commas: true },
+  allowed_groups: { of: federated, at: 'people', label: 'Allowed groups', help: 'Only people in one of these groups of the provider come in, by their exact names; empty: anybody', as: 'words', most: 100 },
 
   scopes: { of: ['oidc', 'oauth2'], at: 'names', label: 'Scopes', help: (s) => (s.type === 'oidc' ? 'What the provider is asked for; empty: openid, profile and email' : s.preset ? 'What the provider is asked for; empty: what the preset says' : 'What the provider is asked for; empty: nothing in particular'), as: 'words', most: 20, commas: true },
   name_id_format: {
@@ -111,7 +113,7 @@ export const fields: { [K in Key]-?: Field<K> } = {
   emails_url: { of: ['oauth2'], at: 'names', label: 'Addresses URL', help: 'Lists a person’s email addresses, and which are verified; empty: the claims name one', as: 'url', longest: 2048 },
   groups_from: { of: ['oauth2'], at: 'names', label: 'Organisations and teams from', help: 'Addresses that list the groups of whoever signs in; none: the claim with the groups, or what the preset says', as: 'own' },
 
-  group_rules: { at: 'rules', label: 'Rules', help: 'Looked at when somebody signs in: people are put into the group if a claim or attribute has one of the values, and taken out if not', as: 'own' },
+  group_rules: { of: federated, at: 'rules', label: 'Rules', help: 'Looked at when somebody signs in: people are put into the group if a claim or attribute has one of the values, and taken out if not', as: 'own' },
 
   prompt: {
     of: ['oidc'], at: 'ways', label: 'At every sign-in the provider asks people', help: 'By default it decides, and often asks nothing of who is signed in there', as: 'checks',
@@ -157,7 +159,7 @@ export const fields: { [K in Key]-?: Field<K> } = {
     risks: { true: 'Any site can have a browser bring such a sign-in: somebody who is not signed in can find themselves signed in as somebody else.' },
   },
 
-  signals: { at: 'signals', label: 'Security events', help: 'Whose events are heard (Shared Signals Framework); by default nobody’s', as: 'own' },
+  signals: { of: federated, at: 'signals', label: 'Security events', help: 'Whose events are heard (Shared Signals Framework); by default nobody’s', as: 'own' },
 };
 
 /** All fields, in their order. */

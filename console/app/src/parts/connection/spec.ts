@@ -1,6 +1,6 @@
 import type { ConnectionSpec, Provider } from '../../client/api';
 import { Problem } from '../../client/problem';
-import { fields, isOf, keysOf, placeOf, themes, type Key, type Theme } from './fields';
+import { federated, fields, isOf, keysOf, placeOf, themes, type Key, type Theme } from './fields';
 
 /** A provider of which nothing is known but the protocol; the API lists those with presets alone. */
 export const otherOAuth2: Provider = { id: 'oauth2', title: 'Another provider with OAuth 2.0', type: 'oauth2', guide: 'README' };
@@ -21,7 +21,7 @@ function pruned(value: unknown): unknown {
 /** What a provider is known to need; what holds for every type stays as it is. */
 export function startedFrom(provider: Provider, before: ConnectionSpec): ConnectionSpec {
   const type = provider.type as ConnectionSpec['type'];
-  const general = Object.fromEntries(Object.entries(before).filter(([key]) => !fields[key as Key].of)) as Partial<ConnectionSpec>;
+  const general = Object.fromEntries(Object.entries(before).filter(([key]) => (fields[key as Key].of ?? federated) === federated)) as Partial<ConnectionSpec>;
   return tidy({
     ...general, type, scopes: provider.scopes, preset: provider.preset as ConnectionSpec['preset'],
     ...(provider.names && (type === 'saml' ? { attributes: provider.names } : { claims: provider.names })),

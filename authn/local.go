@@ -1,0 +1,82 @@
+package authn
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
+	"gatehouse/tenants"
+)
+
+// maxLocalForm bounds what is sent to sign in by a local account: a passkey's answer.
+const maxLocalForm = 64 << 10
+
+// paramState carries the token of a local account's sign-in, as it does everybody's.
+const paramState = "state"
+
+// serveLocal serves the pages of local accounts to the browser that has begun a
+// sign-in by one. The step is used up once all is shown, so that a mistyped password
+// does not end it, and no two sign-ins come of it.
+func (s *Service) serveLocal(w http.ResponseWriter, r *http.Request) error {
+	if r.Method == http.MethodHead {
+		return nil // whoever only looks uses up nothing
+	}
+	if err := parseForm(w, r, maxLocalForm); err != nil {
+		return err
+	}
+	c, host, err := s.localConnection(r)
+	if err != nil {
+		return s.refuse(w, r, c, err)
+	}
+	ctx, req, token := r.Context(), httpkit.RequestFrom(r.Context()), ""
+	if all := r.Form[paramState]; len(all) == 1 {
+		token = all[0]
+	}
+	state, err := s.flows.look(ctx, req.Tenant, token, flowCookie(r), hopAnswer)
+	if err == nil && state.connection != c.ID {
+		err = Refuse(otherConnection, "The address belongs to a sign-in by another connection.")
+	}
+	if err != nil {
+		return s.refuse(w, r, c, err)
+	}
+	a, err := host.Serve(w, r, c, Step{Tenant: req.Tenant, Token: token, Endpoints: endpointsOf(req.Origin, c)})
+	if a == nil && err == nil {
+		return nil
+	}
+	if err == nil {
+		state, err = s.flows.take(ctx, req.Tenant, token, flowCookie(r), hopAnswer, c.ID)
+	}
+	if err != nil {
+		return s.refuse(w, r, c, err)
+	}
+	return s.finish(w, r, c, state, *a)
+}
+
+// localConnection is that of local accounts, if people can sign in by it.
+func (s *Service) localConnection(r *http.Request) (tenants.Connection, Host, error) {
+	if err := s.served(r); err != nil {
+		return tenants.Connection{}, nil, err
+	}
+	host, ok := s.protocols[tenants.Local].(Host)
+	c, err := s.tenants.Connection(r.Context(), tenantOf(r), tenants.LocalName)
+	unknown := fault.Is(err, fault.NotFound)
+	if err != nil && !unknown {
+		return tenants.Connection{}, nil, err
+	}
+	if unknown || !ok || c.Type != tenants.Local || !c.Enabled {
+		return tenants.Connection{}, nil, Refuse(connectionUnknown, "There are no local accounts here, or they are switched off.")
+	}
+	return c, host, nil
+}
+
+// mayDrop refuses to have somebody give up the factor by which they sign in here.
+func (s *Service) mayDrop(ctx context.Context, v *visitor, id string) error {
+	host, ok := s.protocols[tenants.Local].(Host)
+	if !ok {
+		return nil
+	}
+	keeps := slices.DeleteFunc(slices.Clone(v.held.Factors), func(f Factor) bool { return f.ID == id })
+	return host.MayDrop(ctx, v.holder.Tenant, v.holder.User, keeps)
+}

@@ -1,0 +1,49 @@
+package local
+
+// Hashes is how many hashes the room has computed.
+func (s *Service) Hashes() int64 { return s.hasher.made.Load() }
+
+// The limits of passwords.
+var (
+	PerNetwork = perNetwork
+	PerAccount = perAccount
+	PerTenant  = perTenant
+	PerBrowser = perBrowser
+)
+
+// ReadHash reads a hash, and gives it as it is written.
+func ReadHash(text string) (string, error) {
+	h, err := parseHash(text)
+	return h.String(), err
+}
+
+// WriteHash hashes a password.
+func WriteHash(password string, c Cost) string { return newHash(password, c).String() }
+
+// Same reports whether a password is that of a hash.
+func Same(text, password string) bool {
+	h, err := parseHash(text)
+	return err == nil && h.is(password)
+}
+
+// The checks of what is entered.
+var (
+	CheckPassword = checkPassword
+	IsToken       = isToken
+	NewToken      = newToken
+)
+
+// Recommended is the cost that there is without another.
+var Recommended = recommended
+
+// Fill takes all slots of strangers, and gives them back.
+func (s *Service) Fill() (free func()) {
+	for range strangerSlots {
+		s.hasher.strangers.taken <- struct{}{}
+	}
+	return func() {
+		for range strangerSlots {
+			<-s.hasher.strangers.taken
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package local
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"time"
+
+	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
+	"gatehouse/internal/throttle"
+)
+
+// How often passwords are looked at. What a stranger can use up is that of strangers
+// alone: a browser in which somebody has signed in before has a count of its own for
+// them, and passkeys have nothing to do with any of these.
+var (
+	// perNetwork is for one client network, perAccount for one address that is entered,
+	// whether anybody has it or not, and perTenant for all that strangers try at one
+	// tenant, from however many networks.
+	perNetwork = throttle.Limit{Every: 30 * time.Second, Burst: 10}
+	perAccount = throttle.Limit{Every: 5 * time.Minute, Burst: 10}
+	perTenant  = throttle.Limit{Every: 3 * time.Second, Burst: 100}
+	// perBrowser is for one browser that knows one person.
+	perBrowser = throttle.Limit{Every: time.Minute, Burst: 10}
+	// passkeysPerNetwork bounds what a network has us verify. Nobody guesses a
+	// signature, so it is wide.
+	passkeysPerNetwork = throttle.Limit{Every: time.Second, Burst: 120}
+)
+
+// Throttle limits how often something with a key may be done, on all nodes together.
+type Throttle interface {
+	Allow(ctx context.Context, key string, limit throttle.Limit) (ok bool, retryAfter time.Duration)
+}
+
+func tooMany(code, detail string, wait time.Duration) error {
+	f := fault.New(fault.TooMany, code, detail)
+	f.RetryAfter = wait
+	return f
+}
+
+// allowPassword refuses one password more than may be looked at now: of a browser
+// that knows the person, by its own count, and of all others by those of strangers.
+// Who is refused for their network takes nothing of what others have.
+func (s *Service) allowPassword(r *http.Request, address string, a *account, known bool) error {
+	ctx, req := r.Context(), httpkit.RequestFrom(r.Context())
+	tenant := string(req.Tenant)
+	type count struct {
+		key   string
+		limit throttle.Limit
+	}
+	counts := []count{
+		{"password network " + httpkit.ClientNetwork(req.ClientIP).String(), perNetwork},
+		{"password account " + tenant + " " + address, perAccount},
+		{"password tenant " + tenant, perTenant},
+	}
+	if known {
+		browser, _ := httpkit.ReadCookie(r, httpkit.DeviceCookie)
+		sum := sha256.Sum256([]byte(browser))
+		counts = []count{{"password browser " + tenant + " " + string(a.user) + " " + base64.RawURLEncoding.EncodeToString(sum[:]), perBrowser}}
+	}
+	for _, c := range counts {
+		if ok, wait := s.throttle.Allow(ctx, c.key, c.limit); !ok {
+			return tooMany("too-many-passwords", "Too many passwords were tried. Wait a while and try again, sign in with a passkey, or use a browser in which you have signed in before.", wait)
+		}
+	}
+	return nil
+}
+
+// allowPasskey is the same for passkeys.
+func (s *Service) allowPasskey(ctx context.Context) error {
+	network := httpkit.ClientNetwork(httpkit.RequestFrom(ctx).ClientIP).String()
+	if ok, wait := s.throttle.Allow(ctx, "passkey network "+network, passkeysPerNetwork); !ok {
+		return tooMany("too-many-passkeys", "Too many passkeys were tried from your network. Wait a moment and try again.", wait)
+	}
+	return nil
+}
