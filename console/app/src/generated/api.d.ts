@@ -468,6 +468,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/local-accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the local accounts, and who is invited to one
+         * @description Needs: gatehouse.users:read.
+         */
+        get: operations["list-local-accounts"];
+        put?: never;
+        /**
+         * Invite somebody to a local account, which needs no identity provider: on the operators' tenant anybody, elsewhere an owner. They are made if they are not there, and get the role. The link takes the place of an earlier one and, once it is used, of all that they sign in with. It takes holding all roles that they have and get
+         * @description Needs: gatehouse.users:write.
+         */
+        post: operations["invite-local-account"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/local-accounts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take a person's local account and invitation away; the person stays. Ends all their sessions before the answer
+         * @description Needs: gatehouse.users:write.
+         */
+        delete: operations["delete-local-account"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me": {
         parameters: {
             query?: never;
@@ -1330,8 +1374,11 @@ export interface components {
              */
             signed?: "" | "response" | "assertion" | "both";
             token_url?: string;
-            /** @enum {string} */
-            type: "oidc" | "saml" | "oauth2";
+            /**
+             * @description local: the local accounts, which have no settings but enabled and display_name
+             * @enum {string}
+             */
+            type: "oidc" | "saml" | "oauth2" | "local";
             /**
              * @description refuse: only whom SCIM or an admin has made may sign in; absent: a first sign-in makes a person
              * @enum {string}
@@ -1600,6 +1647,15 @@ export interface components {
             issuer?: string;
             subject?: string;
         };
+        InviteLocalAccountInputBody: {
+            /** @description Of a person who is not there yet */
+            display_name?: string;
+            email: string;
+            /** @description How long the link is good, from 10m to 168h; absent: 24h */
+            expires_in?: string;
+            /** @description Account-wide role that they get; absent: owner, for who has no role yet. Elsewhere than on the operators' tenant it is owner */
+            role?: string;
+        };
         JWTSpec: {
             /** @description Whom the token must be for */
             audience: string;
@@ -1621,6 +1677,38 @@ export interface components {
             /** @description user, group, assignment, role or permission */
             kind: string;
             name?: string;
+        };
+        LocalAccount: {
+            /**
+             * Format: date-time
+             * @description Since when they have it; absent: they were invited and have not come yet
+             */
+            accepted_at?: string;
+            active: boolean;
+            /** @description What they sign in with: a passkey, or a password together with an authenticator app */
+            credentials: ("password" | "totp" | "passkey")[];
+            email?: string;
+            invited_by?: string;
+            /**
+             * Format: date-time
+             * @description Until when a link that is not used yet is good
+             */
+            invited_until?: string;
+            /** Format: date-time */
+            last_used_at?: string;
+            name?: string;
+            user_id: string;
+            user_name: string;
+        };
+        LocalInvitation: {
+            event_id: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** @description The same on the tenant's host */
+            path: string;
+            /** @description The link, good once; shown this once. Absent if no host of the tenant is known */
+            url?: string;
+            user_id: string;
         };
         MadeSetupLink: {
             /**
@@ -1779,6 +1867,11 @@ export interface components {
         };
         PageGroup: {
             items: components["schemas"]["Group"][];
+            /** @description Hand it back as cursor for the next page; empty at the end */
+            next_cursor: string;
+        };
+        PageLocalAccount: {
+            items: components["schemas"]["LocalAccount"][];
             /** @description Hand it back as cursor for the next page; empty at the end */
             next_cursor: string;
         };
@@ -3151,6 +3244,104 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-local-accounts": {
+        parameters: {
+            query?: {
+                /** @description How many at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageLocalAccount"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "invite-local-account": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InviteLocalAccountInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LocalInvitation"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-local-account": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Revocation"];
                 };
             };
             /** @description Error */
