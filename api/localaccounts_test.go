@@ -113,10 +113,10 @@ func TestOwnersAreInvited(t *testing.T) {
 func TestInvitingTakesWhatItGives(t *testing.T) {
 	h := newHouse(t)
 	owner, admin, member := h.signIn(h.acme, "owner", "owner"), h.signIn(h.acme, "admin", "admin"), h.signIn(h.acme, "member", "member")
-	to := func(email string, more ...any) map[string]any {
+	to := func(email string, more ...string) map[string]any {
 		body := map[string]any{"email": email}
 		for i := 0; i+1 < len(more); i += 2 {
-			body[more[i].(string)] = more[i+1]
+			body[more[i]] = more[i+1]
 		}
 		return body
 	}

@@ -87,8 +87,7 @@ func (s *Service) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return s.refuse(w, r, tenants.Connection{}, err)
 	}
-	switch {
-	case name != "":
+	if name != "" {
 		for _, c := range open {
 			if c.Name == name {
 				return s.begin(w, r, c, wish)

@@ -75,7 +75,7 @@ func addressKey(typed string) (string, bool) {
 
 // sealPassword keeps passwords apart from every other use of the key, and from one
 // another.
-const sealPassword = "authn.local-password."
+const sealPassword = "authn.local-password." // #nosec G101 -- what it is for, and none itself
 
 func (s *Service) sealHash(ctx context.Context, tenant identity.TenantID, user identity.UserID, h hash) ([]byte, error) {
 	sealed, err := s.keys.Seal(ctx, tenant, sealPassword+string(user), []byte(h.String()))

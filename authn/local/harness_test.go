@@ -283,7 +283,7 @@ type browser struct {
 func (w *world) browser() *browser {
 	jar, err := cookiejar.New(nil)
 	must(w.t, err)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the server's certificate is of this test
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	w.t.Cleanup(transport.CloseIdleConnections)
 	b := &browser{w: w, t: w.t, tenant: "acme", ip: "203.0.113.7"}
 	b.Client = &http.Client{Jar: jar, Transport: fields{transport, b}}

@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	// DefaultLife is how long a link is good if nobody says otherwise, and MaxLife how
+	// defaultLife is how long a link is good if nobody says otherwise, and maxLife how
 	// long at most: it lets its finder in as somebody.
-	DefaultLife = 24 * time.Hour
-	MaxLife     = 7 * 24 * time.Hour
+	defaultLife = 24 * time.Hour
+	maxLife     = 7 * 24 * time.Hour
 	minLife     = 10 * time.Minute
 	// tokenLength is 32 random bytes in base64url.
 	tokenLength = 43
@@ -84,7 +84,7 @@ func (s *Service) Invite(ctx context.Context, cause audit.Cause, tenant identity
 		return Invitation{}, errDisabled
 	}
 	now := s.now().UTC().Truncate(time.Millisecond)
-	made := Invitation{Token: newToken(), Expires: now.Add(cmp.Or(life, DefaultLife))}
+	made := Invitation{Token: newToken(), Expires: now.Add(cmp.Or(life, defaultLife))}
 	e := event(cause, tenant, audit.LocalInvited, person)
 	e.Connection = c.ID
 	e.Details = map[string]string{"expires": made.Expires.Format(time.RFC3339), "created_by": cause.Actor.Name, "replaces": strconv.FormatBool(replaces)}
@@ -113,8 +113,8 @@ func (s *Service) Invite(ctx context.Context, cause audit.Cause, tenant identity
 }
 
 func checkLife(life time.Duration) error {
-	if life = cmp.Or(life, DefaultLife); life < minLife || life > MaxLife {
-		return fault.New(fault.Invalid, "bad-life", "A link is good for %v to %v.", minLife, MaxLife)
+	if life = cmp.Or(life, defaultLife); life < minLife || life > maxLife {
+		return fault.New(fault.Invalid, "bad-life", "A link is good for %v to %v.", minLife, maxLife)
 	}
 	return nil
 }

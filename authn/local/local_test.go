@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authn/local"
 	"gatehouse/directory"
-	"gatehouse/internal/httpkit"
 	"gatehouse/internal/store"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
@@ -362,169 +360,6 @@ func TestALocalSignInIsForOneBrowserAndUse(t *testing.T) {
 		in := w.browser()
 		in.open("/.gatehouse/login?connection=local&return_to="+url.QueryEscape(target)).has(http.StatusOK, "Sign in with")
 	}
-}
-
-// What is wrong of an address and a password is for the journal alone: the page is the
-// same, byte for byte, and the same work is done, whoever is asked for.
-func TestNobodyLearnsWhoHasALocalAccount(t *testing.T) {
-	w := newWorld(t)
-	w.owner("ann@acme.test")
-	keyed := w.person(w.acme, "kim@acme.test")
-	w.browser().choosesPasskey(w.invites(w.acme, keyed))
-	w.person(w.acme, "member@acme.test")
-	w.invites(w.acme, w.person(w.acme, "invited@acme.test"))
-	left, _ := w.owner("left@acme.test")
-	_, err := w.directory.UpdateUser(t.Context(), operator, w.acme.ID, left, 0, func(u *directory.User) error { u.Active = false; return nil })
-	must(t, err)
-	varying := regexp.MustCompile(`name="(kept|state)" value="[^"]*"|data-options="[^"]*"|<dl>(?s:.*)</dl>`)
-	var first page
-	for i, c := range []struct{ address, password, reason string }{
-		{"ann@acme.test", "something else entirely", "password-wrong"},
-		{"kim@acme.test", secret, "password-missing"},
-		{"member@acme.test", secret, "account-unknown"},
-		{"invited@acme.test", secret, "account-unknown"},
-		{"left@acme.test", secret, "person-inactive"},
-		{"left@acme.test", "something else entirely", "password-wrong"},
-		{"nobody@acme.test", secret, "account-unknown"},
-		{"no address", secret, "account-unknown"},
-		{"", "", "account-unknown"},
-		{strings.Repeat("a", 400) + "@acme.test", secret, "account-unknown"},
-		{"ann@acme.test\x00", "\xff", "account-unknown"},
-		{"ann@acme.test", "\xff", "password-wrong"},
-		{"ann@acme.test", strings.Repeat("x", 2000), "password-wrong"},
-	} {
-		before := w.Hashes()
-		p := w.browser().from("198.51.100."+strconv.Itoa(i)).enters(c.address, c.password)
-		if n := w.Hashes() - before; n != 1 {
-			t.Errorf("%q: %d hashes were computed", c.address, n)
-		}
-		if reason := w.journal.last(t, audit.SignInRefused); reason != c.reason {
-			t.Errorf("%q: recorded %s, not %s", c.address, reason, c.reason)
-		}
-		p.body = varying.ReplaceAllString(p.body, "")
-		if first.body == "" {
-			first = p.has(http.StatusForbidden, "That did not work")
-		}
-		if p.status != first.status || p.body != first.body || len(p.header) != len(first.header) {
-			t.Errorf("%q: %d %v\n%s\nnot %d %v\n%s", c.address, p.status, p.header, p.body, first.status, first.header, first.body)
-		}
-	}
-}
-
-// Strangers' guesses use up what strangers have: whoever comes by a browser that they
-// have signed in with before, or with a passkey, is held up by none of them.
-func TestNoStrangerKeepsAPersonOut(t *testing.T) {
-	w := newWorld(t)
-	ann, key := w.owner("ann@acme.test")
-	kim := w.person(w.acme, "kim@acme.test")
-	k := w.browser().choosesPasskey(w.invites(w.acme, kim))
-	home := w.browser().from("192.0.2.1")
-	home.signsIn("ann@acme.test", secret, key).has(http.StatusOK, "app /x")
-	w.advance(30 * time.Second)
-
-	guess := func(ip, address string) page {
-		t.Helper()
-		return w.browser().from(ip).enters(address, "a guess of somebody's")
-	}
-	refused := func(p page) {
-		t.Helper()
-		p.has(http.StatusTooManyRequests, "Too many passwords were tried")
-		if seconds, err := strconv.Atoi(p.header.Get("Retry-After")); err != nil || seconds < 1 || seconds > 3600 {
-			t.Errorf("Retry-After %q", p.header.Get("Retry-After"))
-		}
-		if reason := w.journal.last(t, audit.SignInRefused); reason != "too-many-passwords" {
-			t.Errorf("recorded %s", reason)
-		}
-	}
-	before := w.Hashes()
-	for i := range local.PerAccount.Burst - 1 { // one was the person's own first sign-in
-		guess("198.51.100."+strconv.Itoa(i), "ann@acme.test").has(http.StatusForbidden, "That did not work")
-	}
-	refused(guess("198.51.100.100", "ann@acme.test"))
-	refused(guess("198.51.100.101", "Ann@acme.test"))
-	if n := w.Hashes() - before; n != int64(local.PerAccount.Burst-1) {
-		t.Errorf("%d passwords were looked at", n)
-	}
-	// Who is not there is held up the same.
-	for i := range local.PerAccount.Burst {
-		guess("198.51.101."+strconv.Itoa(i), "nobody@acme.test").has(http.StatusForbidden)
-	}
-	refused(guess("198.51.101.100", "nobody@acme.test"))
-
-	again := func() {
-		t.Helper()
-		out := w.browser().from("192.0.2.1")
-		out.Jar = home.Jar
-		out.post("/.gatehouse/logout", nil)
-		out.signsIn("ann@acme.test", secret, key).has(http.StatusOK, "app /x for ann@acme.test")
-		w.browser().from("198.51.100.1").shows(k).has(http.StatusOK, "app /x for kim@acme.test")
-	}
-	again()
-	// Their own network, and the whole tenant.
-	for i := range local.PerNetwork.Burst - 1 { // as above
-		guess("192.0.2.1", "n"+strconv.Itoa(i)+"@acme.test").has(http.StatusForbidden)
-	}
-	refused(guess("192.0.2.1", "m@acme.test"))
-	again()
-	for i := range 10 * local.PerTenant.Burst {
-		if guess("10.0."+strconv.Itoa(i/200)+"."+strconv.Itoa(i%200), "t"+strconv.Itoa(i)+"@acme.test").status == http.StatusTooManyRequests {
-			break
-		}
-	}
-	refused(guess("10.9.9.9", "z@acme.test"))
-	again()
-
-	// That browser has a count of its own, which is theirs alone.
-	mine := w.browser().from("192.0.2.1")
-	mine.Jar = home.Jar
-	mine.post("/.gatehouse/logout", nil)
-	for range local.PerBrowser.Burst {
-		if mine.enters("ann@acme.test", "not it, not it, not it").status == http.StatusTooManyRequests {
-			break
-		}
-	}
-	refused(mine.enters("ann@acme.test", secret))
-	refused(mine.enters("kim@acme.test", secret)) // nor does it know anybody else
-
-	// A browser that an admin has blocked is a stranger's.
-	devices, _, err := w.sessions.Devices(t.Context(), w.acme.ID, sessions.DeviceFilter{User: ann})
-	must(t, err)
-	for _, d := range devices {
-		_, err = w.sessions.UpdateDevice(t.Context(), operator, w.acme.ID, d.ID, func(d *sessions.Device) error { d.Blocked = true; return nil })
-		must(t, err)
-	}
-	if known, err := w.sessions.KnownTo(t.Context(), w.acme.ID, home.cookie(httpkit.DeviceCookie)); err != nil || len(known) != 0 {
-		t.Errorf("known to %v, %v", known, err)
-	}
-}
-
-func (b *browser) cookie(name string) string {
-	u, err := url.Parse(b.w.url)
-	must(b.t, err)
-	for _, c := range b.Jar.Cookies(u) {
-		if c.Name == name {
-			return c.Value
-		}
-	}
-	return ""
-}
-
-// Wrong codes slow down whoever knows the password, and nobody else.
-func TestWrongCodesWithARightPassword(t *testing.T) {
-	w := newWorld(t)
-	_, key := w.owner("ann@acme.test")
-	b := w.browser()
-	p := b.enters("ann@acme.test", secret)
-	for range 5 {
-		p = b.post(authn.PathLocal, with(p.hidden("kind", "totp"), "code", "000000")).has(http.StatusForbidden, "Wait for the next code")
-	}
-	p = b.post(authn.PathLocal, with(p.hidden("kind", "totp"), "code", w.code(key, 0))).has(http.StatusTooManyRequests, "Too many wrong codes")
-	if p.header.Get("Retry-After") == "" {
-		t.Error("no Retry-After")
-	}
-	b.post(authn.PathLocal, with(p.hidden("kind", "totp"), "kind", "passkey")).has(http.StatusForbidden, "goes a code")
-	w.advance(31 * time.Second)
-	b.post(authn.PathLocal, with(p.hidden("kind", "totp"), "code", w.code(key, 0))).has(http.StatusOK, "app /x")
 }
 
 // Somebody whose factors an admin has taken away gets nowhere with the password: they
