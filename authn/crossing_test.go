@@ -5,12 +5,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"gatehouse/audit"
+	"gatehouse/authn"
+	"gatehouse/authn/local"
 	"gatehouse/authn/oauth2/oauth2test"
 	"gatehouse/authn/signals/transmittertest"
 	"gatehouse/identity"
@@ -176,14 +179,26 @@ func (x *crossed) recorded(kind audit.Type) func(*httptest.ResponseRecorder) boo
 	return func(*httptest.ResponseRecorder) bool { return count() > before }
 }
 
+// ofLocalAccounts are the addresses whose steps, links and passkeys the room of local
+// accounts takes elsewhere itself (TestP3_LocalAccountsAreTheirTenants,
+// TestALocalSignInIsForOneBrowserAndUse). A link is whoever's who has it.
+var ofLocalAccounts = map[string]bool{
+	"GET " + authn.PathLocal: true, "POST " + authn.PathLocal: true,
+	"GET " + local.PathInvitation: true, "POST " + local.PathInvitation: true,
+}
+
 // TestP3_NothingOfAnotherTenantOrBrowserWorks takes everything that an address takes
 // to the same address of another tenant, and from another browser. Each is good where
 // it belongs. An address that is not in the table fails the test.
 func TestP3_NothingOfAnotherTenantOrBrowserWorks(t *testing.T) {
-	addresses := append(mounted(t, ".", nil), mounted(t, "setup", nil)...)
+	addresses := slices.Concat(mounted(t, ".", map[string]string{"tenants.LogoPath": tenants.LogoPath}), mounted(t, "setup", nil),
+		mounted(t, "local", map[string]string{"PathInvitation": local.PathInvitation}))
 	known := map[string]bool{}
 	for _, address := range addresses {
 		known[address] = true
+		if ofLocalAccounts[address] {
+			continue
+		}
 		_, takes := crossings[address]
 		if _, nothing := takesNothing[address]; takes == nothing {
 			t.Errorf("%s is mounted: say in the table what it takes that is of one tenant or browser, or why it takes nothing of the kind", address)
@@ -240,10 +255,10 @@ func (x *crossed) cross(t *testing.T, eve *browser, c crossing) {
 // these two take sessions and tokens alone, which e2e takes from one tenant to the
 // other (TestP3_CredentialsOfOneTenantAreNothingAtAnother).
 func TestEveryRoomsAddressesAreKnown(t *testing.T) {
-	known := map[string]bool{"/.gatehouse": true, "/.gatehouse/": true, "/.gatehouse/setup": true, "/.gatehouse/setup/": true,
+	known := map[string]bool{"/.gatehouse": true, "/.gatehouse/": true, "/.gatehouse/setup": true, "/.gatehouse/setup/": true, local.PathInvitation: true,
 		"/.gatehouse/api": true, "/.gatehouse/api/": true, "/scim/v2": true, "/scim/v2/": true,
 		"/.gatehouse/console/": true, "GET /.gatehouse/console/": true, "/.gatehouse/jwks.json": true, "GET /.gatehouse/jwks.json": true, "GET /{$}": true}
-	for _, address := range mounted(t, "../gateway", map[string]string{"setup.Path": "/.gatehouse/setup"}) {
+	for _, address := range mounted(t, "../gateway", map[string]string{"setup.Path": "/.gatehouse/setup", "local.PathInvitation": local.PathInvitation}) {
 		ops := strings.HasPrefix(address, "GET /healthz") || strings.HasPrefix(address, "GET /readyz") || strings.HasPrefix(address, "GET /metrics") || strings.HasPrefix(address, "GET /debug/")
 		if !known[address] && !ops {
 			t.Errorf("%s is mounted, and nobody has said what it takes", address)

@@ -18,6 +18,7 @@ import (
 
 // takesNothing are the addresses that take nothing which is of one tenant or browser.
 var takesNothing = map[string]string{
+	"GET " + tenants.LogoPath:                     "public",
 	"POST /.gatehouse/login":                      "an address of somebody who begins a sign-in",
 	"GET /.gatehouse/oidc/{connection}/jwks.json": "public",
 	"GET /.gatehouse/saml/{connection}/metadata":  "public",
