@@ -220,7 +220,11 @@ func (h *house) ends(text string) bool {
 	return err == nil && ended(c)
 }
 
+// ended reports whether a connection is; how long it has been held says nothing.
 func ended(c net.Conn) bool {
+	if err := c.SetDeadline(time.Now().Add(attempt)); err != nil {
+		return true
+	}
 	_, err := io.Copy(io.Discard, c)
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
