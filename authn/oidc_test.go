@@ -213,6 +213,8 @@ func TestASignInWithoutTheProvidersKeysMayBeTriedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, idp := newWorld(t), newIssuer(t)
 			w.connections.put(idp.connection())
+			w.browser().open("/").has(t, http.StatusOK)
+			idp.rollKey(t) // so that the known key does not do
 			idp.answerKeys(answer)
 			b := w.browser()
 			b.open("/").has(t, http.StatusBadGateway, "You are not signed in", "cannot be reached right now")
@@ -221,6 +223,31 @@ func TestASignInWithoutTheProvidersKeysMayBeTriedAgain(t *testing.T) {
 			}
 			idp.answerKeys(nil)
 			b.open("/").has(t, http.StatusOK, "for ann@acme.example")
+		})
+	}
+}
+
+// Keys that are known are good while no others are to be had, however long ago they
+// were fetched; and a provider of which none were ever had is soon asked again.
+func TestP7_KnownKeysStandIn(t *testing.T) {
+	for name, answer := range withoutKeys {
+		t.Run(name, func(t *testing.T) {
+			w, idp := newWorld(t), newIssuer(t)
+			w.connections.put(idp.connection())
+			idp.answerKeys(answer)
+			b := w.browser()
+			b.open("/").has(t, http.StatusBadGateway, "You are not signed in")
+			if got := w.journal.lastRefusal(t); got != authn.ProviderUnreachable {
+				t.Errorf("without keys: %q", got)
+			}
+			idp.answerKeys(nil)
+			idp.ahead = 11 * time.Second
+			w.advance(idp.ahead)
+			b.open("/").has(t, http.StatusOK)
+			idp.answerKeys(answer)
+			idp.ahead = 12 * time.Hour
+			w.advance(idp.ahead - 11*time.Second)
+			w.browser().open("/").has(t, http.StatusOK, "for ann@acme.example")
 		})
 	}
 }

@@ -3,6 +3,8 @@ package authn
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,9 +27,14 @@ const (
 	// providerRest is how long a provider that failed is not asked again.
 	providerRest = 10 * time.Second
 	// maxProviders bounds what is kept, and maxTenantProviders what of one tenant:
-	// its admins choose how much there is to keep.
-	maxProviders       = 512
-	maxTenantProviders = 16
+	// its admins choose how much there is to keep. What was not used for longest goes
+	// first.
+	maxProviders       = 8192
+	maxTenantProviders = 100
+	// maxFetches bounds what is waited for at once, and maxTenantFetches what of one
+	// tenant, whose providers may never answer.
+	maxFetches       = 1024
+	maxTenantFetches = 16
 )
 
 // Providers keeps what is known of the identity providers behind connections,
@@ -40,6 +47,7 @@ type Providers[P any] struct {
 	fetches sync.WaitGroup
 	mu      sync.Mutex
 	closed  bool
+	waiting map[identity.TenantID]int // fetches under way
 	known   map[identity.TenantID]map[identity.ConnectionID]*knownProvider[P]
 }
 
@@ -47,6 +55,7 @@ type Providers[P any] struct {
 type knownProvider[P any] struct {
 	version  uint64
 	provider P
+	used     time.Time
 	fetched  time.Time // zero: never
 	err      error     // of the last fetch
 	failed   time.Time
@@ -57,7 +66,7 @@ type knownProvider[P any] struct {
 
 // NewProviders makes an empty store of what fetch gives.
 func NewProviders[P any](now func() time.Time, fetch func(context.Context, tenants.Connection) (P, error)) *Providers[P] {
-	return &Providers[P]{fetch: fetch, now: now, known: map[identity.TenantID]map[identity.ConnectionID]*knownProvider[P]{}}
+	return &Providers[P]{fetch: fetch, now: now, waiting: map[identity.TenantID]int{}, known: map[identity.TenantID]map[identity.ConnectionID]*knownProvider[P]{}}
 }
 
 // Of gives the provider of a connection, fetched anew where what is known is
@@ -73,8 +82,8 @@ func (p *Providers[P]) Of(ctx context.Context, tenant identity.TenantID, c tenan
 	if now.Sub(k.fetched) < providerFresh || k.err != nil && now.Sub(k.failed) < providerRest {
 		return k.best(now)
 	}
-	if k.done == nil {
-		p.begin(ctx, k, c)
+	if k.done == nil && !p.begin(ctx, tenant, k, c) {
+		return k.best(now)
 	}
 	var enough <-chan time.Time
 	if now.Sub(k.fetched) < providerStale {
@@ -108,8 +117,8 @@ func (p *Providers[P]) Again(ctx context.Context, tenant identity.TenantID, c te
 	if err != nil || k.done == nil && (now.Sub(k.fetched) < providerRest || k.err != nil && now.Sub(k.failed) < providerRest) {
 		return *new(P), false
 	}
-	if k.done == nil {
-		p.begin(ctx, k, c)
+	if k.done == nil && !p.begin(ctx, tenant, k, c) {
+		return *new(P), false
 	}
 	done := k.done
 	p.mu.Unlock()
@@ -122,10 +131,16 @@ func (p *Providers[P]) Again(ctx context.Context, tenant identity.TenantID, c te
 	return k.provider, err == nil && k.err == nil
 }
 
+// errTooManyWaited is why a provider of which nothing is known is not asked.
+var errTooManyWaited = Refuse(ProviderUnreachable, "Too many identity providers are waited for already.")
+
 // best is what can be said of a provider now.
 func (k *knownProvider[P]) best(now time.Time) (P, error) {
-	if now.Sub(k.fetched) < providerStale {
+	switch {
+	case now.Sub(k.fetched) < providerStale:
 		return k.provider, nil
+	case k.err == nil:
+		return *new(P), errTooManyWaited
 	}
 	return *new(P), k.err
 }
@@ -135,50 +150,51 @@ func (k *knownProvider[P]) best(now time.Time) (P, error) {
 func (p *Providers[P]) find(tenant identity.TenantID, c tenants.Connection) (*knownProvider[P], error) {
 	of := p.known[tenant]
 	if k := of[c.ID]; k != nil && k.version == c.Version {
+		k.used = p.now()
 		return k, nil
 	}
 	p.drop(tenant, c.ID)
-	if p.closed || !p.makeRoom(tenant) {
-		return nil, Refuse(ProviderUnreachable, "Too many identity providers are waited for already.")
+	if p.closed {
+		return nil, errTooManyWaited
 	}
+	p.makeRoom(tenant)
 	if of = p.known[tenant]; of == nil {
 		of = map[identity.ConnectionID]*knownProvider[P]{}
 		p.known[tenant] = of
 	}
-	k := &knownProvider[P]{version: c.Version}
+	k := &knownProvider[P]{version: c.Version, used: p.now()}
 	of[c.ID] = k
 	return k, nil
 }
 
-// makeRoom forgets a provider that nobody waits for where there is one too
-// many; it reports whether there is room.
-func (p *Providers[P]) makeRoom(tenant identity.TenantID) bool {
+// makeRoom forgets what was not used for longest where there is one too many. What
+// is waited for stays, of which there is far less.
+func (p *Providers[P]) makeRoom(tenant identity.TenantID) {
 	if len(p.known[tenant]) >= maxTenantProviders {
-		return p.dropIdle(tenant)
+		p.dropOldest(tenant)
+		return
 	}
 	n := 0
 	for _, of := range p.known {
 		n += len(of)
 	}
-	if n < maxProviders {
-		return true
+	if n >= maxProviders {
+		p.dropOldest(slices.Collect(maps.Keys(p.known))...)
 	}
-	for other := range p.known {
-		if p.dropIdle(other) {
-			return true
-		}
-	}
-	return false
 }
 
-func (p *Providers[P]) dropIdle(tenant identity.TenantID) bool {
-	for id, k := range p.known[tenant] {
-		if k.done == nil {
-			p.drop(tenant, id)
-			return true
+func (p *Providers[P]) dropOldest(among ...identity.TenantID) {
+	var tenant identity.TenantID
+	var oldest identity.ConnectionID
+	var used time.Time
+	for _, t := range among {
+		for id, k := range p.known[t] {
+			if k.done == nil && (oldest == "" || k.used.Before(used)) {
+				tenant, oldest, used = t, id, k.used
+			}
 		}
 	}
-	return false
+	p.drop(tenant, oldest)
 }
 
 func (p *Providers[P]) drop(tenant identity.TenantID, id identity.ConnectionID) {
@@ -191,9 +207,17 @@ func (p *Providers[P]) drop(tenant identity.TenantID, id identity.ConnectionID) 
 	}
 }
 
-// begin fetches. Many may wait for it: it must not end with the browser that
-// came first.
-func (p *Providers[P]) begin(ctx context.Context, k *knownProvider[P], c tenants.Connection) {
+// begin fetches, unless too much is waited for. Many may wait for it: it must not
+// end with the browser that came first.
+func (p *Providers[P]) begin(ctx context.Context, tenant identity.TenantID, k *knownProvider[P], c tenants.Connection) bool {
+	all := 0
+	for _, n := range p.waiting {
+		all += n
+	}
+	if all >= maxFetches || p.waiting[tenant] >= maxTenantFetches {
+		return false
+	}
+	p.waiting[tenant]++
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), providerWait)
 	done := make(chan struct{})
 	k.done, k.cancel = done, cancel
@@ -203,6 +227,9 @@ func (p *Providers[P]) begin(ctx context.Context, k *knownProvider[P], c tenants
 		provider, err := p.ask(ctx, c)
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		if p.waiting[tenant]--; p.waiting[tenant] == 0 {
+			delete(p.waiting, tenant)
+		}
 		k.done, k.err = nil, err
 		if err != nil {
 			k.failed = p.now()
@@ -210,6 +237,7 @@ func (p *Providers[P]) begin(ctx context.Context, k *knownProvider[P], c tenants
 		}
 		k.provider, k.fetched = provider, p.now()
 	})
+	return true
 }
 
 // ask fetches what strangers wrote; reading it must not be the end of more than

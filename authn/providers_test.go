@@ -111,7 +111,8 @@ func (a asking) fetch(_ context.Context, c tenants.Connection) (string, error) {
 
 func TestProvidersAreKeptApartAndBounded(t *testing.T) {
 	asked := asking{}
-	providers := authn.NewProviders(time.Now, asked.fetch)
+	clock := time.Now()
+	providers := authn.NewProviders(func() time.Time { clock = clock.Add(time.Nanosecond); return clock }, asked.fetch)
 	defer providers.Close()
 	ask := func(tenant identity.TenantID, id string, version uint64) {
 		t.Helper()
@@ -140,30 +141,37 @@ func TestProvidersAreKeptApartAndBounded(t *testing.T) {
 	// One tenant's many connections, in whatever versions, take nothing from
 	// another's, and not all of them stay.
 	for i := range 1000 {
-		ask("ten_a", fmt.Sprint("con_", 3+i%100), uint64(i))
+		ask("ten_a", fmt.Sprint("con_", 3+i%200), uint64(i))
 	}
 	ask("ten_b", "con_1", 1)
 	times("con_1 1", 3)
 	clear(asked)
-	for i := range 100 {
-		ask("ten_a", fmt.Sprint("con_", 3+i), uint64(900+i))
+	for i := range 200 {
+		ask("ten_a", fmt.Sprint("con_", 202-i), uint64(999-i))
 	}
-	if len(asked) < 84 {
-		t.Errorf("%d of 100 are kept", 100-len(asked))
+	if len(asked) != 100 {
+		t.Errorf("%d of 200 are kept", 200-len(asked))
 	}
+
+	// Of all tenants' what was not used for longest goes.
 	clear(asked)
-	for range 2 {
-		for i := range 513 {
+	for round := range 2 {
+		for i := range 8192 {
 			ask(identity.TenantID(fmt.Sprint("ten_", i)), fmt.Sprint("con_of_", i), 1)
 		}
+		if round == 0 {
+			clear(asked)
+		}
 	}
-	again := 0
-	for _, n := range asked {
-		again += n - 1
+	if len(asked) != 0 {
+		t.Errorf("%d of 8192 tenants' providers were asked again", len(asked))
 	}
-	if again == 0 {
-		t.Error("everything is kept")
-	}
+	clock = clock.Add(time.Minute)
+	ask("ten_0", "con_of_0", 1)
+	clock = clock.Add(time.Second)
+	ask("ten_new", "con_new", 1)
+	ask("ten_0", "con_of_0", 1)
+	times("con_of_0 1", 0)
 	clear(asked)
 	ask("ten_c", "con_1", 1)
 	providers.Forget("ten_c")
@@ -197,10 +205,21 @@ func TestP7_ATenantsSilentProvidersAreBounded(t *testing.T) {
 		if err := ask(gone, "ten_b", 1); !errors.Is(err, context.Canceled) {
 			t.Errorf("another tenant got %v", err)
 		}
-		providers.Close() // and nothing is left running
-		if n := asked.Load(); n > 17 {
+		for i := range 200 {
+			_ = ask(gone, identity.TenantID(fmt.Sprint("ten_", i/16)), i) // it hangs, or is too many: either is counted below
+		}
+		synctest.Wait()
+		if n := asked.Load(); n != 217 {
 			t.Errorf("%d were asked", n)
 		}
+		for i := range 2000 {
+			_ = ask(gone, identity.TenantID(fmt.Sprint("more_", i)), i)
+		}
+		synctest.Wait()
+		if n := asked.Load(); n != 1024 {
+			t.Errorf("%d were asked at once", n)
+		}
+		providers.Close() // and nothing is left running
 	})
 }
 

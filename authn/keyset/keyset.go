@@ -32,15 +32,24 @@ const fetches = 5
 // ErrTooOften is why keys that were fetched just now are not fetched again.
 var ErrTooOften = errors.New("keyset: the keys were fetched just now")
 
-// Remote gives the keys that are published at an address. They are fetched anew
-// whenever a token is signed with none that is known, which anybody can bring
-// about, and so seldom. They may be asked for as long as they are kept: ctx gives
-// its values alone.
-func Remote(ctx context.Context, client *http.Client, address string) gooidc.KeySet {
+// Fetch gives the keys that are published at an address, once they could be
+// fetched. They are fetched anew whenever a token is signed with none that is known,
+// which anybody can bring about, and so seldom; while that fails, those that are
+// known stay good. They may be asked for as long as they are kept: ctx bounds the
+// first fetch, and gives its values to the others.
+func Fetch(ctx context.Context, client *http.Client, address string) (gooidc.KeySet, error) {
 	bounded := *client
 	bounded.Transport = seldom{client.Transport, rate.NewLimiter(rate.Every(time.Second), fetches)}
-	return gooidc.NewRemoteKeySet(gooidc.ClientContext(context.WithoutCancel(ctx), &bounded), address)
+	keys := Asked{KeySet: gooidc.NewRemoteKeySet(gooidc.ClientContext(context.WithoutCancel(ctx), &bounded), address)}
+	if _, err := keys.VerifySignature(ctx, nobodys); keys.Unfetched {
+		return nil, err
+	}
+	return keys.KeySet, nil
 }
+
+// nobodys is a token of no known key, {"alg":"ES256"}.{}: whoever is asked for its
+// key must look at what is published.
+const nobodys = "eyJhbGciOiJFUzI1NiJ9.e30.AA"
 
 // seldom bounds how often its address is asked.
 type seldom struct {

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -31,7 +33,11 @@ func TestKeysAreAskedForSeldom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	remote, begun := Remote(t.Context(), server.Client(), server.URL), time.Now()
+	begun := time.Now()
+	remote, err := Fetch(t.Context(), server.Client(), server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 30 {
 		before := asked.Load()
 		keys := Asked{KeySet: remote}
@@ -43,5 +49,44 @@ func TestKeysAreAskedForSeldom(t *testing.T) {
 	}
 	if n, most := asked.Load(), fetches+1+int64(time.Since(begun)/time.Second); n < fetches || n > most {
 		t.Errorf("asked %d times, at most %d are wanted", n, most)
+	}
+}
+
+// What is not published anywhere is no key set, and what was is good while nothing
+// can be fetched.
+func TestP7_KeysAreFetchedBeforeTheyAreNeeded(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	published, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Algorithm: "ES256", Use: "sig"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var down atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if down.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		_, _ = w.Write(published)
+	}))
+	defer server.Close()
+	keys, err := Fetch(t.Context(), server.Client(), server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	down.Store(true)
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{})
+	token.Header["kid"] = "1"
+	raw, err := token.SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys.VerifySignature(t.Context(), raw); err != nil {
+		t.Errorf("by keys that were published: %v", err)
+	}
+	if _, err := Fetch(t.Context(), server.Client(), server.URL); err == nil {
+		t.Error("no keys, and no error")
 	}
 }

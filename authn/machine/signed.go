@@ -128,8 +128,7 @@ func origin(issuer, jwks string) tenants.Connection {
 		OIDC: &tenants.OIDCSpec{Issuer: issuer}, Signals: &tenants.Signals{JWKSURL: jwks}}
 }
 
-// discover finds an issuer's keys. They are looked at here already: where they are
-// not to be had, those that are known stay.
+// discover finds an issuer's keys.
 func (v *Verifier) discover(ctx context.Context, c tenants.Connection) (source, error) {
 	address := c.Signals.JWKSURL
 	if address == "" {
@@ -138,10 +137,11 @@ func (v *Verifier) discover(ctx context.Context, c tenants.Connection) (source, 
 			return source{}, authn.Refuse(authn.ProviderUnreachable, "The issuer's metadata cannot be had.").Because(err)
 		}
 	}
-	if _, err := v.fetch(ctx, address); err != nil {
+	keys, err := keyset.Fetch(ctx, v.client, address)
+	if err != nil {
 		return source{}, authn.Refuse(authn.ProviderUnreachable, "The issuer's keys cannot be fetched.").Because(err)
 	}
-	return source{keys: keyset.Remote(ctx, v.client, address)}, nil
+	return source{keys}, nil
 }
 
 // published reads where an issuer says that its keys are: in the metadata of

@@ -15,7 +15,6 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"gatehouse/authn"
-	"gatehouse/authn/keyset"
 )
 
 // A token that nobody could verify may be good: it must not be refused as forged.
@@ -27,7 +26,7 @@ func TestKeysThatCannotBeHadAreNoWrongKey(t *testing.T) {
 	now := time.Now()
 	client := &http.Client{Transport: unreachable{}}
 	v := verification{what: "token", issuers: issuers{one: "https://idp.example"}, clientID: "gatehouse", now: now, idp: &provider{algorithms: []string{gooidc.ES256},
-		keys: keyset.Remote(t.Context(), client, "https://idp.example/keys")}}
+		keys: gooidc.NewRemoteKeySet(gooidc.ClientContext(t.Context(), client), "https://idp.example/keys")}}
 	v.config = configOf(v.idp, v.clientID, now)
 	raw, err := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"iss": v.issuers.one, "aud": v.clientID, "sub": "s", "jti": "j",
 		"iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "events": map[string]any{logoutEvent: map[string]any{}}}).SignedString(key)

@@ -37,8 +37,8 @@ type provider struct {
 	keys       gooidc.KeySet
 }
 
-// discover reads what a connection's provider publishes. Its keys are fetched
-// anew by go-oidc whenever a token names one that is not known.
+// discover reads what a connection's provider publishes. Where its keys are not to
+// be had, what was known before stays.
 func (p *Protocol) discover(ctx context.Context, c tenants.Connection) (*provider, error) {
 	if c.OIDC == nil {
 		return nil, authn.Refuse(authn.ProviderUnusable, "The connection has no OpenID Connect settings.")
@@ -67,7 +67,9 @@ func (p *Protocol) discover(ctx context.Context, c tenants.Connection) (*provide
 		}
 	}
 	fresh.algorithms = fresh.metadata.algorithms()
-	fresh.keys = keyset.Remote(ctx, p.client, fresh.metadata.JWKS)
+	if fresh.keys, err = keyset.Fetch(ctx, p.client, fresh.metadata.JWKS); err != nil {
+		return nil, authn.Refuse(authn.ProviderUnreachable, "The identity provider's keys cannot be fetched.").Because(err)
+	}
 	return fresh, nil
 }
 

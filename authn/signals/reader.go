@@ -66,7 +66,11 @@ func (r *Reader) discover(ctx context.Context, c tenants.Connection) (gooidc.Key
 			return nil, authn.Refuse(authn.ProviderUnreachable, "The transmitter's configuration cannot be had.").Because(err)
 		}
 	}
-	return keyset.Remote(ctx, r.client, address), nil
+	keys, err := keyset.Fetch(ctx, r.client, address)
+	if err != nil {
+		return nil, authn.Refuse(authn.ProviderUnreachable, "The transmitter's keys cannot be fetched.").Because(err)
+	}
+	return keys, nil
 }
 
 // configured reads where a transmitter says that its keys are (SSF 1.0, transmitter configuration metadata).
