@@ -129,6 +129,7 @@ func TestP7_HostileEndpointsHoldUpNobody(t *testing.T) {
 		"userinfo leads inside":             {atUserinfo, always(leadsInside), authn.ProviderUnreachable},
 		"userinfo is no document":           {atUserinfo, always(says("[]")), authn.ProviderUnreachable},
 		"userinfo is about nobody":          {atUserinfo, always(says(`{"email":"boss@acme.example"}`)), authn.SubjectUnusable},
+		"userinfo is about others, by case": {atUserinfo, always(says(`{"sub":"somebody-else","email":"boss@acme.example","Sub":"subject-1"}`)), authn.SubjectUnusable},
 		"userinfo is a token of its own":    {atUserinfo, always(signedUserinfo), authn.ProviderUnreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
