@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -113,12 +114,9 @@ func (v *verification) read(raw string, claims readable) (h header, refusal *aut
 	if len(parts) != 3 {
 		return h, v.malformed()
 	}
-	first, err := h.members().read(parts[0])
-	if err != nil || first == nil {
-		return h, v.malformed().Because(err)
-	}
-	said, err := claims.members().read(parts[1])
-	if err != nil || said == nil {
+	_, err := h.members().read(parts[0])
+	said, err2 := claims.members().read(parts[1])
+	if err = errors.Join(err, err2); err != nil {
 		return h, v.malformed().Because(err)
 	}
 	for name := range said {
@@ -134,7 +132,7 @@ func (v *verification) read(raw string, claims readable) (h header, refusal *aut
 // fills a struct: a claim that somebody has named "Sub" would stand for the subject.
 type members map[string]any
 
-// read gives all members of a segment besides; nil if it is no object.
+// read gives all members of a segment besides.
 func (m members) read(segment string) (said map[string]json.RawMessage, err error) {
 	if err := decodeSegment(segment, &said); err != nil {
 		return nil, err
