@@ -46,7 +46,7 @@ func (p *Protocol) person(ctx context.Context, c tenants.Connection, idp *provid
 func (p *Protocol) ask(ctx context.Context, idp *provider, subject string, token *oauth2.Token, said claims) error {
 	info, err := idp.UserInfo(gooidc.ClientContext(ctx, p.client), oauth2.StaticTokenSource(token))
 	if err != nil {
-		return authn.Refuse(authn.ProviderUnreachable, "The identity provider does not tell about the person.").Because(err)
+		return authn.Refuse(authn.ProviderUnreachable, "The identity provider does not tell about the person.").Because(unquoted(err))
 	}
 	more := claims{}
 	if err := info.Claims(&more); err != nil {
