@@ -171,7 +171,10 @@ func (r *application) connection(ctx context.Context, tenant identity.TenantID, 
 		return "", err
 	}
 	if !missing && wanted.Same(current) {
-		return unchanged, nil
+		if !current.Enabled && !r.dry { // as it was switched off, that may have failed
+			err = r.api.cfg.People.DropRules(ctx, r.call.cause, tenant, current.ID, nil)
+		}
+		return unchanged, err
 	}
 	if r.own(tenant) {
 		if err := r.api.mayTrust(ctx, r.call, wanted, current); err != nil {

@@ -92,9 +92,14 @@ func (a *API) putConnection(ctx context.Context, c *call, in *struct {
 // the answer (P2): a disabled one has none, and one that trusts somebody else
 // from now on, or opens again, is kept disabled until they are over. So nobody
 // signs in between, and repeating a call that failed on the way completes it.
+// With them goes what rules that do not hold any more have given to people who are
+// signed in by other connections; after a failure, what any of its rules has.
 func (a *API) keepConnection(ctx context.Context, c *call, tenant identity.TenantID, wanted, current tenants.Connection) (tenants.Connection, error) {
 	if current.ID != "" && (!current.Enabled || wanted.TrustsAnew(current)) || !wanted.Enabled {
 		closed, err := a.closeConnection(ctx, c, tenant, wanted)
+		if closed.ID != "" {
+			err = errors.Join(err, a.cfg.People.DropRules(ctx, c.cause, tenant, closed.ID, wanted.StillRuled(current)))
+		}
 		if err != nil || !wanted.Enabled {
 			return closed, err
 		}
@@ -104,8 +109,7 @@ func (a *API) keepConnection(ctx context.Context, c *call, tenant identity.Tenan
 }
 
 // closeConnection keeps a connection as one that lets nobody in, and then ends
-// its sessions, and what rules that it has no more have given to people who are
-// signed in by others.
+// its sessions.
 func (a *API) closeConnection(ctx context.Context, c *call, tenant identity.TenantID, connection tenants.Connection) (tenants.Connection, error) {
 	connection.Enabled = false
 	closed, err := a.cfg.Connections.PutConnection(ctx, c.cause, tenant, connection)
@@ -114,8 +118,7 @@ func (a *API) closeConnection(ctx context.Context, c *call, tenant identity.Tena
 	}
 	// Also if not all nodes could be told: it is closed, and its sessions are to end.
 	_, revoked := a.cfg.Sessions.Revoke(ctx, c.cause, tenant, sessions.Selector{Connection: closed.ID}, sessions.ReasonConnectionClosed)
-	return closed, errors.Join(err, revoked, a.cfg.Services.EndConnection(ctx, tenant, closed.ID),
-		a.cfg.People.DropRules(ctx, c.cause, tenant, closed.ID, connection.RuledGroups()))
+	return closed, errors.Join(err, revoked, a.cfg.Services.EndConnection(ctx, tenant, closed.ID))
 }
 
 func (a *API) deleteConnection(ctx context.Context, c *call, in *struct {

@@ -144,25 +144,28 @@ func TestP6_SecretsOfSignalsAreKeptAndNotShown(t *testing.T) {
 }
 
 // Whoever has rights by a rule of one connection and is signed in by another loses
-// them with the rule, or the connection, before the answer.
+// them with the rule, what it asks for, or the connection, before the answer; whoever
+// the rule as it is would have put there keeps them.
 func TestP2_RightsByARuleEndWithIt(t *testing.T) {
 	h := newHouse(t)
 	operator := h.operator("acme")
-	rule := func(claim, group string) map[string]any {
-		return map[string]any{"claim": claim, "values": []string{"yes"}, "group": group}
+	rule := func(claim, group string, values ...string) map[string]any {
+		return map[string]any{"claim": claim, "values": append(values, "yes"), "group": group}
 	}
-	hr := map[string]any{"type": "oidc", "issuer": "https://hr.example", "client_id": "gatehouse", "group_rules": []any{rule("lead", "leads"), rule("aud", "auditors")}}
+	lead, aud := rule("lead", "leads"), rule("aud", "auditors")
+	hr := map[string]any{"type": "oidc", "issuer": "https://hr.example", "client_id": "gatehouse", "group_rules": []any{lead, aud}}
 	ann := h.signIn(h.acme, "ann", "")
+	put := func(spec map[string]any) func() {
+		return func() { operator.do("PUT", "connections/hr", spec).want(http.StatusOK) }
+	}
+	ruled := func(rules ...any) func() { return put(with(hr, "group_rules", rules)) }
 	arrive := func() {
 		t.Helper()
 		c, err := h.tenants.Connection(t.Context(), h.acme.ID, "hr")
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := directory.SignIn{Connection: c.ID, Version: c.Version, Subject: "ann", Rules: map[string]bool{}}
-		for _, name := range c.RuledGroups() {
-			in.Rules[name] = true
-		}
+		in := directory.SignIn{Connection: c.ID, Version: c.Version, Subject: "ann", Rules: map[string]bool{"leads": true, "auditors": true}}
 		if err := h.people.Link(t.Context(), audit.SystemCause(), h.acme.ID, ann.user.ID, c.ID, "ann"); err != nil {
 			t.Fatal(err)
 		}
@@ -178,28 +181,63 @@ func TestP2_RightsByARuleEndWithIt(t *testing.T) {
 			}
 		}
 	}
+	const keeps, loses = http.StatusOK, http.StatusForbidden
 	for _, step := range []struct {
 		name string
 		do   func()
+		want int
 	}{
-		{"the rule goes", func() {
-			operator.do("PUT", "connections/hr", with(hr, "group_rules", []any{rule("aud", "auditors")})).want(http.StatusOK)
-		}},
-		{"the rule names another group", func() {
-			operator.do("PUT", "connections/hr", with(hr, "group_rules", []any{rule("lead", "heads")})).want(http.StatusOK)
-		}},
-		{"it goes as it is switched off", func() {
-			operator.do("PUT", "connections/hr", map[string]any{"type": "oidc", "issuer": "https://hr.example", "client_id": "gatehouse", "enabled": false}).want(http.StatusOK)
-		}},
-		{"the connection goes", func() { operator.do("DELETE", "connections/hr", nil).want(http.StatusNoContent) }},
+		{"the rule goes", ruled(aud), loses},
+		{"the rule names another group", ruled(rule("lead", "heads")), loses},
+		{"the rule asks for another claim", ruled(rule("boss", "leads"), aud), loses},
+		{"the rule asks for another value", ruled(map[string]any{"claim": "lead", "values": []string{"no"}, "group": "leads"}, aud), loses},
+		{"another rule changes", ruled(lead, rule("aud", "heads")), keeps},
+		{"the rule takes more values", ruled(rule("lead", "leads", "maybe"), aud), keeps},
+		{"another provider says so", put(with(hr, "issuer", "https://other.example")), loses},
+		{"it goes as it is switched off", put(with(with(hr, "group_rules", []any{aud}), "enabled", false)), loses},
+		{"the connection is switched off", put(with(hr, "enabled", false)), loses},
+		{"nothing changes", put(hr), keeps},
+		{"the connection goes", func() { operator.do("DELETE", "connections/hr", nil).want(http.StatusNoContent) }, loses},
 	} {
-		operator.do("PUT", "connections/hr", hr).want(http.StatusOK)
+		put(hr)()
 		arrive()
 		ann.do("GET", "users", nil).want(http.StatusOK)
 		step.do()
-		if status := ann.do("GET", "users", nil).status; status != http.StatusForbidden {
+		if status := ann.do("GET", "users", nil).status; status != step.want {
 			t.Errorf("%s: answered %d", step.name, status)
 		}
 		ann.do("GET", "me", nil).want(http.StatusOK)
+	}
+
+	// What could not be done as it was switched off, another call completes.
+	put(hr)()
+	c, err := h.tenants.Connection(t.Context(), h.acme.ID, "hr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	off := c
+	off.Enabled = false
+	again := map[string]func(){
+		"switching it off":     put(with(hr, "enabled", false)),
+		"changing what it was": put(hr),
+		"applying that": func() {
+			document := parse(t, "{kind: Connection, tenant: acme, name: hr, spec: {type: oidc, issuer: 'https://hr.example', client_id: gatehouse, enabled: false, "+
+				"group_rules: [{claim: lead, values: ['yes'], group: leads}, {claim: aud, values: ['yes'], group: auditors}]}}")
+			if _, result := h.operator("platform").apply(document, false); result.Failed || result.Results[0].Action != unchanged {
+				t.Errorf("%+v", result)
+			}
+		},
+	}
+	for name, complete := range again {
+		put(hr)()
+		arrive()
+		off.Version = 0
+		if _, err := h.tenants.PutConnection(t.Context(), audit.SystemCause(), h.acme.ID, off); err != nil {
+			t.Fatal(err)
+		}
+		complete()
+		if status := ann.do("GET", "users", nil).status; status != loses {
+			t.Errorf("%s: answered %d", name, status)
+		}
 	}
 }

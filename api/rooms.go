@@ -105,8 +105,8 @@ type People interface {
 	DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64) error
 	Groups(ctx context.Context, tenant identity.TenantID, query directory.GroupQuery) (directory.GroupPage, error)
 	Group(ctx context.Context, tenant identity.TenantID, id identity.GroupID, withMembers bool) (directory.Group, error)
-	// DropRules and DropConnection take people out of the groups into which the rules
-	// that a connection has no more, or a connection that goes, have put them.
+	// DropRules and DropConnection take people out of the groups into which the rules of
+	// a connection have put them, save those still ruled, or the connection that goes.
 	DropRules(ctx context.Context, cause audit.Cause, tenant identity.TenantID, connection identity.ConnectionID, still []string) error
 	DropConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, connection identity.ConnectionID) error
 	Teams(ctx context.Context, tenant identity.TenantID) ([]directory.Team, error)

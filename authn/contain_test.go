@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/sessions"
@@ -42,6 +43,40 @@ func TestAPanicIsAProviderThatCannotBeAsked(t *testing.T) {
 	})
 	r.work.Wait()
 	if text := log.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "elsewhere") || !r.rests(at, time.Now()) {
+		t.Errorf("logged %s", text)
+	}
+}
+
+// Read implements [SignalReader].
+func (broken) Read(context.Context, identity.TenantID, tenants.Connection, []string, string) (Signal, error) {
+	panic("a library's")
+}
+func (broken) Forget(identity.TenantID) {}
+func (broken) Close()                   {}
+
+// records keeps the last record.
+type records struct{ last audit.Event }
+
+func (r *records) Record(_ context.Context, e audit.Event) (audit.Receipt, error) {
+	r.last = e
+	return audit.Receipt{}, nil
+}
+
+// A token that makes a library panic is one that could not be read: it is refused, in
+// the journal too, and its transmitter told so.
+func TestASignalThatPanicsIsRefused(t *testing.T) {
+	var log bytes.Buffer
+	var journal records
+	s := &Service{log: slog.New(slog.NewTextHandler(&log, nil)), signals: broken{}, refusals: &journal}
+	c := tenants.Connection{ID: "con_idp", Name: "idp", Signals: &tenants.Signals{Audience: "gatehouse"}}
+	err := s.Heed(t.Context(), "ten_acme", c, Delivery{ID: "j"}, "a.b.c")
+	if refusal, ok := errors.AsType[*Refusal](err); !ok || refusal.SETError().Code != "invalid_request" || refusal.SETError().Description != "The token could not be read." {
+		t.Errorf("%v", err)
+	}
+	if journal.last.Type != audit.SignalRefused || journal.last.Reason != string(Malformed) {
+		t.Errorf("recorded %+v", journal.last)
+	}
+	if text := log.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "a library's") || !strings.Contains(text, "contain_test.go") || strings.Contains(text, "a.b.c") {
 		t.Errorf("logged %s", text)
 	}
 }

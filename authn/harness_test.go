@@ -328,6 +328,7 @@ type world struct {
 
 	mu   sync.Mutex
 	now  time.Duration // how far the service's clock is ahead
+	from atomic.Uint32 // which network requests come from, where more come than one may send
 	lost atomic.Bool   // the database, to the flow
 }
 
@@ -455,6 +456,9 @@ func (w *world) gate(rw http.ResponseWriter, r *http.Request) {
 func (w *world) passed(r *http.Request) *http.Request {
 	passed := &httpkit.Request{ID: identity.NewRequestID(), Start: time.Now(),
 		ClientIP: netip.MustParseAddr("203.0.113.7"), Tenant: acme, TenantName: "acme", Origin: "https://" + r.Host}
+	if n := w.from.Load(); n > 0 {
+		passed.ClientIP = netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
+	}
 	if r.URL.Path == "/.gatehouse/mfa" {
 		passed.Origin = "https://" + factorHost
 	}

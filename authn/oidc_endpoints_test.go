@@ -108,6 +108,8 @@ func TestP7_HostileEndpointsHoldUpNobody(t *testing.T) {
 		"a token address with a password":   {atDiscovery, settled("token_endpoint", "https://u:p@idp.example/"), authn.ProviderUnusable},
 		"no token address":                  {atDiscovery, settled("token_endpoint", ""), authn.ProviderUnusable},
 		"keys without TLS":                  {atDiscovery, settled("jwks_uri", "http://idp.example/"), authn.ProviderUnusable},
+		"userinfo without TLS":              {atDiscovery, settled("userinfo_endpoint", "http://idp.example/"), authn.ProviderUnusable},
+		"userinfo inside":                   {atDiscovery, settled("userinfo_endpoint", "https://10.255.255.1/"), authn.ProviderUnreachable},
 		"keys inside":                       {atDiscovery, settled("jwks_uri", "https://10.255.255.1/"), authn.ProviderUnreachable},
 		"a token address inside":            {atDiscovery, settled("token_endpoint", "https://169.254.169.254/"), authn.ProviderUnreachable},
 		"keys hang":                         {atKeys, always(hangs), authn.ProviderUnreachable},
@@ -129,6 +131,7 @@ func TestP7_HostileEndpointsHoldUpNobody(t *testing.T) {
 		"userinfo leads inside":             {atUserinfo, always(leadsInside), authn.ProviderUnreachable},
 		"userinfo is no document":           {atUserinfo, always(says("[]")), authn.ProviderUnreachable},
 		"userinfo is about nobody":          {atUserinfo, always(says(`{"email":"boss@acme.example"}`)), authn.SubjectUnusable},
+		"userinfo is about others, by case": {atUserinfo, always(says(`{"sub":"somebody-else","email":"boss@acme.example","Sub":"subject-1"}`)), authn.SubjectUnusable},
 		"userinfo is a token of its own":    {atUserinfo, always(signedUserinfo), authn.ProviderUnreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,8 +153,8 @@ func signedUserinfo(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, raw)
 }
 
-// TestKeysRotateBetweenTwoSignIns: the new key counts at once, and what the old one
-// signs no longer does.
+// TestKeysRotateBetweenTwoSignIns, and in the middle of one: the new key counts at once,
+// and what the old one signs no longer does.
 func TestKeysRotateBetweenTwoSignIns(t *testing.T) {
 	w, idp := newWorld(t), newIssuer(t)
 	w.connections.put(idp.connection())
@@ -159,6 +162,11 @@ func TestKeysRotateBetweenTwoSignIns(t *testing.T) {
 	old := idp.key
 	idp.rollKey(t)
 	w.browser().open("/").has(t, http.StatusOK, "for ann@acme.example")
+	under := w.browser()
+	under.open("/").has(t, http.StatusOK)
+	answer := w.beginElsewhere(t, under)
+	idp.rollKey(t)
+	under.open("/.gatehouse/oidc/idp/callback?"+answer.Encode()).has(t, http.StatusOK, "for ann@acme.example")
 	forged(t, nil, jwt.SigningMethodES256, old)(idp)
 	w.browser().open("/").has(t, http.StatusForbidden, "You are not signed in")
 	if got := w.journal.lastRefusal(t); got != authn.WrongKey {

@@ -256,7 +256,7 @@ func TestUserinfoFillsASmallIDToken(t *testing.T) {
 	w, idp := newWorld(t), newIssuer(t)
 	w.connections.put(idp.connection())
 	idp.claims = func(c jwt.MapClaims) { delete(c, "email"); delete(c, "name") }
-	idp.userinfo = map[string]any{"sub": "subject-1", "email": "ann@acme.example", "name": "Ann", "email_verified": "true"}
+	idp.userinfo = map[string]any{"sub": "subject-1", "email": "ann@acme.example", "name": "Ann", "email_verified": "true", "SUB": "somebody-else"}
 	w.browser().open("/").has(t, http.StatusOK, "for ann@acme.example called Ann")
 }
 

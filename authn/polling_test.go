@@ -126,6 +126,47 @@ func TestP2_FetchedSignalsEndWhatTheyName(t *testing.T) {
 	}
 }
 
+// stumbling panics over one token for as long as it is told to.
+type stumbling struct {
+	signals.Receiver
+
+	over string
+	does atomic.Bool
+}
+
+func (s *stumbling) Heed(ctx context.Context, tenant identity.TenantID, c tenants.Connection, d authn.Delivery, token string) error {
+	if d.ID == s.over && s.does.Load() {
+		panic("over " + d.ID)
+	}
+	return s.Receiver.Heed(ctx, tenant, c, d, token)
+}
+
+// What panics over one token holds up none of those that come with it or after it; it
+// comes again, and may be heeded then.
+func TestP2_ASignalThatPanicsHoldsUpNoOther(t *testing.T) {
+	w, idp, x := newWorld(t), newIssuer(t), transmittertest.New(t)
+	w.connections.put(fetching(idp, x))
+	b := w.browser()
+	b.open("/").has(t, http.StatusOK)
+	token, _ := x.Event("gatehouse", caep+"session-revoked", nil, issSub(idp.URL, "subject-1"))
+	receiver := &stumbling{Receiver: w.Service, over: "0 before all others"}
+	receiver.does.Store(true)
+	x.Queue(receiver.over, x.Sign(token))
+	with := queue(x, ssf+"verification", nil, opaque("stream"))
+	w.polling(func(c *signals.PollerConfig) { c.Receiver = receiver })
+	soon(t, "what came with it", told(x, with, "ack"))
+	behind := queue(x, caep+"session-revoked", nil, issSub(idp.URL, "subject-1"))
+	soon(t, "what is behind it", told(x, behind, "ack"))
+	if b.signedIn() {
+		t.Error("acknowledged, and not ended")
+	}
+	if got := x.Told()[receiver.over]; got != "" {
+		t.Errorf("told %q of what was not heeded", got)
+	}
+	receiver.does.Store(false)
+	soon(t, "what becomes of it", told(x, receiver.over, "invalid_request")) // which has another id
+}
+
 func TestASignalThatCannotBeHeededComesAgain(t *testing.T) {
 	w, idp, x := newWorld(t), newIssuer(t), transmittertest.New(t)
 	w.connections.put(fetching(idp, x))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"gatehouse/audit"
 	"gatehouse/identity"
@@ -138,11 +139,16 @@ func (f *Refusal) Because(err error) *Refusal {
 	return f
 }
 
+// maxCause is how much of a cause is told, in bytes: there are libraries that quote a
+// provider's whole answer.
+const maxCause = 1 << 10
+
 // Error gives the reason, the message and the cause.
 func (f *Refusal) Error() string {
 	s := string(f.Reason) + ": " + f.Message
 	if f.cause != nil {
-		s += ": " + f.cause.Error()
+		cause := f.cause.Error()
+		s += ": " + strings.ToValidUTF8(cause[:min(len(cause), maxCause)], "")
 	}
 	return s
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -193,7 +195,7 @@ func readSET(w http.ResponseWriter, r *http.Request) (string, error) {
 // [Refusal], journalled; one that was heeded before is no error, since whoever
 // sent it may not have heard of it.
 func (s *Service) Heed(ctx context.Context, tenant identity.TenantID, c tenants.Connection, d Delivery, token string) error {
-	signal, err := s.signals.Read(ctx, tenant, c, s.audiences(tenant, c, d.Origin), token)
+	signal, err := s.readSignal(ctx, tenant, c, s.audiences(tenant, c, d.Origin), token)
 	if err == nil && d.ID != "" && d.ID != signal.ID {
 		err = Refuse(Malformed, "The token has another id than the one that it was given under.")
 	}
@@ -227,6 +229,18 @@ func (s *Service) Heed(ctx context.Context, tenant identity.TenantID, c tenants.
 	}
 	_, err = s.flows.remember(ctx, tenant, once, signal.Until)
 	return err
+}
+
+// readSignal reads a token. One whose reading panics cannot be read: its transmitter is
+// told so, and does not send it for ever.
+func (s *Service) readSignal(ctx context.Context, tenant identity.TenantID, c tenants.Connection, audiences []string, token string) (signal Signal, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.log.ErrorContext(ctx, "reading a security event panicked", "tenant", tenant, "connection", c.Name, "panic", cause, "stack", string(debug.Stack()))
+			signal, err = Signal{}, Refuse(Malformed, "The token could not be read.").Because(fmt.Errorf("authn: panic: %v", cause))
+		}
+	}()
+	return s.signals.Read(ctx, tenant, c, audiences, token)
 }
 
 // audiences are whom a connection's tokens may be for: our own address of its

@@ -15,12 +15,13 @@ import (
 const maxEmptied = 100
 
 // DropRules takes everybody out of the groups of a connection into which a rule of
-// its alone has put them, save those that its rules still name. Whom the provider
-// itself says to be in a group, or an admin has put there, stays. Sign-ins by what the
-// connection was before put nobody back ([SignIn.Version]).
+// its alone has put them, save those that are still ruled as they were: what put
+// somebody into another one has not been said of them. Whom the provider itself says to
+// be in a group, or an admin has put there, stays. Sign-ins by what the connection was
+// before put nobody back ([SignIn.Version]).
 func (s *Service) DropRules(ctx context.Context, cause audit.Cause, tenant identity.TenantID, connection identity.ConnectionID, still []string) error {
-	named := keysOf(still)
-	return s.empty(ctx, cause, tenant, connection, "ruled", "rule-removed", func(g *Group) bool { return named[keyOf(g.DisplayName)] })
+	ruled := keysOf(still)
+	return s.empty(ctx, cause, tenant, connection, "ruled", "rule-ended", func(g *Group) bool { return ruled[keyOf(g.DisplayName)] })
 }
 
 // DropConnection takes everybody out of the groups that a connection has filled: it is
@@ -118,25 +119,4 @@ func (in *SignIn) unchanged(ctx context.Context, tx *store.Tx) error {
 		return errConnectionChanged
 	}
 	return nil
-}
-
-// placing is how one member comes to be in a group.
-type placing struct {
-	group Group
-	ruled bool // by a rule alone
-}
-
-func scanPlacing(row store.Row) (p placing, err error) {
-	var created, updated int64
-	g := &p.group
-	err = row.Scan(&g.ID, &g.DisplayName, &g.ExternalID, &g.Source, &g.Connection, &g.Version, &created, &updated, &p.ruled)
-	g.CreatedAt, g.UpdatedAt = store.Time(created), store.Time(updated)
-	return p, err
-}
-
-// place puts somebody into a group, or notes how they come to be in it.
-func place(ctx context.Context, tx *store.Tx, group identity.GroupID, user identity.UserID, ruled bool) error {
-	_, err := tx.Exec(ctx, `INSERT INTO group_members (group_id, user_id, ruled) SELECT $1, id, $3 FROM users WHERE id = $2
-		ON CONFLICT (group_id, user_id) DO UPDATE SET ruled = excluded.ruled`, group, user, ruled)
-	return err
 }

@@ -3,6 +3,7 @@ package tenants
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -150,9 +151,15 @@ func (c Connection) Same(o Connection) bool {
 // before it did not: another provider, other words of it, or people by what it
 // says of them. Whoever decides that decides who people are.
 func (c Connection) TrustsAnew(before Connection) bool {
+	return c.Link != LinkNever && c.Link != before.Link ||
+		!slices.EqualFunc(c.GroupRules, before.GroupRules, GroupRule.equal) || c.believesAnew(before)
+}
+
+// believesAnew reports whether the connection believes another provider than the one
+// before it, or other words of it.
+func (c Connection) believesAnew(before Connection) bool {
 	switch {
-	case c.Type != before.Type, c.Link != LinkNever && c.Link != before.Link,
-		!slices.EqualFunc(c.GroupRules, before.GroupRules, GroupRule.equal):
+	case c.Type != before.Type:
 		return true
 	case c.OIDC != nil && before.OIDC != nil:
 		return c.OIDC.trustsAnew(*before.OIDC)
@@ -166,14 +173,33 @@ func (c Connection) TrustsAnew(before Connection) bool {
 	return true
 }
 
-// RuledGroups are the groups that the connection's rules name.
-func (c Connection) RuledGroups() []string {
-	var groups []string
-	for _, r := range c.GroupRules {
-		groups = append(groups, r.Group)
+// StillRuled are the groups in which people may stay whom the rules of the connection
+// before this one have put there: each of those rules is still there, by the word of
+// the same provider, and lets nobody less in. A connection that lets nobody in rules
+// nothing: nobody would notice that a rule has ceased to hold of somebody.
+func (c Connection) StillRuled(before Connection) []string {
+	if !c.Enabled || !before.Enabled || c.believesAnew(before) {
+		return nil
 	}
-	return groups
+	still, gone := map[string]bool{}, map[string]bool{}
+	for _, r := range before.GroupRules {
+		group := r.groupKey()
+		still[group] = true
+		gone[group] = gone[group] || !slices.ContainsFunc(c.GroupRules, r.within)
+	}
+	maps.DeleteFunc(still, func(group string, _ bool) bool { return gone[group] })
+	return slices.Sorted(maps.Keys(still))
 }
+
+// within reports whether the other rule puts everybody into the group whom this one
+// does.
+func (r GroupRule) within(o GroupRule) bool {
+	return r.Claim == o.Claim && r.groupKey() == o.groupKey() && !slices.ContainsFunc(r.Values, func(v string) bool { return !slices.Contains(o.Values, v) })
+}
+
+// groupKey is the group's name as far as it tells groups apart: the directory ignores
+// case and space around it.
+func (r GroupRule) groupKey() string { return strings.ToLower(strings.TrimSpace(r.Group)) }
 
 func (r GroupRule) equal(o GroupRule) bool {
 	return r.Claim == o.Claim && r.Group == o.Group && slices.Equal(r.Values, o.Values)

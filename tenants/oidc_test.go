@@ -91,6 +91,49 @@ func TestWhatAConnectionTrustsAnew(t *testing.T) {
 	}
 }
 
+// Whoever a rule has put into a group stays there only if what is there now would have
+// put them there too.
+func TestWhoIsStillRuled(t *testing.T) {
+	rule := func(claim, group string, values ...string) tenants.GroupRule {
+		return tenants.GroupRule{Claim: claim, Group: group, Values: values}
+	}
+	rules := func(all ...tenants.GroupRule) func(*tenants.Connection) {
+		return func(c *tenants.Connection) { c.GroupRules = all }
+	}
+	tax, lead, fin := rule("dept", "Finance", "tax"), rule("lead", "heads", "yes"), rule("dept", "finance ", "fin", "books")
+	for what, c := range map[string]struct {
+		change func(*tenants.Connection)
+		want   string
+	}{
+		"nothing":                   {rules(tax, lead, fin), "finance heads"},
+		"their order":               {rules(fin, lead, tax), "finance heads"},
+		"a rule more":               {rules(tax, lead, fin, rule("x", "heads", "y"), rule("x", "new", "y")), "finance heads"},
+		"a value more":              {rules(rule("dept", "FINANCE", "audit", "tax"), lead, fin), "finance heads"},
+		"a value":                   {rules(rule("dept", "Finance", "audit"), lead, fin), "heads"},
+		"a value less":              {rules(tax, lead, rule("dept", "finance", "books")), "heads"},
+		"the claim":                 {rules(tax, rule("boss", "heads", "yes"), fin), "finance"},
+		"one of a group's rules":    {rules(tax, lead), "heads"},
+		"the groups, crosswise":     {rules(rule("dept", "heads", "tax"), rule("lead", "finance", "yes")), ""},
+		"all of them":               {rules(), ""},
+		"what has nothing to do":    {func(c *tenants.Connection) { c.OIDC.Scopes, c.DefaultRole, c.Link = nil, "", tenants.LinkByExternalID }, "finance heads"},
+		"the provider":              {func(c *tenants.Connection) { c.OIDC.Issuer = "https://other.example.com" }, ""},
+		"the protocol":              {func(c *tenants.Connection) { c.OIDC, c.Type, c.SAML = nil, tenants.SAML, &tenants.SAMLSpec{} }, ""},
+		"whether it lets people in": {func(c *tenants.Connection) { c.Enabled = false }, ""},
+	} {
+		before, after := oidc("okta"), oidc("okta")
+		rules(tax, lead, fin)(&before)
+		rules(tax, lead, fin)(&after)
+		c.change(&after)
+		if got := strings.Join(after.StillRuled(before), " "); got != c.want {
+			t.Errorf("%s changed: still ruled are %q, not %q", what, got, c.want)
+		}
+		before.Enabled = false
+		if got := after.StillRuled(before); got != nil {
+			t.Errorf("%s changed while it was off: still ruled are %q", what, got)
+		}
+	}
+}
+
 func TestIssuersForManyDirectories(t *testing.T) {
 	for issuer, want := range map[string]string{
 		"https://login.microsoftonline.com/common/v2.0":                 "https://login.microsoftonline.com/{tenantid}/v2.0",

@@ -18,5 +18,5 @@ func TestOnPostgres(t *testing.T) {
 		TestDomainsAreChecked, TestSecondFactorSettings, TestALogoIsKeptWithItsTenant,
 		TestAHangingChangeHoldsUpNobodyElse, TestChangesOfATenantWaitForEachOther, TestANameIsGivenOnce,
 		TestOIDCSettingsAreChecked,
-	}, "TestProvidersHaveGuides", "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion", "TestWhatIsSaidWinsOverAPreset", "TestWhomAnOAuth2ConnectionTrusts", "TestWhatAConnectionTrustsAnew", "TestIssuersForManyDirectories")
+	}, "TestProvidersHaveGuides", "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion", "TestWhatIsSaidWinsOverAPreset", "TestWhomAnOAuth2ConnectionTrusts", "TestWhatAConnectionTrustsAnew", "TestWhoIsStillRuled", "TestIssuersForManyDirectories")
 }

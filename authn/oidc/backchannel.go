@@ -32,11 +32,22 @@ var logoutTypes = []string{"", "jwt", "logout+jwt", "application/logout+jwt"}
 type logoutClaims struct {
 	protocolClaims
 
-	Subject string                     `json:"sub"`
-	Session string                     `json:"sid"`
-	ID      string                     `json:"jti"`
-	Events  map[string]json.RawMessage `json:"events"`
-	Nonce   json.RawMessage            `json:"nonce"`
+	Subject string
+	Session string
+	ID      string
+	Events  map[string]json.RawMessage
+	Nonce   json.RawMessage
+}
+
+func (c *logoutClaims) members() members {
+	m := c.protocolClaims.members()
+	m["sub"], m["sid"], m["jti"], m["events"], m["nonce"] = &c.Subject, &c.Session, &c.ID, &c.Events, &c.Nonce
+	return m
+}
+
+// folded implements [readable].
+func (*logoutClaims) folded() []string {
+	return []string{"iss", "sub", "aud", "exp", "iat", "jti", "sid", "events", "nonce"}
 }
 
 // SignedOut implements [authn.SignOutListener]: OpenID Connect Back-Channel

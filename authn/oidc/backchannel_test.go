@@ -2,9 +2,6 @@ package oidc
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"strings"
@@ -19,10 +16,7 @@ import (
 
 // A token that nobody could verify may be good: it must not be refused as forged.
 func TestKeysThatCannotBeHadAreNoWrongKey(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := fixedEC("provider")
 	now := time.Now()
 	client := &http.Client{Transport: unreachable{}}
 	v := verification{what: "token", issuers: issuers{one: "https://idp.example"}, clientID: "gatehouse", now: now, idp: &provider{algorithms: []string{gooidc.ES256},
@@ -52,10 +46,7 @@ func (unreachable) RoundTrip(*http.Request) (*http.Response, error) { return nil
 
 // FuzzLogoutToken: nothing but what the provider has signed for us is believed.
 func FuzzLogoutToken(f *testing.F) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		f.Fatal(err)
-	}
+	key := idpKeys().ec
 	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	v := verification{what: "logout token", issuers: issuers{one: "https://idp.example"}, clientID: "gatehouse", now: now,
 		idp: &provider{algorithms: []string{gooidc.ES256}, keys: &gooidc.StaticKeySet{PublicKeys: []crypto.PublicKey{&key.PublicKey}}}}

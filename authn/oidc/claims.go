@@ -46,15 +46,15 @@ func (p *Protocol) person(ctx context.Context, c tenants.Connection, idp *provid
 func (p *Protocol) ask(ctx context.Context, idp *provider, subject string, token *oauth2.Token, said claims) error {
 	info, err := idp.UserInfo(gooidc.ClientContext(ctx, p.client), oauth2.StaticTokenSource(token))
 	if err != nil {
-		return authn.Refuse(authn.ProviderUnreachable, "The identity provider does not tell about the person.").Because(err)
-	}
-	if info.Subject != subject {
-		// §5.3.2: otherwise it is about somebody else.
-		return authn.Refuse(authn.SubjectUnusable, "The userinfo endpoint answered about another subject.")
+		return authn.Refuse(authn.ProviderUnreachable, "The identity provider does not tell about the person.").Because(unquoted(err))
 	}
 	more := claims{}
 	if err := info.Claims(&more); err != nil {
 		return authn.Refuse(authn.Malformed, "The userinfo claims cannot be read.").Because(err)
+	}
+	if more.text("sub") != subject { // go-oidc would take "Sub" for it
+		// §5.3.2: otherwise it is about somebody else.
+		return authn.Refuse(authn.SubjectUnusable, "The userinfo endpoint answered about another subject.")
 	}
 	if said["email"] == nil && more["email"] != nil {
 		delete(said, "email_verified") // which was not said of this address

@@ -15,36 +15,58 @@ import (
 )
 
 // TestNamesThatDifferInCaseAlone: a claim that a provider lets somebody name "Sub" does
-// not stand for the subject, nor any other for one that decides; what is nobody's may
-// be called anything.
+// not stand for the subject, nor any other for one that go-oidc would take it for. What
+// it does not read, and what is read here by its exact name, may be called anything.
 func TestNamesThatDifferInCaseAlone(t *testing.T) {
 	v := signIn()
-	if _, err := v.verify(t.Context(), with("Email", "x")(v), accessToken); err != nil {
-		t.Errorf("a claim that decides nothing: %v", err)
+	for _, name := range []string{"Email", "SID", "TID", "Events", "Jti", "AZP", "Acr", "Groups", "_Claim_names"} {
+		id, err := v.verify(t.Context(), with(name, map[string]any{})(v), accessToken)
+		if err != nil || id.Subject != "ann" {
+			t.Errorf("a claim %s, which decides nothing: %v", name, err)
+		}
 	}
-	for _, name := range []string{"Sub", "SUB", "\u017fub", "Iss", "aUd", "Azp", "Exp", "IAT", "Nbf", "Nonce", "ACR", "At_hash", "Tid"} {
+	for _, name := range []string{"Sub", "SUB", "\u017fub", "Iss", "aUd", "Exp", "IAT", "Nbf", "Nonce", "At_hash"} {
 		_, err := v.verify(t.Context(), with(name, v.good()["sub"])(v), accessToken)
 		if refusal, ok := errors.AsType[*authn.Refusal](err); !ok || refusal.Reason != authn.Malformed {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, name := range []string{"Typ", "ALG"} {
-		_, err := v.verify(t.Context(), headed(name, "RS256")(v), accessToken)
-		if refusal, ok := errors.AsType[*authn.Refusal](err); !ok || refusal.Reason != authn.Malformed {
-			t.Errorf("%s in the header: %v", name, err)
+	for _, name := range []string{"sub", "iss", "aud", "exp", "iat", "nonce", "acr"} { // another is none of it
+		c := v.good()
+		c[strings.ToUpper(name)] = c[name]
+		delete(c, name)
+		if _, err := v.verify(t.Context(), signedBy(jwt.SigningMethodRS256, idpKeys().rsa, nil, c), accessToken); err == nil {
+			t.Errorf("%s in capitals stands for it", name)
 		}
 	}
-	// Tokens about sign-outs are read by the same.
+	// A context that counts is not said by another name than its own.
+	c := v.good()
+	c["acr"], c["Acr"], c["Azp"] = "pwd", "mfa", v.clientID
+	_, err := v.verify(t.Context(), signedBy(jwt.SigningMethodRS256, idpKeys().rsa, nil, c), accessToken)
+	if refusal, ok := errors.AsType[*authn.Refusal](err); !ok || refusal.Reason != authn.WrongContext {
+		t.Errorf("acr beside Acr: %v", err)
+	}
+	// Nor the type and algorithm in the header.
+	for name, value := range map[string]any{"Typ": "at+jwt", "ALG": "none"} {
+		if _, err := v.verify(t.Context(), headed(name, value)(v), accessToken); err != nil {
+			t.Errorf("%s in the header, which is not read: %v", name, err)
+		}
+	}
+	if _, err := v.verify(t.Context(), signedBy(jwt.SigningMethodRS256, idpKeys().rsa, map[string]any{"typ": "at+jwt", "Typ": "JWT"}, v.good()), accessToken); err == nil {
+		t.Error("an access token passes for an id token by a second type")
+	}
+	// Tokens about sign-outs have names of their own.
 	logout := jwt.MapClaims{"iss": v.issuers.one, "aud": v.clientID, "sub": "ann", "jti": "j", "iat": v.now.Unix(), "exp": v.now.Add(time.Minute).Unix(),
 		"events": map[string]any{logoutEvent: map[string]any{}}}
 	key := idpKeys().rsa
-	if _, err := v.verifyLogout(t.Context(), signedBy(jwt.SigningMethodRS256, key, nil, logout)); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"SID", "Jti", "Events"} {
-		logout[name] = "owner"
-		if _, err := v.verifyLogout(t.Context(), signedBy(jwt.SigningMethodRS256, key, nil, logout)); err == nil {
-			t.Errorf("a sign-out is believed with %s", name)
+	for _, name := range []string{"", "SID", "Jti", "Events", "Sub", "Nonce", "Tid", "Acr"} {
+		decides := name != "" && name != "Tid" && name != "Acr"
+		if name != "" {
+			logout[name] = "owner"
+		}
+		_, err := v.verifyLogout(t.Context(), signedBy(jwt.SigningMethodRS256, key, nil, logout))
+		if refusal, ok := errors.AsType[*authn.Refusal](err); (err != nil) != decides || decides && (!ok || refusal.Reason != authn.Malformed) {
+			t.Errorf("a sign-out with %q: %v", name, err)
 		}
 		delete(logout, name)
 	}

@@ -38,9 +38,20 @@ type idToken struct {
 type idClaims struct {
 	protocolClaims
 
-	Subject string          `json:"sub"`
-	Nonce   string          `json:"nonce"`
-	Class   json.RawMessage `json:"acr"`
+	Subject string
+	Nonce   string
+	Class   json.RawMessage
+}
+
+func (c *idClaims) members() members {
+	m := c.protocolClaims.members()
+	m["sub"], m["nonce"], m["acr"] = &c.Subject, &c.Nonce, &c.Class
+	return m
+}
+
+// folded implements [readable]. How go-oidc reads _claim_names decides nothing.
+func (*idClaims) folded() []string {
+	return []string{"iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "at_hash"}
 }
 
 // idTokenCheck is one thing that an id token must be.

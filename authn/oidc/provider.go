@@ -61,7 +61,11 @@ func (p *Protocol) discover(ctx context.Context, c tenants.Connection) (*provide
 		return nil, authn.Refuse(authn.ProviderUnusable, "The identity provider calls itself otherwise than %s.", believed.template)
 	}
 	endpoint := discovered.Endpoint()
-	for name, address := range map[string]string{"authorization_endpoint": endpoint.AuthURL, "token_endpoint": endpoint.TokenURL, "jwks_uri": fresh.metadata.JWKS} {
+	addresses := map[string]string{"authorization_endpoint": endpoint.AuthURL, "token_endpoint": endpoint.TokenURL, "jwks_uri": fresh.metadata.JWKS}
+	if info := discovered.UserInfoEndpoint(); info != "" { // there need not be one
+		addresses["userinfo_endpoint"] = info
+	}
+	for name, address := range addresses {
 		if !safe(address) {
 			return nil, authn.Refuse(authn.ProviderUnusable, "The identity provider's %s is missing or not an address over TLS.", name)
 		}

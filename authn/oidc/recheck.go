@@ -114,7 +114,7 @@ func refreshFailed(err error) error {
 	answered, ok := errors.AsType[*oauth2.RetrieveError](err)
 	switch {
 	case !ok || answered.Response == nil, answered.Response.StatusCode >= http.StatusInternalServerError, answered.Response.StatusCode == http.StatusTooManyRequests:
-		return authn.Refuse(authn.ProviderUnreachable, "The identity provider did not answer about the person.").Because(err)
+		return authn.Refuse(authn.ProviderUnreachable, "The identity provider did not answer about the person.").Because(unquoted(err))
 	case slices.Contains(refusals, answered.ErrorCode):
 		return authn.Refuse(authn.RefreshRefused, "The identity provider refused the refresh with the error %s.", answered.ErrorCode)
 	}

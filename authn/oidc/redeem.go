@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
 	"gatehouse/tenants"
 )
 
@@ -97,10 +100,24 @@ func exchangeFailed(err error) error {
 		return err
 	}
 	if !ok || answered.Response == nil || answered.Response.StatusCode >= http.StatusInternalServerError {
-		return authn.Refuse(authn.ProviderUnreachable, "The identity provider did not redeem the code.").Because(err)
+		return authn.Refuse(authn.ProviderUnreachable, "The identity provider did not redeem the code.").Because(unquoted(err))
 	}
-	// The error's text quotes the answer, which may hold what was sent.
 	return authn.Refuse(authn.CodeRejected, "The identity provider rejected the code with the error %s.", errorName(answered.ErrorCode))
+}
+
+// unquoted is the failure of a request that has shown a secret, without what the
+// provider has answered: it may be what was sent (P6).
+func unquoted(err error) error {
+	if answered, ok := errors.AsType[*oauth2.RetrieveError](err); ok && answered.Response != nil {
+		return fmt.Errorf("oidc: answered with the status %d", answered.Response.StatusCode)
+	}
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return failed.Err
+	}
+	if errors.Is(err, httpkit.ErrEgressTooLarge) {
+		return httpkit.ErrEgressTooLarge
+	}
+	return errors.New("oidc: answered with something else")
 }
 
 // ours reports whether an error is not the provider's: a refusal already, or

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -49,13 +48,17 @@ func configOf(idp *provider, clientID string, now time.Time) gooidc.Config {
 // protocolClaims are the claims that say whether a token is good, not who it
 // is about.
 type protocolClaims struct {
-	Issuer     string     `json:"iss"`
-	Directory  string     `json:"tid"` // of Entra ID
-	Audience   stringList `json:"aud"`
-	Authorized string     `json:"azp"`
-	Expires    float64    `json:"exp"`
-	Issued     float64    `json:"iat"`
-	NotBefore  float64    `json:"nbf"`
+	Issuer     string
+	Directory  string // of Entra ID
+	Audience   stringList
+	Authorized string
+	Expires    float64
+	Issued     float64
+	NotBefore  float64
+}
+
+func (c *protocolClaims) members() members {
+	return members{"iss": &c.Issuer, "tid": &c.Directory, "aud": &c.Audience, "azp": &c.Authorized, "exp": &c.Expires, "iat": &c.Issued, "nbf": &c.NotBefore}
 }
 
 // verifier has go-oidc verify one token.
@@ -74,14 +77,20 @@ func (v *verification) unverified(keys *keyset.Asked, err error) *authn.Refusal 
 }
 
 // header is that of a JWS (RFC 7515 §4.1), as far as it counts.
-type header struct {
-	Algorithm string `json:"alg"`
-	Type      string `json:"typ"`
+type header struct{ Algorithm, Type string }
+
+func (h *header) members() members { return members{"alg": &h.Algorithm, "typ": &h.Type} }
+
+// readable are the claims of one kind of token.
+type readable interface {
+	members() members
+	// folded are the names that go-oidc reads for this kind in any case.
+	folded() []string
 }
 
 // peek reads a token without believing it: what it says decides refusals only,
 // until go-oidc has verified the same bytes.
-func (v *verification) peek(raw string, claims any) (kind string, err error) {
+func (v *verification) peek(raw string, claims readable) (kind string, err error) {
 	if refusal := v.small(raw); refusal != nil {
 		return "", refusal
 	}
@@ -100,32 +109,47 @@ func (v *verification) small(raw string) *authn.Refusal {
 }
 
 // read takes a token apart.
-func (v *verification) read(raw string, claims any) (h header, refusal *authn.Refusal) {
+func (v *verification) read(raw string, claims readable) (h header, refusal *authn.Refusal) {
 	parts := strings.Split(raw, ".")
 	if len(parts) != 3 {
 		return h, v.malformed()
 	}
-	var said [2]map[string]json.RawMessage
-	err := errors.Join(decodeSegment(parts[0], &said[0]), decodeSegment(parts[1], &said[1]), decodeSegment(parts[0], &h), decodeSegment(parts[1], claims))
-	if err != nil {
+	_, err := h.members().read(parts[0])
+	said, err2 := claims.members().read(parts[1])
+	if err = errors.Join(err, err2); err != nil {
 		return h, v.malformed().Because(err)
 	}
-	for _, name := range slices.Concat(slices.Collect(maps.Keys(said[0])), slices.Collect(maps.Keys(said[1]))) {
-		if misspelt(name) {
+	for name := range said {
+		if misspelt(name, claims.folded()) {
 			return h, authn.Refuse(authn.Malformed, "The %s says %.64q, which is another name than one of a JWT's own in its case alone.", v.what, name)
 		}
 	}
 	return h, nil
 }
 
-// ownNames are what decides in a token whether it is good and whom it is about.
-var ownNames = []string{"alg", "typ", "iss", "tid", "sub", "aud", "azp", "exp", "iat", "nbf", "nonce", "acr", "at_hash", "jti", "sid", "events"}
+// members are where the members of a JSON object go, by their exact names. They are
+// told apart by case (RFC 7515 §4, RFC 7519 §10.1.1), but not by encoding/json where it
+// fills a struct: a claim that somebody has named "Sub" would stand for the subject.
+type members map[string]any
 
-// misspelt reports whether a name is one of those but for its case. They are told
-// apart by it (RFC 7519 §10.1.1), but not by encoding/json, here and in go-oidc: a
-// claim that somebody has named "Sub" would stand for the subject.
-func misspelt(name string) bool {
-	return slices.ContainsFunc(ownNames, func(own string) bool { return name != own && strings.EqualFold(name, own) })
+// read gives all members of a segment besides.
+func (m members) read(segment string) (said map[string]json.RawMessage, err error) {
+	if err := decodeSegment(segment, &said); err != nil {
+		return nil, err
+	}
+	for name, into := range m {
+		if value, there := said[name]; there {
+			if err := json.Unmarshal(value, into); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return said, nil
+}
+
+// misspelt reports whether a name is one of those but for its case.
+func misspelt(name string, own []string) bool {
+	return slices.ContainsFunc(own, func(own string) bool { return name != own && strings.EqualFold(name, own) })
 }
 
 // strict refuses the line breaks that Go's decoder passes over (RFC 7515 §2).

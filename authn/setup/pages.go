@@ -285,7 +285,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.sessions.Revoke(ctx, cause, tenant, sessions.Selector{Connection: c.ID}, sessions.ReasonConnectionClosed); err != nil {
 		return err
 	}
-	if err := s.people.DropRules(ctx, cause, tenant, c.ID, c.RuledGroups()); err != nil {
+	if err := s.people.DropRules(ctx, cause, tenant, c.ID, nil); err != nil {
 		return err
 	}
 	if _, err := s.journal.Commit(ctx, l.event(cause, tenant, audit.SetupLinkFinished)); err != nil {

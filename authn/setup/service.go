@@ -40,8 +40,8 @@ type Sessions interface {
 
 // People is the directory.
 type People interface {
-	// DropRules takes people out of the groups into which rules that a connection has no
-	// more have put them.
+	// DropRules takes people out of the groups into which the rules of a connection have
+	// put them, save those still ruled.
 	DropRules(ctx context.Context, cause audit.Cause, tenant identity.TenantID, connection identity.ConnectionID, still []string) error
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	mathrand "math/rand/v2"
@@ -330,7 +331,7 @@ func jitter(d time.Duration) time.Duration {
 func (p *Poller) heed(ctx context.Context, under *poll, sets map[string]string) (later bool) {
 	under.errs = map[string]authn.SETError{}
 	for _, id := range slices.Sorted(maps.Keys(sets)) {
-		err := p.Receiver.Heed(ctx, under.tenant, under.connection, authn.Delivery{Cause: audit.Cause{Actor: audit.ActorOf(nil)}, ID: id}, sets[id])
+		err := p.heedOne(ctx, under, id, sets[id])
 		refusal, refused := errors.AsType[*authn.Refusal](err)
 		switch {
 		case err == nil:
@@ -343,4 +344,17 @@ func (p *Poller) heed(ctx context.Context, under *poll, sets map[string]string) 
 		}
 	}
 	return later
+}
+
+// heedOne does what one token says. What panics over it is not the end of those behind
+// it: a token that cannot be read is refused already, so that this one may be good, and
+// comes again.
+func (p *Poller) heedOne(ctx context.Context, under *poll, id, token string) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.Log.ErrorContext(ctx, "heeding a security event panicked", "tenant", under.tenant, "connection", under.connection.Name, "panic", cause, "stack", string(debug.Stack()))
+			err = fmt.Errorf("signals: panic: %v", cause)
+		}
+	}()
+	return p.Receiver.Heed(ctx, under.tenant, under.connection, authn.Delivery{Cause: audit.Cause{Actor: audit.ActorOf(nil)}, ID: id}, token)
 }

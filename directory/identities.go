@@ -1,0 +1,115 @@
+package directory
+
+import (
+	"context"
+	"strings"
+	"unicode/utf8"
+
+	"gatehouse/audit"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+// maxSubject bounds an identity provider's name for a person: 255 octets in
+// OpenID Connect Core §2, 256 characters in SAML 2.0 Core §8.3.7.
+const maxSubject = 1024
+
+// isSubject tells what can be kept as a subject, byte by byte.
+func isSubject(s string) bool {
+	return s != "" && len(s) <= maxSubject && utf8.ValidString(s) && !strings.Contains(s, "\x00")
+}
+
+// linkable finds whom a first sign-in takes over. An externalId need not be one
+// person's alone (RFC 7643 §3.1): where it is not, it names nobody.
+func linkable(ctx context.Context, tx *store.Tx, in *SignIn) (identity.UserID, error) {
+	const unlinked = ` AND NOT EXISTS (SELECT 1 FROM identities WHERE user_id = users.id AND connection_id = $3)`
+	switch {
+	case in.LinkByEmail && in.Email != "":
+		return store.One(ctx, tx, store.Scalar[identity.UserID],
+			`SELECT id FROM users WHERE user_key = $1 AND source <> $2`+unlinked, in.Email, SourceSignIn, in.Connection)
+	case in.LinkByExternalID:
+		found, err := store.All(ctx, tx, store.Scalar[identity.UserID], `SELECT id FROM users WHERE external_id = $1 AND source = $2 LIMIT 2`, in.Subject, SourceSCIM)
+		if err != nil {
+			return "", err
+		}
+		if len(found) != 1 {
+			return "", store.ErrNoRows
+		}
+		return store.One(ctx, tx, store.Scalar[identity.UserID], `SELECT id FROM users WHERE id = $1 AND source = $2`+unlinked, found[0], SourceSCIM, in.Connection)
+	}
+	return "", store.ErrNoRows
+}
+
+func identityLinked(cause audit.Cause, tenant identity.TenantID, u *User) audit.Event {
+	e := userEvent(cause, tenant, audit.UserChanged, u)
+	e.Details = map[string]string{"changed": "identity"}
+	return e
+}
+
+// touchIdentity links the identity, or notes that it was seen.
+func touchIdentity(ctx context.Context, tx *store.Tx, in *SignIn, user identity.UserID) error {
+	n, err := tx.Exec(ctx, `INSERT INTO identities (connection_id, subject, user_id, created_at, seen_at) VALUES ($1, $2, $3, $4, $4)
+		ON CONFLICT (connection_id, subject) DO UPDATE SET seen_at = excluded.seen_at WHERE identities.user_id = excluded.user_id`,
+		in.Connection, in.Subject, user, store.Millis(now()))
+	if err == nil && n == 0 {
+		return errIdentityTaken()
+	}
+	return err
+}
+
+// Link links a person to how a connection calls them, in the transaction of whatever
+// has proved it. There the record of it is made as well.
+func Link(ctx context.Context, tx *store.Tx, connection identity.ConnectionID, subject string, user identity.UserID) error {
+	return touchIdentity(ctx, tx, &SignIn{Connection: connection, Subject: subject}, user)
+}
+
+func errIdentityTaken() error {
+	return fault.New(fault.Conflict, "uniqueness", "This identity belongs to another person.")
+}
+
+// maxSubjects bounds how many identities of a connection one address may have:
+// people share none ([emailFree]), so there are as many as one person has.
+const maxSubjects = 1000
+
+// SubjectsByEmail gives how a connection's identity provider calls the person
+// with an address: every name of theirs there. None if nobody of that
+// connection has the address, or if it is none.
+func (s *Service) SubjectsByEmail(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, email string) (subjects []string, err error) {
+	canonical, err := CanonicalEmail(email)
+	if err != nil {
+		return nil, nil //nolint:nilerr // what is no address is nobody's
+	}
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		subjects, err = store.All(ctx, tx, store.Scalar[string], `SELECT i.subject FROM identities i JOIN user_emails e ON e.user_id = i.user_id
+			WHERE i.connection_id = $1 AND e.email = $2 ORDER BY i.subject LIMIT $3`, connection, canonical, maxSubjects)
+		return err
+	})
+	return subjects, err
+}
+
+// Link binds an identity of a connection to a person, so that it signs that
+// person in. An identity that belongs to another person is a Conflict fault.
+func (s *Service) Link(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, connection identity.ConnectionID, subject string) error {
+	if connection == "" || !isSubject(subject) {
+		return invalid("identity-invalid", "An identity is a connection and the provider's own name for the person.")
+	}
+	in := &SignIn{Connection: connection, Subject: subject}
+	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
+		u, err := loadUser(ctx, tx, user)
+		if err != nil {
+			return nil, err
+		}
+		taken, err := store.One(ctx, tx, store.Scalar[int],
+			`SELECT count(*) FROM identities WHERE connection_id = $1 AND subject = $2 AND user_id <> $3`, connection, subject, user)
+		if err != nil {
+			return nil, err
+		}
+		if taken > 0 {
+			return nil, errIdentityTaken()
+		}
+		return &step{events: []audit.Event{withConnection(identityLinked(cause, tenant, &u), in)}, write: func(ctx context.Context, tx *store.Tx) error {
+			return touchIdentity(ctx, tx, in, user)
+		}}, nil
+	})
+}
