@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"time"
 
 	"gatehouse/identity"
@@ -51,10 +52,24 @@ type asking struct {
 	userAgent string
 	state     string
 	allowedBy identity.SessionID
+	shown     strength // by whoever has allowed it
 	created   time.Time
 	expires   time.Time
 	pace      time.Duration // between two polls
 	polled    time.Time     // zero: not yet
+}
+
+// strength is how somebody had authenticated when they allowed a program. That may
+// have been nobody but whoever had stolen a cookie: what the person proves after that,
+// upon which their session is renewed, is nothing of the program's.
+type strength struct {
+	amr              []string
+	acr              string
+	authAt, factorAt time.Time // zero: not known, and none was shown
+}
+
+func strengthOf(p *identity.Principal) strength {
+	return strength{amr: p.AMR, acr: p.ACR, authAt: p.AuthTime, factorAt: p.FactorTime}
 }
 
 // hasty reports whether a poll at this moment comes too soon.
@@ -124,15 +139,17 @@ func (d *deviceCodes) makeRoom(ctx context.Context, tx *store.Tx, now time.Time,
 	return err
 }
 
-const askingColumns = `client, host, ip, user_agent, state, allowed_by, created_at, expires_at, pace, polled_at`
+const askingColumns = `client, host, ip, user_agent, state, allowed_by, amr, acr, auth_at, factor_at, created_at, expires_at, pace, polled_at`
 
 func scanAsking(row store.Row) (a asking, err error) {
-	var ip string
-	var created, expires, pace, polled int64
-	if err := row.Scan(&a.client, &a.host, &ip, &a.userAgent, &a.state, &a.allowedBy, &created, &expires, &pace, &polled); err != nil {
+	var ip, amr string
+	var auth, factor, created, expires, pace, polled int64
+	if err := row.Scan(&a.client, &a.host, &ip, &a.userAgent, &a.state, &a.allowedBy, &amr, &a.shown.acr, &auth, &factor,
+		&created, &expires, &pace, &polled); err != nil {
 		return asking{}, err
 	}
 	a.ip, _ = netip.ParseAddr(ip) // what is not known is shown as that
+	a.shown.amr, a.shown.authAt, a.shown.factorAt = strings.Fields(amr), store.Time(auth), store.Time(factor)
 	a.created, a.expires, a.pace, a.polled = store.Time(created), store.Time(expires), time.Duration(pace)*time.Millisecond, store.Time(polled)
 	return a, nil
 }
@@ -317,13 +334,16 @@ func (d *deviceCodes) stillAsks(a asking) error {
 	return nil
 }
 
-// decide writes down what a person says; false if it is too late, or was said
-// before.
-func (d *deviceCodes) decide(ctx context.Context, tenant identity.TenantID, code userCode, state string, by identity.SessionID) (bool, error) {
+// decide writes down what a person says, and how they had authenticated when they
+// did; false if it is too late, or was said before.
+func (d *deviceCodes) decide(ctx context.Context, code userCode, state string, by *identity.Principal) (bool, error) {
 	var n int64
-	err := d.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		n, err = tx.Exec(ctx, `UPDATE device_codes SET state = $1, allowed_by = $2 WHERE user_hash = $3 AND state = $4 AND expires_at > $5`,
-			state, string(by), userHash(code), askPending, store.Millis(d.now()))
+	shown := strengthOf(by)
+	err := d.stores.Tenant(by.Tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		n, err = tx.Exec(ctx, `UPDATE device_codes SET state = $1, allowed_by = $2, amr = $3, acr = $4, auth_at = $5, factor_at = $6
+			WHERE user_hash = $7 AND state = $8 AND expires_at > $9`,
+			state, string(by.Session), strings.Join(shown.amr, " "), shown.acr, store.Millis(shown.authAt), store.Millis(shown.factorAt),
+			userHash(code), askPending, store.Millis(d.now()))
 		return err
 	})
 	if err != nil {
@@ -333,13 +353,15 @@ func (d *deviceCodes) decide(ctx context.Context, tenant identity.TenantID, code
 }
 
 // CarryAllowed has what was allowed in a session be so by the one that takes its
-// place, in the transaction that makes that: it ends with it from then on.
+// place, in the transaction that makes that: it ends with it from then on. What was
+// proved for that one it does not have ([strength]).
 func CarryAllowed(ctx context.Context, tx *store.Tx, old, made identity.SessionID) error {
 	_, err := tx.Exec(ctx, `UPDATE device_codes SET allowed_by = $1 WHERE allowed_by = $2`, made, old)
 	return err
 }
 
-// allowedBy is the session in which a program was allowed, by now; "" if nobody knows.
+// allowedBy is the session in which a program was allowed, or the one that has taken
+// its place by now; "" if nobody knows.
 func (d *deviceCodes) allowedBy(ctx context.Context, tenant identity.TenantID, code string) (by identity.SessionID, err error) {
 	err = d.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		by, err = store.One(ctx, tx, store.Scalar[identity.SessionID], `SELECT allowed_by FROM device_codes WHERE device_hash = $1`, deviceHash(code))

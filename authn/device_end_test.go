@@ -6,6 +6,9 @@ import (
 	"net/netip"
 	"net/url"
 	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"gatehouse/audit"
 	"gatehouse/internal/fault"
@@ -79,50 +82,114 @@ func TestP2_AProgramsSessionEndsAsAnyOther(t *testing.T) {
 	}
 }
 
-// Whoever is no longer to come in by the time that the program asks does not.
+// Whoever is no longer to come in by the time that the program asks does not; nor does
+// anybody else come in by what one person has allowed. A step-up in between changes
+// nothing of that.
 func TestP2_NoProgramOutrunsWhatEndsItsPerson(t *testing.T) {
-	for name, c := range map[string]struct {
-		between func(*world, *browser)
+	revoke := func(sel func(b *browser) sessions.Selector) func(*world, *issuer, *browser) {
+		return func(w *world, _ *issuer, b *browser) {
+			_, err := w.sessions.Revoke(w.t.Context(), audit.SystemCause(), acme, sel(b), "admin")
+			check(w.t, err)
+		}
+	}
+	over := map[string]func(*world, *issuer, *browser){
+		"P9 deactivated": func(w *world, _ *issuer, b *browser) { w.deactivate(b.principal().User) },
+		"signed out":     func(_ *world, _ *issuer, b *browser) { b.post("/.gatehouse/logout", nil) },
+		"all of theirs are revoked": revoke(func(b *browser) sessions.Selector {
+			return sessions.Selector{User: b.principal().User}
+		}),
+		"the session is revoked": revoke(func(b *browser) sessions.Selector {
+			return sessions.Selector{Session: b.principal().Session}
+		}),
+		"the browser is signed out": revoke(func(b *browser) sessions.Selector {
+			return sessions.Selector{Device: b.principal().Device}
+		}),
+		"whoever was signed in before is": revoke(func(*browser) sessions.Selector {
+			return sessions.Selector{Before: time.Now().Add(time.Second)}
+		}),
+		"the provider's session is over": revoke(func(*browser) sessions.Selector {
+			return sessions.Selector{Connection: "con_idp", IDPSessions: []string{"idp-session"}}
+		}),
+		"the browser is blocked": func(w *world, _ *issuer, b *browser) {
+			_, err := w.sessions.UpdateDevice(w.t.Context(), audit.SystemCause(), acme, b.principal().Device, func(d *sessions.Device) error { d.Blocked = true; return nil })
+			check(w.t, err)
+		},
+		"signed in anew": func(w *world, idp *issuer, b *browser) {
+			idp.is("subject-1", "ann@acme.example")
+			b.signsInAnew(w)
+		},
+		"somebody else has signed in there": func(w *world, idp *issuer, b *browser) {
+			idp.is("subject-2", "bob@acme.example")
+			b.signsInAnew(w)
+			b.open("/").has(w.t, http.StatusOK, "for bob@acme.example")
+		},
+		"somebody else has signed in there and stepped up": func(w *world, idp *issuer, b *browser) {
+			idp.is("subject-2", "bob@acme.example")
+			b.signsInAnew(w)
+			w.stepsUp(b)
+			b.open("/").has(w.t, http.StatusOK, "for bob@acme.example")
+		},
+	}
+	cases := map[string]struct {
+		between func(*world, *issuer, *browser)
 		reason  string
 	}{
-		"P9 deactivated": {func(w *world, b *browser) { w.deactivate(b.principal().User) }, "allowing-session-over"},
-		"signed out":     {func(w *world, b *browser) { b.post("/.gatehouse/logout", nil) }, "allowing-session-over"},
-		"all revoked": {func(w *world, b *browser) {
-			_, err := w.sessions.Revoke(w.t.Context(), audit.SystemCause(), acme, sessions.Selector{User: b.principal().User}, "admin")
-			check(w.t, err)
-		}, "allowing-session-over"},
-		"as by a directory that dies before it ends the sessions": {func(w *world, b *browser) {
+		"as by a directory that dies before it ends the sessions": {func(w *world, _ *issuer, b *browser) {
 			w.connections.write(`UPDATE users SET active = FALSE WHERE id = $1`, b.principal().User)
 		}, "user-inactive"},
-		"stepped up, and then ended": {func(w *world, b *browser) {
-			w.stepsUp(b)
-			_, err := w.sessions.Revoke(w.t.Context(), audit.SystemCause(), acme, sessions.Selector{User: b.principal().User}, "admin")
-			check(w.t, err)
-		}, "allowing-session-over"},
-		"from another network": {func(w *world, _ *browser) {
+		"from another network": {func(w *world, _ *issuer, _ *browser) {
 			w.connections.set(tenants.SessionSettings{Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}})
 		}, "network-not-allowed"},
-		"refused by now": {func(w *world, _ *browser) {
+		"refused by now": {func(w *world, _ *issuer, _ *browser) {
 			w.connections.set(tenants.SessionSettings{DeviceLogin: tenants.RefuseDeviceLogin})
 		}, "device-login-refused"},
-		"the connection is closed": {func(w *world, b *browser) {
+		"the connection is closed": {func(w *world, _ *issuer, _ *browser) {
 			w.connections.write(`UPDATE connections SET enabled = FALSE`)
 		}, "connection-disabled"},
-		"the connection is gone":  {func(w *world, _ *browser) { w.connections.remove("idp") }, "no-connection"},
-		"the tenant is suspended": {func(w *world, _ *browser) { w.connections.setStatus(tenants.Suspended) }, "tenant-suspended"},
-	} {
+		"the connection is gone":  {func(w *world, _ *issuer, _ *browser) { w.connections.remove("idp") }, "no-connection"},
+		"the tenant is suspended": {func(w *world, _ *issuer, _ *browser) { w.connections.setStatus(tenants.Suspended) }, "tenant-suspended"},
+	}
+	for name, end := range over {
+		between := cases[name]
+		between.between, between.reason = end, "allowing-session-over"
+		cases[name] = between
+		between.between = func(w *world, idp *issuer, b *browser) { w.stepsUp(b); end(w, idp, b) }
+		cases["stepped up, and then: "+name] = between
+	}
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			w, _, b := deviceWorld(t)
+			w, idp, b := deviceWorld(t)
 			p := w.asks()
 			b.allows(p.User)
-			c.between(w, b)
+			c.between(w, idp, b)
+			before := len(w.journal.all(audit.SignInSucceeded))
 			p.wants("access_denied")
 			if got := w.reasons(); len(got) != 1 || got[0] != c.reason {
 				t.Errorf("refused for %v", got)
 			}
+			if made := w.journal.all(audit.SignInSucceeded)[before:]; c.reason == "allowing-session-over" && len(made) > 0 {
+				t.Errorf("recorded as signed in: %+v", made)
+			}
 			p.wants("invalid_grant")
 		})
 	}
+}
+
+// signsInAnew has whoever the provider takes them for sign in once more in the browser.
+func (b *browser) signsInAnew(w *world) {
+	w.t.Helper()
+	before := b.principal().Session
+	b.open("/.gatehouse/login?fresh=yes").has(w.t, http.StatusOK)
+	if b.principal().Session == before {
+		w.t.Fatal("the session is the one before")
+	}
+}
+
+// is has the provider take everybody for somebody, who has just authenticated.
+func (i *issuer) is(subject, email string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.claims = func(c jwt.MapClaims) { c["sub"], c["email"], c["auth_time"] = subject, email, time.Now().Unix() }
 }
 
 // The session in which a program was allowed has to live in the statement that

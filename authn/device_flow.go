@@ -160,7 +160,7 @@ func (s *Service) token(r *http.Request, form map[string]string) (any, error) {
 }
 
 // letProgramIn makes the session of a program that a person has allowed. It is by what the
-// person has shown in the browser, and holds for as long as their sessions do: the
+// person had shown in the browser when they did, and holds for as long as their sessions do: the
 // browser's own end does not end it, nor that of the identity provider's session. The
 // device is what the program was given to be known again by: it counts for the person
 // who allows it, and is nobody else's device.
@@ -185,12 +185,12 @@ func (s *Service) letProgramIn(r *http.Request, a asking, code, device string) (
 	cause.Actor = s.actorOf(r, arrived)
 	return s.sessions.Create(ctx, cause, req.Tenant, sessions.NewSession{
 		User: by.User, Connection: c.ID, ConnectionVersion: c.Version, IDPSubject: by.IDPSubject,
-		AMR: by.AMR, ACR: by.ACR, AuthAt: by.AuthAt, FactorAt: by.FactorAt,
+		AMR: a.shown.amr, ACR: a.shown.acr, AuthAt: a.shown.authAt, FactorAt: a.shown.factorAt,
 		IP: req.ClientIP, UserAgent: r.UserAgent(), DeviceToken: device,
 		Program: &sessions.Program{Name: clients[a.client], Host: a.host, AllowedBy: by.ID,
 			Carried: func(ctx context.Context) (identity.SessionID, error) { return s.codes.allowedBy(ctx, req.Tenant, code) }},
 		Details: map[string]string{"protocol": "device", "connection": c.Name, "subject": by.IDPSubject, "client": a.client, "host": a.host,
-			"allowed_by": string(by.ID), "amr": strings.Join(by.AMR, " "), "acr": by.ACR},
+			"allowed_by": string(by.ID), "amr": strings.Join(a.shown.amr, " "), "acr": a.shown.acr},
 	})
 }
 

@@ -173,7 +173,7 @@ func (s *Service) decideDevice(w http.ResponseWriter, r *http.Request, p *identi
 	if _, err := s.journal.Commit(r.Context(), e); err != nil {
 		return err
 	}
-	done, err := s.codes.decide(r.Context(), p.Tenant, code, to, p.Session)
+	done, err := s.codes.decide(r.Context(), code, to, p)
 	if err != nil {
 		return err
 	}
