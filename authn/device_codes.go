@@ -19,7 +19,7 @@ const (
 	deviceCodeLife = 10 * time.Minute
 	deviceCodeKept = 10 * time.Minute
 	// How many programs wait at once, in a tenant and from a client network. One more
-	// drives out the oldest, of its own network before all others.
+	// drives out the oldest, of its own network before all others ([deviceCodes.makeRoom]).
 	maxWaiting        = 2048
 	maxWaitingNetwork = 64
 	// pollPace is how long a program waits between two polls. Who does not waits
@@ -34,6 +34,8 @@ const (
 	guessLife         = 10 * time.Minute
 	maxGuesses        = 10
 	maxGuessesNetwork = 100
+	// giveBackTime bounds what is done for a program that has left.
+	giveBackTime = 10 * time.Second
 )
 
 // The states of a program that asks.
@@ -117,6 +119,8 @@ func networkHash(ctx context.Context) []byte {
 	return hash("network", httpkit.ClientNetwork(httpkit.RequestFrom(ctx).ClientIP).String())
 }
 
+// makeRoom drives out what is over before what still waits, and that before what a
+// person has allowed: what strangers ask for takes nothing from them.
 func (d *deviceCodes) makeRoom(ctx context.Context, tx *store.Tx, now time.Time, network []byte) error {
 	if err := purge(ctx, tx, "device_codes", now.Add(-deviceCodeKept)); err != nil {
 		return err
@@ -125,17 +129,18 @@ func (d *deviceCodes) makeRoom(ctx context.Context, tx *store.Tx, now time.Time,
 	if err != nil {
 		return err
 	}
+	const first = ` ORDER BY CASE WHEN expires_at <= $2 OR state IN ('used', 'denied') THEN 0 ELSE 1 END,
+		network_hash = $1 DESC, CASE WHEN state = 'pending' THEN 0 ELSE 1 END, expires_at LIMIT $3)`
 	if own >= maxWaitingNetwork {
-		_, err = tx.Exec(ctx, `DELETE FROM device_codes WHERE device_hash IN
-			(SELECT device_hash FROM device_codes WHERE network_hash = $1 ORDER BY expires_at LIMIT $2)`, network, own-maxWaitingNetwork+1)
+		_, err = tx.Exec(ctx, `DELETE FROM device_codes WHERE device_hash IN (SELECT device_hash FROM device_codes WHERE network_hash = $1`+first,
+			network, store.Millis(now), own-maxWaitingNetwork+1)
 		return err
 	}
 	all, err := store.One(ctx, tx, store.Scalar[int64], `SELECT count(*) FROM device_codes`)
 	if err != nil || all < maxWaiting {
 		return err
 	}
-	_, err = tx.Exec(ctx, `DELETE FROM device_codes WHERE device_hash IN
-		(SELECT device_hash FROM device_codes ORDER BY network_hash = $1 DESC, expires_at LIMIT $2)`, network, all-maxWaiting+1)
+	_, err = tx.Exec(ctx, `DELETE FROM device_codes WHERE device_hash IN (SELECT device_hash FROM device_codes`+first, network, store.Millis(now), all-maxWaiting+1)
 	return err
 }
 
@@ -230,8 +235,11 @@ func (d *deviceCodes) pace(ctx context.Context, tenant identity.TenantID, id []b
 }
 
 // giveBack has a program that was told it is allowed ask once more: its session
-// could not be made for want of something that may be there again.
+// could not be made for want of something that may be there again, which may be the
+// program's own patience.
 func (d *deviceCodes) giveBack(ctx context.Context, tenant identity.TenantID, code string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTime)
+	defer cancel()
 	return d.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE device_codes SET state = $1 WHERE device_hash = $2 AND state = $3`, askAllowed, deviceHash(code), askUsed)
 		return err
@@ -287,7 +295,10 @@ func (d *deviceCodes) entered(ctx context.Context, tenant identity.TenantID, per
 				return err
 			}
 			known = true
-			for _, c := range counters {
+			for _, c := range counters { // who has guessed nothing wrong leaves nothing behind
+				if _, err := tx.Exec(ctx, `DELETE FROM device_guesses WHERE who_hash = $1 AND wrong = 1`, c.who); err != nil {
+					return err
+				}
 				if _, err := tx.Exec(ctx, `UPDATE device_guesses SET wrong = wrong - 1 WHERE who_hash = $1`, c.who); err != nil {
 					return err
 				}

@@ -1,8 +1,11 @@
 package authn_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,6 +15,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/internal/store"
+	"gatehouse/tenants"
 )
 
 func TestPollingADeviceCode(t *testing.T) {
@@ -79,6 +83,75 @@ func TestProgramsThatAskAreBounded(t *testing.T) {
 	}))
 	if n != 64 {
 		t.Errorf("%d wait", n)
+	}
+}
+
+// Strangers who ask in the network of somebody's program do not drive it out once it
+// is allowed: what is over goes first, then what nobody has answered.
+func TestStrangersDriveOutNothingThatIsAllowed(t *testing.T) {
+	w, _, b := deviceWorld(t)
+	allowed, waiting, denied := w.asks(), w.asks(), w.asks()
+	b.allows(allowed.User)
+	b.decides(b.enters(denied.User), "deny").has(t, http.StatusOK)
+	for range 62 { // one more than there is room for
+		w.asks()
+	}
+	denied.wants("invalid_grant")
+	waiting.wants("authorization_pending")
+	for range 64 {
+		w.asks()
+	}
+	waiting.wants("invalid_grant")
+	allowed.wants("")
+}
+
+// A program that leaves just as its session is made gets it when it asks again.
+func TestAProgramThatLeavesAsksAgain(t *testing.T) {
+	w, _, b := deviceWorld(t)
+	p := w.asks()
+	b.allows(p.User)
+	w.connections.set(tenants.SessionSettings{RoleNetworks: map[string][]netip.Prefix{"owner": {netip.MustParsePrefix("203.0.113.0/24")}}})
+	w.advance(6 * time.Second)
+	r := httptest.NewRequest(http.MethodPost, atToken, strings.NewReader(tokenForm(p.Device).Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	ctx, leave := context.WithCancel(r.Context())
+	defer leave()
+	w.grants.mu.Lock()
+	w.grants.asked = leave
+	w.grants.mu.Unlock()
+	got := httptest.NewRecorder()
+	w.Handler().ServeHTTP(got, w.passed(r.WithContext(ctx)))
+	if got.Code != http.StatusServiceUnavailable || ctx.Err() == nil {
+		t.Fatalf("%d %s", got.Code, got.Body)
+	}
+	token := p.wants("").Token
+	p.wantsAs(token, http.StatusOK)
+	if n := len(w.journal.all(audit.SignInSucceeded)); n != 2 {
+		t.Errorf("%d sign-ins are recorded", n)
+	}
+}
+
+// Who enters what is right leaves nothing behind.
+func TestARightCodeIsNoGuess(t *testing.T) {
+	w, _, b := deviceWorld(t)
+	p := w.asks()
+	rows := func() (n int64) {
+		check(t, w.db.Tenant(acme).Read(t.Context(), func(tx *store.Tx) (err error) {
+			n, err = store.One(t.Context(), tx, store.Scalar[int64], `SELECT count(*) FROM device_guesses`)
+			return err
+		}))
+		return n
+	}
+	for range 3 {
+		b.enters(p.User)
+	}
+	if n := rows(); n != 0 {
+		t.Errorf("%d are counted", n)
+	}
+	b.post("/.gatehouse/device", url.Values{"user_code": {"BBBB-BBBB"}}).has(t, http.StatusForbidden)
+	b.enters(p.User)
+	if n := rows(); n != 2 { // the person and the network
+		t.Errorf("of one wrong code: %d", n)
 	}
 }
 

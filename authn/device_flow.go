@@ -23,6 +23,10 @@ const grantDeviceCode = "urn:ietf:params:oauth:grant-type:device_code"
 // run on is their people's, and so keeps no secret.
 var clients = map[string]string{"gatehouse-cli": "Gatehouse CLI"}
 
+// maxClaim is how much of what a program says of itself its person is shown, in
+// characters.
+const maxClaim = 40
+
 // routeDevices mounts the device flow. Programs ask without cookies, and pages have
 // no business there; what people say comes from our own page alone.
 func (s *Service) routeDevices(mux *http.ServeMux, sameOrigin *http.CrossOriginProtection) {
@@ -101,7 +105,7 @@ func (s *Service) authorizeDevice(r *http.Request, form map[string]string) (any,
 	if _, err := s.refusals.Record(r.Context(), e); err != nil {
 		return nil, err
 	}
-	device, user, err := s.codes.put(r.Context(), req.Tenant, asking{client: id, host: host, ip: req.ClientIP, userAgent: e.UserAgent})
+	device, user, err := s.codes.put(r.Context(), req.Tenant, asking{client: id, host: host, ip: req.ClientIP, userAgent: saidOfItself(e.UserAgent, maxClaim)})
 	if err != nil {
 		return nil, err
 	}

@@ -69,8 +69,8 @@ func TestAProgramThatIsAllowedOutlivesAStepUp(t *testing.T) {
 			if got := w.signedInAs(token); !got.FactorAt.IsZero() || !slices.Equal(got.AMR, when.AMR) || !got.AuthAt.Equal(when.AuthTime) || got.ACR != when.ACR {
 				t.Errorf("allowed as %+v, signed in as %+v", when, got)
 			}
-			if in, new := w.journal.all(audit.SignInSucceeded), w.journal.all(audit.DeviceNew); len(in) != 2 || len(new) != 2 {
-				t.Errorf("%d records of a sign-in and %d of a device, of a browser and a program", len(in), len(new))
+			if in, devices := w.journal.all(audit.SignInSucceeded), w.journal.all(audit.DeviceNew); len(in) != 2 || len(devices) != 2 {
+				t.Errorf("%d records of a sign-in and %d of a device, of a browser and a program", len(in), len(devices))
 			}
 			devices, _, err := w.sessions.Devices(t.Context(), acme, sessions.DeviceFilter{User: now.User})
 			check(t, err)
