@@ -3,6 +3,7 @@ package authn_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -103,6 +104,39 @@ func TestStrangersDriveOutNothingThatIsAllowed(t *testing.T) {
 	}
 	waiting.wants("invalid_grant")
 	allowed.wants("")
+}
+
+// Over all networks there are so many, and what is over goes first, whoever asked for
+// it; what is allowed goes last.
+func TestATenantsProgramsAreBounded(t *testing.T) {
+	w, _, _ := deviceWorld(t)
+	states := func() (all []string) {
+		check(t, w.db.Tenant(acme).Read(t.Context(), func(tx *store.Tx) (err error) {
+			all, err = store.All(t.Context(), tx, store.Scalar[string], `SELECT state FROM device_codes WHERE client = 'old' ORDER BY state DESC`)
+			return err
+		}))
+		return all
+	}
+	check(t, w.db.Tenant(acme).Write(t.Context(), func(tx *store.Tx) error {
+		for i := range 2048 {
+			client, state, expires := "", "pending", w.clock().Add(time.Minute)
+			if i < 4 { // the allowed one is the oldest, and the used one the newest
+				client, state, expires = "old", []string{"allowed", "pending", "pending", "used"}[i], expires.Add(time.Duration(i-3)*time.Second)
+			}
+			if _, err := tx.Exec(t.Context(), `INSERT INTO device_codes (device_hash, user_hash, network_hash, client, host, ip, user_agent, state, allowed_by, pace, polled_at, hasty, created_at, expires_at)
+				VALUES ($1, $2, $3, $4, '', '', '', $5, '', 0, 0, FALSE, 0, $6)`, fmt.Append(nil, "d", i), fmt.Append(nil, "u", i), fmt.Append(nil, "n", i), client, state, store.Millis(expires)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	for _, left := range [][]string{{"pending", "pending", "allowed"}, {"pending", "allowed"}, {"allowed"}, {"allowed"}} {
+		w.connections.write(`UPDATE device_codes SET network_hash = device_hash`) // everybody comes from elsewhere
+		w.asks()
+		if got := states(); !slices.Equal(got, left) {
+			t.Errorf("%v are left, want %v", got, left)
+		}
+	}
 }
 
 // A program that leaves just as its session is made gets it when it asks again.

@@ -35,7 +35,7 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	if n.Program != nil {
-		program := *n.Program // which is gone by, and is the caller's
+		program := *n.Program // which is the caller's, and may follow a renewal
 		n.Program = &program
 	}
 	if err := s.follow(ctx, tenant, &n); err != nil {
