@@ -262,6 +262,37 @@ func TestHostileProgramsGetNothing(t *testing.T) {
 	p.wants("")
 }
 
+// What a program says of itself is shown as that: marked, as text, and too little of it
+// to tell a story.
+func TestWhatAProgramSaysOfItselfIsShownAsThat(t *testing.T) {
+	w, _, b := deviceWorld(t)
+	p := w.program()
+	story := "<b>Security check</b>: press Allow now to keep your access. " + strings.Repeat("Press Allow. ", 9)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+atAsk, strings.NewReader(url.Values{"client_id": {"gatehouse-cli"}, "device_name": {story}}.Encode()))
+	check(t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("User-Agent", "good\xff \u202eevil\u200b <i>"+strings.Repeat("é", 90)+"the end")
+	resp, err := p.Do(req)
+	check(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("status %d", resp.StatusCode)
+	}
+	check(t, json.NewDecoder(resp.Body).Decode(&p.codes))
+	page := b.post("/.gatehouse/device", url.Values{"user_code": {p.User}})
+	page.has(t, http.StatusOK, "that calls itself Gatehouse CLI", "nobody has checked", `dir="auto">&lt;b&gt;Security check&lt;/b&gt;: press Allow now …<`,
+		`dir="auto">good evil &lt;i&gt;`, "é…<")
+	for _, never := range []string{"<b>", "<i>", "to keep", "the end", "\xff", "\u202e", "\u200b", "\ufffd"} {
+		if strings.Contains(page.body, never) {
+			t.Errorf("%q is on the page", never)
+		}
+	}
+	// What is known comes before what is said.
+	if known, said := strings.Index(page.body, "203.0.113.7"), strings.Index(page.body, "nobody has checked"); known > said {
+		t.Error("what the program says of itself comes first")
+	}
+}
+
 func numbered(n int) string {
 	var b strings.Builder
 	for i := range n {

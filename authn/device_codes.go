@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"time"
 
 	"gatehouse/identity"
@@ -18,7 +19,7 @@ const (
 	deviceCodeLife = 10 * time.Minute
 	deviceCodeKept = 10 * time.Minute
 	// How many programs wait at once, in a tenant and from a client network. One more
-	// drives out the oldest, of its own network before all others.
+	// drives out the oldest, of its own network before all others ([deviceCodes.makeRoom]).
 	maxWaiting        = 2048
 	maxWaitingNetwork = 64
 	// pollPace is how long a program waits between two polls. Who does not waits
@@ -33,6 +34,8 @@ const (
 	guessLife         = 10 * time.Minute
 	maxGuesses        = 10
 	maxGuessesNetwork = 100
+	// giveBackTime bounds what is done for a program that has left.
+	giveBackTime = 10 * time.Second
 )
 
 // The states of a program that asks.
@@ -51,10 +54,24 @@ type asking struct {
 	userAgent string
 	state     string
 	allowedBy identity.SessionID
+	shown     strength // by whoever has allowed it
 	created   time.Time
 	expires   time.Time
 	pace      time.Duration // between two polls
 	polled    time.Time     // zero: not yet
+}
+
+// strength is how somebody had authenticated when they allowed a program. That may
+// have been nobody but whoever had stolen a cookie: what the person proves after that,
+// upon which their session is renewed, is nothing of the program's.
+type strength struct {
+	amr              []string
+	acr              string
+	authAt, factorAt time.Time // zero: not known, and none was shown
+}
+
+func strengthOf(p *identity.Principal) strength {
+	return strength{amr: p.AMR, acr: p.ACR, authAt: p.AuthTime, factorAt: p.FactorTime}
 }
 
 // hasty reports whether a poll at this moment comes too soon.
@@ -102,6 +119,8 @@ func networkHash(ctx context.Context) []byte {
 	return hash("network", httpkit.ClientNetwork(httpkit.RequestFrom(ctx).ClientIP).String())
 }
 
+// makeRoom drives out what is over before what still waits, and that before what a
+// person has allowed: what strangers ask for takes nothing from them.
 func (d *deviceCodes) makeRoom(ctx context.Context, tx *store.Tx, now time.Time, network []byte) error {
 	if err := purge(ctx, tx, "device_codes", now.Add(-deviceCodeKept)); err != nil {
 		return err
@@ -110,29 +129,32 @@ func (d *deviceCodes) makeRoom(ctx context.Context, tx *store.Tx, now time.Time,
 	if err != nil {
 		return err
 	}
+	const first = ` ORDER BY CASE WHEN expires_at <= $2 OR state IN ('used', 'denied') THEN 0 ELSE 1 END,
+		network_hash = $1 DESC, CASE WHEN state = 'pending' THEN 0 ELSE 1 END, expires_at LIMIT $3)`
 	if own >= maxWaitingNetwork {
-		_, err = tx.Exec(ctx, `DELETE FROM device_codes WHERE device_hash IN
-			(SELECT device_hash FROM device_codes WHERE network_hash = $1 ORDER BY expires_at LIMIT $2)`, network, own-maxWaitingNetwork+1)
+		_, err = tx.Exec(ctx, `DELETE FROM device_codes WHERE device_hash IN (SELECT device_hash FROM device_codes WHERE network_hash = $1`+first,
+			network, store.Millis(now), own-maxWaitingNetwork+1)
 		return err
 	}
 	all, err := store.One(ctx, tx, store.Scalar[int64], `SELECT count(*) FROM device_codes`)
 	if err != nil || all < maxWaiting {
 		return err
 	}
-	_, err = tx.Exec(ctx, `DELETE FROM device_codes WHERE device_hash IN
-		(SELECT device_hash FROM device_codes ORDER BY network_hash = $1 DESC, expires_at LIMIT $2)`, network, all-maxWaiting+1)
+	_, err = tx.Exec(ctx, `DELETE FROM device_codes WHERE device_hash IN (SELECT device_hash FROM device_codes`+first, network, store.Millis(now), all-maxWaiting+1)
 	return err
 }
 
-const askingColumns = `client, host, ip, user_agent, state, allowed_by, created_at, expires_at, pace, polled_at`
+const askingColumns = `client, host, ip, user_agent, state, allowed_by, amr, acr, auth_at, factor_at, created_at, expires_at, pace, polled_at`
 
 func scanAsking(row store.Row) (a asking, err error) {
-	var ip string
-	var created, expires, pace, polled int64
-	if err := row.Scan(&a.client, &a.host, &ip, &a.userAgent, &a.state, &a.allowedBy, &created, &expires, &pace, &polled); err != nil {
+	var ip, amr string
+	var auth, factor, created, expires, pace, polled int64
+	if err := row.Scan(&a.client, &a.host, &ip, &a.userAgent, &a.state, &a.allowedBy, &amr, &a.shown.acr, &auth, &factor,
+		&created, &expires, &pace, &polled); err != nil {
 		return asking{}, err
 	}
 	a.ip, _ = netip.ParseAddr(ip) // what is not known is shown as that
+	a.shown.amr, a.shown.authAt, a.shown.factorAt = strings.Fields(amr), store.Time(auth), store.Time(factor)
 	a.created, a.expires, a.pace, a.polled = store.Time(created), store.Time(expires), time.Duration(pace)*time.Millisecond, store.Time(polled)
 	return a, nil
 }
@@ -213,8 +235,11 @@ func (d *deviceCodes) pace(ctx context.Context, tenant identity.TenantID, id []b
 }
 
 // giveBack has a program that was told it is allowed ask once more: its session
-// could not be made for want of something that may be there again.
+// could not be made for want of something that may be there again, which may be the
+// program's own patience.
 func (d *deviceCodes) giveBack(ctx context.Context, tenant identity.TenantID, code string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTime)
+	defer cancel()
 	return d.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE device_codes SET state = $1 WHERE device_hash = $2 AND state = $3`, askAllowed, deviceHash(code), askUsed)
 		return err
@@ -270,7 +295,10 @@ func (d *deviceCodes) entered(ctx context.Context, tenant identity.TenantID, per
 				return err
 			}
 			known = true
-			for _, c := range counters {
+			for _, c := range counters { // who has guessed nothing wrong leaves nothing behind
+				if _, err := tx.Exec(ctx, `DELETE FROM device_guesses WHERE who_hash = $1 AND wrong = 1`, c.who); err != nil {
+					return err
+				}
 				if _, err := tx.Exec(ctx, `UPDATE device_guesses SET wrong = wrong - 1 WHERE who_hash = $1`, c.who); err != nil {
 					return err
 				}
@@ -317,13 +345,16 @@ func (d *deviceCodes) stillAsks(a asking) error {
 	return nil
 }
 
-// decide writes down what a person says; false if it is too late, or was said
-// before.
-func (d *deviceCodes) decide(ctx context.Context, tenant identity.TenantID, code userCode, state string, by identity.SessionID) (bool, error) {
+// decide writes down what a person says, and how they had authenticated when they
+// did; false if it is too late, or was said before.
+func (d *deviceCodes) decide(ctx context.Context, code userCode, state string, by *identity.Principal) (bool, error) {
 	var n int64
-	err := d.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		n, err = tx.Exec(ctx, `UPDATE device_codes SET state = $1, allowed_by = $2 WHERE user_hash = $3 AND state = $4 AND expires_at > $5`,
-			state, string(by), userHash(code), askPending, store.Millis(d.now()))
+	shown := strengthOf(by)
+	err := d.stores.Tenant(by.Tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		n, err = tx.Exec(ctx, `UPDATE device_codes SET state = $1, allowed_by = $2, amr = $3, acr = $4, auth_at = $5, factor_at = $6
+			WHERE user_hash = $7 AND state = $8 AND expires_at > $9`,
+			state, string(by.Session), strings.Join(shown.amr, " "), shown.acr, store.Millis(shown.authAt), store.Millis(shown.factorAt),
+			userHash(code), askPending, store.Millis(d.now()))
 		return err
 	})
 	if err != nil {
@@ -333,13 +364,15 @@ func (d *deviceCodes) decide(ctx context.Context, tenant identity.TenantID, code
 }
 
 // CarryAllowed has what was allowed in a session be so by the one that takes its
-// place, in the transaction that makes that: it ends with it from then on.
+// place, in the transaction that makes that: it ends with it from then on. What was
+// proved for that one it does not have ([strength]).
 func CarryAllowed(ctx context.Context, tx *store.Tx, old, made identity.SessionID) error {
 	_, err := tx.Exec(ctx, `UPDATE device_codes SET allowed_by = $1 WHERE allowed_by = $2`, made, old)
 	return err
 }
 
-// allowedBy is the session in which a program was allowed, by now; "" if nobody knows.
+// allowedBy is the session in which a program was allowed, or the one that has taken
+// its place by now; "" if nobody knows.
 func (d *deviceCodes) allowedBy(ctx context.Context, tenant identity.TenantID, code string) (by identity.SessionID, err error) {
 	err = d.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		by, err = store.One(ctx, tx, store.Scalar[identity.SessionID], `SELECT allowed_by FROM device_codes WHERE device_hash = $1`, deviceHash(code))

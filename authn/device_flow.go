@@ -1,7 +1,7 @@
 package authn
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -22,6 +22,10 @@ const grantDeviceCode = "urn:ietf:params:oauth:grant-type:device_code"
 // clients are the programs that may ask, by their ids. They are public: what they
 // run on is their people's, and so keeps no secret.
 var clients = map[string]string{"gatehouse-cli": "Gatehouse CLI"}
+
+// maxClaim is how much of what a program says of itself its person is shown, in
+// characters.
+const maxClaim = 40
 
 // routeDevices mounts the device flow. Programs ask without cookies, and pages have
 // no business there; what people say comes from our own page alone.
@@ -101,7 +105,7 @@ func (s *Service) authorizeDevice(r *http.Request, form map[string]string) (any,
 	if _, err := s.refusals.Record(r.Context(), e); err != nil {
 		return nil, err
 	}
-	device, user, err := s.codes.put(r.Context(), req.Tenant, asking{client: id, host: host, ip: req.ClientIP, userAgent: e.UserAgent})
+	device, user, err := s.codes.put(r.Context(), req.Tenant, asking{client: id, host: host, ip: req.ClientIP, userAgent: saidOfItself(e.UserAgent, maxClaim)})
 	if err != nil {
 		return nil, err
 	}
@@ -141,16 +145,7 @@ func (s *Service) token(r *http.Request, form map[string]string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	made, err := s.letProgramIn(r, a, form["device_token"])
-	if refusal, _, ok := refusalOf(err); ok && refusal.Reason == allowingSessionOver {
-		// It may have been renewed just now, which is not its end.
-		by, lookErr := s.codes.allowedBy(r.Context(), tenant, code)
-		if lookErr == nil && by != "" && by != a.allowedBy {
-			a.allowedBy = by
-			made, err = s.letProgramIn(r, a, form["device_token"])
-		}
-		err = cmp.Or(lookErr, err)
-	}
+	made, err := s.letProgramIn(r, a, code, form["device_token"])
 	refusal, _, ok := refusalOf(err)
 	if f := fault.As(err); err != nil && f.Kind == fault.Unauthenticated { // ended while it was made
 		refusal, ok = &Refusal{Reason: Reason(f.Code), Message: f.Detail, cause: err}, true
@@ -169,18 +164,15 @@ func (s *Service) token(r *http.Request, form map[string]string) (any, error) {
 }
 
 // letProgramIn makes the session of a program that a person has allowed. It is by what the
-// person has shown in the browser, and holds for as long as their sessions do: the
+// person had shown in the browser when they did, and holds for as long as their sessions do: the
 // browser's own end does not end it, nor that of the identity provider's session. The
 // device is what the program was given to be known again by: it counts for the person
 // who allows it, and is nobody else's device.
-func (s *Service) letProgramIn(r *http.Request, a asking, device string) (sessions.Created, error) {
+func (s *Service) letProgramIn(r *http.Request, a asking, code, device string) (sessions.Created, error) {
 	ctx, req := r.Context(), httpkit.RequestFrom(r.Context())
 	by, err := s.sessions.Get(ctx, req.Tenant, a.allowedBy)
 	if err != nil {
 		return sessions.Created{}, err
-	}
-	if !by.EndedAt.IsZero() {
-		return sessions.Created{}, Refuse(allowingSessionOver, "The sign-in in which this was allowed has ended.")
 	}
 	if err := s.served(r); err != nil {
 		return sessions.Created{}, err
@@ -196,11 +188,13 @@ func (s *Service) letProgramIn(r *http.Request, a asking, device string) (sessio
 	cause := audit.CauseOf(r, nil)
 	cause.Actor = s.actorOf(r, arrived)
 	return s.sessions.Create(ctx, cause, req.Tenant, sessions.NewSession{
-		User: by.User, Connection: c.ID, ConnectionVersion: c.Version, IDPSubject: by.IDPSubject, AMR: by.AMR, ACR: by.ACR, AuthAt: by.AuthAt, FactorAt: by.FactorAt,
+		User: by.User, Connection: c.ID, ConnectionVersion: c.Version, IDPSubject: by.IDPSubject,
+		AMR: a.shown.amr, ACR: a.shown.acr, AuthAt: a.shown.authAt, FactorAt: a.shown.factorAt,
 		IP: req.ClientIP, UserAgent: r.UserAgent(), DeviceToken: device,
-		Program: &sessions.Program{Name: clients[a.client], Host: a.host, AllowedBy: by.ID},
+		Program: &sessions.Program{Name: clients[a.client], Host: a.host, AllowedBy: by.ID,
+			Carried: func(ctx context.Context) (identity.SessionID, error) { return s.codes.allowedBy(ctx, req.Tenant, code) }},
 		Details: map[string]string{"protocol": "device", "connection": c.Name, "subject": by.IDPSubject, "client": a.client, "host": a.host,
-			"allowed_by": string(by.ID), "amr": strings.Join(by.AMR, " "), "acr": by.ACR},
+			"allowed_by": string(by.ID), "amr": strings.Join(a.shown.amr, " "), "acr": a.shown.acr},
 	})
 }
 

@@ -1,14 +1,11 @@
 package authn_test
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,9 +13,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/identity"
-	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
-	"gatehouse/internal/store"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
@@ -84,71 +79,6 @@ func TestDeviceFlow(t *testing.T) {
 	b.open("/.gatehouse/devices").has(t, http.StatusOK, "Gatehouse CLI on ann&#39;s laptop")
 }
 
-// What ends a person's sessions ends those of their programs, and nothing else does.
-func TestP2_AProgramsSessionEndsAsAnyOther(t *testing.T) {
-	revoke := func(w *world, sel sessions.Selector) {
-		w.t.Helper()
-		_, err := w.sessions.Revoke(w.t.Context(), audit.SystemCause(), acme, sel, "admin")
-		check(w.t, err)
-	}
-	for name, c := range map[string]struct {
-		end  func(*world, *browser, *program, string)
-		ends bool
-	}{
-		"the browser signs out": {func(w *world, b *browser, _ *program, _ string) {
-			b.post("/.gatehouse/logout", nil)
-		}, false},
-		"the browser's session is revoked": {func(w *world, b *browser, _ *program, _ string) {
-			revoke(w, sessions.Selector{Session: b.principal().Session})
-		}, false},
-		"the provider's session is over": {func(w *world, b *browser, _ *program, _ string) {
-			revoke(w, sessions.Selector{Connection: "con_idp", IDPSessions: []string{"idp-session"}})
-		}, false},
-		"on the page of devices": {func(w *world, b *browser, _ *program, token string) {
-			live, err := w.sessions.FindProgram(w.t.Context(), acme, token)
-			check(w.t, err)
-			b.post("/.gatehouse/devices", url.Values{"device": {string(live.Principal().Device)}}).has(w.t, http.StatusOK, "Your devices")
-		}, true},
-		"everywhere else": {func(w *world, b *browser, _ *program, _ string) {
-			b.post("/.gatehouse/devices", url.Values{"others": {"yes"}})
-		}, true},
-		"by user": {func(w *world, b *browser, _ *program, _ string) {
-			revoke(w, sessions.Selector{User: b.principal().User})
-		}, true},
-		"by connection": {func(w *world, _ *browser, _ *program, _ string) { revoke(w, sessions.Selector{Connection: "con_idp"}) }, true},
-		"by subject": {func(w *world, b *browser, _ *program, _ string) {
-			live, err := w.sessions.Find(w.t.Context(), acme, b.cookie(httpkit.SessionCookie))
-			check(w.t, err)
-			revoke(w, sessions.Selector{Connection: "con_idp", IDPSubject: live.Session().IDPSubject})
-		}, true},
-		"P9 the person is deactivated": {func(w *world, b *browser, _ *program, _ string) { w.deactivate(b.principal().User) }, true},
-		"the device is blocked": {func(w *world, _ *browser, _ *program, token string) {
-			live, err := w.sessions.FindProgram(w.t.Context(), acme, token)
-			check(w.t, err)
-			_, err = w.sessions.UpdateDevice(w.t.Context(), audit.SystemCause(), acme, live.Principal().Device, func(d *sessions.Device) error { d.Blocked = true; return nil })
-			check(w.t, err)
-		}, true},
-		"by the program": {func(w *world, _ *browser, p *program, token string) {
-			if a := p.post(atRevoke, url.Values{"client_id": {"gatehouse-cli"}, "token": {token}}, nil); a.status != http.StatusOK || a.Error != "" {
-				w.t.Errorf("revoking answers %d %s", a.status, a.Error)
-			}
-		}, true},
-		"programs are refused from now on": {func(w *world, _ *browser, _ *program, _ string) {
-			w.connections.set(tenants.SessionSettings{DeviceLogin: tenants.RefuseDeviceLogin})
-		}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w, b, p, token := signedIn(t)
-			p.wantsAs(token, http.StatusOK)
-			c.end(w, b, p, token)
-			status, _ := p.as(token, "/x")
-			if ended := status == http.StatusUnauthorized || status == http.StatusForbidden; ended != c.ends {
-				t.Errorf("the token is answered %d", status)
-			}
-		})
-	}
-}
-
 func TestADeviceLoginThatIsDenied(t *testing.T) {
 	w, _, b := deviceWorld(t)
 	p := w.asks()
@@ -161,102 +91,6 @@ func TestADeviceLoginThatIsDenied(t *testing.T) {
 	b.post("/.gatehouse/device", url.Values{"user_code": {p.User}}).has(t, http.StatusForbidden, "answered already")
 	if got := w.reasons(); !slices.Equal(got, []string{"denied", "denied", "replayed"}) {
 		t.Errorf("refused for %v", got)
-	}
-}
-
-func TestPollingADeviceCode(t *testing.T) {
-	w, _, b := deviceWorld(t)
-	p := w.asks()
-	now := func(want string) {
-		t.Helper()
-		if a := p.post(atToken, tokenForm(p.Device), nil); a.Error != want {
-			t.Errorf("%q, want %q", a.Error, want)
-		}
-	}
-	now("authorization_pending")
-	now("slow_down") // 10 s from now on
-	p.wants("slow_down")
-	w.advance(9 * time.Second)
-	p.wants("authorization_pending")
-	b.allows(p.User)
-	now("slow_down") // and what is allowed waits
-	w.advance(20 * time.Second)
-	if a := p.wants(""); a.Token == "" {
-		t.Error("nothing came of it")
-	}
-	if got := w.reasons(); !slices.Equal(got, []string{"too-often", "too-often", "too-often"}) {
-		t.Errorf("refused for %v", got)
-	}
-
-	flood := w.asks()
-	for range 20 {
-		if a := flood.post(atToken, tokenForm(flood.Device), nil); a.Error != "authorization_pending" && a.Error != "slow_down" {
-			t.Errorf("%+v", a)
-		}
-	}
-	w.advance(61 * time.Second) // and no longer
-	if a := flood.post(atToken, tokenForm(flood.Device), nil); a.Error != "authorization_pending" {
-		t.Errorf("a minute later: %q", a.Error)
-	}
-
-	late := w.asks()
-	form := b.enters(late.User)
-	w.advance(10*time.Minute - time.Second)
-	late.wants("expired_token")
-	b.decides(form, "allow").has(t, http.StatusForbidden, "took too long")
-	b.post("/.gatehouse/device", url.Values{"user_code": {late.User}}).has(t, http.StatusForbidden, "too long")
-	late.wants("expired_token")
-
-	// Allowed in time, and asked for too late.
-	late = w.asks()
-	b.allows(late.User)
-	w.advance(11 * time.Minute)
-	late.wants("expired_token")
-}
-
-// Whoever is no longer to come in by the time that the program asks does not.
-func TestP2_NoProgramOutrunsWhatEndsItsPerson(t *testing.T) {
-	for name, c := range map[string]struct {
-		between func(*world, *browser)
-		reason  string
-	}{
-		"P9 deactivated": {func(w *world, b *browser) { w.deactivate(b.principal().User) }, "allowing-session-over"},
-		"signed out":     {func(w *world, b *browser) { b.post("/.gatehouse/logout", nil) }, "allowing-session-over"},
-		"all revoked": {func(w *world, b *browser) {
-			_, err := w.sessions.Revoke(w.t.Context(), audit.SystemCause(), acme, sessions.Selector{User: b.principal().User}, "admin")
-			check(w.t, err)
-		}, "allowing-session-over"},
-		"as by a directory that dies before it ends the sessions": {func(w *world, b *browser) {
-			w.connections.write(`UPDATE users SET active = FALSE WHERE id = $1`, b.principal().User)
-		}, "user-inactive"},
-		"stepped up, and then ended": {func(w *world, b *browser) {
-			w.stepsUp(b)
-			_, err := w.sessions.Revoke(w.t.Context(), audit.SystemCause(), acme, sessions.Selector{User: b.principal().User}, "admin")
-			check(w.t, err)
-		}, "allowing-session-over"},
-		"from another network": {func(w *world, _ *browser) {
-			w.connections.set(tenants.SessionSettings{Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}})
-		}, "network-not-allowed"},
-		"refused by now": {func(w *world, _ *browser) {
-			w.connections.set(tenants.SessionSettings{DeviceLogin: tenants.RefuseDeviceLogin})
-		}, "device-login-refused"},
-		"the connection is closed": {func(w *world, b *browser) {
-			w.connections.write(`UPDATE connections SET enabled = FALSE`)
-		}, "connection-disabled"},
-		"the connection is gone":  {func(w *world, _ *browser) { w.connections.remove("idp") }, "no-connection"},
-		"the tenant is suspended": {func(w *world, _ *browser) { w.connections.setStatus(tenants.Suspended) }, "tenant-suspended"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w, _, b := deviceWorld(t)
-			p := w.asks()
-			b.allows(p.User)
-			c.between(w, b)
-			p.wants("access_denied")
-			if got := w.reasons(); len(got) != 1 || got[0] != c.reason {
-				t.Errorf("refused for %v", got)
-			}
-			p.wants("invalid_grant")
-		})
 	}
 }
 
@@ -318,58 +152,6 @@ func TestAProgramIsKnownAgain(t *testing.T) {
 	}
 }
 
-// stepsUp has somebody show a second factor: their session is another one then.
-func (w *world) stepsUp(b *browser) {
-	w.t.Helper()
-	live, err := w.sessions.Find(w.t.Context(), acme, b.cookie(httpkit.SessionCookie))
-	check(w.t, err)
-	made, err := w.sessions.Renew(w.t.Context(), audit.SystemCause(), live, sessions.Renewal{FactorAt: w.clock(), AMR: []string{"otp"}, Method: "totp"})
-	check(w.t, err)
-	u, err := url.Parse(w.url)
-	check(w.t, err)
-	b.Jar.SetCookies(u, []*http.Cookie{{Name: httpkit.SessionCookie, Value: made.Token, Path: "/", Secure: true}})
-}
-
-// A session that is renewed is the same sign-in: what was allowed in it stays so.
-func TestAProgramThatIsAllowedOutlivesAStepUp(t *testing.T) {
-	for name, renewed := range map[string]func(w *world, b *browser){
-		"before the program asks": func(w *world, b *browser) { w.stepsUp(b) },
-		"twice":                   func(w *world, b *browser) { w.stepsUp(b); w.stepsUp(b) },
-		"while the program's session is made": func(w *world, b *browser) {
-			w.journal.on(audit.SignInSucceeded, func() { w.stepsUp(b) })
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w, _, b := deviceWorld(t)
-			p := w.asks()
-			b.allows(p.User)
-			renewed(w, b)
-			token := p.wants("").Token
-			p.wantsAs(token, http.StatusOK)
-			live, err := w.sessions.FindProgram(t.Context(), acme, token)
-			check(t, err)
-			if live.Session().FactorAt.IsZero() {
-				t.Error("the program's session does not know of the factor")
-			}
-		})
-	}
-}
-
-// The session in which a program was allowed has to live in the statement that
-// makes the program's, whatever was seen of it before.
-func TestP2_TheAllowingSessionEndsJustBefore(t *testing.T) {
-	w, _, b := deviceWorld(t)
-	p := w.asks()
-	b.allows(p.User)
-	who := b.principal()
-	_, err := w.sessions.Create(t.Context(), audit.SystemCause(), acme, sessions.NewSession{User: who.User, Connection: who.Connection, ConnectionVersion: 1,
-		Program: &sessions.Program{Name: "x", AllowedBy: "ses_none"}})
-	if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Code != "allowing-session-over" {
-		t.Errorf("allowed by no session: %v", err)
-	}
-	p.wants("")
-}
-
 func TestSettingsSayWhoMaySignInPrograms(t *testing.T) {
 	w, idp, b := deviceWorld(t)
 	// A program has no cookie of a device, and needs none.
@@ -405,24 +187,6 @@ func TestSettingsSayWhoMaySignInPrograms(t *testing.T) {
 	p.wants("expired_token")
 }
 
-// Of one network the newest wait, and never more than some.
-func TestProgramsThatAskAreBounded(t *testing.T) {
-	w, _, _ := deviceWorld(t)
-	first := w.asks()
-	for range 64 {
-		w.asks()
-	}
-	first.wants("invalid_grant")
-	var n int64
-	check(t, w.db.Tenant(acme).Read(t.Context(), func(tx *store.Tx) (err error) {
-		n, err = store.One(t.Context(), tx, store.Scalar[int64], `SELECT count(*) FROM device_codes`)
-		return err
-	}))
-	if n != 64 {
-		t.Errorf("%d wait", n)
-	}
-}
-
 // Nothing takes effect without its record, and what cannot be made for want of the
 // journal is made once it is back.
 func TestP1_NoDeviceLoginWithoutItsRecord(t *testing.T) {
@@ -445,59 +209,8 @@ func TestP1_NoDeviceLoginWithoutItsRecord(t *testing.T) {
 	p.wants("")
 }
 
-// Secrets are not at rest, and nowhere in the journal.
-func TestP6_DeviceCodesAreHashesAtRest(t *testing.T) {
-	w, _, p, token := signedIn(t)
-	next := w.asks()
-	text, err := json.Marshal(w.journal.events)
-	check(t, err)
-	var rows []string
-	check(t, w.db.Tenant(acme).Read(t.Context(), func(tx *store.Tx) (err error) {
-		rows, err = store.All(t.Context(), tx, func(row store.Row) (string, error) {
-			var a, b []byte
-			err := row.Scan(&a, &b)
-			return string(a) + string(b), err
-		}, `SELECT device_hash, user_hash FROM device_codes`)
-		return err
-	}))
-	for _, secret := range []string{p.Device, token, next.Device, next.User, strings.ReplaceAll(next.User, "-", "")} {
-		if strings.Contains(string(text), secret) || strings.Contains(strings.Join(rows, " "), secret) {
-			t.Errorf("%s is there", secret)
-		}
-	}
-	if len(rows) != 2 {
-		t.Errorf("%d rows", len(rows))
-	}
-}
-
 func TestOAuthMetadata(t *testing.T) {
 	w := newWorld(t)
 	page := w.browser().open("/.gatehouse/oauth/metadata")
 	page.has(t, http.StatusOK, `"device_authorization_endpoint":"`+w.url+atAsk+`"`, `"token_endpoint":"`+w.url+atToken+`"`, `"token_endpoint_auth_methods_supported":["none"]`)
-}
-
-// However many ask at once, a code is good for one session.
-func TestOnePollOfManyGetsTheToken(t *testing.T) {
-	w, _, b := deviceWorld(t)
-	p := w.asks()
-	b.allows(p.User)
-	w.advance(6 * time.Second)
-	var all sync.WaitGroup
-	answers := make([]answer, 8)
-	for i := range answers {
-		all.Go(func() { answers[i] = p.post(atToken, tokenForm(p.Device), nil) })
-	}
-	all.Wait()
-	tokens := 0
-	for _, a := range answers {
-		switch {
-		case a.Token != "":
-			tokens++
-		case a.Error != "slow_down" && a.Error != "invalid_grant":
-			t.Errorf("%+v", a)
-		}
-	}
-	if tokens != 1 || len(w.journal.all(audit.SignInSucceeded)) != 2 {
-		t.Errorf("%d tokens, %d sign-ins", tokens, len(w.journal.all(audit.SignInSucceeded)))
-	}
 }

@@ -127,7 +127,7 @@ func (s *Service) confirmDevice(w http.ResponseWriter, r *http.Request, p *ident
 		Action, Code, Step, Program, Host, IP, UserAgent string
 		At                                               time.Time
 		Elsewhere                                        bool
-	}{pathDevice, code.String(), step, clients[a.client], a.host, a.ip.String(), a.userAgent, a.created,
+	}{pathDevice, code.String(), step, clients[a.client], saidOfItself(a.host, maxClaim), a.ip.String(), a.userAgent, a.created,
 		httpkit.ClientNetwork(a.ip) != httpkit.ClientNetwork(own)})
 	if err != nil {
 		return err
@@ -173,7 +173,7 @@ func (s *Service) decideDevice(w http.ResponseWriter, r *http.Request, p *identi
 	if _, err := s.journal.Commit(r.Context(), e); err != nil {
 		return err
 	}
-	done, err := s.codes.decide(r.Context(), p.Tenant, code, to, p.Session)
+	done, err := s.codes.decide(r.Context(), code, to, p)
 	if err != nil {
 		return err
 	}

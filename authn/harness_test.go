@@ -274,6 +274,7 @@ type grants struct {
 	held  map[identity.UserID][]string
 	err   error
 	after func() // called once a role is given
+	asked func() // called when somebody's are asked for
 }
 
 func (g *grants) GrantDefault(_ context.Context, _ audit.Cause, _ identity.TenantID, user identity.UserID, role string) error {
@@ -300,6 +301,9 @@ func (g *grants) CheckDefault(context.Context, identity.TenantID, string) error 
 func (g *grants) Held(_ context.Context, p *identity.Principal) ([]string, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.asked != nil {
+		g.asked()
+	}
 	if p.Role != "" {
 		return []string{p.Role}, g.err
 	}

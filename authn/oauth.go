@@ -128,6 +128,22 @@ func parseOAuthForm(text string) (map[string]string, error) {
 	return form, nil
 }
 
+// saidOfItself is what a stranger says of themselves as people are shown it: nothing that
+// could not be seen or turns other text round, and no more than so many characters of
+// it, which is too little for a story.
+func saidOfItself(s string, most int) string {
+	s = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s))
+	if shown := []rune(s); len(shown) > most {
+		return string(shown[:most-1]) + "…"
+	}
+	return s
+}
+
 // plainText reports whether a text has nothing in it that could not be seen.
 func plainText(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })

@@ -100,10 +100,7 @@ const (
 	grantUnsupported Reason = "grant-unsupported"
 	codeUnknown      Reason = "code-unknown"
 	denied           Reason = "denied"
-	// allowingSessionOver is what the session in which a program was allowed has come
-	// to before the program had its own.
-	allowingSessionOver Reason = "allowing-session-over"
-	tooOften            Reason = "too-often"
+	tooOften         Reason = "too-often"
 
 	// What is pushed is not pushed as was agreed upon.
 	wrongAuthorization Reason = "wrong-authorization"

@@ -157,6 +157,43 @@ func TestAProgramAtTheGate(t *testing.T) {
 	}
 }
 
+// A route that asks for a second factor serves no program that was allowed before it
+// was shown: whoever had the session then, by whatever means, had shown none.
+func TestAProgramHasNoFactorThatCameLater(t *testing.T) {
+	h := newHouse(t, map[string]string{"app.routes": "[ { path: /pay, access: signed_in, step_up: mfa }, { path: /**, access: signed_in } ]"})
+	ann := h.resident(h.acme)
+	early, user := h.asks()
+	ann.allows(h, user)
+
+	live, err := h.rooms.sessions.Find(t.Context(), h.acme.ID, strings.TrimPrefix(ann.cookie, httpkit.SessionCookie+"="))
+	must(t, err)
+	made, err := h.rooms.sessions.Renew(t.Context(), cause, live, sessions.Renewal{FactorAt: time.Now(), AMR: []string{"otp", "mfa"}, Method: "totp"})
+	must(t, err)
+	ann.cookie = httpkit.SessionCookie + "=" + made.Token
+	late, user := h.asks()
+	ann.allows(h, user)
+	if status, text := h.ask(http.MethodGet, "/pay", "", "Cookie", ann.cookie); status != http.StatusOK {
+		t.Errorf("the person: %d %s", status, text)
+	}
+
+	for what, c := range map[string]struct {
+		device string
+		pay    int
+	}{"allowed before the factor": {early, http.StatusUnauthorized}, "allowed after it": {late, http.StatusOK}} {
+		token, problem := h.polls(c.device)
+		if token == "" {
+			t.Fatalf("%s: error %q", what, problem)
+		}
+		if status, text := h.ask(http.MethodGet, "/x", "", "Authorization", "Bearer "+token); status != http.StatusOK {
+			t.Errorf("%s: %d %s", what, status, text)
+		}
+		status, text := h.ask(http.MethodGet, "/pay", "", "Authorization", "Bearer "+token)
+		if status != c.pay || (status != http.StatusOK) != strings.Contains(text, "second-factor-needed") {
+			t.Errorf("%s, where a factor is asked for: %d %s", what, status, text)
+		}
+	}
+}
+
 func (h *house) events(tenant identity.TenantID) (all []audit.Event) {
 	h.t.Helper()
 	for e, err := range h.rooms.journal.All(h.t.Context(), tenant) {

@@ -34,6 +34,13 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 		return Created{}, err
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
+	if n.Program != nil {
+		program := *n.Program // which is the caller's, and may follow a renewal
+		n.Program = &program
+	}
+	if err := s.follow(ctx, tenant, &n); err != nil {
+		return Created{}, err
+	}
 	made, deviceHash, err := s.recognise(ctx, tenant, n, now)
 	if err != nil {
 		return Created{}, err
@@ -74,11 +81,14 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	}
 	made.Session.Device = made.Device.ID
 	for range admitTries {
-		if err = s.makeRoom(ctx, cause, tenant, n.User, now); err != nil {
+		if err = s.follow(ctx, tenant, &n); err != nil {
 			return Created{}, err
 		}
-		if err = s.admit(ctx, NewLive(made.Session, hash), &n, hint, refresh); !errors.Is(err, errNoRoom) {
-			break // no sign-in of the same person came in between
+		if err = s.makeRoom(ctx, cause, tenant, &n, now); err != nil {
+			return Created{}, err
+		}
+		if err = s.admit(ctx, NewLive(made.Session, hash), &n, hint, refresh); !errors.Is(err, errNoRoom) && !errors.Is(err, errDisowned) {
+			break // no sign-in of the same person came in between, and no renewal
 		}
 	}
 	if errors.Is(err, errNoRoom) {
@@ -90,7 +100,8 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	return made, nil
 }
 
-// admitTries is how often room is made for a session that others take.
+// admitTries is how often room is made for a session that others take, and how often
+// the session that allows it may be renewed meanwhile.
 const admitTries = 3
 
 var errNoRoom = errors.New("sessions: the person has as many sessions as the tenant allows")
@@ -229,6 +240,9 @@ func (s *Service) admit(ctx context.Context, live *Live, n *NewSession, hint []b
 	}
 	var inserted bool
 	err := s.store.Tenant(live.session.Tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		if allowed, err := s.allowed(ctx, tx, live.session.Tenant, n); err != nil || !allowed {
+			return err
+		}
 		inserted, err = insertSession(ctx, tx, &live.session, n, live.hash, hint, s.limits(live.session.Tenant))
 		if err != nil || !inserted {
 			return err
@@ -257,8 +271,7 @@ func (s *Service) admit(ctx context.Context, live *Live, n *NewSession, hint []b
 
 // refusal tells why insertSession has inserted nothing.
 func (s *Service) refusal(ctx context.Context, live *Live, n *NewSession) error {
-	var active, blocked, open, same bool
-	allowed := true
+	var active, blocked, open, same, allowed bool
 	err := s.store.Tenant(live.session.Tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		active, err = store.One(ctx, tx, store.Scalar[bool],
 			`SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND active)`, live.session.User)
@@ -277,10 +290,10 @@ func (s *Service) refusal(ctx context.Context, live *Live, n *NewSession) error 
 		}
 		same, err = store.One(ctx, tx, store.Scalar[bool],
 			`SELECT EXISTS (SELECT 1 FROM connections WHERE id = $1 AND version = $2)`, live.session.Connection, n.ConnectionVersion)
-		if err != nil || n.Program == nil {
+		if err != nil {
 			return err
 		}
-		allowed, err = store.One(ctx, tx, store.Scalar[bool], `SELECT EXISTS (`+allowing+`)`, n.Program.AllowedBy, live.session.User)
+		allowed, err = s.allowed(ctx, tx, live.session.Tenant, n)
 		return err
 	})
 	switch {

@@ -44,9 +44,13 @@ func (l Limits) since(now time.Time) (seen, created int64) {
 }
 
 // room refuses a sign-in for which there is no room, where the oldest does not
-// make it. The session that it replaces is as good as gone.
+// make it. The session that it replaces is as good as gone; the one in which a
+// program was allowed has to stay, also if it is the only one there may be.
 func (s *Service) room(ctx context.Context, tenant identity.TenantID, n NewSession, now time.Time) error {
 	limits := s.limits(tenant)
+	if n.Program != nil && limits.PerPerson == 1 {
+		return errFull(limits.PerPerson)
+	}
 	if limits.PerPerson == 0 || !limits.Refuse {
 		return nil
 	}
@@ -67,18 +71,24 @@ func (s *Service) room(ctx context.Context, tenant identity.TenantID, n NewSessi
 	return nil
 }
 
-// makeRoom ends the oldest sessions of a person who signs in once more.
-func (s *Service) makeRoom(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, now time.Time) error {
+// makeRoom ends the oldest sessions of a person who signs in once more. However old it
+// is, the one in which they have allowed a program is not among them: with it would go
+// what there is to be room for.
+func (s *Service) makeRoom(ctx context.Context, cause audit.Cause, tenant identity.TenantID, n *NewSession, now time.Time) error {
 	limits := s.limits(tenant)
 	if limits.PerPerson == 0 || limits.Refuse {
 		return nil
 	}
 	seen, created := limits.since(now)
+	var spared identity.SessionID
+	if n.Program != nil {
+		spared = n.Program.AllowedBy
+	}
 	var oldest []identity.SessionID
 	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		oldest, err = store.All(ctx, tx, store.Scalar[identity.SessionID],
-			`SELECT id FROM sessions WHERE user_id = $1 AND `+counted+` ORDER BY created_at DESC, id DESC LIMIT $4 OFFSET $5`,
-			user, seen, created, trimBatch, limits.PerPerson-1)
+			`SELECT id FROM sessions WHERE user_id = $1 AND `+counted+` ORDER BY CASE id WHEN $6 THEN 0 ELSE 1 END, created_at DESC, id DESC LIMIT $4 OFFSET $5`,
+			n.User, seen, created, trimBatch, limits.PerPerson-1, spared)
 		return err
 	})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 // TestOnPostgres leaves out what is about the registry, a thousand commits of it.
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
-		TestCreateAndFind, TestAProgramsSession, TestP1_NoSessionWithoutRecord, TestTokensThatAreNotOurs, TestP6_TokensAreHashesAtRest,
+		TestCreateAndFind, TestAProgramsSession, TestP2_ASessionThatIsOverAllowsNoProgram, TestASessionInUseAllowsPrograms, TestAProgramFollowsTheSessionThatAllowedIt, TestAProgramDoesNotEndTheSessionThatAllowsIt, TestP1_NoSessionWithoutRecord, TestTokensThatAreNotOurs, TestP6_TokensAreHashesAtRest,
 		TestDeviceIsRecognised, TestBlockedDevice, TestP2_NamingADeviceDoesNotUnblockIt, TestReplacedSessionEnds, TestInactivePeopleDoNotSignIn,
 		TestP2_ClosedConnectionsMakeNoSession, TestP9_DeactivationWinsEveryRace, TestListPagesAndFilters, TestDevicesPages, TestLimits,
 		TestLastSeenIsWrittenBehind, TestSweepClosesStreams, TestPurgeDeletesOnlyWhatIsLongOver, TestP2_ExactlyTheirsClose,

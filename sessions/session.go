@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"time"
@@ -142,6 +143,9 @@ type Program struct {
 	// the moment at which the new one is made, there will be none: whatever has ended
 	// it was to end what comes of it as well.
 	AllowedBy identity.SessionID
+	// Carried gives the session that has taken the place of AllowedBy by now
+	// ([Config].Carry), and AllowedBy itself if none has; nil: none can.
+	Carried func(ctx context.Context) (identity.SessionID, error)
 }
 
 // Created is a new session with the tokens for the browser or program, which

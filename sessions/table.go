@@ -61,9 +61,6 @@ func insertSession(ctx context.Context, tx *store.Tx, s *Session, wanted *NewSes
 	return n > 0, err
 }
 
-// allowing is the session $1, if it lives and is of the person $2.
-const allowing = `SELECT 1 FROM sessions b WHERE b.id = $1 AND b.user_id = $2 AND b.ended_at IS NULL`
-
 // addrText is how an address is stored; empty when it is not known.
 func addrText(ip netip.Addr) string {
 	if !ip.IsValid() {
