@@ -9,6 +9,7 @@ import (
 	"gatehouse/audit"
 	"gatehouse/authz"
 	"gatehouse/directory"
+	"gatehouse/internal/store"
 	"gatehouse/tenants"
 )
 
@@ -201,5 +202,40 @@ func TestP2_RightsByARuleEndWithIt(t *testing.T) {
 			t.Errorf("%s: answered %d", step.name, status)
 		}
 		ann.do("GET", "me", nil).want(http.StatusOK)
+	}
+}
+
+// A connection that an earlier release kept, and today's rules would not, is closed
+// as every other is.
+func TestP2_ConnectionsAgainstTodaysRulesAreClosed(t *testing.T) {
+	for name, stop := range map[string]func(*visitor){
+		"deleted": func(operator *visitor) { operator.do("DELETE", "connections/local", nil).want(http.StatusNoContent) },
+		"disabled": func(operator *visitor) {
+			spec := into[connection](operator.do("GET", "connections/local", nil).want(http.StatusOK)).Spec
+			operator.do("PUT", "connections/local", spec).problem(http.StatusBadRequest, "bad-connection")
+			spec.Enabled = new(bool)
+			if change := into[connectionChange](operator.do("POST", "connections/local/check", spec).want(http.StatusOK)); change != (connectionChange{EndsSessions: true}) {
+				t.Errorf("checked as %+v", change)
+			}
+			operator.do("PUT", "connections/local", spec).want(http.StatusOK)
+			operator.do("DELETE", "connections/local", nil).want(http.StatusNoContent)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			member := h.signIn(h.acme, "member", "member")
+			if err := h.db.Tenant(h.acme.ID).Write(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.Exec(t.Context(), `UPDATE connections SET name = 'local' WHERE name = 'door'`)
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.tenants.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			member.do("GET", "me", nil).want(http.StatusOK)
+			stop(h.operator("acme"))
+			member.do("GET", "me", nil).want(http.StatusUnauthorized)
+		})
 	}
 }

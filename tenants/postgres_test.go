@@ -17,6 +17,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_WhatIsOpenIsJudgedByNewSettings, TestRoleNetworksAreChecked, TestADomainIsVerifiedByItsRecord, TestASilentDNSVerifiesNothing,
 		TestDomainsAreChecked, TestSecondFactorSettings, TestALogoIsKeptWithItsTenant,
 		TestAHangingChangeHoldsUpNobodyElse, TestChangesOfATenantWaitForEachOther, TestANameIsGivenOnce,
-		TestOIDCSettingsAreChecked,
+		TestOIDCSettingsAreChecked, TestP2_WhatWasKeptOnceCanBeClosed,
 	}, "TestProvidersHaveGuides", "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion", "TestWhatIsSaidWinsOverAPreset", "TestWhomAnOAuth2ConnectionTrusts", "TestWhatAConnectionTrustsAnew", "TestIssuersForManyDirectories")
 }
