@@ -71,3 +71,24 @@ func TestP2_WhatWasKeptOnceCanBeClosed(t *testing.T) {
 	_, err = h.service.PutConnection(ctx, cause, tenant.ID, made)
 	wantFault(t, "a new one", err, fault.Invalid)
 }
+
+// The same for a whole tenant.
+func TestP2_ATenantAgainstTodaysRulesIsSuspended(t *testing.T) {
+	h := newHouse(t)
+	tenant := h.add(t, "acme", "acme.example.com")
+	h.exec(t, `UPDATE tenants SET display_name = $1, settings = '{"session":{"idle":"1s"}}' WHERE id = $2`, "Acme\n", tenant.ID)
+	h.open(t)
+	rename := func(t *tenants.Tenant) error {
+		t.DisplayName, t.Status = "Acme\t", tenants.Suspended
+		return nil
+	}
+	_, err := h.service.Update(t.Context(), cause, tenant.ID, 0, rename)
+	wantFault(t, "suspended and renamed", err, fault.Invalid)
+	suspended, err := h.service.Update(t.Context(), cause, tenant.ID, 0, suspend)
+	if err != nil || suspended.Status != tenants.Suspended || len(h.rooms.ended) != 1 {
+		t.Fatalf("%+v, %v; ended %v", suspended, err, h.rooms.ended)
+	}
+	_, err = h.service.Update(t.Context(), cause, tenant.ID, 0, resume)
+	wantFault(t, "resumed", err, fault.Invalid)
+	must(t, h.service.Delete(t.Context(), cause, tenant.ID, suspended.Version))
+}

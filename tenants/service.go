@@ -303,8 +303,10 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 		return nil, false, err
 	}
 	next.ID, next.Name, next.Version, next.CreatedAt, next.UpdatedAt = id, current.Name, current.Version+1, current.CreatedAt, time.Now().UTC().Truncate(time.Millisecond)
-	if err := next.check(); err != nil {
-		return nil, false, err
+	if !next.suspends(current) {
+		if err := next.check(); err != nil {
+			return nil, false, err
+		}
 	}
 	fields := differences(current, &next)
 	if len(fields) == 0 {
@@ -369,6 +371,12 @@ func (t *Tenant) target() audit.Target {
 
 func taken(what string) error {
 	return fault.New(fault.Conflict, "taken", "The "+what+" belongs to another tenant.")
+}
+
+// suspends reports whether nothing is changed of current but that it is suspended,
+// which must never fail: it may have been kept under the rules of another day.
+func (t *Tenant) suspends(current *Tenant) bool {
+	return t.ID != identity.Platform && t.Status == Suspended && slices.Equal(differences(current, t), []string{"status"})
 }
 
 // differences names what an admin has changed.
