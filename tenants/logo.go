@@ -45,7 +45,7 @@ var errNoLogo = fault.New(fault.NotFound, "no-logo", "This organisation has no l
 func (s *Service) SetLogo(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, image []byte) (*Tenant, error) {
 	var logo *Logo
 	if len(image) > 0 {
-		mediaType, err := checkLogo(image)
+		mediaType, err := s.images.check(ctx, image)
 		if err != nil {
 			return nil, err
 		}

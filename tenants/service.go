@@ -75,6 +75,7 @@ type Service struct {
 	changes     changes // of tenants and their connections, that are under way here
 	tenants     snapshots
 	connections connectionCache
+	images      unpacker
 }
 
 var (
@@ -96,7 +97,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
 	}
-	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal, rooms: c.Rooms, announce: c.Announce, resolver: c.Resolver, log: c.Log}
+	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal, rooms: c.Rooms, announce: c.Announce, resolver: c.Resolver, log: c.Log, images: make(unpacker, 1)}
 	byID, err := loadTenants(ctx, c.Store.System())
 	if err != nil {
 		return nil, err
