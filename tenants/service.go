@@ -25,7 +25,7 @@ type Store interface {
 }
 
 // Keys makes and destroys tenants' data keys and seals the secrets of their
-// connections.
+// connections, and their logos.
 type Keys interface {
 	Create(ctx context.Context, tenant identity.TenantID) error
 	Seal(ctx context.Context, tenant identity.TenantID, purpose string, plaintext []byte) ([]byte, error)
@@ -325,6 +325,12 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 			return nil, false, err
 		}
 	}
+	anew := !current.Logo.same(next.Logo)
+	if anew && next.Logo != nil {
+		if next.image, err = s.keys.Seal(ctx, id, sealLogo, next.image); err != nil {
+			return nil, false, err
+		}
+	}
 	e := cause.Event(id, audit.TenantChanged, audit.Success)
 	e.Target = next.target()
 	e.Details = map[string]string{"changed": strings.Join(fields, " "), "hosts": strings.Join(next.Hosts, " "), "status": string(next.Status)}
@@ -333,7 +339,6 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 	}
 	ctx, cancel := effect(ctx)
 	defer cancel()
-	anew := !current.Logo.same(next.Logo)
 	if anew && next.Logo != nil {
 		if err := s.store.Tenant(id).Write(ctx, func(tx *store.Tx) error { return keepImage(ctx, tx, &next) }); err != nil {
 			return nil, true, fmt.Errorf("keep the logo of %s: %w", current.Name, err)
