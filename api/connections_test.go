@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"gatehouse/audit"
 	"gatehouse/authz"
 	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
 	"gatehouse/tenants"
 )
@@ -237,5 +240,46 @@ func TestP2_ConnectionsAgainstTodaysRulesAreClosed(t *testing.T) {
 			stop(h.operator("acme"))
 			member.do("GET", "me", nil).want(http.StatusUnauthorized)
 		})
+	}
+}
+
+// meddled has somebody else make a connection right after it was looked for.
+type meddled struct {
+	*tenants.Service
+	make func()
+}
+
+func (m meddled) Connection(ctx context.Context, tenant identity.TenantID, name string) (tenants.Connection, error) {
+	c, err := m.Service.Connection(ctx, tenant, name)
+	m.make()
+	return c, err
+}
+
+func TestAConnectionThatIsThereIsNotMadeAnew(t *testing.T) {
+	h := newHouse(t)
+	operator := h.operator("acme")
+	spec := map[string]any{"type": "oidc", "issuer": "https://idp.example", "client_id": "gatehouse"}
+	operator.do("PUT", "connections/idp", spec, "If-None-Match", `"1"`).want(http.StatusUnprocessableEntity)
+	operator.do("PUT", "connections/idp", spec, "If-None-Match", "*").want(http.StatusOK)
+	operator.do("PUT", "connections/idp", with(spec, "client_id", "other"), "If-None-Match", "*").problem(http.StatusPreconditionFailed, "there-already")
+
+	// Nor if it comes between, with what the caller may not decide.
+	admin := h.signIn(h.acme, "admin", "admin")
+	admin.do("PUT", "connections/late", with(spec, "issuer", "https://mine.example")).want(http.StatusOK) // may make one
+	operator.do("DELETE", "connections/late", nil).want(http.StatusNoContent)
+	h.api.cfg.Connections = meddled{h.tenants, func() {
+		if _, err := h.tenants.PutConnection(t.Context(), audit.SystemCause(), h.acme.ID, tenants.Connection{Name: "late", Type: tenants.OIDC, Enabled: true,
+			OIDC: &tenants.OIDCSpec{Issuer: "https://theirs.example", ClientID: "gatehouse"}}); err != nil {
+			t.Error(err)
+		}
+	}}
+	for _, enabled := range []bool{true, false} {
+		if err := h.tenants.DeleteConnection(t.Context(), audit.SystemCause(), h.acme.ID, "late", 0); err != nil && !fault.Is(err, fault.NotFound) {
+			t.Fatal(err)
+		}
+		admin.do("PUT", "connections/late", with(with(spec, "issuer", "https://mine.example"), "enabled", enabled)).problem(http.StatusPreconditionFailed, "version-changed")
+		if c, err := h.tenants.Connection(t.Context(), h.acme.ID, "late"); err != nil || c.OIDC.Issuer != "https://theirs.example" || !c.Enabled {
+			t.Errorf("%+v, %v", c, err)
+		}
 	}
 }

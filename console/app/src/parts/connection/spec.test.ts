@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { ConnectionSpec } from '../../client/api';
+import type { Connection, ConnectionSpec } from '../../client/api';
 import { Problem } from '../../client/problem';
 import { helpOf, isOf, keysOf, placeOf, themes } from './fields';
-import { errorsOf, otherOAuth2, startedFrom, themesOf, tidy } from './spec';
+import { conditionOf, errorsOf, otherOAuth2, startedFrom, themesOf, tidy } from './spec';
 
 const full: ConnectionSpec = {
   type: 'oidc', enabled: false, issuer: 'https://idp.example', client_id: 'x', scopes: ['openid'], claims: { groups: 'roles' },
@@ -40,6 +40,14 @@ describe('places', () => {
   });
   it('says of every field what holds without it, in one sentence', () => {
     for (const type of ['oidc', 'saml', 'oauth2'] as const) for (const key of keysOf) expect(helpOf(key, { type }), key).toMatch(/^\S[^\n]*[^.\s]$/);
+  });
+});
+
+describe('conditionOf', () => {
+  it('never lets a form overwrite what it has not read', () => {
+    const read = { name: 'idp' } as Connection;
+    expect(conditionOf(undefined, undefined)).toEqual({ 'If-None-Match': '*' });
+    expect(conditionOf(read, '"3"')).toEqual({ 'If-Match': '"3"' });
   });
 });
 

@@ -1,4 +1,4 @@
-import type { ConnectionSpec, Provider } from '../../client/api';
+import type { Connection, ConnectionSpec, Provider } from '../../client/api';
 import { Problem } from '../../client/problem';
 import { federated, fields, isOf, keysOf, placeOf, themes, type Key, type Theme } from './fields';
 
@@ -30,6 +30,12 @@ export function startedFrom(provider: Provider, before: ConnectionSpec): Connect
 
 /** What is wrong, by the path of the field: "issuer", "group_rules[0].claim". */
 export type Errors = Readonly<Record<string, string>>;
+
+/** What must still hold for the form to be saved: the version that was read, or for a new connection that there is none. */
+export function conditionOf(connection: Connection | undefined, tag: string | undefined): { 'If-Match'?: string; 'If-None-Match'?: '*' } {
+  if (!connection) return { 'If-None-Match': '*' };
+  return tag ? { 'If-Match': tag } : {};
+}
 
 /** What the API says is wrong, at the fields that it points to, or names in its words. */
 export function errorsOf(error: unknown, spec: ConnectionSpec): Errors {
