@@ -37,26 +37,44 @@ func (l *Logo) with() *Logo {
 	return l
 }
 
-func (l *Logo) same(o *Logo) bool {
+// Same reports whether both are of the same image.
+func (l *Logo) Same(o *Logo) bool {
 	return l == o || l != nil && o != nil && l.Hash == o.Hash && l.Type == o.Type
 }
 
 var errNoLogo = fault.New(fault.NotFound, "no-logo", "This organisation has no logo.")
 
+// Image is an image that may be a logo.
+type Image struct {
+	logo *Logo
+	data []byte
+}
+
+// CheckImage looks whether an image may be a logo.
+func (s *Service) CheckImage(ctx context.Context, data []byte) (Image, error) {
+	mediaType, err := s.images.check(ctx, data)
+	if err != nil {
+		return Image{}, err
+	}
+	sum := sha256.Sum256(data)
+	return Image{logo: (&Logo{Hash: hex.EncodeToString(sum[:16]), Type: mediaType}).with(), data: data}, nil
+}
+
+// SetLogo gives a tenant that is made or changed a logo; the zero image takes it away.
+func (t *Tenant) SetLogo(image Image) { t.Logo, t.image = image.logo, image.data }
+
 // SetLogo keeps an image as the tenant's logo, by the rules of [Service.Update]; an
 // empty one takes the logo away.
-func (s *Service) SetLogo(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, image []byte) (*Tenant, error) {
-	var logo *Logo
-	if len(image) > 0 {
-		mediaType, err := s.images.check(ctx, image)
-		if err != nil {
+func (s *Service) SetLogo(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, data []byte) (*Tenant, error) {
+	var image Image
+	if len(data) > 0 {
+		var err error
+		if image, err = s.CheckImage(ctx, data); err != nil {
 			return nil, err
 		}
-		sum := sha256.Sum256(image)
-		logo = (&Logo{Hash: hex.EncodeToString(sum[:16]), Type: mediaType}).with()
 	}
 	return s.Update(ctx, cause, id, ifVersion, func(t *Tenant) error {
-		t.Logo, t.image = logo, image
+		t.SetLogo(image)
 		return nil
 	})
 }

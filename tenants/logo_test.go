@@ -107,6 +107,28 @@ func TestALogoIsKeptWithItsTenant(t *testing.T) {
 	}
 }
 
+// A tenant can be made with its logo.
+func TestATenantIsMadeWithALogo(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	data := logo(t, 8)
+	image, err := h.service.CheckImage(ctx, data)
+	must(t, err)
+	wanted := tenants.Tenant{Name: "acme"}
+	wanted.SetLogo(image)
+	acme, err := h.service.Create(ctx, cause, wanted)
+	must(t, err)
+	h.open(t)
+	if kept, got, err := h.service.LogoImage(ctx, acme.ID); err != nil || !bytes.Equal(got, data) || kept != *acme.Logo {
+		t.Errorf("%+v of %d bytes, %v", kept, len(got), err)
+	}
+	_, err = h.service.SetLogo(ctx, cause, acme.ID, acme.Version, nil)
+	must(t, err)
+	if n := h.images(t, acme); n != 0 {
+		t.Errorf("%d images are kept of none", n)
+	}
+}
+
 // Whoever reads the rows reads no image: it goes with the tenant's key. What stands in
 // the clear from before is shown until another one takes its place.
 func TestP10_ALogoIsSealed(t *testing.T) {

@@ -241,6 +241,16 @@ func (s *Service) settle(ctx context.Context, t *Tenant) error {
 	if err := s.store.Create(ctx, t.ID); err != nil {
 		return err
 	}
+	if t.Logo != nil {
+		var err error
+		if t.image, err = s.keys.Seal(ctx, t.ID, sealLogo, t.image); err != nil {
+			return err
+		}
+		if err := s.store.Tenant(t.ID).Write(ctx, func(tx *store.Tx) error { return keepImage(ctx, tx, t) }); err != nil {
+			return err
+		}
+		t.image = nil
+	}
 	err := s.store.System().Write(ctx, func(tx *store.Tx) error { return insertTenant(ctx, tx, t) })
 	if store.IsUnique(err) {
 		return taken("name or a host")
@@ -325,7 +335,7 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 			return nil, false, err
 		}
 	}
-	anew := !current.Logo.same(next.Logo)
+	anew := !current.Logo.Same(next.Logo)
 	if anew && next.Logo != nil {
 		if next.image, err = s.keys.Seal(ctx, id, sealLogo, next.image); err != nil {
 			return nil, false, err
@@ -395,7 +405,7 @@ func differences(a, b *Tenant) (changed []string) {
 		{"hosts", slices.Equal(a.Hosts, b.Hosts)},
 		{"status", a.Status == b.Status},
 		{"settings", a.Settings.Equal(b.Settings)},
-		{"logo", a.Logo.same(b.Logo)},
+		{"logo", a.Logo.Same(b.Logo)},
 	} {
 		if !field.same {
 			changed = append(changed, field.name)
