@@ -28,7 +28,7 @@ export function useSaving({ spec, name, connection, tag, wrong, complain, close 
   const put = useMutation({
     mutationFn: (body: ConnectionSpec) => done(api.PUT('/v1/connections/{name}', { params: { path, header: conditionOf(connection, tag) }, body })),
     onSuccess: async () => { await refresh(keys.connections); close(); },
-    onError: (error) => { setTold(undefined); complain(!connection && error instanceof Problem && error.status === 412 ? nameTaken : errorsOf(error, spec)); },
+    onError: (error) => { setTold(undefined); complain(!connection && error instanceof Problem && error.status === 412 ? nameTaken : errorsOf(error)); },
   });
   const check = useMutation({
     mutationFn: (body: ConnectionSpec) => done(api.POST('/v1/connections/{name}/check', { params: { path }, body })),
@@ -37,7 +37,7 @@ export function useSaving({ spec, name, connection, tag, wrong, complain, close 
       else if (change.trusts_anew || change.ends_sessions || change.loses_secrets) setTold({ change, of: body });
       else put.mutate(body);
     },
-    onError: (error) => complain(errorsOf(error, spec)),
+    onError: (error) => complain(errorsOf(error)),
   });
   useEffect(() => setTold(undefined), [spec]); // it was told of something else
   const submit = () => {
