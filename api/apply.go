@@ -125,18 +125,28 @@ func (r *application) tenant(ctx context.Context, d resources.Document) (action,
 	if err != nil {
 		return "", err
 	}
+	var logo tenants.Image
+	if spec.Logo != nil {
+		if logo, err = r.api.image(ctx, *spec.Logo); err != nil {
+			return "", err
+		}
+	}
 	current, ok := r.api.cfg.Tenants.ByName(d.Name)
 	if !ok {
 		r.planned[d.Name] = r.dry
 		if r.dry {
 			return created, nil
 		}
-		_, err := r.api.cfg.Tenants.Create(ctx, r.call.cause, tenants.Tenant{Name: d.Name, DisplayName: spec.DisplayName,
-			Hosts: spec.Hosts, Status: tenants.Active, Settings: spec.Settings})
+		t := tenants.Tenant{Name: d.Name, DisplayName: spec.DisplayName, Hosts: spec.Hosts, Status: tenants.Active, Settings: spec.Settings}
+		t.SetLogo(logo)
+		_, err := r.api.cfg.Tenants.Create(ctx, r.call.cause, t)
 		return created, err
 	}
 	set := func(t *tenants.Tenant) error {
 		t.Hosts, t.Settings = spec.Hosts, spec.Settings
+		if spec.Logo != nil {
+			t.SetLogo(logo)
+		}
 		if spec.DisplayName != "" {
 			t.DisplayName = spec.DisplayName
 		}
@@ -146,7 +156,8 @@ func (r *application) tenant(ctx context.Context, d resources.Document) (action,
 	if err := set(&wanted); err != nil {
 		return "", err
 	}
-	if slices.Equal(wanted.Hosts, current.Hosts) && wanted.Settings.Equal(current.Settings) && wanted.DisplayName == current.DisplayName {
+	if slices.Equal(wanted.Hosts, current.Hosts) && wanted.Settings.Equal(current.Settings) && wanted.DisplayName == current.DisplayName &&
+		wanted.Logo.Same(current.Logo) {
 		return unchanged, nil
 	}
 	if r.dry {

@@ -30,7 +30,7 @@ func (a *API) checkConnection(ctx context.Context, c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if err := wanted.Check(); err != nil {
+	if err := wanted.Check(current); err != nil {
 		return nil, err
 	}
 	if err := a.mayTrust(ctx, c, wanted, current); err != nil {

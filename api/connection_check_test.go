@@ -75,3 +75,39 @@ func TestACheckRefusesAsTheChangeDoes(t *testing.T) {
 		}
 	}
 }
+
+// A refusal says where in the spec it is wrong, as a program finds it.
+func TestARefusedConnectionSaysWhere(t *testing.T) {
+	h := newHouse(t)
+	operator := h.operator("acme")
+	spec := map[string]any{"type": "oidc", "issuer": "https://idp.example", "client_id": "gatehouse"}
+	rules := func(claims ...string) (all []map[string]any) {
+		for _, claim := range claims {
+			all = append(all, map[string]any{"claim": claim, "values": []string{"x"}, "group": "g"})
+		}
+		return all
+	}
+	for location, wrong := range map[string]map[string]any{
+		"body.scopes":               with(spec, "scopes", []string{"email"}),
+		"body.idp_initiated":        with(spec, "idp_initiated", true),
+		"body.claims":               with(spec, "claims", map[string]any{"subject": "id"}),
+		"body.claims.groups":        with(spec, "claims", map[string]any{"groups": "a\nb"}),
+		"body.recheck_grace":        with(spec, "recheck_grace", "1h"),
+		"body.group_rules[1].claim": with(spec, "group_rules", rules("a", "b\n")),
+		"body.signals.issuer":       with(spec, "signals", map[string]any{"issuer": "http://mdm.example"}),
+		"body.signals.poll.token":   with(spec, "signals", map[string]any{"issuer": "https://mdm.example", "poll": map[string]any{"endpoint": "https://mdm.example/poll"}}),
+		"body.idp_metadata":         {"type": "saml"},
+		"body.idp_metadata.url":     {"type": "saml", "idp_metadata": map[string]any{"url": "http://idp.example"}},
+		"body.claims.subject":       {"type": "oauth2", "authorization_url": "https://x.example/a", "token_url": "https://x.example/t", "userinfo_url": "https://x.example/u", "client_id": "x", "client_secret": "y", "client_auth": "client_secret_post"},
+	} {
+		r := operator.do("PUT", "connections/idp", wrong)
+		r.problem(http.StatusBadRequest, "bad-connection")
+		if p := into[problem](r); len(p.Errors) != 1 || p.Errors[0].Location != location || p.Errors[0].Message != p.Detail {
+			t.Errorf("%s: %s", location, r.body)
+		}
+	}
+	r := operator.do("PUT", "connections/No_Name", spec)
+	if p := into[problem](r); len(p.Errors) != 1 || p.Errors[0].Location != "path.name" {
+		t.Errorf("a name: %s", r.body)
+	}
+}

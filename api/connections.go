@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -64,13 +65,14 @@ func (a *API) getConnection(ctx context.Context, c *call, in *ByName) (*versione
 func (a *API) putConnection(ctx context.Context, c *call, in *struct {
 	ByName
 	Condition
+	Creation
 	Body resources.ConnectionSpec
 }) (*versioned[connection], error) {
 	current, err := a.cfg.Connections.Connection(ctx, c.tenant(), in.Name)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return nil, err
 	}
-	if err := in.check(current.Version); err != nil {
+	if err := cmp.Or(in.Creation.check(current.ID != ""), in.Condition.check(current.Version)); err != nil {
 		return nil, err
 	}
 	wanted, err := in.Body.Connection(in.Name, current)
@@ -91,10 +93,15 @@ func (a *API) putConnection(ctx context.Context, c *call, in *struct {
 // if there is none. Whatever closes a connection also ends its sessions before
 // the answer (P2): a disabled one has none, and one that trusts somebody else
 // from now on, or opens again, is kept disabled until they are over. So nobody
-// signs in between, and repeating a call that failed on the way completes it.
-// With them goes what rules that do not hold any more have given to people who are
-// signed in by other connections; after a failure, what any of its rules has.
+// signs in between, and repeating a call that failed on the way completes it. One
+// that was made since the current was looked for is not replaced: who may do that
+// was not asked. With what is closed goes what rules that do not hold any more have
+// given to people who are signed in by other connections; after a failure, what any
+// of its rules has.
 func (a *API) keepConnection(ctx context.Context, c *call, tenant identity.TenantID, wanted, current tenants.Connection) (tenants.Connection, error) {
+	if current.ID == "" {
+		wanted.Version = tenants.NoConnection
+	}
 	if current.ID != "" && (!current.Enabled || wanted.TrustsAnew(current)) || !wanted.Enabled {
 		closed, err := a.closeConnection(ctx, c, tenant, wanted)
 		if closed.ID != "" {

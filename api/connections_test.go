@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"strings"
@@ -9,6 +10,9 @@ import (
 	"gatehouse/audit"
 	"gatehouse/authz"
 	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
 	"gatehouse/tenants"
 )
 
@@ -238,6 +242,82 @@ func TestP2_RightsByARuleEndWithIt(t *testing.T) {
 		complete()
 		if status := ann.do("GET", "users", nil).status; status != loses {
 			t.Errorf("%s: answered %d", name, status)
+		}
+	}
+}
+
+// A connection that an earlier release kept, and today's rules would not, is closed
+// as every other is.
+func TestP2_ConnectionsAgainstTodaysRulesAreClosed(t *testing.T) {
+	for name, stop := range map[string]func(*visitor){
+		"deleted": func(operator *visitor) { operator.do("DELETE", "connections/local", nil).want(http.StatusNoContent) },
+		"disabled": func(operator *visitor) {
+			spec := into[connection](operator.do("GET", "connections/local", nil).want(http.StatusOK)).Spec
+			operator.do("PUT", "connections/local", spec).problem(http.StatusBadRequest, "bad-connection")
+			spec.Enabled = new(bool)
+			if change := into[connectionChange](operator.do("POST", "connections/local/check", spec).want(http.StatusOK)); change != (connectionChange{EndsSessions: true}) {
+				t.Errorf("checked as %+v", change)
+			}
+			operator.do("PUT", "connections/local", spec).want(http.StatusOK)
+			operator.do("DELETE", "connections/local", nil).want(http.StatusNoContent)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			member := h.signIn(h.acme, "member", "member")
+			if err := h.db.Tenant(h.acme.ID).Write(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.Exec(t.Context(), `UPDATE connections SET name = 'local' WHERE name = 'door'`)
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.tenants.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			member.do("GET", "me", nil).want(http.StatusOK)
+			stop(h.operator("acme"))
+			member.do("GET", "me", nil).want(http.StatusUnauthorized)
+		})
+	}
+}
+
+// meddled has somebody else make a connection right after it was looked for.
+type meddled struct {
+	*tenants.Service
+	make func()
+}
+
+func (m meddled) Connection(ctx context.Context, tenant identity.TenantID, name string) (tenants.Connection, error) {
+	c, err := m.Service.Connection(ctx, tenant, name)
+	m.make()
+	return c, err
+}
+
+func TestAConnectionThatIsThereIsNotMadeAnew(t *testing.T) {
+	h := newHouse(t)
+	operator := h.operator("acme")
+	spec := map[string]any{"type": "oidc", "issuer": "https://idp.example", "client_id": "gatehouse"}
+	operator.do("PUT", "connections/idp", spec, "If-None-Match", `"1"`).want(http.StatusUnprocessableEntity)
+	operator.do("PUT", "connections/idp", spec, "If-None-Match", "*").want(http.StatusOK)
+	operator.do("PUT", "connections/idp", with(spec, "client_id", "other"), "If-None-Match", "*").problem(http.StatusPreconditionFailed, "there-already")
+
+	// Nor if it comes between, with what the caller may not decide.
+	admin := h.signIn(h.acme, "admin", "admin")
+	admin.do("PUT", "connections/late", with(spec, "issuer", "https://mine.example")).want(http.StatusOK) // may make one
+	operator.do("DELETE", "connections/late", nil).want(http.StatusNoContent)
+	h.api.cfg.Connections = meddled{h.tenants, func() {
+		if _, err := h.tenants.PutConnection(t.Context(), audit.SystemCause(), h.acme.ID, tenants.Connection{Name: "late", Type: tenants.OIDC, Enabled: true,
+			OIDC: &tenants.OIDCSpec{Issuer: "https://theirs.example", ClientID: "gatehouse"}}); err != nil {
+			t.Error(err)
+		}
+	}}
+	for _, enabled := range []bool{true, false} {
+		if err := h.tenants.DeleteConnection(t.Context(), audit.SystemCause(), h.acme.ID, "late", 0); err != nil && !fault.Is(err, fault.NotFound) {
+			t.Fatal(err)
+		}
+		admin.do("PUT", "connections/late", with(with(spec, "issuer", "https://mine.example"), "enabled", enabled)).problem(http.StatusPreconditionFailed, "version-changed")
+		if c, err := h.tenants.Connection(t.Context(), h.acme.ID, "late"); err != nil || c.OIDC.Issuer != "https://theirs.example" || !c.Enabled {
+			t.Errorf("%+v, %v", c, err)
 		}
 	}
 }

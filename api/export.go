@@ -48,7 +48,11 @@ func (a *API) documentsOf(ctx context.Context, t *tenants.Tenant) ([]resources.D
 		documents = append(documents, d)
 		return err
 	}
-	if err := add(resources.KindTenant, "", t.Name, resources.TenantSpec{Hosts: t.Hosts, DisplayName: t.DisplayName, Settings: t.Settings}); err != nil {
+	logo, err := a.logoOf(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if err := add(resources.KindTenant, "", t.Name, resources.TenantSpec{Hosts: t.Hosts, DisplayName: t.DisplayName, Settings: t.Settings, Logo: logo}); err != nil {
 		return nil, err
 	}
 	connections, err := a.cfg.Connections.Connections(ctx, t.ID)

@@ -83,6 +83,19 @@ type Condition struct {
 	IfMatch string `header:"If-Match" maxLength:"64" doc:"The ETag that the thing must still have"`
 }
 
+// Creation is embedded by the inputs of writes that may also make the thing.
+type Creation struct {
+	IfNoneMatch string `header:"If-None-Match" enum:"*" doc:"*: only if there is none of this name yet"`
+}
+
+// check refuses to replace what is there, if that was asked (RFC 9110 §13.1.2).
+func (c Creation) check(there bool) error {
+	if c.IfNoneMatch != "" && there {
+		return errThere
+	}
+	return nil
+}
+
 // version is the version that If-Match asks for; 0 means any. An entity tag
 // that we could never have given matches nothing (RFC 9110 §13.1.1).
 func (c Condition) version() (uint64, error) {
@@ -115,6 +128,8 @@ func (c Condition) check(current uint64) error {
 }
 
 var errChanged = fault.New(fault.Precondition, "changed-meanwhile", "It was changed since you read it. Read it again and repeat your change.")
+
+var errThere = fault.New(fault.Precondition, "there-already", "There is one of this name already.")
 
 var errNoSuchTenant = fault.New(fault.NotFound, "no-such-tenant", "There is no tenant with this name or id.")
 

@@ -57,7 +57,15 @@ func problemOf(ctx context.Context, err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
-	return &problem{httpkit.ProblemOf(ctx, err)}
+	p := &problem{httpkit.ProblemOf(ctx, err)}
+	if field := fault.As(err).Field; field != "" {
+		location := "body." + field
+		if field == "name" { // which stands in the address
+			location = "path." + field
+		}
+		p.Errors = []httpkit.FieldError{{Location: location, Message: p.Detail}}
+	}
+	return p
 }
 
 // replyProblem answers outside of huma's own writing.

@@ -123,6 +123,10 @@ type Tenants interface {
 	List() []*tenants.Tenant
 	Create(ctx context.Context, cause audit.Cause, t tenants.Tenant) (*tenants.Tenant, error)
 	Update(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, change func(*tenants.Tenant) error) (*tenants.Tenant, error)
+	// CheckImage looks whether an image may be a logo, and LogoImage gives the one that
+	// is; NotFound if there is none.
+	CheckImage(ctx context.Context, image []byte) (tenants.Image, error)
+	LogoImage(ctx context.Context, id identity.TenantID) (tenants.Logo, []byte, error)
 	// SetLogo keeps an image as the tenant's logo; an empty one takes it away.
 	SetLogo(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, image []byte) (*tenants.Tenant, error)
 	Delete(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64) error

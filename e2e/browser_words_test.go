@@ -7,6 +7,8 @@ import (
 	"image/color"
 	"image/png"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -130,6 +132,46 @@ func germanSetup(p *tab, client *http.Client, acme demo.Tenant) {
 		chromedp.SendKeys(`//input[@name="client_id"]`, "0oa1"), chromedp.Click(`//button[text()="Speichern"]`))
 	p.see(`//*[@role="alert" and contains(., "Die Verbindung ist nicht richtig: der Aussteller (issuer)")]`)
 	p.german("setup-mistake", "Anschließen: Okta")
+}
+
+// TestBrowserLogo is an admin who chooses a logo in the console, after one that is
+// none, and takes it away again.
+func TestBrowserLogo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Chromium, npm's axe-core and the built console")
+	}
+	info := inProcess(t).Info()
+	acme := info.Tenants["acme"]
+	dir := t.TempDir()
+	file := func(name, content string) []string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return []string{path}
+	}
+	p := chromium(t, info).profile(desktopChrome, desk)
+	p.open(acme.URL + ".gatehouse/login?connection=oidc&return_to=/" + consolePath + "settings")
+	p.signIn(info, "acme", owner)
+	p.see(`//h1[text()="Settings"]`)
+	choose := func(what string, files []string) {
+		t.Helper()
+		p.do("choose "+what, chromedp.SetUploadFiles(`//input[@type="file"]`, files, chromedp.NodeReady))
+	}
+	choose("a page", file("page.png", "<html>"))
+	p.see(`//*[@role="alert" and contains(., "A logo is an image in PNG, JPEG or WebP.")]`)
+	choose("an image", file("logo.png", logoOf(t)))
+	p.see(`//button[normalize-space()="Choose another image"]`)
+	p.see(`//img[@alt="The logo as it is"]`)
+	p.gone(`//*[@role="alert" and contains(., "A logo is an image")]`)
+	other := browser{t, p.ctx}.profile(desktopChrome, desk)
+	other.open(acme.URL + ".gatehouse/logout")
+	if wide := script[int](other, `document.querySelector('img[src^="/.gatehouse/logo?v="]').decode().then(() => document.querySelector('img').naturalWidth)`); wide != 48 {
+		t.Errorf("the page shows a logo of %d pixels", wide)
+	}
+	p.click(`//button[normalize-space()="Remove the logo"]`)
+	p.see(`//button[normalize-space()="Choose an image"]`)
 }
 
 // logoOf is a logo of 48 pixels.

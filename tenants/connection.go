@@ -3,6 +3,7 @@ package tenants
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -232,41 +233,54 @@ func (c Connection) clone() Connection {
 // their canonical form.
 func (c *Connection) CheckRules() error {
 	if !isName(c.Name) {
-		return badConnection("its name is 1 to 63 lower-case letters, digits and hyphens, with no hyphen at an end")
+		return badConnection("its name is 1 to 63 lower-case letters, digits and hyphens, with no hyphen at an end").At("name")
 	}
 	if (c.Name == LocalName) != (c.Type == Local) {
-		return badConnection("the name %q is that of local accounts, and of nothing else", LocalName)
+		return badConnection("the name %q is that of local accounts, and of nothing else", LocalName).At("name")
 	}
 	if len(c.DisplayName) > maxDisplayName || !isText(c.DisplayName) {
-		return badConnection("display_name is at most %d bytes of plain text", maxDisplayName)
+		return badConnection("display_name is at most %d bytes of plain text", maxDisplayName).At("display_name")
 	}
 	if !isToken(c.DefaultRole) {
-		return badConnection("default_role is not the name of a role")
+		return badConnection("default_role is not the name of a role").At("default_role")
 	}
 	if !slices.Contains([]LinkRule{LinkNever, LinkByEmail, LinkByExternalID}, c.Link) {
-		return badConnection(`link is empty, "email" or "external_id"`)
+		return badConnection(`link is empty, "email" or "external_id"`).At("link")
 	}
 	if c.Unknown != MakeUnknown && c.Unknown != RefuseUnknown {
-		return badConnection(`unknown_people is empty or "refuse"`)
+		return badConnection(`unknown_people is empty or "refuse"`).At("unknown_people")
 	}
 	if err := c.Admits.check(); err != nil {
 		return err
 	}
 	if len(c.GroupRules) > maxGroupRules {
-		return badConnection("there are at most %d group_rules", maxGroupRules)
+		return badConnection("there are at most %d group_rules", maxGroupRules).At("group_rules")
 	}
-	for _, r := range c.GroupRules {
-		if err := r.check(); err != nil {
+	for i, r := range c.GroupRules {
+		if err := r.check(fmt.Sprintf("group_rules[%d]", i)); err != nil {
 			return err
 		}
 	}
 	return c.Signals.check()
 }
 
-// Check tells what is wrong with the connection, as keeping it would.
-func (c Connection) Check() error {
+// Check tells what is wrong with the connection, as keeping it in the place of
+// current would; that is zero if there is none.
+func (c Connection) Check(current Connection) error {
+	if c.closes(current) {
+		return nil
+	}
 	c = c.clone()
 	return c.check()
+}
+
+// closes reports whether this says nothing of the current connection but that
+// nobody gets in by it. That must never fail: what was kept under the rules of its
+// day may be against those of today.
+func (c Connection) closes(current Connection) bool {
+	enabled := c.Enabled
+	c.Enabled = current.Enabled
+	return current.ID != "" && c.Name == current.Name && !enabled && c.Same(current)
 }
 
 func (c *Connection) check() error {
@@ -283,7 +297,7 @@ func (c *Connection) check() error {
 	case c.Type == OAuth2 && c.OAuth2 != nil && c.OIDC == nil && c.SAML == nil:
 		return c.OAuth2.check()
 	}
-	return badConnection("its type is oidc, saml, oauth2 or local, with the settings of that type alone")
+	return badConnection("its type is oidc, saml, oauth2 or local, with the settings of that type alone").At("type")
 }
 
 const (
@@ -294,51 +308,56 @@ const (
 
 // check brings domains to their canonical form as well.
 func (a *Admission) check() error {
-	if len(a.Domains) > maxAdmission || len(a.Groups) > maxAdmission {
-		return badConnection("there are at most %d allowed_domains and allowed_groups", maxAdmission)
+	if len(a.Domains) > maxAdmission {
+		return badConnection("there are at most %d allowed_domains and allowed_groups", maxAdmission).At("allowed_domains")
+	}
+	if len(a.Groups) > maxAdmission {
+		return badConnection("there are at most %d allowed_domains and allowed_groups", maxAdmission).At("allowed_groups")
 	}
 	for i, given := range a.Domains {
 		domain, err := CanonicalHost(given)
 		if err != nil || !strings.Contains(domain, ".") {
-			return badConnection("%.100q in allowed_domains is no domain such as example.com", given)
+			return badConnection("%.100q in allowed_domains is no domain such as example.com", given).At("allowed_domains")
 		}
 		a.Domains[i] = domain
 	}
 	for _, group := range a.Groups {
 		if group == "" || len(group) > maxGroupName || !isText(group) {
-			return badConnection("names in allowed_groups are 1 to %d bytes of plain text", maxGroupName)
+			return badConnection("names in allowed_groups are 1 to %d bytes of plain text", maxGroupName).At("allowed_groups")
 		}
 	}
 	return nil
 }
 
-func (r GroupRule) check() error {
+func (r GroupRule) check(field string) error {
 	if r.Claim == "" || len(r.Claim) > maxToken || !isText(r.Claim) {
-		return badConnection("the claim of a group rule is 1 to %d bytes of plain text", maxToken)
+		return badConnection("the claim of a group rule is 1 to %d bytes of plain text", maxToken).At(field + ".claim")
 	}
 	if r.Group == "" || len(r.Group) > maxGroupName || !isText(r.Group) {
-		return badConnection("the group of a group rule is 1 to %d bytes of plain text", maxGroupName)
+		return badConnection("the group of a group rule is 1 to %d bytes of plain text", maxGroupName).At(field + ".group")
 	}
 	if len(r.Values) == 0 || len(r.Values) > maxAdmission {
-		return badConnection("a group rule has 1 to %d values", maxAdmission)
+		return badConnection("a group rule has 1 to %d values", maxAdmission).At(field + ".values")
 	}
 	for _, v := range r.Values {
 		if v == "" || len(v) > maxGroupName || !isText(v) {
-			return badConnection("the values of a group rule are 1 to %d bytes of plain text", maxGroupName)
+			return badConnection("the values of a group rule are 1 to %d bytes of plain text", maxGroupName).At(field + ".values")
 		}
 	}
 	return nil
 }
 
 func (m AttributeMap) check(field string) error {
-	for _, name := range []string{m.Email, m.Name, m.Groups} {
-		if len(name) > maxToken || !isText(name) {
-			return badConnection("the names in %s are at most %d characters", field, maxToken)
+	for _, n := range []struct{ of, said string }{{"email", m.Email}, {"name", m.Name}, {"groups", m.Groups}} {
+		if len(n.said) > maxToken || !isText(n.said) {
+			return badConnection("the names in %s are at most %d characters", field, maxToken).At(field + "." + n.of)
 		}
 	}
 	return nil
 }
 
-func badConnection(what string, args ...any) error {
+// badConnection says what is wrong; whoever refuses says where as well, as the API
+// names it.
+func badConnection(what string, args ...any) *fault.Fault {
 	return fault.New(fault.Invalid, "bad-connection", "The connection is not right: %s.", fault.Sentence{Format: what, Args: args})
 }

@@ -181,12 +181,10 @@ func (s *Service) open(ctx context.Context, tenant identity.TenantID, c sealedCo
 
 // PutConnection makes the connection of this name or replaces it whole, secret
 // included, and returns it as it was kept. A version other than 0 must be that
-// of the connection which is there.
+// of the connection which is there. One that only disables what is there is kept
+// whatever today's rules say of it.
 func (s *Service) PutConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c Connection) (kept Connection, err error) {
 	c = c.clone()
-	if err := c.check(); err != nil {
-		return Connection{}, err
-	}
 	err = s.alter(ctx, tenant, func() (recorded bool, err error) {
 		kept, recorded, err = s.putConnection(ctx, cause, tenant, c)
 		return recorded, err
@@ -199,10 +197,18 @@ func (s *Service) putConnection(ctx context.Context, cause audit.Cause, tenant i
 	if err != nil {
 		return Connection{}, false, err
 	}
+	var current Connection
+	if i := slices.IndexFunc(all, func(o Connection) bool { return o.Name == c.Name }); i >= 0 {
+		current = all[i]
+	}
+	if !c.closes(current) {
+		if err := c.check(); err != nil {
+			return Connection{}, false, err
+		}
+	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	change := "created"
-	if i := slices.IndexFunc(all, func(o Connection) bool { return o.Name == c.Name }); i >= 0 {
-		current := all[i]
+	if current.ID != "" {
 		if c.Version != 0 && c.Version != current.Version {
 			return Connection{}, false, errVersion
 		}

@@ -268,7 +268,7 @@ func TestConnectionsAreChecked(t *testing.T) {
 		c := oidc("okta")
 		spoil(&c)
 		_, err := h.service.PutConnection(t.Context(), cause, acme.ID, c)
-		wantFault(t, what, err, fault.Invalid)
+		wantRefused(t, what, err)
 		if err != nil && strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: the error holds the secret", what)
 		}
@@ -279,6 +279,15 @@ func TestConnectionsAreChecked(t *testing.T) {
 		if _, err := h.service.PutConnection(t.Context(), cause, acme.ID, c); err != nil {
 			t.Errorf("%s: %v", issuer, err)
 		}
+	}
+}
+
+// wantRefused wants a connection refused, and a word where it is wrong.
+func wantRefused(t *testing.T, what string, err error) {
+	t.Helper()
+	wantFault(t, what, err, fault.Invalid)
+	if err != nil && fault.As(err).Field == "" {
+		t.Errorf("%s: nothing says where: %v", what, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package tenants
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"image"
 	"image/jpeg"
@@ -17,6 +18,9 @@ const (
 	// height, in pixels.
 	MaxLogo     = 64 << 10
 	maxLogoSide = 1024
+	// maxScans bounds in how many steps a JPEG builds up. Each goes over the whole
+	// image, however few bytes it has; common encoders write 18 at most.
+	maxScans = 20
 )
 
 // logoFormat is a kind of image that a logo may be. There is no SVG among them, which
@@ -53,9 +57,24 @@ func prefix(p string) func([]byte) bool {
 
 var (
 	errLogoFormat = fault.New(fault.Invalid, "bad-logo", "A logo is an image in PNG, JPEG or WebP.")
-	errLogoBroken = fault.New(fault.Invalid, "bad-logo", "The image is damaged, animated, or holds something besides the image.")
+	errLogoBroken = fault.New(fault.Invalid, "bad-logo", "The image is damaged, animated, built up in more than %d steps, or holds something besides the image.", maxScans)
 	errLogoSize   = fault.New(fault.TooLarge, "logo-too-large", "A logo has at most %d bytes, and is at most %d pixels wide and high.", MaxLogo, maxLogoSide)
 )
+
+// unpacker has images unpacked one at a time, so that many at once take no more of
+// the machine than one. It is full while one is.
+type unpacker chan struct{}
+
+// check is checkLogo, when its turn comes.
+func (u unpacker) check(ctx context.Context, data []byte) (mediaType string, err error) {
+	select {
+	case u <- struct{}{}:
+		defer func() { <-u }()
+		return checkLogo(data)
+	case <-ctx.Done():
+		return "", fault.OutOfReach(context.Cause(ctx), "images-under-way", "Other images are still being looked at. Try again in a moment.")
+	}
+}
 
 // checkLogo says what kind of image it is, or why it is no logo. What it says of
 // itself elsewhere, such as in a header of the request, counts for nothing.
@@ -103,8 +122,10 @@ func wholePNG(data []byte) bool {
 	return false
 }
 
-// wholeJPEG goes along the segments (ITU-T T.81 §B.1.1) to the end of the image.
+// wholeJPEG goes along the segments (ITU-T T.81 §B.1.1) to the end of the image. One
+// that builds up progressively (§G) has a scan for each step.
 func wholeJPEG(data []byte) bool {
+	scans := 0
 	for i := 2; i+1 < len(data); {
 		if data[i] != 0xff {
 			return false
@@ -127,7 +148,10 @@ func wholeJPEG(data []byte) bool {
 			return false
 		}
 		i += 2 + size
-		if marker == 0xda { // the image's data goes on to the next marker
+		if marker == 0xda { // a scan, whose data goes on to the next marker
+			if scans++; scans > maxScans {
+				return false
+			}
 			for i+1 < len(data) && (data[i] != 0xff || data[i+1] == 0 || data[i+1] >= 0xd0 && data[i+1] <= 0xd7) {
 				i++
 			}

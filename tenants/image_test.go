@@ -2,6 +2,8 @@ package tenants
 
 import (
 	"bytes"
+	"compress/zlib"
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"hash/crc32"
@@ -10,8 +12,10 @@ import (
 	"image/gif"
 	"image/jpeg"
 	"image/png"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"gatehouse/internal/fault"
 )
@@ -86,6 +90,49 @@ func riff(chunks ...string) []byte {
 	return []byte("RIFF" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(body)))) + body)
 }
 
+// stepOfJPEG says in twelve bytes that nothing changes in any of 16,384 blocks (ITU-T
+// T.81 §G.1.2.2).
+const stepOfJPEG = "\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00" + "\x00\x00"
+
+// jpegInSteps is a square JPEG that builds up in this many scans, of which some 5,000
+// fit into a logo.
+func jpegInSteps(side, scans int) []byte {
+	size := string(binary.BigEndian.AppendUint16(nil, uint16(side)))
+	frame := "\xff\xc2\x00\x0b\x08" + size + size + "\x01\x01\x11\x00" // progressive, grey
+	const (
+		tables = "\xff\xdb\x00\x43\x00" + // quantisation
+			"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" +
+			"\xff\xc4\x00\x14\x00" + "\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" + "\x00" + // DC: no difference, in one bit
+			"\xff\xc4\x00\x14\x10" + "\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" + "\xe0" // AC: the end of 2^14 blocks and more, in one bit
+		first = "\xff\xda\x00\x08\x01\x01\x00\x00\x00\x00"
+	)
+	return []byte("\xff\xd8" + frame + tables + first + strings.Repeat("\x00", side*side/512+1) + strings.Repeat(stepOfJPEG, scans-1) + "\xff\xd9")
+}
+
+// pngBomb unpacks to far more than its eight by eight pixels.
+func pngBomb(t testing.TB) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	w := zlib.NewWriter(&packed)
+	if _, err := w.Write(make([]byte, 32<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	start := pngOf(t, 8, 8)[:33] // with IHDR
+	return append(chunked(start, "IDAT", packed.String()), "\x00\x00\x00\x00IEND\xae\x42\x60\x82"...)
+}
+
+// sized changes the size that a PNG's header says.
+func sized(data []byte, side uint32) []byte {
+	data = bytes.Clone(data)
+	binary.BigEndian.PutUint32(data[16:], side)
+	binary.BigEndian.PutUint32(data[20:], side)
+	binary.BigEndian.PutUint32(data[29:], crc32.ChecksumIEEE(data[12:29]))
+	return data
+}
+
 func TestALogoIsOneStillImage(t *testing.T) {
 	valid := pngOf(t, 64, 32)
 	lossless := base64Of(t, losslessWebP)
@@ -94,15 +141,17 @@ func TestALogoIsOneStillImage(t *testing.T) {
 		data []byte
 		want string // the media type, or the code of the refusal
 	}{
-		"png":          {valid, "image/png"},
-		"png, largest": {pngOf(t, 1024, 1), "image/png"},
-		"png, a text":  {chunked(valid, "tEXt", "Title\x00x"), "image/png"},
-		"jpeg":         {jpegOf(t, 64, 32), "image/jpeg"},
-		"webp, lossy":  {base64Of(t, lossyWebP), "image/webp"},
-		"webp":         {lossless, "image/webp"},
+		"png":           {valid, "image/png"},
+		"png, largest":  {pngOf(t, 1024, 1), "image/png"},
+		"png, a text":   {chunked(valid, "tEXt", "Title\x00x"), "image/png"},
+		"jpeg":          {jpegOf(t, 64, 32), "image/jpeg"},
+		"jpeg in steps": {jpegInSteps(maxLogoSide, maxScans), "image/jpeg"},
+		"webp, lossy":   {base64Of(t, lossyWebP), "image/webp"},
+		"webp":          {lossless, "image/webp"},
 
 		"nothing":            {nil, "bad-logo"},
 		"text":               {[]byte("hello"), "bad-logo"},
+		"svg, packed":        {[]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00"), "bad-logo"},
 		"svg":                {[]byte(`<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`), "bad-logo"},
 		"html":               {[]byte(`<!doctype html><script>alert(1)</script>`), "bad-logo"},
 		"gif":                {gifOf(t), "bad-logo"},
@@ -115,11 +164,16 @@ func TestALogoIsOneStillImage(t *testing.T) {
 		"png, head alone":    {valid[:33], "bad-logo"},
 		"png, damaged":       {bytes.Replace(valid, []byte("IDAT"), []byte("IDAT\x01")[:4], 1)[:40], "bad-logo"},
 		"png and a page":     {append(bytes.Clone(valid), "<script>alert(1)</script>"...), "bad-logo"},
+		"png, a bomb":        {pngBomb(t), "bad-logo"},
+		"png, a huge one":    {sized(valid, 1<<24), "logo-too-large"},
+		"png, said larger":   {sized(valid, 1024), "bad-logo"},
 		"jpeg, cut short":    {jpegOf(t, 64, 32)[:200], "bad-logo"},
 		"jpeg, no end":       {jpegOf(t, 64, 32)[:len(jpegOf(t, 64, 32))-2], "bad-logo"},
 		"jpeg and a page":    {append(jpegOf(t, 64, 32), "<script>alert(1)</script>\xff\xd9"...), "bad-logo"},
 		"two jpegs":          {append(jpegOf(t, 8, 8), jpegOf(t, 8, 8)...), "bad-logo"},
 		"jpeg, too wide":     {jpegOf(t, 1025, 1), "logo-too-large"},
+		"jpeg in too many":   {jpegInSteps(maxLogoSide, maxScans+1), "bad-logo"},
+		"jpeg in thousands":  {jpegInSteps(maxLogoSide, 5_000), "bad-logo"},
 		"webp, cut short":    {lossless[:len(lossless)-2], "bad-logo"},
 		"webp and a page":    {append(bytes.Clone(lossless), "<script>alert(1)</script>"...), "bad-logo"},
 		"webp, two images":   {riff("VP8L", image, "VP8L", image), "bad-logo"},
@@ -138,9 +192,48 @@ func TestALogoIsOneStillImage(t *testing.T) {
 	}
 }
 
+// However many want an image looked at, one is unpacked at a time, and who leaves
+// waits no longer.
+func TestImagesAreUnpackedOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		images := make(unpacker, 1)
+		images <- struct{}{} // somebody's is
+		valid := pngOf(t, 8, 8)
+		type answer struct {
+			mediaType string
+			err       error
+		}
+		ask := func(ctx context.Context) <-chan answer {
+			got := make(chan answer, 1)
+			go func() {
+				mediaType, err := images.check(ctx, valid)
+				got <- answer{mediaType, err}
+			}()
+			synctest.Wait()
+			return got
+		}
+		leaving, leave := context.WithCancel(t.Context())
+		gone, waits := ask(leaving), ask(t.Context())
+		if len(gone) != 0 || len(waits) != 0 {
+			t.Fatal("unpacked beside another")
+		}
+		leave()
+		if got := <-gone; !fault.Is(got.err, fault.Unavailable) {
+			t.Errorf("whoever left is told %+v", got)
+		}
+		<-images
+		if got := <-waits; got.mediaType != "image/png" || got.err != nil {
+			t.Errorf("whoever waited is told %+v", got)
+		}
+		if got := <-ask(t.Context()); got.err != nil {
+			t.Errorf("the next one is told %+v", got)
+		}
+	})
+}
+
 // What is taken is within the bounds, and no more and no less than an image.
 func FuzzCheckLogo(f *testing.F) {
-	for _, seed := range [][]byte{pngOf(f, 8, 8), jpegOf(f, 8, 8), gifOf(f), base64Of(f, lossyWebP), base64Of(f, losslessWebP),
+	for _, seed := range [][]byte{jpegInSteps(16, 3), jpegInSteps(16, maxScans), jpegInSteps(16, maxScans+1), pngBomb(f), sized(pngOf(f, 8, 8), 64), pngOf(f, 8, 8), jpegOf(f, 8, 8), gifOf(f), base64Of(f, lossyWebP), base64Of(f, losslessWebP),
 		chunked(pngOf(f, 8, 8), "acTL", "\x00\x00\x00\x01\x00\x00\x00\x00"), riff("VP8X", "\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00", "ANIM", "\x00\x00\x00\x00\x00\x00")} {
 		f.Add(seed)
 	}
@@ -153,9 +246,14 @@ func FuzzCheckLogo(f *testing.F) {
 		if err != nil || "image/"+format != mediaType || config.Width > maxLogoSide || config.Height > maxLogoSide || len(data) > MaxLogo {
 			t.Errorf("taken as %s: %s of %d by %d, %v", mediaType, format, config.Width, config.Height, err)
 		}
-		for name, other := range map[string][]byte{"longer": append(bytes.Clone(data), 'x'), "shorter": data[:len(data)-1]} {
+		others := map[string][]byte{"longer by a byte": append(bytes.Clone(data), 'x'), "shorter by a byte": data[:len(data)-1]}
+		if mediaType == "image/jpeg" {
+			end := len(data) - 2
+			others["in many steps more"] = slices.Concat(data[:end], []byte(strings.Repeat(stepOfJPEG, maxScans)), data[end:])
+		}
+		for name, other := range others {
 			if _, err := checkLogo(other); err == nil {
-				t.Errorf("%s by a byte, it is taken as well", name)
+				t.Errorf("%s, it is taken as well", name)
 			}
 		}
 	})

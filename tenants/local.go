@@ -30,7 +30,7 @@ func (c *Connection) checkLocal() error {
 		said.GroupRules = nil
 	}
 	if !reflect.DeepEqual(said, plain) {
-		return badConnection("that of local accounts has no settings but enabled and display_name")
+		return badConnection("that of local accounts has no settings but enabled and display_name").At("type")
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 	"gatehouse/internal/store"
 )
 
-// Logo is what is known of a tenant's logo; the image itself stands in the tenant's own
-// database, under its key.
+// Logo is what is known of a tenant's logo; the image itself stands with the tenant's
+// own data, sealed under its key, so that it is gone from backups with that (P10).
 type Logo struct {
 	Hash string `json:"hash"` // of the image
 	Type string `json:"type"` // its media type
@@ -25,6 +25,9 @@ type Logo struct {
 // LogoPath is where a tenant's logo is served.
 const LogoPath = "/.gatehouse/logo"
 
+// sealLogo is under which images are sealed.
+const sealLogo = "logo"
+
 // with gives l with what follows from the rest; nil stays nil.
 func (l *Logo) with() *Logo {
 	if l == nil {
@@ -34,26 +37,44 @@ func (l *Logo) with() *Logo {
 	return l
 }
 
-func (l *Logo) same(o *Logo) bool {
+// Same reports whether both are of the same image.
+func (l *Logo) Same(o *Logo) bool {
 	return l == o || l != nil && o != nil && l.Hash == o.Hash && l.Type == o.Type
 }
 
 var errNoLogo = fault.New(fault.NotFound, "no-logo", "This organisation has no logo.")
 
+// Image is an image that may be a logo.
+type Image struct {
+	logo *Logo
+	data []byte
+}
+
+// CheckImage looks whether an image may be a logo.
+func (s *Service) CheckImage(ctx context.Context, data []byte) (Image, error) {
+	mediaType, err := s.images.check(ctx, data)
+	if err != nil {
+		return Image{}, err
+	}
+	sum := sha256.Sum256(data)
+	return Image{logo: (&Logo{Hash: hex.EncodeToString(sum[:16]), Type: mediaType}).with(), data: data}, nil
+}
+
+// SetLogo gives a tenant that is made or changed a logo; the zero image takes it away.
+func (t *Tenant) SetLogo(image Image) { t.Logo, t.image = image.logo, image.data }
+
 // SetLogo keeps an image as the tenant's logo, by the rules of [Service.Update]; an
 // empty one takes the logo away.
-func (s *Service) SetLogo(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, image []byte) (*Tenant, error) {
-	var logo *Logo
-	if len(image) > 0 {
-		mediaType, err := checkLogo(image)
-		if err != nil {
+func (s *Service) SetLogo(ctx context.Context, cause audit.Cause, id identity.TenantID, ifVersion uint64, data []byte) (*Tenant, error) {
+	var image Image
+	if len(data) > 0 {
+		var err error
+		if image, err = s.CheckImage(ctx, data); err != nil {
 			return nil, err
 		}
-		sum := sha256.Sum256(image)
-		logo = (&Logo{Hash: hex.EncodeToString(sum[:16]), Type: mediaType}).with()
 	}
 	return s.Update(ctx, cause, id, ifVersion, func(t *Tenant) error {
-		t.Logo, t.image = logo, image
+		t.SetLogo(image)
 		return nil
 	})
 }
@@ -65,13 +86,17 @@ func (s *Service) LogoImage(ctx context.Context, id identity.TenantID) (Logo, []
 		return Logo{}, nil, errNoLogo
 	}
 	var image []byte
+	var sealed bool
 	err := s.store.Tenant(id).Read(ctx, func(tx *store.Tx) (err error) {
-		image, err = store.One(ctx, tx, func(row store.Row) (b []byte, err error) { return b, row.Scan(&b) },
-			`SELECT image FROM logos WHERE hash = $1 AND media_type = $2`, t.Logo.Hash, t.Logo.Type)
+		image, err = store.One(ctx, tx, func(row store.Row) (b []byte, err error) { return b, row.Scan(&b, &sealed) },
+			`SELECT image, sealed FROM logos WHERE hash = $1 AND media_type = $2`, t.Logo.Hash, t.Logo.Type)
 		return err
 	})
 	if errors.Is(err, store.ErrNoRows) {
 		return Logo{}, nil, errNoLogo // changed meanwhile
+	}
+	if err == nil && sealed {
+		image, err = s.keys.Open(ctx, id, sealLogo, image)
 	}
 	if err != nil {
 		return Logo{}, nil, fmt.Errorf("read the logo of %s: %w", t.Name, err)
@@ -79,12 +104,12 @@ func (s *Service) LogoImage(ctx context.Context, id identity.TenantID) (Logo, []
 	return *t.Logo, image, nil
 }
 
-// keepImage writes the image that a tenant's row is about to name.
+// keepImage writes the sealed image that a tenant's row is about to name.
 func keepImage(ctx context.Context, tx *store.Tx, t *Tenant) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM logos WHERE hash = $1`, t.Logo.Hash); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO logos (hash, media_type, image, version) VALUES ($1, $2, $3, $4)`, t.Logo.Hash, t.Logo.Type, t.image, t.Version)
+	_, err := tx.Exec(ctx, `INSERT INTO logos (hash, media_type, image, sealed, version) VALUES ($1, $2, $3, TRUE, $4)`, t.Logo.Hash, t.Logo.Type, t.image, t.Version)
 	return err
 }
 

@@ -106,3 +106,67 @@ func TestALogoIsKeptWithItsTenant(t *testing.T) {
 		t.Errorf("%d images are kept of none", n)
 	}
 }
+
+// A tenant can be made with its logo.
+func TestATenantIsMadeWithALogo(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	data := logo(t, 8)
+	image, err := h.service.CheckImage(ctx, data)
+	must(t, err)
+	wanted := tenants.Tenant{Name: "acme"}
+	wanted.SetLogo(image)
+	acme, err := h.service.Create(ctx, cause, wanted)
+	must(t, err)
+	h.open(t)
+	if kept, got, err := h.service.LogoImage(ctx, acme.ID); err != nil || !bytes.Equal(got, data) || kept != *acme.Logo {
+		t.Errorf("%+v of %d bytes, %v", kept, len(got), err)
+	}
+	_, err = h.service.SetLogo(ctx, cause, acme.ID, acme.Version, nil)
+	must(t, err)
+	if n := h.images(t, acme); n != 0 {
+		t.Errorf("%d images are kept of none", n)
+	}
+}
+
+// Whoever reads the rows reads no image: it goes with the tenant's key. What stands in
+// the clear from before is shown until another one takes its place.
+func TestP10_ALogoIsSealed(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	acme := h.add(t, "acme")
+	image := logo(t, 8)
+	_, err := h.service.SetLogo(ctx, cause, acme.ID, 0, image)
+	must(t, err)
+	row := func() (kept []byte) {
+		t.Helper()
+		must(t, h.db.Tenant(acme.ID).Read(ctx, func(tx *store.Tx) (err error) {
+			kept, err = store.One(ctx, tx, func(row store.Row) (b []byte, err error) { return b, row.Scan(&b) }, `SELECT image FROM logos`)
+			return err
+		}))
+		return kept
+	}
+	if kept := row(); bytes.Contains(kept, []byte("IHDR")) || bytes.Contains(kept, image[len(image)-20:]) {
+		t.Errorf("%d bytes are kept in the clear", len(kept))
+	}
+	must(t, h.db.Tenant(acme.ID).Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE logos SET image = $1, sealed = FALSE`, image)
+		return err
+	}))
+	if _, got, err := h.service.LogoImage(ctx, acme.ID); err != nil || !bytes.Equal(got, image) {
+		t.Errorf("from before: %d bytes, %v", len(got), err)
+	}
+	next := logo(t, 16)
+	_, err = h.service.SetLogo(ctx, cause, acme.ID, 0, next)
+	must(t, err)
+	if kept := row(); bytes.Contains(kept, []byte("IHDR")) {
+		t.Error("the next one is kept in the clear")
+	}
+	must(t, h.db.Tenant(acme.ID).Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE logos SET image = $1`, next)
+		return err
+	}))
+	if _, got, err := h.service.LogoImage(ctx, acme.ID); err == nil {
+		t.Errorf("what was not sealed here is shown: %d bytes", len(got))
+	}
+}

@@ -1,6 +1,7 @@
 package tenants
 
 import (
+	"fmt"
 	"net/url"
 	"reflect"
 	"slices"
@@ -145,13 +146,13 @@ func (s OAuth2Spec) trustsAnew(before OAuth2Spec) bool {
 
 func (s *OAuth2Spec) check() error {
 	if _, known := presets[s.Preset]; s.Preset != "" && !known {
-		return badConnection("preset is empty or \"github\"")
+		return badConnection("preset is empty or \"github\"").At("preset")
 	}
 	if s.EmailsURL != "" && (s.Claims.Email != "" || s.Claims.EmailVerified != "") {
-		return badConnection("emails_url and a claim for the email exclude each other")
+		return badConnection("emails_url and a claim for the email exclude each other").At("emails_url")
 	}
 	if len(s.GroupsFrom) > 0 && s.Claims.Groups != "" {
-		return badConnection("groups_from and a claim for the groups exclude each other")
+		return badConnection("groups_from and a claim for the groups exclude each other").At("groups_from")
 	}
 	whole := s.Whole()
 	for _, check := range []func() error{whole.checkAddresses, whole.checkClient, whole.checkGroups, whole.Claims.check} {
@@ -178,47 +179,47 @@ func (s *OAuth2Spec) checkAddresses() error {
 		{"revocation_url", s.RevocationURL, false},
 	} {
 		if _, err := fetchable(a.url); err != nil && (a.needed || a.url != "") {
-			return badConnection("%s is an https URL (http only for loopback addresses)", a.field)
+			return badConnection("%s is an https URL (http only for loopback addresses)", a.field).At(a.field)
 		}
 	}
 	authorization, _ := url.Parse(s.AuthorizationURL) // which was parsed just now
 	query, err := url.ParseQuery(authorization.RawQuery)
 	if err != nil {
-		return badConnection("the query of authorization_url cannot be read")
+		return badConnection("the query of authorization_url cannot be read").At("authorization_url")
 	}
 	for _, name := range ofRequest {
 		if query.Has(name) {
-			return badConnection("authorization_url has the parameter %s, which is not for the address to say", name)
+			return badConnection("authorization_url has the parameter %s, which is not for the address to say", name).At("authorization_url")
 		}
 	}
 	if u, err := fetchable(s.Issuer); s.Issuer != "" && (err != nil || u.RawQuery != "") { // RFC 9207 §2
-		return badConnection("issuer is an https URL without query (http only for loopback addresses)")
+		return badConnection("issuer is an https URL without query (http only for loopback addresses)").At("issuer")
 	}
 	return nil
 }
 
 func (s *OAuth2Spec) checkClient() error {
 	if s.ClientID == "" || len(s.ClientID) > maxClientID || !isText(s.ClientID) {
-		return badConnection("client_id is 1 to %d characters", maxClientID)
+		return badConnection("client_id is 1 to %d characters", maxClientID).At("client_id")
 	}
 	if len(s.ClientSecret) > maxSecret {
-		return badConnection("client_secret is at most %d bytes", maxSecret)
+		return badConnection("client_secret is at most %d bytes", maxSecret).At("client_secret")
 	}
 	if s.ClientAuth != ClientSecretBasic && s.ClientAuth != ClientSecretPost {
-		return badConnection("client_auth is client_secret_basic or client_secret_post")
+		return badConnection("client_auth is client_secret_basic or client_secret_post").At("client_auth")
 	}
 	if s.PKCE != "" && s.PKCE != WithoutPKCE {
-		return badConnection(`pkce is empty or "none"`)
+		return badConnection(`pkce is empty or "none"`).At("pkce")
 	}
 	if s.PKCE == WithoutPKCE && s.ClientSecret == "" {
-		return badConnection("a client without a secret needs PKCE: anybody could redeem its codes")
+		return badConnection("a client without a secret needs PKCE: anybody could redeem its codes").At("pkce")
 	}
 	if len(s.Scopes) > maxScopes {
-		return badConnection("there are at most %d scopes", maxScopes)
+		return badConnection("there are at most %d scopes", maxScopes).At("scopes")
 	}
 	for _, scope := range s.Scopes {
 		if scope == "" || !isToken(scope) {
-			return badConnection("scopes are words without spaces")
+			return badConnection("scopes are words without spaces").At("scopes")
 		}
 	}
 	return nil
@@ -226,18 +227,19 @@ func (s *OAuth2Spec) checkClient() error {
 
 func (s *OAuth2Spec) checkGroups() error {
 	if len(s.GroupsFrom) > maxGroupSources {
-		return badConnection("there are at most %d addresses in groups_from", maxGroupSources)
+		return badConnection("there are at most %d addresses in groups_from", maxGroupSources).At("groups_from")
 	}
-	for _, from := range s.GroupsFrom {
+	for i, from := range s.GroupsFrom {
+		field := fmt.Sprintf("groups_from[%d]", i)
 		if _, err := fetchable(from.URL); err != nil {
-			return badConnection("the URLs of groups_from are https URLs (http only for loopback addresses)")
+			return badConnection("the URLs of groups_from are https URLs (http only for loopback addresses)").At(field + ".url")
 		}
 		if len(from.Name) == 0 || len(from.Name) > maxNameParts {
-			return badConnection("the name in groups_from has 1 to %d parts", maxNameParts)
+			return badConnection("the name in groups_from has 1 to %d parts", maxNameParts).At(field + ".name")
 		}
 		for _, path := range from.Name {
 			if !isPath(path) {
-				return badConnection("the parts of a name in groups_from are names of members, joined by dots")
+				return badConnection("the parts of a name in groups_from are names of members, joined by dots").At(field + ".name")
 			}
 		}
 	}
@@ -246,11 +248,11 @@ func (s *OAuth2Spec) checkGroups() error {
 
 func (c *OAuth2Claims) check() error {
 	if c.Subject == "" {
-		return badConnection("claims say no subject: the provider's lasting id for a person")
+		return badConnection("claims say no subject: the provider's lasting id for a person").At("claims.subject")
 	}
-	for _, path := range []string{c.Subject, c.Email, c.EmailVerified, c.Name, c.Groups} {
-		if path != "" && !isPath(path) {
-			return badConnection("claims are names of members, joined by dots, at most %d characters and %d names", maxToken, maxPathParts)
+	for _, n := range []struct{ of, path string }{{"subject", c.Subject}, {"email", c.Email}, {"email_verified", c.EmailVerified}, {"name", c.Name}, {"groups", c.Groups}} {
+		if n.path != "" && !isPath(n.path) {
+			return badConnection("claims are names of members, joined by dots, at most %d characters and %d names", maxToken, maxPathParts).At("claims." + n.of)
 		}
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"gatehouse/internal/fault"
 	"gatehouse/tenants"
 )
 
@@ -90,7 +89,7 @@ func TestOAuth2ConnectionsAreChecked(t *testing.T) {
 		c := oauth2("hub")
 		spoil(c.OAuth2)
 		_, err := h.service.PutConnection(t.Context(), cause, acme.ID, c)
-		wantFault(t, what, err, fault.Invalid)
+		wantRefused(t, what, err)
 	}
 	for what, spoil := range map[string]func(c *tenants.Connection){
 		"no settings":             func(c *tenants.Connection) { c.OAuth2 = nil },
@@ -100,7 +99,7 @@ func TestOAuth2ConnectionsAreChecked(t *testing.T) {
 		c := oauth2("hub")
 		spoil(&c)
 		_, err := h.service.PutConnection(t.Context(), cause, acme.ID, c)
-		wantFault(t, what, err, fault.Invalid)
+		wantRefused(t, what, err)
 	}
 }
 

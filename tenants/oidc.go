@@ -106,31 +106,31 @@ func (s OIDCSpec) trustsAnew(before OIDCSpec) bool {
 func (s *OIDCSpec) check() error {
 	// OpenID Connect Core §1.2: an issuer has no query and no fragment.
 	if u, err := fetchable(s.Issuer); err != nil || u.RawQuery != "" {
-		return badConnection("issuer is an https URL without query (http only for loopback addresses)")
+		return badConnection("issuer is an https URL without query (http only for loopback addresses)").At("issuer")
 	}
 	if s.ClientID == "" || len(s.ClientID) > maxClientID || !isText(s.ClientID) {
-		return badConnection("client_id is 1 to %d characters", maxClientID)
+		return badConnection("client_id is 1 to %d characters", maxClientID).At("client_id")
 	}
 	if len(s.ClientSecret) > maxSecret {
-		return badConnection("client_secret is at most %d bytes", maxSecret)
+		return badConnection("client_secret is at most %d bytes", maxSecret).At("client_secret")
 	}
 	if len(s.Scopes) > maxScopes {
-		return badConnection("there are at most %d scopes", maxScopes)
+		return badConnection("there are at most %d scopes", maxScopes).At("scopes")
 	}
 	for _, scope := range s.Scopes {
 		if scope == "" || !isToken(scope) {
-			return badConnection("scopes are words without spaces")
+			return badConnection("scopes are words without spaces").At("scopes")
 		}
 	}
 	if len(s.Scopes) > 0 && !slices.Contains(s.Scopes, "openid") { // OpenID Connect Core §3.1.2.1
-		return badConnection(`scopes lack "openid"`)
+		return badConnection(`scopes lack "openid"`).At("scopes")
 	}
 	if len(s.ACRValues) > maxACRValues {
-		return badConnection("there are at most %d acr_values", maxACRValues)
+		return badConnection("there are at most %d acr_values", maxACRValues).At("acr_values")
 	}
 	for _, class := range s.ACRValues {
 		if class == "" || len(class) > maxACRValue || !isToken(class) {
-			return badConnection("acr_values are words without spaces")
+			return badConnection("acr_values are words without spaces").At("acr_values")
 		}
 	}
 	if err := cmp.Or(s.checkAuth(), s.checkRecheck(), s.checkEntra()); err != nil {
@@ -141,15 +141,15 @@ func (s *OIDCSpec) check() error {
 
 func (s *OIDCSpec) checkAuth() error {
 	if !slices.Contains([]ClientAuth{ClientAuthChosen, ClientSecretBasic, ClientSecretPost, PrivateKeyJWT}, s.ClientAuth) {
-		return badConnection("client_auth is absent, client_secret_basic, client_secret_post or private_key_jwt")
+		return badConnection("client_auth is absent, client_secret_basic, client_secret_post or private_key_jwt").At("client_auth")
 	}
 	if (s.ClientAuth == ClientSecretBasic || s.ClientAuth == ClientSecretPost) && s.ClientSecret == "" {
-		return badConnection("%s needs a client_secret", s.ClientAuth)
+		return badConnection("%s needs a client_secret", s.ClientAuth).At("client_secret")
 	}
 	for i, word := range s.Prompt {
 		// Not none: nobody could sign in who has not already (OpenID Connect Core §3.1.2.1).
 		if !slices.Contains([]string{"login", "select_account", "consent"}, word) || slices.Contains(s.Prompt[:i], word) {
-			return badConnection("prompt is a list of login, select_account and consent, each once")
+			return badConnection("prompt is a list of login, select_account and consent, each once").At("prompt")
 		}
 	}
 	return nil
@@ -157,10 +157,10 @@ func (s *OIDCSpec) checkAuth() error {
 
 func (s *OIDCSpec) checkRecheck() error {
 	if every := time.Duration(s.Recheck); every != 0 && (every < minRecheck || every > maxRecheck) {
-		return badConnection("recheck is 0, or from %v to %v", minRecheck, maxRecheck)
+		return badConnection("recheck is 0, or from %v to %v", minRecheck, maxRecheck).At("recheck")
 	}
 	if grace := time.Duration(s.RecheckGrace); grace != 0 && (s.Recheck == 0 || grace < time.Duration(s.Recheck) || grace > maxRecheck) {
-		return badConnection("recheck_grace goes with recheck, and is from that to %v", maxRecheck)
+		return badConnection("recheck_grace goes with recheck, and is from that to %v", maxRecheck).At("recheck_grace")
 	}
 	return nil
 }
@@ -168,25 +168,25 @@ func (s *OIDCSpec) checkRecheck() error {
 func (s *OIDCSpec) checkEntra() error {
 	many := len(s.EntraTenants) > 0
 	if len(s.EntraTenants) > maxEntraTenants {
-		return badConnection("there are at most %d entra_tenants", maxEntraTenants)
+		return badConnection("there are at most %d entra_tenants", maxEntraTenants).At("entra_tenants")
 	}
 	for _, id := range s.EntraTenants {
 		if !isDirectory(id) {
-			return badConnection("entra_tenants are directory (tenant) ids in lower case, such as 72f988bf-86f1-41af-91ab-2d7cd011db47")
+			return badConnection("entra_tenants are directory (tenant) ids in lower case, such as 72f988bf-86f1-41af-91ab-2d7cd011db47").At("entra_tenants")
 		}
 	}
 	if many && s.IssuerTemplate() == "" {
-		return badConnection("entra_tenants go with an issuer such as https://login.microsoftonline.com/organizations/v2.0")
+		return badConnection("entra_tenants go with an issuer such as https://login.microsoftonline.com/organizations/v2.0").At("entra_tenants")
 	}
 	// Without the list, everybody with any account at all could come in.
 	if u, err := url.Parse(s.Issuer); !many && err == nil && strings.EqualFold(u.Hostname(), "login.microsoftonline.com") {
 		if first, _, _ := strings.Cut(strings.TrimPrefix(u.EscapedPath(), "/"), "/"); slices.Contains(append(entraSegments, "consumers"), strings.ToLower(first)) {
-			return badConnection("an issuer of Entra ID for many directories needs entra_tenants, which names those that may sign in")
+			return badConnection("an issuer of Entra ID for many directories needs entra_tenants, which names those that may sign in").At("entra_tenants")
 		}
 	}
 	if s.GroupsURL != "" {
 		if _, err := fetchable(s.GroupsURL); err != nil {
-			return badConnection("groups_url is an https URL (http only for loopback addresses)")
+			return badConnection("groups_url is an https URL (http only for loopback addresses)").At("groups_url")
 		}
 	}
 	return nil

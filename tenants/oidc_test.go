@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/fault"
 	"gatehouse/tenants"
 )
 
@@ -64,7 +63,7 @@ func TestOIDCSettingsAreChecked(t *testing.T) {
 		c := entra("entra")
 		spoil(c.OIDC)
 		_, err := h.service.PutConnection(t.Context(), cause, acme.ID, c)
-		wantFault(t, what, err, fault.Invalid)
+		wantRefused(t, what, err)
 	}
 }
 

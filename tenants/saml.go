@@ -115,18 +115,18 @@ func (s SAMLSpec) trustsAnew(before SAMLSpec) bool {
 func (s *SAMLSpec) check() error {
 	m := s.IDPMetadata
 	if (m.URL == "") == (m.XML == "") {
-		return badConnection("idp_metadata has exactly one of a URL and XML")
+		return badConnection("idp_metadata has exactly one of a URL and XML").At("idp_metadata")
 	}
 	if m.URL != "" {
 		if _, err := fetchable(m.URL); err != nil {
-			return badConnection("the URL of idp_metadata is an https URL (http only for loopback addresses)")
+			return badConnection("the URL of idp_metadata is an https URL (http only for loopback addresses)").At("idp_metadata.url")
 		}
 	}
 	if len(m.XML) > maxMetadata {
-		return badConnection("idp_metadata is larger than %d bytes", maxMetadata)
+		return badConnection("idp_metadata is larger than %d bytes", maxMetadata).At("idp_metadata.xml")
 	}
 	if !utf8.ValidString(m.XML) {
-		return badConnection("idp_metadata is not UTF-8 text")
+		return badConnection("idp_metadata is not UTF-8 text").At("idp_metadata.xml")
 	}
 	if err := s.IDPMetadata.checkFingerprint(); err != nil {
 		return err
@@ -142,7 +142,7 @@ func (s *SAMLSpec) check() error {
 func (m *MetadataSource) checkFingerprint() error {
 	plain := strings.ToLower(strings.ReplaceAll(m.Fingerprint, ":", ""))
 	if raw, err := hex.DecodeString(plain); err != nil || len(raw) != 0 && len(raw) != sha256.Size {
-		return badConnection("the fingerprint of idp_metadata is a SHA-256 in hex")
+		return badConnection("the fingerprint of idp_metadata is a SHA-256 in hex").At("idp_metadata.fingerprint")
 	}
 	m.Fingerprint = plain
 	return nil
@@ -150,23 +150,23 @@ func (m *MetadataSource) checkFingerprint() error {
 
 func (s *SAMLSpec) checkRules() error {
 	if !slices.Contains([]SignedRule{SignedAny, SignedResponse, SignedAssertion, SignedBoth}, s.Signed) {
-		return badConnection(`signed is empty, "response", "assertion" or "both"`)
+		return badConnection(`signed is empty, "response", "assertion" or "both"`).At("signed")
 	}
 	if !slices.Contains([]EncryptionRule{EncryptionNotOffered, EncryptionOffered, EncryptionRequired}, s.Encryption) {
-		return badConnection(`encryption is empty, "offered" or "required"`)
+		return badConnection(`encryption is empty, "offered" or "required"`).At("encryption")
 	}
 	if !slices.Contains([]NameIDFormat{"", NameIDPersistent, NameIDEmail, NameIDUnspecified}, s.NameIDFormat) {
-		return badConnection(`name_id_format is empty, "persistent", "email" or "unspecified"`)
+		return badConnection(`name_id_format is empty, "persistent", "email" or "unspecified"`).At("name_id_format")
 	}
 	if s.ClockSkew < 0 || s.ClockSkew > MaxClockSkew {
-		return badConnection("clock_skew_seconds is 0 to %d", MaxClockSkew)
+		return badConnection("clock_skew_seconds is 0 to %d", MaxClockSkew).At("clock_skew_seconds")
 	}
 	if len(s.AuthnContexts) > maxACRValues {
-		return badConnection("there are at most %d classes in requested_authn_context", maxACRValues)
+		return badConnection("there are at most %d classes in requested_authn_context", maxACRValues).At("requested_authn_context")
 	}
 	for _, class := range s.AuthnContexts {
 		if class == "" || len(class) > maxACRValue || !isToken(class) {
-			return badConnection("the classes in requested_authn_context are words without spaces")
+			return badConnection("the classes in requested_authn_context are words without spaces").At("requested_authn_context")
 		}
 	}
 	return nil

@@ -25,7 +25,7 @@ type Store interface {
 }
 
 // Keys makes and destroys tenants' data keys and seals the secrets of their
-// connections.
+// connections, and their logos.
 type Keys interface {
 	Create(ctx context.Context, tenant identity.TenantID) error
 	Seal(ctx context.Context, tenant identity.TenantID, purpose string, plaintext []byte) ([]byte, error)
@@ -75,6 +75,7 @@ type Service struct {
 	changes     changes // of tenants and their connections, that are under way here
 	tenants     snapshots
 	connections connectionCache
+	images      unpacker
 }
 
 var (
@@ -96,7 +97,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
 	}
-	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal, rooms: c.Rooms, announce: c.Announce, resolver: c.Resolver, log: c.Log}
+	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal, rooms: c.Rooms, announce: c.Announce, resolver: c.Resolver, log: c.Log, images: make(unpacker, 1)}
 	byID, err := loadTenants(ctx, c.Store.System())
 	if err != nil {
 		return nil, err
@@ -240,6 +241,16 @@ func (s *Service) settle(ctx context.Context, t *Tenant) error {
 	if err := s.store.Create(ctx, t.ID); err != nil {
 		return err
 	}
+	if t.Logo != nil {
+		var err error
+		if t.image, err = s.keys.Seal(ctx, t.ID, sealLogo, t.image); err != nil {
+			return err
+		}
+		if err := s.store.Tenant(t.ID).Write(ctx, func(tx *store.Tx) error { return keepImage(ctx, tx, t) }); err != nil {
+			return err
+		}
+		t.image = nil
+	}
 	err := s.store.System().Write(ctx, func(tx *store.Tx) error { return insertTenant(ctx, tx, t) })
 	if store.IsUnique(err) {
 		return taken("name or a host")
@@ -303,8 +314,10 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 		return nil, false, err
 	}
 	next.ID, next.Name, next.Version, next.CreatedAt, next.UpdatedAt = id, current.Name, current.Version+1, current.CreatedAt, time.Now().UTC().Truncate(time.Millisecond)
-	if err := next.check(); err != nil {
-		return nil, false, err
+	if !next.suspends(current) {
+		if err := next.check(); err != nil {
+			return nil, false, err
+		}
 	}
 	fields := differences(current, &next)
 	if len(fields) == 0 {
@@ -322,6 +335,12 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 			return nil, false, err
 		}
 	}
+	anew := !current.Logo.Same(next.Logo)
+	if anew && next.Logo != nil {
+		if next.image, err = s.keys.Seal(ctx, id, sealLogo, next.image); err != nil {
+			return nil, false, err
+		}
+	}
 	e := cause.Event(id, audit.TenantChanged, audit.Success)
 	e.Target = next.target()
 	e.Details = map[string]string{"changed": strings.Join(fields, " "), "hosts": strings.Join(next.Hosts, " "), "status": string(next.Status)}
@@ -330,7 +349,6 @@ func (s *Service) update(ctx context.Context, cause audit.Cause, id identity.Ten
 	}
 	ctx, cancel := effect(ctx)
 	defer cancel()
-	anew := !current.Logo.same(next.Logo)
 	if anew && next.Logo != nil {
 		if err := s.store.Tenant(id).Write(ctx, func(tx *store.Tx) error { return keepImage(ctx, tx, &next) }); err != nil {
 			return nil, true, fmt.Errorf("keep the logo of %s: %w", current.Name, err)
@@ -371,6 +389,12 @@ func taken(what string) error {
 	return fault.New(fault.Conflict, "taken", "The "+what+" belongs to another tenant.")
 }
 
+// suspends reports whether nothing is changed of current but that it is suspended,
+// which must never fail: it may have been kept under the rules of another day.
+func (t *Tenant) suspends(current *Tenant) bool {
+	return t.ID != identity.Platform && t.Status == Suspended && slices.Equal(differences(current, t), []string{"status"})
+}
+
 // differences names what an admin has changed.
 func differences(a, b *Tenant) (changed []string) {
 	for _, field := range []struct {
@@ -381,7 +405,7 @@ func differences(a, b *Tenant) (changed []string) {
 		{"hosts", slices.Equal(a.Hosts, b.Hosts)},
 		{"status", a.Status == b.Status},
 		{"settings", a.Settings.Equal(b.Settings)},
-		{"logo", a.Logo.same(b.Logo)},
+		{"logo", a.Logo.Same(b.Logo)},
 	} {
 		if !field.same {
 			changed = append(changed, field.name)

@@ -62,30 +62,30 @@ func (s *Signals) check() error {
 		return nil
 	}
 	if u, err := fetchable(s.Issuer); err != nil || u.RawQuery != "" { // as an issuer of OpenID Connect
-		return badConnection("the issuer of signals is an https URL without query (http only for loopback addresses)")
+		return badConnection("the issuer of signals is an https URL without query (http only for loopback addresses)").At("signals.issuer")
 	}
 	if s.JWKSURL != "" {
 		if _, err := fetchable(s.JWKSURL); err != nil {
-			return badConnection("jwks_url of signals is an https URL (http only for loopback addresses)")
+			return badConnection("jwks_url of signals is an https URL (http only for loopback addresses)").At("signals.jwks_url")
 		}
 	}
 	if len(s.Audience) > maxURL || !isText(s.Audience) {
-		return badConnection("audience of signals is at most %d characters", maxURL)
+		return badConnection("audience of signals is at most %d characters", maxURL).At("signals.audience")
 	}
 	if s.Authorization != "" && !isFieldValue(s.Authorization) {
-		return badConnection("authorization of signals is at most %d printable characters, with no space at an end", maxSecret)
+		return badConnection("authorization of signals is at most %d printable characters, with no space at an end", maxSecret).At("signals.authorization")
 	}
 	if s.Poll == nil {
 		return nil
 	}
 	if s.Authorization != "" {
-		return badConnection("signals that are polled are not pushed, so authorization is not for them")
+		return badConnection("signals that are polled are not pushed, so authorization is not for them").At("signals.authorization")
 	}
 	if _, err := fetchable(s.Poll.Endpoint); err != nil {
-		return badConnection("the endpoint of signals.poll is an https URL (http only for loopback addresses)")
+		return badConnection("the endpoint of signals.poll is an https URL (http only for loopback addresses)").At("signals.poll.endpoint")
 	}
 	if s.Poll.Token == "" || !isFieldValue(s.Poll.Token) || strings.Contains(s.Poll.Token, " ") {
-		return badConnection("the token of signals.poll is 1 to %d printable characters without spaces", maxSecret)
+		return badConnection("the token of signals.poll is 1 to %d printable characters without spaces", maxSecret).At("signals.poll.token")
 	}
 	return nil
 }

@@ -52,21 +52,17 @@ func (s ConnectionSpec) Connection(name string, current tenants.Connection) (ten
 	for _, r := range s.GroupRules {
 		wanted.GroupRules = append(wanted.GroupRules, tenants.GroupRule(r))
 	}
-	var err error
 	switch s.Type {
 	case tenants.OIDC:
 		wanted.OIDC = s.oidc(current.OIDC)
 	case tenants.SAML:
-		wanted.SAML, err = s.saml()
+		wanted.SAML = s.saml()
 	case tenants.OAuth2:
 		wanted.OAuth2 = s.oauth2(current.OAuth2)
 	case tenants.Local:
 		// Nothing else is to be said of it, which tenants sees to.
 	default:
-		err = bad("The type of a connection is oidc, saml, oauth2 or local.")
-	}
-	if err != nil {
-		return tenants.Connection{}, err
+		return tenants.Connection{}, bad("The type of a connection is oidc, saml, oauth2 or local.").At("type")
 	}
 	return wanted, nil
 }
@@ -78,12 +74,12 @@ func (s ConnectionSpec) checkFields() error {
 		field := v.Type().Field(i)
 		if of := field.Tag.Get("of"); of != "" && !v.Field(i).IsZero() && !slices.Contains(strings.Split(of, ","), string(s.Type)) {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-			return bad(fmt.Sprintf("The connection mixes two types: %s belongs to %s.", name, strings.ReplaceAll(of, ",", " and ")))
+			return bad(fmt.Sprintf("The connection mixes two types: %s belongs to %s.", name, strings.ReplaceAll(of, ",", " and "))).At(name)
 		}
 	}
-	for _, names := range []*NamesMap{s.Claims, s.Attributes} {
+	for i, names := range []*NamesMap{s.Claims, s.Attributes} {
 		if names != nil && s.Type != tenants.OAuth2 && (names.Subject != "" || names.EmailVerified != "") {
-			return bad("The connection mixes two types: subject and email_verified belong to oauth2.")
+			return bad("The connection mixes two types: subject and email_verified belong to oauth2.").At([]string{"claims", "attributes"}[i])
 		}
 	}
 	return nil
@@ -101,18 +97,17 @@ func (s ConnectionSpec) oidc(current *tenants.OIDCSpec) *tenants.OIDCSpec {
 	return wanted
 }
 
-func (s ConnectionSpec) saml() (*tenants.SAMLSpec, error) {
-	if s.IDPMetadata == nil || (s.IDPMetadata.URL == "") == (s.IDPMetadata.XML == "") {
-		return nil, bad("A saml connection needs idp_metadata with exactly one of url and xml.")
-	}
-	wanted := &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{URL: s.IDPMetadata.URL, XML: s.IDPMetadata.XML, Fingerprint: s.IDPMetadata.Fingerprint},
-		Attributes: s.Attributes.attributes(), IDPInitiated: s.IDPInitiated, Signed: s.Signed, Encryption: s.Encryption,
+func (s ConnectionSpec) saml() *tenants.SAMLSpec {
+	wanted := &tenants.SAMLSpec{Attributes: s.Attributes.attributes(), IDPInitiated: s.IDPInitiated, Signed: s.Signed, Encryption: s.Encryption,
 		AllowSHA1: s.AllowSHA1, AllowCBC: s.AllowCBC, ClockSkew: s.ClockSkew, SignRequests: s.SignRequests, ForceAuthn: s.ForceAuthn,
 		AuthnContexts: s.AuthnContexts, NameIDFormat: s.NameIDFormat}
-	return wanted, nil
+	if m := s.IDPMetadata; m != nil {
+		wanted.IDPMetadata = tenants.MetadataSource{URL: m.URL, XML: m.XML, Fingerprint: m.Fingerprint}
+	}
+	return wanted
 }
 
-func bad(detail string) error { return fault.New(fault.Invalid, "bad-connection", detail) }
+func bad(detail string) *fault.Fault { return fault.New(fault.Invalid, "bad-connection", detail) }
 
 func signalsOf(s *tenants.Signals) *SignalsSpec {
 	if s == nil {

@@ -41,6 +41,8 @@ func encode(d Document) ([]byte, error) {
 		return frame[RoleSpec](d)
 	case KindAssignment:
 		return frame[AssignmentSpec](d)
+	case KindService:
+		return frame[ServiceSpec](d)
 	}
 	return nil, fmt.Errorf("unknown kind %q", d.Kind)
 }

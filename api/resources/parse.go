@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,7 +21,7 @@ const (
 	maxTokens    = 20_000
 	maxDepth     = 16 // of brackets, and of lists begun on one line
 	maxIndent    = 64
-	maxLine      = 64 << 10
+	maxLine      = 128 << 10 // a logo is one of 86 KiB
 	maxDocuments = 1_000
 	maxReference = 512 << 10
 )
@@ -149,7 +150,7 @@ func (p *reader) document(node ast.Node) (Document, error) {
 	}
 	switch head.Kind {
 	case KindTenant:
-		return strict[TenantSpec](p, node)
+		return p.tenant(node)
 	case KindTeam:
 		return strict[TeamSpec](p, node)
 	case KindRole:
@@ -167,6 +168,27 @@ func strict[T any](p *reader, node ast.Node) (Document, error) {
 	var whole envelope[T]
 	if err := yaml.NodeToValue(node, &whole, yaml.Strict()); err != nil {
 		return Document{}, p.mistake(err)
+	}
+	return New(whole.Kind, whole.Tenant, whole.Name, whole.Spec)
+}
+
+// tenant also reads the file of a logo in, as connection does.
+func (p *reader) tenant(node ast.Node) (Document, error) {
+	var whole envelope[TenantSpec]
+	if err := yaml.NodeToValue(node, &whole, yaml.Strict()); err != nil {
+		return Document{}, p.mistake(err)
+	}
+	if logo := whole.Spec.Logo; logo != nil {
+		if (logo.File == "") == (logo.Base64 == "") {
+			return Document{}, p.at(node.GetToken(), "a logo has exactly one of file and base64")
+		}
+		if logo.File != "" {
+			content, what := p.load(logo.File)
+			if what != "" {
+				return Document{}, p.at(node.GetToken(), what)
+			}
+			logo.Base64, logo.File = base64.StdEncoding.EncodeToString(content), ""
+		}
 	}
 	return New(whole.Kind, whole.Tenant, whole.Name, whole.Spec)
 }

@@ -72,17 +72,24 @@ func (p *reader) expand(value string) (expanded, what string) {
 	}
 }
 
+// read reads a file of text.
 func (p *reader) read(path string) (content, what string) {
+	data, what := p.load(path)
+	return strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r"), what
+}
+
+// load reads a file as it is.
+func (p *reader) load(path string) (content []byte, what string) {
 	data, err := p.around.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", "there is no file " + clip(path)
+		return nil, "there is no file " + clip(path)
 	case err != nil:
-		return "", "the file " + clip(path) + " cannot be read"
+		return nil, "the file " + clip(path) + " cannot be read"
 	case len(data) > maxReference:
-		return "", "the file " + clip(path) + " is larger than 512 KiB"
+		return nil, "the file " + clip(path) + " is larger than 512 KiB"
 	case len(data) == 0:
-		return "", "the file " + clip(path) + " is empty"
+		return nil, "the file " + clip(path) + " is empty"
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r"), ""
+	return data, ""
 }

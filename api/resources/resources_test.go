@@ -13,7 +13,7 @@ import (
 const sample = `
 kind: Tenant
 name: acme
-spec: { hosts: [acme.example], display_name: Acme, settings: { session: { idle: 8h } } }
+spec: { hosts: [acme.example], display_name: Acme, settings: { session: { idle: 8h } }, logo: { file: logo } }
 ---
 kind: Connection
 tenant: acme
@@ -46,6 +46,11 @@ kind: Assignment
 tenant: acme
 name: ops
 spec: { role: team_admin, team: payments, group: ops }
+---
+kind: Service
+tenant: acme
+name: billing
+spec: { role: member, credentials: [ { jwt: { connection: okta, audience: api, subject: billing } } ] }
 `
 
 // around has one variable and a few files.
@@ -57,6 +62,8 @@ var around = Surroundings{
 		switch path {
 		case "metadata.xml":
 			return []byte("<xml/>\n"), nil
+		case "logo":
+			return []byte("RIFF\x00\xff\n"), nil
 		case "secret":
 			return []byte("from-file\r\n"), nil
 		case "locked":
@@ -75,12 +82,15 @@ func TestParseReadsEveryKindAndResolvesReferences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(documents) != 6 {
+	if len(documents) != 7 {
 		t.Fatalf("%d documents", len(documents))
 	}
 	tenant, err := Decode[TenantSpec](documents[0])
 	if err != nil || time.Duration(tenant.Settings.Session.Idle) != 8*time.Hour || tenant.Hosts[0] != "acme.example" {
 		t.Errorf("tenant %+v, %v", tenant, err)
+	}
+	if image, err := tenant.Logo.Data(); err != nil || string(image) != "RIFF\x00\xff\n" || strings.Contains(string(documents[0].Spec), "file") { // as it is
+		t.Errorf("logo %q, %v", image, err)
 	}
 	okta, err := Decode[ConnectionSpec](documents[1])
 	if err != nil || okta.ClientSecret != "hun${OKTA_SECRET}ter2" { // looked up once, never again
@@ -109,6 +119,9 @@ func TestMistakesNameTheirPlace(t *testing.T) {
 		"missing file":       {"kind: Team\ntenant: a\nname: b\nspec: { display_name: \"file:gone\" }", "there is no file gone"},
 		"locked file":        {"kind: Team\ntenant: a\nname: b\nspec: { display_name: \"file:locked\" }", "cannot be read"},
 		"empty file":         {"kind: Team\ntenant: a\nname: b\nspec: { display_name: \"file:empty\" }", "is empty"},
+		"no logo file":       {"kind: Tenant\nname: a\nspec: { logo: { file: gone } }", "there is no file gone"},
+		"no logo":            {"kind: Tenant\nname: a\nspec: { logo: {} }", "exactly one of file and base64"},
+		"two logos":          {"kind: Tenant\nname: a\nspec: { logo: { file: logo, base64: AAAA } }", "exactly one of file and base64"},
 		"huge file":          {"kind: Team\ntenant: a\nname: b\nspec: { display_name: \"file:huge\" }", "larger"},
 		"not a mapping":      {"- a\n- b", "r.yaml:1:"},
 		"bad syntax":         {"kind: [", "r.yaml:1:"},
@@ -177,6 +190,22 @@ func deepBlocks(n int) string {
 		b.WriteString(strings.Repeat(" ", i%2_000) + "a:\n")
 	}
 	return b.String()
+}
+
+// What export gives of the largest logo can be applied.
+func TestALogoFitsIntoALine(t *testing.T) {
+	image := strings.Repeat("AAAA", (64<<10)/3+1)
+	d, err := New(KindTenant, "", "acme", TenantSpec{Logo: &Image{Base64: image}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := Encode(&file, []Document{d}); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Parse("r.yaml", file.Bytes(), around); err != nil || !reflect.DeepEqual(again, []Document{d}) {
+		t.Errorf("%v", err)
+	}
 }
 
 // FuzzParse: what is read can be written, and reads the same again.

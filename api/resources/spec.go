@@ -1,12 +1,33 @@
 package resources
 
-import "gatehouse/tenants"
+import (
+	"encoding/base64"
+
+	"gatehouse/internal/fault"
+	"gatehouse/tenants"
+)
 
 // TenantSpec is the spec of a Tenant.
 type TenantSpec struct {
 	Hosts       []string         `json:"hosts,omitempty" yaml:"hosts,omitempty" maxItems:"50"`
 	DisplayName string           `json:"display_name,omitempty" yaml:"display_name,omitempty" maxLength:"200"`
 	Settings    tenants.Settings `json:"settings,omitzero" yaml:"settings,omitempty"`
+	Logo        *Image           `json:"logo,omitempty" yaml:"logo,omitempty" doc:"Absent: the one that there is stays"`
+}
+
+// Image is the image of a logo, given as one of File and Base64.
+type Image struct {
+	File   string `json:"-" yaml:"file,omitempty"` // read when the document is parsed, sent as Base64
+	Base64 string `json:"base64" yaml:"base64,omitempty" maxLength:"87384" doc:"PNG, JPEG or WebP of at most 64 KiB (RFC 4648 §4)"`
+}
+
+// Data is the image itself.
+func (i Image) Data() ([]byte, error) {
+	data, err := base64.StdEncoding.DecodeString(i.Base64)
+	if err != nil || len(data) == 0 {
+		return nil, fault.New(fault.Invalid, "bad-logo", "The logo is no image in base64.")
+	}
+	return data, nil
 }
 
 // TeamSpec is the spec of a Team.

@@ -66,6 +66,9 @@ type Fault struct {
 	// Factor says that what has to have been proved within FreshWithin is a second
 	// factor.
 	Factor bool
+	// Field, if set, is where in what was sent it is wrong: a path such as
+	// "group_rules[0].claim".
+	Field string
 	// Event is the id of the journal record of this refusal, if there is one.
 	Event string
 	// Reason and Message, if set, stand in the journal in place of Code and Detail:
@@ -122,6 +125,13 @@ func (f *Fault) Sentence() Sentence {
 func (f *Fault) WithEvent(event string) *Fault {
 	c := *f
 	c.Event = event
+	return &c
+}
+
+// At returns a copy that says which field it is about.
+func (f *Fault) At(field string) *Fault {
+	c := *f
+	c.Field = field
 	return &c
 }
 

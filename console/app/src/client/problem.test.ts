@@ -11,6 +11,10 @@ describe('Problem', () => {
     expect(p.message).toBe('Wrong form. name: too short');
     expect(p.fields).toEqual({ name: 'too short' });
   });
+  it('says once what is said of the one field', () => {
+    const p = Problem.from(400, { detail: 'Scopes lack "openid".', errors: [{ location: 'path.name', message: 'Scopes lack "openid".' }] });
+    expect([p.message, p.fields]).toEqual(['Scopes lack "openid".', { name: 'Scopes lack "openid".' }]);
+  });
   it('has words for an answer that is no problem document', () => {
     expect(Problem.from(502, '<html>').message).toContain('Try again');
     expect(Problem.from(418, undefined).message).toContain('418');

@@ -17,8 +17,8 @@ export class Problem extends Error {
     const fields = typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {};
     const text = (name: string) => (typeof fields[name] === 'string' ? (fields[name] as string) : undefined);
     const errors = Array.isArray(fields.errors) ? (fields.errors as { location?: string; message?: string }[]) : [];
-    const at = (e: { location?: string }) => e.location?.replace(/^body\.?/, '') ?? '';
-    const wrong = errors.map((e) => [at(e), e.message].filter(Boolean).join(': ')).join('; ');
+    const at = (e: { location?: string }) => e.location?.replace(/^(body|path)\.?/, '') ?? '';
+    const wrong = errors.filter((e) => e.message !== fields.detail).map((e) => [at(e), e.message].filter(Boolean).join(': ')).join('; ');
     const pointed = Object.fromEntries(errors.filter(at).map((e) => [at(e), e.message ?? '']));
     const detail = [text('detail') ?? fallback(status), wrong].filter(Boolean).join(' ');
     return new Problem(status, text('type') ?? 'about:blank', detail, text('event_id'), text('request_id'), pointed);

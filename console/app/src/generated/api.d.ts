@@ -1463,6 +1463,8 @@ export interface components {
         CreateTenantInputBody: {
             display_name?: string;
             hosts?: string[];
+            /** @description Absent: the one that there is stays */
+            logo?: components["schemas"]["Image"];
             name: string;
             settings?: components["schemas"]["Settings"];
         };
@@ -1672,6 +1674,10 @@ export interface components {
             /** @description Where an entry holds the group's name, as paths by dots; several are joined with a slash */
             name: string[];
             url: string;
+        };
+        Image: {
+            /** @description PNG, JPEG or WebP of at most 64 KiB (RFC 4648 §4) */
+            base64: string;
         };
         Integrity: {
             /**
@@ -2815,6 +2821,8 @@ export interface operations {
             header?: {
                 /** @description The ETag that the thing must still have */
                 "If-Match"?: string;
+                /** @description *: only if there is none of this name yet */
+                "If-None-Match"?: "*";
             };
             path: {
                 name: string;

@@ -6,6 +6,7 @@ import { api, done } from '../client/api';
 import { keys, useCan, usePages, useRefresh } from '../client/queries';
 import { useConfirm } from '../parts/Confirm';
 import { ConnectionForm, type Subject } from '../parts/connection/ConnectionForm';
+import { SAMLKeys } from '../parts/connection/SAMLKeys';
 import { Domains } from '../parts/Domains';
 import { Facts, When } from '../parts/Facts';
 import { Page } from '../parts/Page';
@@ -21,6 +22,7 @@ export function Connections() {
   const can = useCan();
   const refresh = useRefresh();
   const [changed, setChanged] = useState<Subject>();
+  const [keysOf, setKeysOf] = useState<string>();
   const [linking, setLinking] = useState(false);
   const query = usePages(keys.connections, (cursor) => done(api.GET('/v1/connections', { params: { query: { cursor } } })));
   const remove = useConfirm<unknown>(() => 'The connection is deleted, and everybody who signed in by it is signed out.', () => refresh(keys.connections, keys.domains));
@@ -61,12 +63,13 @@ export function Connections() {
                     c.spec.type !== 'local' && ['New people', c.spec.unknown_people === 'refuse' ? 'are refused' : c.spec.default_role ? `become ${c.spec.default_role}` : 'get no role'],
                     ['Changed', <When at={c.updated_at} />],
                   ]} />}
-                  actions={writes && (
+                  actions={(writes || c.spec.type === 'saml') && (
                     <Group gap="xs">
-                      {c.spec.type !== 'local' && <Button size="xs" variant="light" aria-label={`Test ${c.name}`} loading={test.isPending && test.variables === c.name} onClick={() => test.mutate(c.name)}>Test</Button>}
-                      <Button size="xs" variant="light" aria-label={`Change ${c.name}`} onClick={() => setChanged({ name: c.name })}>Change</Button>
-                      {c.spec.type !== 'local' && <Button size="xs" variant="light" aria-label={`Security events for ${c.name}`} onClick={() => setChanged({ name: c.name, open: 'signals' })}>Security events</Button>}
-                      {can('gatehouse.connections:delete') && c.spec.type !== 'local' && (
+                      {c.spec.type === 'saml' && <Button size="xs" variant="light" aria-label={`Keys of ${c.name}`} onClick={() => setKeysOf(c.name)}>Keys</Button>}
+                      {writes && c.spec.type !== 'local' && <Button size="xs" variant="light" aria-label={`Test ${c.name}`} loading={test.isPending && test.variables === c.name} onClick={() => test.mutate(c.name)}>Test</Button>}
+                      {writes && <Button size="xs" variant="light" aria-label={`Change ${c.name}`} onClick={() => setChanged({ name: c.name })}>Change</Button>}
+                      {writes && c.spec.type !== 'local' && <Button size="xs" variant="light" aria-label={`Security events for ${c.name}`} onClick={() => setChanged({ name: c.name, open: 'signals' })}>Security events</Button>}
+                      {writes && can('gatehouse.connections:delete') && c.spec.type !== 'local' && (
                         <Button size="xs" variant="light" color="red" aria-label={`Delete ${c.name}`} onClick={() => remove.ask({
                           title: `Delete ${c.spec.display_name || c.name}?`, verb: 'Delete', text: 'Nobody signs in by it any more, and everybody who did is signed out at once. People stay, but know no way in by it.',
                           act: () => done(api.DELETE('/v1/connections/{name}', { params: { path: { name: c.name } } })),
@@ -81,6 +84,7 @@ export function Connections() {
         )}
       <SetupLinks />
       {remove.dialog}
+      <SAMLKeys of={keysOf} close={() => setKeysOf(undefined)} />
       <ConnectionForm of={changed} close={() => setChanged(undefined)} />
       <MakeSetupLink opened={linking} close={() => setLinking(false)} />
     </Page>

@@ -3,9 +3,10 @@ import { useMutation } from '@tanstack/react-query';
 import { IconAlertTriangle } from '@tabler/icons-react';
 import { useEffect, useRef, useState, type ReactNode } from 'react';
 import { api, done, type Connection, type ConnectionChange, type ConnectionSpec } from '../../client/api';
+import { Problem } from '../../client/problem';
 import { keys, useRefresh } from '../../client/queries';
 import { Failure } from '../States';
-import { errorsOf, tidy, type Errors } from './spec';
+import { conditionOf, errorsOf, tidy, type Errors } from './spec';
 
 interface Props {
   spec: ConnectionSpec; name: string; connection: Connection | undefined;
@@ -13,6 +14,8 @@ interface Props {
   tag: string | undefined;
   wrong: () => Errors; complain: (errors: Errors) => void; close: () => void;
 }
+
+const nameTaken: Errors = { name: 'There is a connection of this name already.' };
 
 /**
  * Saves the form. The API is asked first what the change would do: if that is more
@@ -23,18 +26,18 @@ export function useSaving({ spec, name, connection, tag, wrong, complain, close 
   const [told, setTold] = useState<{ change: ConnectionChange; of: ConnectionSpec }>();
   const path = { name };
   const put = useMutation({
-    mutationFn: (body: ConnectionSpec) => done(api.PUT('/v1/connections/{name}', { params: { path, header: tag ? { 'If-Match': tag } : {} }, body })),
+    mutationFn: (body: ConnectionSpec) => done(api.PUT('/v1/connections/{name}', { params: { path, header: conditionOf(connection, tag) }, body })),
     onSuccess: async () => { await refresh(keys.connections); close(); },
-    onError: (error) => { setTold(undefined); complain(errorsOf(error, spec)); },
+    onError: (error) => { setTold(undefined); complain(!connection && error instanceof Problem && error.status === 412 ? nameTaken : errorsOf(error)); },
   });
   const check = useMutation({
     mutationFn: (body: ConnectionSpec) => done(api.POST('/v1/connections/{name}/check', { params: { path }, body })),
     onSuccess: (change, body) => {
-      if (!connection && !change.new) complain({ name: 'There is a connection of this name already.' });
+      if (!connection && !change.new) complain(nameTaken);
       else if (change.trusts_anew || change.ends_sessions || change.loses_secrets) setTold({ change, of: body });
       else put.mutate(body);
     },
-    onError: (error) => complain(errorsOf(error, spec)),
+    onError: (error) => complain(errorsOf(error)),
   });
   useEffect(() => setTold(undefined), [spec]); // it was told of something else
   const submit = () => {

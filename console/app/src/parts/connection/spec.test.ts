@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { ConnectionSpec } from '../../client/api';
+import type { Connection, ConnectionSpec } from '../../client/api';
 import { Problem } from '../../client/problem';
 import { helpOf, isOf, keysOf, placeOf, themes } from './fields';
-import { errorsOf, otherOAuth2, startedFrom, themesOf, tidy } from './spec';
+import { conditionOf, errorsOf, otherOAuth2, startedFrom, themesOf, tidy } from './spec';
 
 const full: ConnectionSpec = {
   type: 'oidc', enabled: false, issuer: 'https://idp.example', client_id: 'x', scopes: ['openid'], claims: { groups: 'roles' },
@@ -43,24 +43,28 @@ describe('places', () => {
   });
 });
 
+describe('conditionOf', () => {
+  it('never lets a form overwrite what it has not read', () => {
+    const read = { name: 'idp' } as Connection;
+    expect(conditionOf(undefined, undefined)).toEqual({ 'If-None-Match': '*' });
+    expect(conditionOf(read, '"3"')).toEqual({ 'If-Match': '"3"' });
+  });
+});
+
 describe('errorsOf', () => {
-  const bad = (detail: string) => Problem.from(400, { type: 'urn:gatehouse:problem:bad-connection', detail: `The connection is not right: ${detail}.` });
   const spec: ConnectionSpec = { type: 'oidc' };
   it('takes the API at its pointer', () => {
-    const found = errorsOf(Problem.from(422, { detail: 'Wrong.', errors: [{ location: 'body.group_rules[0].claim', message: 'too short' }] }), spec);
+    const found = errorsOf(Problem.from(422, { detail: 'Wrong.', errors: [{ location: 'body.group_rules[0].claim', message: 'too short' }] }));
     expect(found).toEqual({ 'group_rules[0].claim': 'too short' });
     expect(themesOf(found, spec)).toEqual(['rules']);
   });
-  it('finds the field that is named in words', () => {
-    const of = (detail: string, type: ConnectionSpec['type'] = 'oidc') => Object.keys(errorsOf(bad(detail), { type }));
-    expect(of('recheck_grace goes with recheck, and is from that to 720h0m0s')).toEqual(['recheck_grace']);
-    expect(of('client_secret_basic needs a client_secret')).toEqual(['client_secret']);
-    expect(of('the issuer of signals is an https URL')).toEqual(['signals']);
-    expect(of('the claim of a group rule is 1 to 256 bytes')).toEqual(['group_rules']);
-    expect(of('the fingerprint of idp_metadata is a SHA-256 in hex', 'saml')).toEqual(['idp_metadata']);
+  it('takes it at its pointer for what the rules of a connection refuse', () => {
+    const found = errorsOf(Problem.from(400, { type: 'urn:gatehouse:problem:bad-connection', detail: 'It is too short.', errors: [{ location: 'body.recheck_grace', message: 'It is too short.' }] }));
+    expect(found).toEqual({ recheck_grace: 'It is too short.' });
+    expect(themesOf(found, spec)).toEqual(['recheck']);
   });
   it('guesses nothing of other refusals', () => {
-    expect(errorsOf(Problem.from(403, { type: 'urn:gatehouse:problem:more-than-you-have', detail: 'Whom the issuer trusts' }), spec)).toEqual({});
-    expect(errorsOf(new TypeError('fetch failed'), spec)).toEqual({});
+    expect(errorsOf(Problem.from(403, { type: 'urn:gatehouse:problem:more-than-you-have', detail: 'Whom the issuer trusts' }))).toEqual({});
+    expect(errorsOf(new TypeError('fetch failed'))).toEqual({});
   });
 });

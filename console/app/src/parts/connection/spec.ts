@@ -1,6 +1,6 @@
-import type { ConnectionSpec, Provider } from '../../client/api';
+import type { Connection, ConnectionSpec, Provider } from '../../client/api';
 import { Problem } from '../../client/problem';
-import { federated, fields, isOf, keysOf, placeOf, themes, type Key, type Theme } from './fields';
+import { federated, fields, keysOf, placeOf, themes, type Key, type Theme } from './fields';
 
 /** A provider of which nothing is known but the protocol; the API lists those with presets alone. */
 export const otherOAuth2: Provider = { id: 'oauth2', title: 'Another provider with OAuth 2.0', type: 'oauth2', guide: 'README' };
@@ -31,14 +31,15 @@ export function startedFrom(provider: Provider, before: ConnectionSpec): Connect
 /** What is wrong, by the path of the field: "issuer", "group_rules[0].claim". */
 export type Errors = Readonly<Record<string, string>>;
 
-/** What the API says is wrong, at the fields that it points to, or names in its words. */
-export function errorsOf(error: unknown, spec: ConnectionSpec): Errors {
-  if (!(error instanceof Problem)) return {};
-  if (error.type !== 'urn:gatehouse:problem:bad-connection') return error.fields;
-  const words = error.message.replace('group rule', 'group_rules').match(/[a-z0-9_]+/g) ?? [];
-  const named = words.map(keyOf).filter((key) => key !== undefined && isOf(key, spec.type)) as Key[];
-  const key = named.find((k) => fields[k].as === 'own') ?? named[0]; // "the issuer of signals" is about signals
-  return key ? { [key]: error.message } : {};
+/** What must still hold for the form to be saved: the version that was read, or for a new connection that there is none. */
+export function conditionOf(connection: Connection | undefined, tag: string | undefined): { 'If-Match'?: string; 'If-None-Match'?: '*' } {
+  if (!connection) return { 'If-None-Match': '*' };
+  return tag ? { 'If-Match': tag } : {};
+}
+
+/** What the API says is wrong, at the fields that it points to. */
+export function errorsOf(error: unknown): Errors {
+  return error instanceof Problem ? error.fields : {};
 }
 
 /** The field that a path leads into. */

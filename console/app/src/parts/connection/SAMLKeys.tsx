@@ -1,0 +1,86 @@
+import { Alert, Badge, Button, Code, Group, Modal, NumberInput, Stack, Text, Title } from '@mantine/core';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
+import { api, done, type SAMLState } from '../../client/api';
+import { useCan } from '../../client/queries';
+import { canPrepare, ending, overlapMeans, standingOfKey } from '../../words/keys';
+import { Facts, When } from '../Facts';
+import { Row, Rows } from '../Rows';
+import { Failure, LoadingRows } from '../States';
+
+/** The keys and certificates of both sides of a SAML connection. */
+export function SAMLKeys({ of: name, close }: { of: string | undefined; close: () => void }) {
+  return (
+    <Modal opened={name !== undefined} onClose={close} size="xl" title={`Keys of ${name ?? ''}`} closeButtonProps={{ 'aria-label': 'Close' }} styles={{ title: { fontWeight: 650 } }}>
+      {name !== undefined && <Loaded name={name} />}
+    </Modal>
+  );
+}
+
+function Loaded({ name }: { name: string }) {
+  const query = useQuery({ queryKey: ['saml', name], queryFn: () => done(api.GET('/v1/connections/{name}/saml', { params: { path: { name } } })), staleTime: 0, gcTime: 0 });
+  if (query.isPending) return <LoadingRows rows={2} />;
+  if (query.isError) return <Failure error={query.error} retry={() => void query.refetch()} />;
+  return <Shown name={name} state={query.data} />;
+}
+
+function Shown({ name, state }: { name: string; state: SAMLState }) {
+  const can = useCan();
+  return (
+    <Stack>
+      <Title order={3} size="h5">Ours</Title>
+      <Rows label="Our keys">
+        {state.keys.map((key) => {
+          const standing = standingOfKey(key);
+          return (
+            <Row key={key.sha256} name={<Badge variant="light" color={standing.color}>{standing.word}</Badge>}
+              facts={<>
+                <Facts of={[['Certificate (SHA-256)', <Code>{key.sha256}</Code>], [key.state === 'prepared' ? 'Signs' : 'Signs since', <When at={key.signs_at} />], ['Ends', <Ends at={key.not_after} />]]} />
+                <Text size="sm" c="dimmed">{standing.means}</Text>
+              </>} />
+          );
+        })}
+      </Rows>
+      <Text size="sm">Our metadata, which shows all that the provider needs: <Code>{`${window.location.origin}/.gatehouse/saml/${name}/metadata`}</Code></Text>
+      {can('gatehouse.connections:write') && canPrepare(state.keys) && <Prepare name={name} />}
+      <Title order={3} size="h5">The provider's</Title>
+      {state.problem && <Alert color="red" variant="light" title="Its metadata cannot be used">{state.problem}</Alert>}
+      {state.provider && (
+        <>
+          <Facts of={[['Entity id', <Code>{state.provider.entity_id}</Code>], !!state.provider.valid_until && ['Metadata ends', <Ends at={state.provider.valid_until} />]]} />
+          <Rows label="Certificates of the provider">
+            {[...state.provider.certificates, ...(state.provider.metadata_certificate ? [state.provider.metadata_certificate] : [])].map((c, i) => (
+              <Row key={`${i} ${c.sha256}`} name={i < state.provider!.certificates.length ? 'May sign' : 'Has signed the metadata'}
+                facts={<Facts of={[['Certificate (SHA-256)', <Code>{c.sha256}</Code>], ['Ends', <Ends at={c.not_after} />]]} />} />
+            ))}
+          </Rows>
+        </>
+      )}
+    </Stack>
+  );
+}
+
+function Ends({ at }: { at: string }) {
+  const state = ending(at);
+  return <Group gap={6}><When at={at} />{state && <Badge size="xs" color={state === 'ended' ? 'red' : 'yellow'}>{state === 'ended' ? 'Ended' : 'Soon'}</Badge>}</Group>;
+}
+
+/** Begins a roll-over, which ends by itself when the overlap is over. */
+function Prepare({ name }: { name: string }) {
+  const client = useQueryClient();
+  const [days, setDays] = useState(30);
+  const prepare = useMutation({
+    mutationFn: () => done(api.POST('/v1/connections/{name}/saml/keys', { params: { path: { name } }, body: { overlap_days: days } })),
+    onSuccess: (state) => client.setQueryData(['saml', name], state),
+  });
+  return (
+    <Stack gap="xs">
+      <Group align="flex-end">
+        <NumberInput label="Days until the next key signs" min={0} max={365} allowDecimal={false} clampBehavior="strict" value={days} onChange={(value) => setDays(Number(value) || 0)} />
+        <Button variant="default" loading={prepare.isPending} onClick={() => prepare.mutate()}>Prepare the next key</Button>
+      </Group>
+      <Text size="sm" c={days === 0 ? 'red' : 'dimmed'}>{overlapMeans(days)}</Text>
+      {prepare.isError && <Failure error={prepare.error} />}
+    </Stack>
+  );
+}

@@ -1,0 +1,38 @@
+import type { SAMLKey } from '../client/api';
+
+interface Standing {
+  word: string;
+  color: 'teal' | 'yellow' | 'gray';
+  /** What it means, and what to do. */
+  means: string;
+}
+
+const states: Record<SAMLKey['state'], Standing> = {
+  prepared: { word: 'Next', color: 'yellow', means: 'Published already. Give the provider our metadata again, if it does not read it by itself, before this key signs.' },
+  signing: { word: 'Signs', color: 'teal', means: 'What we send is signed with it.' },
+  retired: { word: 'Retired', color: 'gray', means: 'Signs no more. What is still encrypted for it is opened.' },
+};
+
+/** How one of our keys is, in a word and a sentence. */
+export function standingOfKey(key: Pick<SAMLKey, 'state'>): Standing {
+  return states[key.state];
+}
+
+/** Whether a next key can be prepared: there is one at a time, which takes over by itself. */
+export function canPrepare(keys: Pick<SAMLKey, 'state'>[]): boolean {
+  return keys.every((key) => key.state !== 'prepared');
+}
+
+/** What an overlap means for sign-ins. */
+export function overlapMeans(days: number): string {
+  if (days === 0) return 'The new key signs at once: a provider that has not got our new metadata refuses what we send until it has.';
+  return `The new key is published at once and signs in ${days === 1 ? 'a day' : `${days} days`}. Give the provider our metadata before that.`;
+}
+
+const soon = 30 * 24 * 60 * 60 * 1000;
+
+/** Whether a certificate has ended, or will within a month. */
+export function ending(notAfter: string, now: number = Date.now()): 'ended' | 'soon' | undefined {
+  const left = Date.parse(notAfter) - now;
+  return left <= 0 ? 'ended' : left < soon ? 'soon' : undefined;
+}
