@@ -86,7 +86,7 @@ func (s *Service) recordRefusal(r *http.Request, reason, message string, i *invi
 // that look through mail open links as well.
 func (s *Service) showInvitation(w http.ResponseWriter, r *http.Request) error {
 	token := r.URL.Query().Get("token")
-	i, err := s.open(r.Context(), httpkit.RequestFrom(r.Context()).Tenant, token)
+	i, err := s.open(r, token)
 	if err != nil {
 		return err
 	}
@@ -102,8 +102,8 @@ func (s *Service) takeInvitation(w http.ResponseWriter, r *http.Request) error {
 		}
 		return fault.Wrap(err, fault.Invalid, "bad-form", "What was sent cannot be read.")
 	}
-	ctx, tenant, token := r.Context(), httpkit.RequestFrom(r.Context()).Tenant, r.PostForm.Get("token")
-	i, err := s.open(ctx, tenant, token)
+	token := r.PostForm.Get("token")
+	i, err := s.open(r, token)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (s *Service) set(r *http.Request, token string, i *invitation, kind authn.F
 	}
 	accepted := event(cause, req.Tenant, audit.LocalAccepted, &i.account)
 	accepted.Connection = c.ID
-	accepted.Details = map[string]string{"credential": credential, "replaced": strconv.FormatBool(i.replaces), "created_by": i.by}
+	accepted.Details = map[string]string{"credential": credential, "replaced": strconv.FormatBool(i.replaces), "created_by": i.by.Name}
 	codes, err = s.factors.Replace(ctx, cause, holderOf(req, &i.account), e, kind == authn.TOTP, accepted, func(ctx context.Context, tx *store.Tx) error {
 		return s.write(ctx, tx, token, i, c.ID, password)
 	})

@@ -118,6 +118,8 @@ func (s *Service) takePassword(v *visit) error {
 		err = authn.Refuse(passwordWrong, "The password is not right.")
 	case !a.active:
 		err = authn.Refuse(personInactive, "The person is not active.")
+	default:
+		err = s.mayUse(ctx, tenant, a)
 	}
 	if err != nil {
 		return s.turnAway(v, audit.SignInRefused, a, err, s.signInPage)
@@ -156,7 +158,16 @@ func (s *Service) current(ctx context.Context, tenant identity.TenantID, user id
 	case !a.active:
 		return a, authn.Refuse(personInactive, "The person is not active.")
 	}
-	return a, nil
+	return a, s.mayUse(ctx, tenant, a)
+}
+
+// mayUse refuses an account that its person may not have any more.
+func (s *Service) mayUse(ctx context.Context, tenant identity.TenantID, a *account) error {
+	err := s.entitled(ctx, tenant, a.user)
+	if fault.Is(err, fault.Denied) {
+		return authn.Refuse(notAnOwner, "The person is no owner of the organisation any more, for whom alone there are local accounts here.")
+	}
+	return err
 }
 
 // takeCode takes the code that goes with a password that was right.

@@ -56,6 +56,9 @@ type Config struct {
 	Tenants  Tenants
 	Factors  Factors
 	Sessions Sessions
+	Policy   Policy
+	// Programs finds tokens and services that made links; nil: there are none.
+	Programs Programs
 	Log      *slog.Logger
 	// Throttle counts passwords, on all nodes; nil: this one alone.
 	Throttle Throttle
@@ -74,6 +77,8 @@ type Service struct {
 	tenants  Tenants
 	factors  Factors
 	sessions Sessions
+	policy   Policy
+	programs Programs
 	log      *slog.Logger
 	throttle Throttle
 	hasher   *hasher
@@ -97,8 +102,13 @@ func New(c Config) *Service {
 	if c.Cost == (Cost{}) {
 		c.Cost = recommended
 	}
+	if c.Programs == nil {
+		c.Programs = func(context.Context, identity.TenantID, identity.Kind, string) (*identity.Principal, error) {
+			return nil, nil
+		}
+	}
 	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal, refusals: c.Refusals, tenants: c.Tenants, factors: c.Factors, sessions: c.Sessions,
-		log: c.Log, throttle: c.Throttle, hasher: newHasher(c.Cost), now: c.Now}
+		policy: c.Policy, programs: c.Programs, log: c.Log, throttle: c.Throttle, hasher: newHasher(c.Cost), now: c.Now}
 	s.handler = s.routes()
 	return s
 }
