@@ -105,7 +105,7 @@ func (s *Service) takePassword(v *visit) error {
 		return err
 	}
 	password, ok := normalise(v.field("password"))
-	right, anew, err := s.hasher.compare(ctx, known, hashed, password)
+	right, anew, err := s.hasher.compare(ctx, tenant, known, hashed, password)
 	if err != nil {
 		return err
 	}
@@ -135,16 +135,11 @@ func (s *Service) takePassword(v *visit) error {
 // knows reports whether somebody has signed in by this browser before.
 func (s *Service) knows(v *visit, a *account) (bool, error) {
 	token, _ := httpkit.ReadCookie(v.r, httpkit.DeviceCookie)
-	people, err := s.sessions.KnownTo(v.ctx(), v.tenant(), token)
-	if err != nil || a == nil {
-		return false, err
+	user := identity.UserID("")
+	if a != nil {
+		user = a.user
 	}
-	for _, user := range people {
-		if user == a.user {
-			return true, nil
-		}
-	}
-	return false, nil
+	return s.sessions.Knows(v.ctx(), v.tenant(), token, user)
 }
 
 // current gives an account as it is now, if it may still be signed in by.
@@ -238,7 +233,7 @@ func (s *Service) turnAway(v *visit, t audit.Type, a *account, err error, again 
 		reason, message, p.say = string(refusal.Reason), refusal.Message, words.For(v.r).Say(sentence(t, v.field("do"), refusal.Reason))
 	} else if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.TooMany {
 		reason, message, p.say, p.status = f.Code, f.Detail, words.For(v.r).Tell(f.Sentence()), http.StatusTooManyRequests
-		v.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+		setRetryAfter(v.w, f)
 	} else {
 		return err
 	}
@@ -255,6 +250,12 @@ func (s *Service) turnAway(v *visit, t audit.Type, a *account, err error, again 
 	s.log.InfoContext(v.ctx(), "refused", "event", t, "request_id", e.RequestID, "tenant", e.Tenant, "connection", v.c.Name, "reason", reason, "error", err)
 	p.facts = []httpkit.Fact{{Name: "Event", Value: string(receipt.Event())}, {Name: "Request", Value: string(e.RequestID)}}
 	return again(v, p)
+}
+
+func setRetryAfter(w http.ResponseWriter, f *fault.Fault) {
+	if f.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+	}
 }
 
 func sentence(t audit.Type, do string, reason authn.Reason) string {

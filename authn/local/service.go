@@ -42,7 +42,7 @@ type Factors interface {
 // Sessions knows the browsers in which somebody has signed in before, and ends what
 // replaced credentials have made.
 type Sessions interface {
-	KnownTo(ctx context.Context, tenant identity.TenantID, deviceToken string) ([]identity.UserID, error)
+	Knows(ctx context.Context, tenant identity.TenantID, deviceToken string, user identity.UserID) (bool, error)
 	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s sessions.Selector, reason string) (sessions.Revocation, error)
 }
 
