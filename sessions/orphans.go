@@ -52,11 +52,11 @@ var (
 
 // lostAccounts gives the sessions by local accounts that are not there any more, or
 // whose credentials were replaced: whoever replaced them could not go on to end what
-// the old ones had made, and nobody is there to ask for it again. The generation of the
-// credentials stands where providers name their session.
+// the old ones had made, and nobody is there to ask for it again. Where providers name
+// their session stands the generation of the credentials, alone or before a space.
 const lostAccounts = `SELECT s.id, 1 FROM connections c JOIN sessions s ON s.connection_id = c.id AND s.ended_at IS NULL AND NOT s.program
 	LEFT JOIN local_accounts a ON a.user_id = s.user_id
-	WHERE c.type = 'local' AND (a.user_id IS NULL OR s.idp_session <> 'generation ' || a.generation) LIMIT $1`
+	WHERE c.type = 'local' AND (a.user_id IS NULL OR s.idp_session <> 'generation ' || a.generation AND s.idp_session NOT LIKE 'generation ' || a.generation || ' %') LIMIT $1`
 
 func ofSession(id string) Selector { return Selector{Session: identity.SessionID(id)} }
 

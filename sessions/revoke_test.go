@@ -254,7 +254,7 @@ func TestP2_CrashBetweenNewCredentialsAndEnd(t *testing.T) {
 			return w.signIn(acme, n)
 		}
 		w.exec(acme, `INSERT INTO local_accounts (user_id, generation, accepted_at) VALUES ($1, 7, 7)`, bob)
-		old, other, lost, kept, elsewhere := local(ann, "7"), w.signIn(acme, signIn(ann)), local(ann, "7"), local(bob, "7"), w.signIn(acme, signIn(bob))
+		old, other, lost, kept, elsewhere := local(ann, "7"), w.signIn(acme, signIn(ann)), local(ann, "7 password 3"), local(bob, "7"), w.signIn(acme, signIn(bob))
 		if restarts {
 			w.exec(acme, `INSERT INTO local_accounts (user_id, generation, accepted_at) VALUES ($1, 8, $2)`, ann, store.Millis(time.Now().Add(time.Second)))
 			w.reopen()
@@ -282,6 +282,16 @@ func TestP2_CrashBetweenNewCredentialsAndEnd(t *testing.T) {
 		w.Purge(t.Context())
 		w.find(acme, kept.Token)
 		w.find(acme, elsewhere.Token)
+		byPassword := local(bob, "7 password 3")
+		w.Purge(t.Context())
+		w.find(acme, byPassword.Token)
+		w.exec(acme, `UPDATE local_accounts SET generation = 71 WHERE user_id = $1`, bob)
+		longer := local(bob, "71 password 3")
+		w.Purge(t.Context())
+		w.find(acme, longer.Token)
+		if _, err := w.Find(t.Context(), acme, byPassword.Token); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("of another generation: %v, want Unauthenticated", err)
+		}
 	}
 }
 

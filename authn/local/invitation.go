@@ -159,7 +159,7 @@ func (s *Service) held(ctx context.Context, tenant identity.TenantID) (n int, er
 // invitee is who is to be invited, if they can be.
 func (s *Service) invitee(ctx context.Context, tenant identity.TenantID, user identity.UserID) (a *account, replaces bool, err error) {
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
-		a, err = store.One(ctx, tx, scanAccount, `SELECT u.id, u.user_name, u.email, u.display_name, u.active, a.password, COALESCE(a.generation, 0)
+		a, err = store.One(ctx, tx, scanAccount, `SELECT u.id, u.user_name, u.email, u.display_name, u.active, a.password, COALESCE(a.generation, 0), COALESCE(a.password_at, 0)
 			FROM users u LEFT JOIN local_accounts a ON a.user_id = u.id WHERE u.id = $1`, user)
 		return err
 	})

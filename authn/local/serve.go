@@ -173,7 +173,7 @@ func (s *Service) takeCode(v *visit) (*authn.Assertion, error) {
 		return nil, s.turnAway(v, audit.SignInRefused, nil, err, s.signInPage)
 	}
 	a, err := s.current(ctx, v.tenant(), k.User)
-	if err == nil && a.generation != k.Generation {
+	if err == nil && (a.generation != k.Generation || a.changed != k.Changed) {
 		err = authn.Refuse(authn.CredentialsReplaced, "The person's credentials were replaced after the password had been entered.")
 	}
 	if err != nil {
@@ -187,7 +187,7 @@ func (s *Service) takeCode(v *visit) (*authn.Assertion, error) {
 	if err != nil {
 		return nil, s.turnAway(v, audit.FactorRefused, a, err, func(v *visit, p problem) error { return s.codePage(v, a, p) })
 	}
-	return s.assert(a, append([]string{"pwd"}, shown.AMR...)), nil
+	return s.assert(a, credentials{generation: a.generation, password: true, changed: a.changed}, append([]string{"pwd"}, shown.AMR...)), nil
 }
 
 // takePasskey takes the answer of a passkey, which says whose it is.
@@ -208,12 +208,12 @@ func (s *Service) takePasskey(v *visit) (*authn.Assertion, error) {
 	if err != nil {
 		return nil, s.turnAway(v, audit.SignInRefused, a, err, s.signInPage)
 	}
-	return s.assert(a, shown.AMR), nil
+	return s.assert(a, credentials{generation: a.generation}, shown.AMR), nil
 }
 
 // assert says who somebody is, as an identity provider would.
-func (s *Service) assert(a *account, amr []string) *authn.Assertion {
-	return &authn.Assertion{Subject: string(a.user), AMR: amr, AuthTime: s.now(), IDPSession: generationText(a.generation)}
+func (s *Service) assert(a *account, by credentials, amr []string) *authn.Assertion {
+	return &authn.Assertion{Subject: string(a.user), AMR: amr, AuthTime: s.now(), IDPSession: by.String()}
 }
 
 // problem is what a page says of the try before; none for the first.

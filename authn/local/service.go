@@ -141,10 +141,11 @@ func (s *Service) Close() {}
 func (s *Service) Still(ctx context.Context, tenant identity.TenantID, a *authn.Assertion) error {
 	ctx, cancel := effect(ctx)
 	defer cancel()
-	generation, ok := generationOf(a.IDPSession)
+	by, ok := credentialsOf(a.IDPSession)
 	var n int64
 	err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		n, err = tx.Exec(ctx, `UPDATE local_accounts SET used_at = $1 WHERE user_id = $2 AND generation = $3`, store.Millis(s.now()), a.Subject, generation)
+		n, err = tx.Exec(ctx, `UPDATE local_accounts SET used_at = $1 WHERE user_id = $2 AND generation = $3 AND (NOT $4 OR password_at = $5)`,
+			store.Millis(s.now()), a.Subject, by.generation, by.password, by.changed)
 		return err
 	})
 	if err != nil {
