@@ -1,13 +1,13 @@
 /** What the console knows about the journal's vocabulary. */
 
-type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'tokens' | 'services' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors';
+type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'localAccounts' | 'tokens' | 'services' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors';
 
 const touched: Record<string, List[]> = {
   session: ['sessions', 'devices'],
   signin: ['sessions', 'devices'],
   device: ['devices', 'sessions'],
-  user: ['users', 'sessions'],
-  local_account: ['users', 'sessions', 'factors'],
+  user: ['users', 'sessions', 'localAccounts'],
+  local_account: ['localAccounts', 'users', 'sessions', 'factors'],
   group: ['groups'],
   team: ['teams'],
   policy: ['roles', 'assignments'],
