@@ -78,14 +78,15 @@ func (s *Service) servePassword(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !has {
+	host, ok := s.protocols[tenants.Local].(Host)
+	if !has || !ok {
 		return errNoPassword
 	}
 	if away := s.mayChange(v, PathPassword); away != "" {
 		redirect(w, away)
 		return nil
 	}
-	return s.protocols[tenants.Local].(Host).ServePassword(w, r, v.holder, s.causeOfVisitor(r, v), v.live.Principal().Session)
+	return host.ServePassword(w, r, v.holder, s.causeOfVisitor(r, v), v.live.Principal().Session)
 }
 
 // hasPassword tells whether somebody has a password that they may change here.

@@ -51,8 +51,8 @@ func (s *Service) ServePassword(w http.ResponseWriter, r *http.Request, h authn.
 	if r.Method != http.MethodPost {
 		return s.ownPage(o, problem{})
 	}
-	if err := s.changePassword(o); err != nil {
-		return s.notChanged(o, err)
+	if err := s.changePassword(r.Context(), o); err != nil {
+		return s.notChanged(r.Context(), o, err)
 	}
 	return s.page(w, r, httpkit.Page{Title: "Your password is changed", Lead: "You sign in with the new one from now on. You are signed out everywhere else.",
 		Links: []httpkit.Link{{Text: "Back to the app", Href: "/"}, {Text: "Your devices", Href: "/.gatehouse/devices"}}}, "changed.html", nil)
@@ -61,8 +61,8 @@ func (s *Service) ServePassword(w http.ResponseWriter, r *http.Request, h authn.
 // changePassword puts another password in the place of the one that is shown. What the
 // old one has made ends, before and after: whoever knows it has nothing left of it, even
 // if the gateway dies in between, nor does a sign-in under way come to anything.
-func (s *Service) changePassword(o *own) error {
-	ctx, a, tenant := o.r.Context(), o.account, o.holder.Tenant
+func (s *Service) changePassword(ctx context.Context, o *own) error {
+	a, tenant := o.account, o.holder.Tenant
 	if ok, wait := s.throttle.Allow(ctx, "password own "+string(tenant)+" "+string(a.user), perBrowser); !ok {
 		return tooMany("too-many-passwords", "Too many passwords were tried. Wait a while and try again.", wait)
 	}
@@ -122,7 +122,7 @@ func (s *Service) undone(ctx context.Context, o *own, err error) error {
 }
 
 // notChanged writes down why nothing was changed, and shows the page again.
-func (s *Service) notChanged(o *own, err error) error {
+func (s *Service) notChanged(ctx context.Context, o *own, err error) error {
 	p, say := problem{status: http.StatusForbidden}, words.For(o.r)
 	reason, message := "", ""
 	if refusal, ok := errors.AsType[*authn.Refusal](err); ok {
@@ -136,7 +136,7 @@ func (s *Service) notChanged(o *own, err error) error {
 	e := event(o.cause, o.holder.Tenant, audit.AccessRefused, o.account)
 	e.Outcome, e.Reason, e.Message = audit.Refused, reason, message
 	e.Method, e.Host, e.Path = o.r.Method, o.r.Host, authn.PathPassword
-	receipt, recordErr := s.refusals.Record(o.r.Context(), e)
+	receipt, recordErr := s.refusals.Record(ctx, e)
 	if recordErr != nil {
 		return recordErr
 	}
