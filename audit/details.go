@@ -50,9 +50,10 @@ var classified = map[Type][]string{
 	FactorsReset:      {"factors", "sessions"},
 	FactorRefused:     {"kind"},
 
-	LocalInvited:  {"expires", "created_by", "replaces"},
-	LocalAccepted: {"credential", "replaced", "created_by"},
-	LocalDeleted:  {"user_name"},
+	LocalInvited:         {"expires", "created_by", "replaces"},
+	LocalAccepted:        {"credential", "replaced", "created_by"},
+	LocalPasswordChanged: {},
+	LocalDeleted:         {"user_name"},
 
 	RevocationDeferred: {"revocation"},
 	RevocationSettled:  {"revocation"},

@@ -79,10 +79,12 @@ const (
 	FactorRefused Type = "factor.refused"
 
 	// LocalInvited is somebody who was sent a link to a local account, LocalAccepted that
-	// they have set what they sign in with, LocalDeleted that it was taken away.
-	LocalInvited  Type = "local_account.invited"
-	LocalAccepted Type = "local_account.accepted"
-	LocalDeleted  Type = "local_account.deleted"
+	// they have set what they sign in with, LocalPasswordChanged that they have another
+	// password, LocalDeleted that their account was taken away.
+	LocalInvited         Type = "local_account.invited"
+	LocalAccepted        Type = "local_account.accepted"
+	LocalPasswordChanged Type = "local_account.password_changed"
+	LocalDeleted         Type = "local_account.deleted"
 
 	UserCreated     Type = "user.created"
 	UserChanged     Type = "user.changed"

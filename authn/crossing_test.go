@@ -181,9 +181,11 @@ func (x *crossed) recorded(kind audit.Type) func(*httptest.ResponseRecorder) boo
 
 // ofLocalAccounts are the addresses whose steps, links and passkeys the room of local
 // accounts takes elsewhere itself (TestP3_LocalAccountsAreTheirTenants,
-// TestALocalSignInIsForOneBrowserAndUse). A link is whoever's who has it.
+// TestALocalSignInIsForOneBrowserAndUse, TestAPersonChangesTheirPassword). A link is
+// whoever's who has it.
 var ofLocalAccounts = map[string]bool{
 	"GET " + authn.PathLocal: true, "POST " + authn.PathLocal: true,
+	"GET " + authn.PathPassword: true, "POST " + authn.PathPassword: true,
 	"GET " + local.PathInvitation: true, "POST " + local.PathInvitation: true,
 }
 

@@ -373,7 +373,14 @@ func (s *Service) factorsPage(w http.ResponseWriter, r *http.Request, v *visitor
 	if len(v.held.Factors) == 0 {
 		lead = "You have none yet. With one, nobody gets in by your password alone."
 	}
-	s.page(w, r, httpkit.Page{Title: "Your second factors", Lead: lead, Body: content,
-		Links: []httpkit.Link{{Text: "Back to the app", Href: "/"}, {Text: "Your devices", Href: pathDevices}}})
+	links := []httpkit.Link{{Text: "Back to the app", Href: "/"}, {Text: "Your devices", Href: pathDevices}}
+	has, err := s.hasPassword(r.Context(), v)
+	if err != nil {
+		return err
+	}
+	if has {
+		links = append(links, httpkit.Link{Text: "Change your password", Href: PathPassword})
+	}
+	s.page(w, r, httpkit.Page{Title: "Your second factors", Lead: lead, Body: content, Links: links})
 	return nil
 }

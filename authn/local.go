@@ -54,6 +54,50 @@ func (s *Service) serveLocal(w http.ResponseWriter, r *http.Request) error {
 	return s.finish(w, r, c, state, *a)
 }
 
+// errNoPassword is for whoever has none to change.
+var errNoPassword = fault.New(fault.NotFound, "no-password", "You have no password here. What you prove yourself with stands among your second factors.")
+
+// servePassword has somebody who is signed in change their password. It takes what
+// changing their factors takes, so that a session that is left open is not enough; the
+// password that they have goes with it.
+func (s *Service) servePassword(w http.ResponseWriter, r *http.Request) error {
+	if err := parseForm(w, r, maxLocalForm); err != nil {
+		return err
+	}
+	if r.Form.Has(paramStep) {
+		return fault.New(fault.Invalid, "signed-in-only", "A password is changed by whoever is signed in. Sign in first.")
+	}
+	if err := s.served(r); err != nil {
+		return s.refuse(w, r, tenants.Connection{}, err)
+	}
+	v, err := s.visitor(w, r)
+	if v == nil || err != nil {
+		return err
+	}
+	has, err := s.hasPassword(r.Context(), v)
+	if err != nil {
+		return err
+	}
+	host, ok := s.protocols[tenants.Local].(Host)
+	if !has || !ok {
+		return errNoPassword
+	}
+	if away := s.mayChange(v, PathPassword); away != "" {
+		redirect(w, away)
+		return nil
+	}
+	return host.ServePassword(w, r, v.holder, s.causeOfVisitor(r, v), v.live.Principal().Session)
+}
+
+// hasPassword tells whether somebody has a password that they may change here.
+func (s *Service) hasPassword(ctx context.Context, v *visitor) (bool, error) {
+	host, ok := s.protocols[tenants.Local].(Host)
+	if !ok {
+		return false, nil
+	}
+	return host.HasPassword(ctx, v.holder.Tenant, v.holder.User)
+}
+
 // localConnection is that of local accounts, if people can sign in by it.
 func (s *Service) localConnection(r *http.Request) (tenants.Connection, Host, error) {
 	if err := s.served(r); err != nil {

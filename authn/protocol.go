@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"time"
 
+	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/tenants"
 )
@@ -43,6 +44,12 @@ type Host interface {
 	// MayDrop refuses to have somebody give up a factor without which, with these that
 	// they keep, they could not sign in any more.
 	MayDrop(ctx context.Context, tenant identity.TenantID, user identity.UserID, keeps []Factor) error
+	// HasPassword tells whether somebody has a password here, and ServePassword has them
+	// change it: they are signed in and may change what they sign in with, the form of r
+	// is parsed and bounded, and its cause is in the record of what they change. All their
+	// sessions but this one end.
+	HasPassword(ctx context.Context, tenant identity.TenantID, user identity.UserID) (bool, error)
+	ServePassword(w http.ResponseWriter, r *http.Request, h Holder, cause audit.Cause, session identity.SessionID) error
 }
 
 // MetadataPublisher is a [Protocol] that describes this side of a connection

@@ -32,6 +32,8 @@ const (
 	pathOAuth   = "/.gatehouse/oauth/"
 	// PathLocal is where local accounts sign in ([Host]).
 	PathLocal = "/.gatehouse/local"
+	// PathPassword is where somebody with a local account changes their password.
+	PathPassword = "/.gatehouse/local/password"
 )
 
 // Stores gives the handle on one tenant's data.
@@ -243,6 +245,8 @@ func (s *Service) routes() http.Handler {
 	mux.Handle("POST "+pathSignals+"{connection}", s.handle(s.receiveSignal))
 	mux.Handle("GET "+PathLocal, s.handle(s.serveLocal))
 	mux.Handle("POST "+PathLocal, sameOrigin.Handler(s.handle(s.serveLocal)))
+	mux.Handle("GET "+PathPassword, s.handle(s.servePassword))
+	mux.Handle("POST "+PathPassword, sameOrigin.Handler(s.handle(s.servePassword)))
 	s.routeDevices(mux, sameOrigin)
 	return httpkit.Routed(mux)
 }

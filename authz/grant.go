@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"slices"
 
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -74,4 +75,46 @@ func (g grant) places(team string) []string {
 	default:
 		return []string{"", anyTeam}
 	}
+}
+
+// writesPeople is what whoever makes people, and changes what they sign in with, must
+// be allowed.
+var writesPeople = Permission{Object: "gatehouse.users", Action: "write"}
+
+// MayBecome refuses, with a Denied fault, to let a principal hand out a way to sign in
+// as a person: who may not change people, and whoever could not give all that this one
+// has, by themselves or through a group, account-wide or in a team.
+func (e *Engine) MayBecome(ctx context.Context, p *identity.Principal, tenant identity.TenantID, user identity.UserID) error {
+	_, d, err := e.Decide(ctx, p, Query{Tenant: tenant, Permission: writesPeople})
+	if err != nil {
+		return err
+	}
+	if !d.Allowed {
+		return fault.New(fault.Denied, "not-allowed", "You may not do this.")
+	}
+	v, err := e.current(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	person, err := e.people.Person(ctx, tenant, user)
+	if err != nil {
+		return err
+	}
+	for _, s := range subjectsOf(person) {
+		for _, a := range v.bySubject[s.key] {
+			if err := e.MayGrant(ctx, p, tenant, a.Role, v.teamNames[a.Team]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Owns reports whether a person is an owner of the account at this moment.
+func (e *Engine) Owns(ctx context.Context, tenant identity.TenantID, user identity.UserID) (bool, error) {
+	profile, err := e.Profile(ctx, &identity.Principal{Kind: identity.KindUser, Tenant: tenant, ID: string(user), User: user})
+	if err != nil {
+		return false, err
+	}
+	return slices.Contains(profile.Roles, Owner), nil
 }

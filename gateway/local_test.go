@@ -19,9 +19,11 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
+	"gatehouse/audit"
 	"gatehouse/authn"
 	"gatehouse/authn/local"
 	"gatehouse/authn/mfa/mfatest"
+	"gatehouse/authz"
 	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/store"
@@ -138,7 +140,9 @@ func (s *street) invited(acme *tenants.Tenant, email string, passkey bool) (in f
 	s.Helper()
 	user, err := s.a.rooms.directory.CreateUser(s.Context(), cause, acme.ID, directory.User{UserName: email, Email: email, Active: true, Source: directory.SourceAdmin})
 	must(s.T, err)
-	made, err := s.a.rooms.accounts.Invite(s.Context(), cause, acme.ID, user.ID, 0)
+	_, err = s.a.rooms.authz.Assign(s.Context(), cause, acme.ID, authz.Assignment{Role: authz.Owner, User: user.ID})
+	must(s.T, err)
+	made, err := s.a.rooms.accounts.Invite(s.Context(), audit.Cause{Actor: audit.Actor{Kind: identity.KindOperator, ID: "local"}}, acme.ID, user.ID, 0)
 	must(s.T, err)
 	c := s.b.guest("192.0.2.200") // the link was made by the other node
 	_, page := c.get(local.InvitationURL(made.Token))

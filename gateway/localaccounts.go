@@ -2,12 +2,15 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"gatehouse/api"
 	"gatehouse/audit"
 	"gatehouse/authn/local"
+	"gatehouse/authn/token"
 	"gatehouse/identity"
+	"gatehouse/machines"
 )
 
 // passwordCost is what hashing a password costs; zero is what RFC 9106 recommends,
@@ -42,4 +45,23 @@ func (l localAccounts) List(ctx context.Context, tenant identity.TenantID) ([]ap
 
 func (l localAccounts) Delete(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID) error {
 	return l.service.Delete(ctx, cause, tenant, user)
+}
+
+// program finds the token or service that made a link, as it may act at this moment;
+// nil if it may not any more.
+func (r *rooms) program(ctx context.Context, tenant identity.TenantID, kind identity.Kind, id string) (*identity.Principal, error) {
+	if kind == identity.KindAPIToken {
+		all, err := r.tokens.List(ctx, tenant)
+		i := slices.IndexFunc(all, func(t token.Token) bool { return string(t.ID) == id })
+		if err != nil || i < 0 || !all[i].RevokedAt.IsZero() || !all[i].ExpiresAt.After(time.Now()) {
+			return nil, err
+		}
+		return &identity.Principal{Kind: kind, Tenant: tenant, ID: id, Role: all[i].Role}, nil
+	}
+	all, err := r.services.All(ctx, tenant)
+	i := slices.IndexFunc(all, func(m machines.Machine) bool { return string(m.ID) == id })
+	if err != nil || i < 0 || !all[i].Enabled {
+		return nil, err
+	}
+	return &identity.Principal{Kind: kind, Tenant: tenant, ID: id, Role: all[i].Role}, nil
 }

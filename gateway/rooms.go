@@ -195,7 +195,7 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 	r.factors = mfa.New(mfa.Config{Store: r.store, Keys: r.keys, Journal: r.journal})
 	together := throttle.New(r.limits, cfg.Environment, log)
 	r.accounts = local.New(local.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants, Factors: r.factors,
-		Sessions: r.sessions, Log: log, Throttle: together, Cost: passwordCost})
+		Sessions: r.sessions, Policy: r.authz, Programs: r.program, Log: log, Throttle: together, Cost: passwordCost})
 	r.authn = authn.New(authn.Config{
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
 		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Machines: r.machines, Roles: r.authz, Factors: r.factors, Log: log,

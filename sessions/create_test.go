@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -427,5 +428,32 @@ func TestAProgramsSession(t *testing.T) {
 	w.revoke(acme, sessions.Selector{User: user})
 	if err := find(); !fault.Is(err, fault.Unauthenticated) {
 		t.Errorf("after its person's end: %v", err)
+	}
+}
+
+// However many have signed in by one browser, it knows each of them, and nobody else.
+func TestABrowserKnowsItsPeople(t *testing.T) {
+	w := newWorld(t)
+	ann := w.user(acme, "ann")
+	made := w.signIn(acme, signIn(ann))
+	for i := range 120 {
+		other := w.user(acme, "other"+strconv.Itoa(i))
+		w.exec(acme, `INSERT INTO devices (id, token_hash, user_id, name, kind, os, browser, blocked, first_seen, last_seen, last_ip)
+			SELECT $1, token_hash, $2, name, kind, os, browser, FALSE, first_seen, last_seen, last_ip FROM devices WHERE id = $3`, "aaa_"+strconv.Itoa(i), other, made.Device.ID)
+	}
+	stranger := w.user(acme, "stranger")
+	for user, want := range map[identity.UserID]bool{ann: true, stranger: false, "": false} {
+		if known, err := w.Knows(t.Context(), acme, made.DeviceToken, user); err != nil || known != want {
+			t.Errorf("%q: %v, %v", user, known, err)
+		}
+	}
+	if known, err := w.Knows(t.Context(), globex, made.DeviceToken, ann); err != nil || known {
+		t.Errorf("at another tenant: %v, %v", known, err)
+	}
+	if _, err := w.UpdateDevice(t.Context(), audit.SystemCause(), acme, made.Device.ID, func(d *sessions.Device) error { d.Blocked = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if known, err := w.Knows(t.Context(), acme, made.DeviceToken, ann); err != nil || known {
+		t.Errorf("a blocked one: %v, %v", known, err)
 	}
 }

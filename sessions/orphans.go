@@ -31,6 +31,10 @@ var (
 			func(id string) Selector { return Selector{Device: identity.DeviceID(id)} }, ReasonDeviceBlocked},
 		{`SELECT id, n FROM (SELECT c.id, ` + liveOf + `connection_id = c.id) AS n FROM connections c WHERE NOT c.enabled) AS x WHERE n > 0 LIMIT $1`,
 			func(id string) Selector { return Selector{Connection: identity.ConnectionID(id)} }, ReasonConnectionClosed},
+		{lostAccounts, ofSession, ReasonCredentialsReplaced},
+		// Whatever else somebody has from before they set new credentials.
+		{`SELECT id, n FROM (SELECT a.user_id AS id, ` + liveOf + `user_id = a.user_id AND s.created_at < a.accepted_at) AS n FROM local_accounts a) AS x WHERE n > 0 LIMIT $1`,
+			func(id string) Selector { return Selector{User: identity.UserID(id)} }, ReasonCredentialsReplaced},
 	}
 	// departed are those of people and connections that were deleted. None is served
 	// again, since nobody gets the id, so it is enough to look for them now and then:
@@ -42,8 +46,19 @@ var (
 		{`SELECT s.connection_id, count(*) FROM sessions s WHERE s.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM connections c WHERE c.id = s.connection_id)
 			GROUP BY s.connection_id LIMIT $1`,
 			func(id string) Selector { return Selector{Connection: identity.ConnectionID(id)} }, ReasonConnectionClosed},
+		{lostAccounts, ofSession, ReasonCredentialsReplaced},
 	}
 )
+
+// lostAccounts gives the sessions by local accounts that are not there any more, or
+// whose credentials were replaced: whoever replaced them could not go on to end what
+// the old ones had made, and nobody is there to ask for it again. Where providers name
+// their session stands the generation of the credentials, alone or before a space.
+const lostAccounts = `SELECT s.id, 1 FROM connections c JOIN sessions s ON s.connection_id = c.id AND s.ended_at IS NULL AND NOT s.program
+	LEFT JOIN local_accounts a ON a.user_id = s.user_id
+	WHERE c.type = 'local' AND (a.user_id IS NULL OR s.idp_session <> 'generation ' || a.generation AND s.idp_session NOT LIKE 'generation ' || a.generation || ' %') LIMIT $1`
+
+func ofSession(id string) Selector { return Selector{Session: identity.SessionID(id)} }
 
 // orphansBatch is for how many of what they hang on orphans are ended at once.
 const orphansBatch = 1000
@@ -61,7 +76,7 @@ func (s *Service) endOrphans(ctx context.Context, tenant identity.TenantID, kind
 				break
 			}
 			event := audit.SystemCause().Event(tenant, audit.SessionsRevoked, audit.Success)
-			event.Reason, event.Message = kind.reason, "Sessions of inactive people, blocked devices or closed connections, left open by a crash, were ended."
+			event.Reason, event.Message = kind.reason, "Sessions of inactive people, blocked devices, closed connections or replaced credentials, left open by a crash, were ended."
 			event.Count = n
 			if _, err := s.journal.Commit(ctx, event); err != nil {
 				return err

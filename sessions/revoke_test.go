@@ -13,6 +13,7 @@ import (
 	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
 	"gatehouse/sessions"
 	"gatehouse/sessions/sessiontest"
 )
@@ -236,6 +237,62 @@ func TestP2_CrashBetweenDeletionAndEnd(t *testing.T) {
 		}
 	}
 	w.find(acme, kept.Token)
+}
+
+// TestP2_CrashBetweenNewCredentialsAndEnd: somebody had set other credentials for their
+// local account, or lost it, and the gateway died, or could not go on, before what the
+// old ones had made was ended.
+func TestP2_CrashBetweenNewCredentialsAndEnd(t *testing.T) {
+	for _, restarts := range []bool{true, false} {
+		w := newWorld(t)
+		w.exec(acme, `INSERT INTO connections (id, name, type, spec, enabled, version, created_at, updated_at)
+			VALUES ('con_local', 'local', 'local', '{}', TRUE, 1, 0, 0)`)
+		ann, bob := w.user(acme, "ann"), w.user(acme, "bob")
+		local := func(user identity.UserID, generation string) sessions.Created {
+			n := signIn(user)
+			n.Connection, n.IDPSession = "con_local", "generation "+generation
+			return w.signIn(acme, n)
+		}
+		w.exec(acme, `INSERT INTO local_accounts (user_id, generation, accepted_at) VALUES ($1, 7, 7)`, bob)
+		old, other, lost, kept, elsewhere := local(ann, "7"), w.signIn(acme, signIn(ann)), local(ann, "7 password 3"), local(bob, "7"), w.signIn(acme, signIn(bob))
+		if restarts {
+			w.exec(acme, `INSERT INTO local_accounts (user_id, generation, accepted_at) VALUES ($1, 8, $2)`, ann, store.Millis(time.Now().Add(time.Second)))
+			w.reopen()
+			w.find(acme, kept.Token)
+		} else {
+			w.Purge(t.Context()) // they have no account
+		}
+		over := []sessions.Created{old, lost}
+		if restarts { // whatever they had from before
+			over = append(over, other)
+		} else {
+			w.find(acme, other.Token)
+		}
+		for _, made := range over {
+			if _, err := w.Find(t.Context(), acme, made.Token); !fault.Is(err, fault.Unauthenticated) {
+				t.Errorf("%v, want Unauthenticated", err)
+			}
+			if s, err := w.Get(t.Context(), acme, made.Session.ID); err != nil || s.EndReason != sessions.ReasonCredentialsReplaced {
+				t.Errorf("%+v, %v", s, err)
+			}
+		}
+		if e := w.journal.revoked(sessions.ReasonCredentialsReplaced); e.Count == 0 {
+			t.Error("there is no record of it")
+		}
+		w.Purge(t.Context())
+		w.find(acme, kept.Token)
+		w.find(acme, elsewhere.Token)
+		byPassword := local(bob, "7 password 3")
+		w.Purge(t.Context())
+		w.find(acme, byPassword.Token)
+		w.exec(acme, `UPDATE local_accounts SET generation = 71 WHERE user_id = $1`, bob)
+		longer := local(bob, "71 password 3")
+		w.Purge(t.Context())
+		w.find(acme, longer.Token)
+		if _, err := w.Find(t.Context(), acme, byPassword.Token); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("of another generation: %v, want Unauthenticated", err)
+		}
+	}
 }
 
 // TestP2_CallerGoesAway: a revocation that has begun goes on without its caller.

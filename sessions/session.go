@@ -95,6 +95,8 @@ const (
 	// ReasonConnectionClosed: the way by which the person signed in was disabled
 	// or deleted, or trusts another provider from now on.
 	ReasonConnectionClosed = "connection-closed"
+	// ReasonCredentialsReplaced: what the person signs in with here is another by now.
+	ReasonCredentialsReplaced = "credentials-replaced"
 )
 
 // NewSession is what a finished sign-in tells of itself.

@@ -86,7 +86,7 @@ func (s *Service) recordRefusal(r *http.Request, reason, message string, i *invi
 // that look through mail open links as well.
 func (s *Service) showInvitation(w http.ResponseWriter, r *http.Request) error {
 	token := r.URL.Query().Get("token")
-	i, err := s.open(r.Context(), httpkit.RequestFrom(r.Context()).Tenant, token)
+	i, err := s.open(r, token)
 	if err != nil {
 		return err
 	}
@@ -102,8 +102,8 @@ func (s *Service) takeInvitation(w http.ResponseWriter, r *http.Request) error {
 		}
 		return fault.Wrap(err, fault.Invalid, "bad-form", "What was sent cannot be read.")
 	}
-	ctx, tenant, token := r.Context(), httpkit.RequestFrom(r.Context()).Tenant, r.PostForm.Get("token")
-	i, err := s.open(ctx, tenant, token)
+	token := r.PostForm.Get("token")
+	i, err := s.open(r, token)
 	if err != nil {
 		return err
 	}
@@ -129,6 +129,9 @@ func (s *Service) accept(w http.ResponseWriter, r *http.Request, token string, i
 	if err != nil {
 		return s.tryAgain(w, r, token, i, kind, nil, err)
 	}
+	if err := s.allowLink(r.Context(), token); err != nil {
+		return s.tryAgain(w, r, token, i, kind, offered.Private, err)
+	}
 	codes, err := s.set(r, token, i, kind, offered.Private)
 	if err != nil {
 		return s.tryAgain(w, r, token, i, kind, offered.Private, err)
@@ -145,7 +148,7 @@ func (s *Service) set(r *http.Request, token string, i *invitation, kind authn.F
 	var password []byte
 	if kind == authn.TOTP {
 		credential, e.Name, e.Proof.Value = "password", "Authenticator app", r.PostForm.Get("code")
-		if password, err = s.newPassword(ctx, req.Tenant, i, r.PostForm.Get("password")); err != nil {
+		if password, err = s.newPassword(ctx, &i.account, r.PostForm.Get("password")); err != nil {
 			return nil, err
 		}
 	}
@@ -157,7 +160,7 @@ func (s *Service) set(r *http.Request, token string, i *invitation, kind authn.F
 	}
 	accepted := event(cause, req.Tenant, audit.LocalAccepted, &i.account)
 	accepted.Connection = c.ID
-	accepted.Details = map[string]string{"credential": credential, "replaced": strconv.FormatBool(i.replaces), "created_by": i.by}
+	accepted.Details = map[string]string{"credential": credential, "replaced": strconv.FormatBool(i.replaces), "created_by": i.by.Name}
 	codes, err = s.factors.Replace(ctx, cause, holderOf(req, &i.account), e, kind == authn.TOTP, accepted, func(ctx context.Context, tx *store.Tx) error {
 		return s.write(ctx, tx, token, i, c.ID, password)
 	})
@@ -171,16 +174,17 @@ func (s *Service) set(r *http.Request, token string, i *invitation, kind authn.F
 }
 
 // newPassword gives a password as it is kept.
-func (s *Service) newPassword(ctx context.Context, tenant identity.TenantID, i *invitation, typed string) ([]byte, error) {
-	password, err := checkPassword(typed, i.userName, i.email, i.name)
+func (s *Service) newPassword(ctx context.Context, a *account, typed string) ([]byte, error) {
+	req := httpkit.RequestFrom(ctx)
+	password, err := checkPassword(typed, a.userName, a.email, a.name, req.TenantName, req.TenantTitle)
 	if err != nil {
 		return nil, err
 	}
-	hashed, err := s.hasher.hash(ctx, password)
+	hashed, err := s.hasher.hash(ctx, req.Tenant, password)
 	if err != nil {
 		return nil, err
 	}
-	return s.sealHash(ctx, tenant, i.user, hashed)
+	return s.sealHash(ctx, req.Tenant, a.user, hashed)
 }
 
 // write uses the link up and keeps the account, if both are still what they were.
@@ -225,8 +229,9 @@ func (s *Service) tryAgain(w http.ResponseWriter, r *http.Request, token string,
 		case kind == authn.TOTP:
 			p.say = say.Say(sayNoCode)
 		}
-	} else if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.Invalid {
+	} else if f, ok := errors.AsType[*fault.Fault](err); ok && (f.Kind == fault.Invalid || f.Kind == fault.TooMany) {
 		reason, message, p.say, p.status = f.Code, f.Detail, say.Tell(f.Sentence()), httpkit.Status(f.Kind)
+		setRetryAfter(w, f)
 	} else {
 		return err
 	}

@@ -21,16 +21,17 @@ type account struct {
 	active     bool
 	password   []byte // sealed; none: a passkey alone
 	generation int64
+	changed    int64 // when they have last changed the password
 }
 
 // maxAccounts bounds a tenant's local accounts: they are for few.
 const maxAccounts = 1000
 
-const accountColumns = `u.id, u.user_name, u.email, u.display_name, u.active, a.password, a.generation`
+const accountColumns = `u.id, u.user_name, u.email, u.display_name, u.active, a.password, a.generation, a.password_at`
 
 func scanAccount(row store.Row) (*account, error) {
 	var a account
-	err := row.Scan(&a.user, &a.userName, &a.email, &a.name, &a.active, &a.password, &a.generation)
+	err := row.Scan(&a.user, &a.userName, &a.email, &a.name, &a.active, &a.password, &a.generation, &a.changed)
 	return &a, err
 }
 
@@ -108,7 +109,7 @@ func (s *Service) rehash(ctx context.Context, tenant identity.TenantID, a *accou
 		return err
 	}
 	return storeDown(s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE local_accounts SET password = $1 WHERE user_id = $2 AND generation = $3 AND password IS NOT NULL`, sealed, a.user, a.generation)
+		_, err := tx.Exec(ctx, `UPDATE local_accounts SET password = $1 WHERE user_id = $2 AND generation = $3 AND password_at = $4 AND password IS NOT NULL`, sealed, a.user, a.generation, a.changed)
 		return err
 	}))
 }

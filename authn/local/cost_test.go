@@ -6,9 +6,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"unicode/utf8"
 
+	"gatehouse/audit"
 	"gatehouse/authn"
 	"gatehouse/authn/local"
 	"gatehouse/internal/store"
@@ -97,6 +100,80 @@ func TestHashingIsBounded(t *testing.T) {
 	if count[http.StatusServiceUnavailable] != 40 {
 		t.Errorf("answered %v", count)
 	}
+}
+
+// What one tenant's people, or whoever comes as them, have hashed keeps nobody of
+// another tenant from being served: of the places in the queue each has but a few.
+func TestP3_ATenantsFloodHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slots := local.NewSlots(1)
+		var all sync.WaitGroup
+		var refused atomic.Int64
+		open := make(chan struct{})
+		for range 100 {
+			all.Go(func() {
+				free, err := slots.Take(t.Context(), "acme")
+				if err != nil {
+					refused.Add(1)
+					return
+				}
+				<-open
+				free()
+			})
+		}
+		synctest.Wait()
+		if n := refused.Load(); n != 100-local.MaxOfTenant {
+			t.Errorf("%d were refused at once", n)
+		}
+		served := false
+		all.Go(func() {
+			free, err := slots.Take(t.Context(), "globex")
+			if err != nil {
+				t.Errorf("another tenant's: %v", err)
+				return
+			}
+			served = true
+			free()
+		})
+		synctest.Wait()
+		close(open)
+		all.Wait()
+		if !served {
+			t.Error("the other tenant's was not served")
+		}
+		// All places are free again.
+		for range local.MaxOfTenant {
+			free, err := slots.Take(t.Context(), "acme")
+			must(t, err)
+			free()
+		}
+	})
+}
+
+// One link has so much looked at and no more, right or wrong.
+func TestALinkIsTriedSoOften(t *testing.T) {
+	w := newWorld(t)
+	link, other := w.invites(w.acme, w.person(w.acme, "ann@acme.test")), w.invites(w.acme, w.person(w.acme, "kim@acme.test"))
+	b := w.browser()
+	p := b.post(local.PathInvitation, b.open(link).hidden("kind", "totp"))
+	before := w.Hashes()
+	for range 2 * local.PerLink.Burst {
+		if p = b.post(local.PathInvitation, with(p.hidden("do", "accept"), "password", secret, "code", "000000")); p.status == http.StatusTooManyRequests {
+			break
+		}
+	}
+	p.has(http.StatusTooManyRequests, "tried too often")
+	if p.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	if all := w.journal.all(audit.AccessRefused); all[len(all)-1].Reason != "too-many-tries" {
+		t.Errorf("recorded %s", all[len(all)-1].Reason)
+	}
+	if n := w.Hashes() - before; n > int64(local.PerLink.Burst)+5 {
+		t.Errorf("%d hashes", n)
+	}
+	_, done := w.browser().choosesPassword(other, secret)
+	done.has(http.StatusOK, "Your account is set up")
 }
 
 // A password is hashed at the present cost once its person shows it.

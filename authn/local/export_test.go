@@ -1,5 +1,11 @@
 package local
 
+import (
+	"context"
+
+	"gatehouse/identity"
+)
+
 // Hashes is how many hashes the room has computed.
 func (s *Service) Hashes() int64 { return s.hasher.made.Load() }
 
@@ -9,6 +15,7 @@ var (
 	PerAccount = perAccount
 	PerTenant  = perTenant
 	PerBrowser = perBrowser
+	PerLink    = perLink
 )
 
 // ReadHash reads a hash, and gives it as it is written.
@@ -47,3 +54,21 @@ func (s *Service) Fill() (free func()) {
 		}
 	}
 }
+
+// Slots are places in which passwords are hashed.
+type Slots struct{ slots }
+
+// NewSlots makes some.
+func NewSlots(n int) *Slots {
+	s := new(Slots)
+	s.make(n)
+	return s
+}
+
+// Take waits for one.
+func (s *Slots) Take(ctx context.Context, tenant identity.TenantID) (free func(), err error) {
+	return s.take(ctx, tenant)
+}
+
+// MaxOfTenant is how many one tenant has, waiting included.
+const MaxOfTenant = maxOfTenant

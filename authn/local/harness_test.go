@@ -136,6 +136,7 @@ type world struct {
 	journal   *recorder
 	tenants   *tenants.Service
 	directory *directory.Service
+	roles     *authz.Engine
 	sessions  *sessions.Service
 	factors   *mfa.Service
 	authn     *authn.Service
@@ -180,12 +181,12 @@ func newWorld(t testing.TB) *world {
 			return sessions.Limits{Idle: time.Hour, Absolute: 24 * time.Hour}
 		}})
 	w.directory = directory.New(directory.Config{Store: w.db, Journal: w.journal, Sessions: w.sessions, Withdraw: authz.Withdraw})
-	roles := authz.New(authz.Config{Store: w.db, Journal: w.journal, People: w.directory})
+	w.roles = authz.New(authz.Config{Store: w.db, Journal: w.journal, People: w.directory})
 	w.factors = mfa.New(mfa.Config{Store: w.db, Keys: w.keys, Journal: w.journal, Now: w.clock})
 	w.Service = w.node(cheap)
 	log := slog.New(slog.DiscardHandler)
 	w.authn = authn.New(authn.Config{Store: w.db, Keys: w.keys, Journal: w.journal, Refusals: w.journal, Tenants: w.tenants, Directory: w.directory,
-		Sessions: w.sessions, Devices: w.sessions, Tokens: token.New(token.Config{Store: w.db, Journal: w.journal}), Roles: roles,
+		Sessions: w.sessions, Devices: w.sessions, Tokens: token.New(token.Config{Store: w.db, Journal: w.journal}), Roles: w.roles,
 		Factors: w.factors, Log: log, Now: w.clock, Protocols: map[tenants.ConnectionType]authn.Protocol{tenants.Local: w.Service}})
 	for _, of := range []struct {
 		name string
@@ -209,7 +210,13 @@ func newWorld(t testing.TB) *world {
 
 // node is the room as another node, or at another cost, has it.
 func (w *world) node(cost local.Cost) *local.Service {
-	return local.New(local.Config{Store: w.db, Keys: w.keys, Journal: w.journal, Refusals: w.journal, Tenants: w.tenants, Factors: w.factors, Sessions: w.sessions,
+	return local.New(local.Config{Store: w.db, Keys: w.keys, Journal: w.journal, Refusals: w.journal, Tenants: w.tenants, Factors: w.factors, Sessions: w.sessions, Policy: w.roles,
+		Programs: func(_ context.Context, tenant identity.TenantID, kind identity.Kind, id string) (*identity.Principal, error) {
+			if id != "tok_good" {
+				return nil, nil
+			}
+			return &identity.Principal{Kind: kind, Tenant: tenant, ID: id, Role: authz.Owner}, nil
+		},
 		Log: slog.New(slog.DiscardHandler), Cost: cost, Now: w.clock})
 }
 
@@ -254,12 +261,20 @@ func (w *world) gate(rw http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(rw, "app "+r.URL.RequestURI()+" for "+person.Email+" by "+strings.Join(caller.Principal.AMR, " "))
 }
 
-// person is somebody who is active.
+// person is an owner who is active.
 func (w *world) person(tenant *tenants.Tenant, email string) identity.UserID {
 	w.t.Helper()
 	u, err := w.directory.CreateUser(w.t.Context(), operator, tenant.ID, directory.User{UserName: email, Email: email, DisplayName: "Ann", Active: true, Source: directory.SourceAdmin})
 	must(w.t, err)
+	w.gives(tenant.ID, u.ID, authz.Owner)
 	return u.ID
+}
+
+// gives somebody a role in the place of the one they had.
+func (w *world) gives(tenant identity.TenantID, user identity.UserID, role string) {
+	w.t.Helper()
+	_, err := w.roles.Assign(w.t.Context(), operator, tenant, authz.Assignment{Name: "of-" + strings.ToLower(string(user)), Role: role, User: user})
+	must(w.t, err)
 }
 
 // invites gives the path to which a new link of somebody leads.

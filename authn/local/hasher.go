@@ -2,9 +2,11 @@ package local
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"gatehouse/identity"
 	"gatehouse/internal/fault"
 )
 
@@ -19,6 +21,9 @@ const (
 	// long.
 	maxWaiting = 32
 	patience   = 5 * time.Second
+	// maxOfTenant is how many of one tenant are hashed or wait, of either kind: its
+	// people, or whoever comes as them, keep nobody of another waiting for long.
+	maxOfTenant = 8
 )
 
 // hasher makes and compares hashes, a few at a time.
@@ -33,11 +38,38 @@ type hasher struct {
 type slots struct {
 	taken   chan struct{}
 	waiting atomic.Int64
+
+	mu sync.Mutex
+	of map[identity.TenantID]int // that are hashed or wait
+}
+
+func (s *slots) make(n int) {
+	s.taken, s.of = make(chan struct{}, n), map[identity.TenantID]int{}
+}
+
+// enter counts one more of a tenant, if it has not too many.
+func (s *slots) enter(tenant identity.TenantID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of[tenant] >= maxOfTenant {
+		return false
+	}
+	s.of[tenant]++
+	return true
+}
+
+func (s *slots) leave(tenant identity.TenantID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of[tenant]--; s.of[tenant] == 0 {
+		delete(s.of, tenant)
+	}
 }
 
 func newHasher(c Cost) *hasher {
 	h := &hasher{cost: c, none: noHash(c)}
-	h.strangers.taken, h.trusteds.taken = make(chan struct{}, strangerSlots), make(chan struct{}, trustedSlots)
+	h.strangers.make(strangerSlots)
+	h.trusteds.make(trustedSlots)
 	return h
 }
 
@@ -48,8 +80,16 @@ func errBusy() error {
 }
 
 // take waits for a slot.
-func (s *slots) take(ctx context.Context) (free func(), err error) {
-	free = func() { <-s.taken }
+func (s *slots) take(ctx context.Context, tenant identity.TenantID) (free func(), err error) {
+	if !s.enter(tenant) {
+		return nil, errBusy()
+	}
+	defer func() {
+		if err != nil {
+			s.leave(tenant)
+		}
+	}()
+	free = func() { <-s.taken; s.leave(tenant) }
 	select {
 	case s.taken <- struct{}{}:
 		return free, nil
@@ -77,8 +117,8 @@ func (h *hasher) slotsFor(trusted bool) *slots {
 }
 
 // hash hashes a new password.
-func (h *hasher) hash(ctx context.Context, password string) (hash, error) {
-	free, err := h.trusteds.take(ctx)
+func (h *hasher) hash(ctx context.Context, tenant identity.TenantID, password string) (hash, error) {
+	free, err := h.trusteds.take(ctx, tenant)
 	if err != nil {
 		return hash{}, err
 	}
@@ -89,8 +129,8 @@ func (h *hasher) hash(ctx context.Context, password string) (hash, error) {
 
 // compare tells whether a password is that of a hash, whatever there is to compare
 // with: nil takes as long. anew is its hash at the present cost, if that is another.
-func (h *hasher) compare(ctx context.Context, trusted bool, kept *hash, password string) (is bool, anew *hash, err error) {
-	free, err := h.slotsFor(trusted).take(ctx)
+func (h *hasher) compare(ctx context.Context, tenant identity.TenantID, trusted bool, kept *hash, password string) (is bool, anew *hash, err error) {
+	free, err := h.slotsFor(trusted).take(ctx, tenant)
 	if err != nil {
 		return false, nil, err
 	}

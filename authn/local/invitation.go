@@ -6,12 +6,14 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"net/http"
 	"strconv"
 	"time"
 
 	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
+	"gatehouse/internal/httpkit"
 	"gatehouse/internal/store"
 	"gatehouse/tenants"
 )
@@ -45,8 +47,8 @@ type Invitation struct {
 type invitation struct {
 	account
 
-	by       string
-	replaces bool // they have a local account already
+	by       audit.Actor // who made it
+	replaces bool        // they have a local account already
 }
 
 func (i *invitation) address() string { return cmp.Or(i.email, i.userName) }
@@ -99,8 +101,9 @@ func (s *Service) Invite(ctx context.Context, cause audit.Cause, tenant identity
 		if _, err := tx.Exec(ctx, `DELETE FROM local_invitations WHERE expires_at <= $1 OR user_id = $2`, store.Millis(now), user); err != nil {
 			return err
 		}
-		n, err := tx.Exec(ctx, `INSERT INTO local_invitations (user_id, token_hash, created_by, created_at, expires_at)
-			SELECT id, $2, $3, $4, $5 FROM users WHERE id = $1 AND active`, user, inviteHash(made.Token), cause.Actor.Name, store.Millis(now), store.Millis(made.Expires))
+		n, err := tx.Exec(ctx, `INSERT INTO local_invitations (user_id, token_hash, created_by, created_at, expires_at, maker_kind, maker_id)
+			SELECT id, $2, $3, $4, $5, $6, $7 FROM users WHERE id = $1 AND active`, user, inviteHash(made.Token), cause.Actor.Name, store.Millis(now), store.Millis(made.Expires),
+			string(cause.Actor.Kind), cause.Actor.ID)
 		if err == nil && n == 0 {
 			err = errInactive // or gone, just now
 		}
@@ -156,7 +159,7 @@ func (s *Service) held(ctx context.Context, tenant identity.TenantID) (n int, er
 // invitee is who is to be invited, if they can be.
 func (s *Service) invitee(ctx context.Context, tenant identity.TenantID, user identity.UserID) (a *account, replaces bool, err error) {
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
-		a, err = store.One(ctx, tx, scanAccount, `SELECT u.id, u.user_name, u.email, u.display_name, u.active, a.password, COALESCE(a.generation, 0)
+		a, err = store.One(ctx, tx, scanAccount, `SELECT u.id, u.user_name, u.email, u.display_name, u.active, a.password, COALESCE(a.generation, 0), COALESCE(a.password_at, 0)
 			FROM users u LEFT JOIN local_accounts a ON a.user_id = u.id WHERE u.id = $1`, user)
 		return err
 	})
@@ -177,16 +180,40 @@ func (s *Service) invitee(ctx context.Context, tenant identity.TenantID, user id
 	return a, false, err
 }
 
-// open finds the invitation that a link names, if it is still good.
-func (s *Service) open(ctx context.Context, tenant identity.TenantID, token string) (*invitation, error) {
+// open finds the invitation that a link names, if it is still good: for who comes, and
+// as things are now.
+func (s *Service) open(r *http.Request, token string) (*invitation, error) {
+	ctx, tenant := r.Context(), httpkit.RequestFrom(r.Context()).Tenant
+	i, err := s.unexpired(ctx, tenant, token)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.tenants.Connection(ctx, tenant, tenants.LocalName)
+	switch {
+	case err != nil:
+		return nil, err
+	case !c.Enabled:
+		return nil, errClosed
+	}
+	if err := s.stands(ctx, tenant, i.by, i.user); err != nil {
+		return nil, err
+	}
+	if err := s.entitled(ctx, tenant, i.user); err != nil {
+		return nil, err
+	}
+	return i, s.admits(r, i.user)
+}
+
+// unexpired finds the invitation that a link names, if it has not run out.
+func (s *Service) unexpired(ctx context.Context, tenant identity.TenantID, token string) (*invitation, error) {
 	if !isToken(token) {
 		return nil, errSpent
 	}
 	var i invitation
 	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
 		_, err := store.One(ctx, tx, func(row store.Row) (struct{}, error) {
-			return struct{}{}, row.Scan(&i.user, &i.userName, &i.email, &i.name, &i.active, &i.generation, &i.by)
-		}, `SELECT u.id, u.user_name, u.email, u.display_name, u.active, COALESCE(a.generation, 0), i.created_by FROM local_invitations i
+			return struct{}{}, row.Scan(&i.user, &i.userName, &i.email, &i.name, &i.active, &i.generation, &i.by.Name, &i.by.Kind, &i.by.ID)
+		}, `SELECT u.id, u.user_name, u.email, u.display_name, u.active, COALESCE(a.generation, 0), i.created_by, i.maker_kind, i.maker_id FROM local_invitations i
 			JOIN users u ON u.id = i.user_id LEFT JOIN local_accounts a ON a.user_id = i.user_id WHERE i.token_hash = $1 AND i.expires_at > $2`,
 			inviteHash(token), store.Millis(s.now()))
 		return err

@@ -27,6 +27,8 @@ var (
 	// passkeysPerNetwork bounds what a network has us verify. Nobody guesses a
 	// signature, so it is wide.
 	passkeysPerNetwork = throttle.Limit{Every: time.Second, Burst: 120}
+	// perLink bounds what one link has us hash and verify: a few mistakes are for free.
+	perLink = throttle.Limit{Every: 10 * time.Second, Burst: 20}
 )
 
 // Throttle limits how often something with a key may be done, on all nodes together.
@@ -73,6 +75,15 @@ func (s *Service) allowPasskey(ctx context.Context) error {
 	network := httpkit.ClientNetwork(httpkit.RequestFrom(ctx).ClientIP).String()
 	if ok, wait := s.throttle.Allow(ctx, "passkey network "+network, passkeysPerNetwork); !ok {
 		return tooMany("too-many-passkeys", "Too many passkeys were tried from your network. Wait a moment and try again.", wait)
+	}
+	return nil
+}
+
+// allowLink is the same for what is set up by one link.
+func (s *Service) allowLink(ctx context.Context, token string) error {
+	key := "invitation " + string(httpkit.RequestFrom(ctx).Tenant) + " " + base64.RawURLEncoding.EncodeToString(inviteHash(token))
+	if ok, wait := s.throttle.Allow(ctx, key, perLink); !ok {
+		return tooMany("too-many-tries", "This was tried too often. Wait a moment and try again.", wait)
 	}
 	return nil
 }

@@ -215,7 +215,8 @@ func TestHalfACredentialIsNone(t *testing.T) {
 	p = again(p, http.StatusForbidden, "Wait for the next code", "password", secret, "code", "000000")
 	p = again(p, http.StatusBadRequest, "at least 12 characters", "password", "short", "code", w.code(key, 0))
 	p = again(p, http.StatusBadRequest, "Many people have this password", "password", "Password12345", "code", w.code(key, 0))
-	p = again(p, http.StatusBadRequest, "your name or address", "password", "ann@acme.test", "code", w.code(key, 0))
+	p = again(p, http.StatusBadRequest, "a name or address of yours", "password", "ann@acme.test", "code", w.code(key, 0))
+	p = again(p, http.StatusBadRequest, "or of your organisation", "password", "Acme!20242025", "code", w.code(key, 0))
 	p = again(p, http.StatusBadRequest, "at most 256 bytes", "password", strings.Repeat("long ", 60), "code", w.code(key, 0))
 	if all, err := w.List(t.Context(), w.acme.ID); err != nil || !all[0].Accepted.IsZero() {
 		t.Errorf("%+v, %v", all, err)

@@ -63,7 +63,7 @@ func (s *Service) codePage(v *visit, a *account, p problem) error {
 		missing := authn.Refuse(factorsMissing, "The password is right, and the person has nothing that goes with it: no authenticator app and no recovery code.")
 		return s.turnAway(v, audit.SignInRefused, a, missing, s.signInPage)
 	}
-	if data.Kept, err = s.keep(v.ctx(), v.tenant(), v.step.Token, kept{For: forCode, User: a.user, Generation: a.generation}); err != nil {
+	if data.Kept, err = s.keep(v.ctx(), v.tenant(), v.step.Token, kept{For: forCode, User: a.user, Generation: a.generation, Changed: a.changed}); err != nil {
 		return err
 	}
 	return s.page(v.w, v.r, httpkit.Page{Status: p.status, Title: "Enter your code", Lead: "With the password goes a code that only you have.", Facts: p.facts}, "code.html", data)

@@ -60,7 +60,7 @@ func checkPassword(typed string, about ...string) (string, error) {
 		known = strings.ToLower(norm.NFC.String(known))
 		local, _, _ := strings.Cut(known, "@")
 		if word := letters(plain); plain == known || word != "" && (word == letters(known) || word == letters(local)) {
-			return "", badPassword("This password is your name or address, which others know. Take another one.")
+			return "", badPassword("This password is a name or address of yours or of your organisation, which others know. Take another one.")
 		}
 	}
 	return password, nil

@@ -12,5 +12,7 @@ func TestOnPostgres(t *testing.T) {
 		TestOneOfTwoPagesOfALinkCounts, TestHalfACredentialIsNone, TestP2_NewCredentialsEndWhatTheOldOnesMade, TestP2_ASignInDoesNotOutliveItsAccount,
 		TestP9_WhoIsDeactivatedHasNoWayIn, TestP3_LocalAccountsAreTheirTenants, TestALocalSignInIsForOneBrowserAndUse, TestNobodyLearnsWhoHasALocalAccount,
 		TestWhenLocalAccountsLetPeopleIn, TestP1_NothingOfALocalAccountWithoutItsRecord, TestP6_LocalSecretsAreNotToBeRead, TestAPasswordIsHashedAnewWhenItsCostChanges,
-	}, "TestNoStrangerKeepsAPersonOut", "TestWrongCodesWithARightPassword", "TestAPasswordAloneIsNoWayIn", "TestHashes", "TestPasswords", "TestHashingIsBounded")
+		TestALinkIsWorthWhatItsMakerMayGive, TestWhoIsNoOwnerAnyMoreHasNoLocalAccount, TestALinkIsForWhereItsPersonMaySignIn, TestALinkIsTriedSoOften, TestAPersonChangesTheirPassword,
+		TestASessionAloneChangesNoPassword, TestWhoHasNoPasswordChangesNone, TestP1_NoPasswordIsChangedWithoutItsRecord,
+	}, "TestNoStrangerKeepsAPersonOut", "TestWrongCodesWithARightPassword", "TestAPasswordAloneIsNoWayIn", "TestHashes", "TestPasswords", "TestHashingIsBounded", "TestP3_ATenantsFloodHoldsUpNoOther")
 }

@@ -105,7 +105,7 @@ func (s *Service) takePassword(v *visit) error {
 		return err
 	}
 	password, ok := normalise(v.field("password"))
-	right, anew, err := s.hasher.compare(ctx, known, hashed, password)
+	right, anew, err := s.hasher.compare(ctx, tenant, known, hashed, password)
 	if err != nil {
 		return err
 	}
@@ -118,6 +118,8 @@ func (s *Service) takePassword(v *visit) error {
 		err = authn.Refuse(passwordWrong, "The password is not right.")
 	case !a.active:
 		err = authn.Refuse(personInactive, "The person is not active.")
+	default:
+		err = s.mayUse(ctx, tenant, a)
 	}
 	if err != nil {
 		return s.turnAway(v, audit.SignInRefused, a, err, s.signInPage)
@@ -133,16 +135,11 @@ func (s *Service) takePassword(v *visit) error {
 // knows reports whether somebody has signed in by this browser before.
 func (s *Service) knows(v *visit, a *account) (bool, error) {
 	token, _ := httpkit.ReadCookie(v.r, httpkit.DeviceCookie)
-	people, err := s.sessions.KnownTo(v.ctx(), v.tenant(), token)
-	if err != nil || a == nil {
-		return false, err
+	user := identity.UserID("")
+	if a != nil {
+		user = a.user
 	}
-	for _, user := range people {
-		if user == a.user {
-			return true, nil
-		}
-	}
-	return false, nil
+	return s.sessions.Knows(v.ctx(), v.tenant(), token, user)
 }
 
 // current gives an account as it is now, if it may still be signed in by.
@@ -156,7 +153,16 @@ func (s *Service) current(ctx context.Context, tenant identity.TenantID, user id
 	case !a.active:
 		return a, authn.Refuse(personInactive, "The person is not active.")
 	}
-	return a, nil
+	return a, s.mayUse(ctx, tenant, a)
+}
+
+// mayUse refuses an account that its person may not have any more.
+func (s *Service) mayUse(ctx context.Context, tenant identity.TenantID, a *account) error {
+	err := s.entitled(ctx, tenant, a.user)
+	if fault.Is(err, fault.Denied) {
+		return authn.Refuse(notAnOwner, "The person is no owner of the organisation any more, for whom alone there are local accounts here.")
+	}
+	return err
 }
 
 // takeCode takes the code that goes with a password that was right.
@@ -167,7 +173,7 @@ func (s *Service) takeCode(v *visit) (*authn.Assertion, error) {
 		return nil, s.turnAway(v, audit.SignInRefused, nil, err, s.signInPage)
 	}
 	a, err := s.current(ctx, v.tenant(), k.User)
-	if err == nil && a.generation != k.Generation {
+	if err == nil && (a.generation != k.Generation || a.changed != k.Changed) {
 		err = authn.Refuse(authn.CredentialsReplaced, "The person's credentials were replaced after the password had been entered.")
 	}
 	if err != nil {
@@ -181,7 +187,7 @@ func (s *Service) takeCode(v *visit) (*authn.Assertion, error) {
 	if err != nil {
 		return nil, s.turnAway(v, audit.FactorRefused, a, err, func(v *visit, p problem) error { return s.codePage(v, a, p) })
 	}
-	return s.assert(a, append([]string{"pwd"}, shown.AMR...)), nil
+	return s.assert(a, credentials{generation: a.generation, password: true, changed: a.changed}, append([]string{"pwd"}, shown.AMR...)), nil
 }
 
 // takePasskey takes the answer of a passkey, which says whose it is.
@@ -202,12 +208,12 @@ func (s *Service) takePasskey(v *visit) (*authn.Assertion, error) {
 	if err != nil {
 		return nil, s.turnAway(v, audit.SignInRefused, a, err, s.signInPage)
 	}
-	return s.assert(a, shown.AMR), nil
+	return s.assert(a, credentials{generation: a.generation}, shown.AMR), nil
 }
 
 // assert says who somebody is, as an identity provider would.
-func (s *Service) assert(a *account, amr []string) *authn.Assertion {
-	return &authn.Assertion{Subject: string(a.user), AMR: amr, AuthTime: s.now(), IDPSession: generationText(a.generation)}
+func (s *Service) assert(a *account, by credentials, amr []string) *authn.Assertion {
+	return &authn.Assertion{Subject: string(a.user), AMR: amr, AuthTime: s.now(), IDPSession: by.String()}
 }
 
 // problem is what a page says of the try before; none for the first.
@@ -227,7 +233,7 @@ func (s *Service) turnAway(v *visit, t audit.Type, a *account, err error, again 
 		reason, message, p.say = string(refusal.Reason), refusal.Message, words.For(v.r).Say(sentence(t, v.field("do"), refusal.Reason))
 	} else if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.TooMany {
 		reason, message, p.say, p.status = f.Code, f.Detail, words.For(v.r).Tell(f.Sentence()), http.StatusTooManyRequests
-		v.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+		setRetryAfter(v.w, f)
 	} else {
 		return err
 	}
@@ -244,6 +250,12 @@ func (s *Service) turnAway(v *visit, t audit.Type, a *account, err error, again 
 	s.log.InfoContext(v.ctx(), "refused", "event", t, "request_id", e.RequestID, "tenant", e.Tenant, "connection", v.c.Name, "reason", reason, "error", err)
 	p.facts = []httpkit.Fact{{Name: "Event", Value: string(receipt.Event())}, {Name: "Request", Value: string(e.RequestID)}}
 	return again(v, p)
+}
+
+func setRetryAfter(w http.ResponseWriter, f *fault.Fault) {
+	if f.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+	}
 }
 
 func sentence(t audit.Type, do string, reason authn.Reason) string {

@@ -42,7 +42,7 @@ type Factors interface {
 // Sessions knows the browsers in which somebody has signed in before, and ends what
 // replaced credentials have made.
 type Sessions interface {
-	KnownTo(ctx context.Context, tenant identity.TenantID, deviceToken string) ([]identity.UserID, error)
+	Knows(ctx context.Context, tenant identity.TenantID, deviceToken string, user identity.UserID) (bool, error)
 	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s sessions.Selector, reason string) (sessions.Revocation, error)
 }
 
@@ -56,6 +56,9 @@ type Config struct {
 	Tenants  Tenants
 	Factors  Factors
 	Sessions Sessions
+	Policy   Policy
+	// Programs finds tokens and services that made links; nil: there are none.
+	Programs Programs
 	Log      *slog.Logger
 	// Throttle counts passwords, on all nodes; nil: this one alone.
 	Throttle Throttle
@@ -74,6 +77,8 @@ type Service struct {
 	tenants  Tenants
 	factors  Factors
 	sessions Sessions
+	policy   Policy
+	programs Programs
 	log      *slog.Logger
 	throttle Throttle
 	hasher   *hasher
@@ -97,8 +102,13 @@ func New(c Config) *Service {
 	if c.Cost == (Cost{}) {
 		c.Cost = recommended
 	}
+	if c.Programs == nil {
+		c.Programs = func(context.Context, identity.TenantID, identity.Kind, string) (*identity.Principal, error) {
+			return nil, nil
+		}
+	}
 	s := &Service{store: c.Store, keys: c.Keys, journal: c.Journal, refusals: c.Refusals, tenants: c.Tenants, factors: c.Factors, sessions: c.Sessions,
-		log: c.Log, throttle: c.Throttle, hasher: newHasher(c.Cost), now: c.Now}
+		policy: c.Policy, programs: c.Programs, log: c.Log, throttle: c.Throttle, hasher: newHasher(c.Cost), now: c.Now}
 	s.handler = s.routes()
 	return s
 }
@@ -131,10 +141,11 @@ func (s *Service) Close() {}
 func (s *Service) Still(ctx context.Context, tenant identity.TenantID, a *authn.Assertion) error {
 	ctx, cancel := effect(ctx)
 	defer cancel()
-	generation, ok := generationOf(a.IDPSession)
+	by, ok := credentialsOf(a.IDPSession)
 	var n int64
 	err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		n, err = tx.Exec(ctx, `UPDATE local_accounts SET used_at = $1 WHERE user_id = $2 AND generation = $3`, store.Millis(s.now()), a.Subject, generation)
+		n, err = tx.Exec(ctx, `UPDATE local_accounts SET used_at = $1 WHERE user_id = $2 AND generation = $3 AND (NOT $4 OR password_at = $5)`,
+			store.Millis(s.now()), a.Subject, by.generation, by.password, by.changed)
 		return err
 	})
 	if err != nil {

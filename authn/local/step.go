@@ -45,6 +45,7 @@ type kept struct {
 	Expires    int64            `json:"expires"`
 	User       identity.UserID  `json:"user,omitempty"`
 	Generation int64            `json:"generation,omitempty"`
+	Changed    int64            `json:"changed,omitempty"` // of the password
 	Kind       authn.FactorKind `json:"kind,omitempty"`
 	Private    []byte           `json:"private,omitempty"`
 }
@@ -97,14 +98,29 @@ func (s *Service) reopen(ctx context.Context, tenant identity.TenantID, token st
 	return k, nil
 }
 
-// Generations stand in what is asserted of somebody, so that a session is made by
+// credentials are those by which somebody has shown who they are. They stand in what is
+// asserted of them where providers name their session, so that a session is made by
 // credentials that are still theirs ([Service.Still]).
-func generationText(generation int64) string {
-	return "generation " + strconv.FormatInt(generation, 10)
+type credentials struct {
+	generation int64
+	password   bool
+	changed    int64 // of the password
 }
 
-func generationOf(text string) (int64, bool) {
-	var n int64
-	_, err := fmt.Sscanf(text, "generation %d", &n)
-	return n, err == nil
+// String begins with the generation, which whoever ends sessions goes by.
+func (p credentials) String() string {
+	text := "generation " + strconv.FormatInt(p.generation, 10)
+	if p.password {
+		text += " password " + strconv.FormatInt(p.changed, 10)
+	}
+	return text
+}
+
+func credentialsOf(text string) (p credentials, ok bool) {
+	if n, err := fmt.Sscanf(text, "generation %d password %d", &p.generation, &p.changed); err == nil && n == 2 {
+		p.password = true
+	} else if _, err := fmt.Sscanf(text, "generation %d", &p.generation); err != nil {
+		return credentials{}, false
+	}
+	return p, p.String() == text
 }

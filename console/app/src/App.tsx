@@ -5,6 +5,7 @@ import { Failure, Loading } from './parts/States';
 import { Connections } from './pages/Connections';
 import { Events } from './pages/Events';
 import { Home } from './pages/Home';
+import { LocalAccounts } from './pages/LocalAccounts';
 import { MyDevices } from './pages/MyDevices';
 import { Nodes } from './pages/Nodes';
 import { Roles } from './pages/Roles';
@@ -28,6 +29,7 @@ export function App() {
         <Route path="sessions" element={<Sessions />} />
         <Route path="users" element={<Users />} />
         <Route path="users/:id" element={<UserDetail />} />
+        <Route path="local-accounts" element={<LocalAccounts />} />
         <Route path="events" element={<Events />} />
         <Route path="roles" element={<Roles />} />
         <Route path="teams" element={<Teams />} />

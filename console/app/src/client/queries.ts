@@ -16,6 +16,7 @@ export const keys = {
   domains: ['domains'],
   providers: ['providers'],
   setupLinks: ['setupLinks'],
+  localAccounts: ['localAccounts'],
   tokens: ['tokens'],
   services: ['services'],
   settings: ['settings'],

@@ -1,13 +1,13 @@
 /** What the console knows about the journal's vocabulary. */
 
-type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'tokens' | 'services' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors';
+type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'localAccounts' | 'tokens' | 'services' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors';
 
 const touched: Record<string, List[]> = {
   session: ['sessions', 'devices'],
   signin: ['sessions', 'devices'],
   device: ['devices', 'sessions'],
-  user: ['users', 'sessions'],
-  local_account: ['users', 'sessions', 'factors'],
+  user: ['users', 'sessions', 'localAccounts'],
+  local_account: ['localAccounts', 'users', 'sessions', 'factors'],
   group: ['groups'],
   team: ['teams'],
   policy: ['roles', 'assignments'],
@@ -32,7 +32,7 @@ export const eventGroups: { label: string; types: string[] }[] = [
   { label: 'Sign-ins', types: ['signin.started', 'signin.succeeded', 'signin.refused', 'device_login.asked', 'device_login.allowed', 'device_login.denied', 'device_login.refused'] },
   { label: 'Sign-outs', types: ['session.signed_out', 'session.revoked', 'session.expired', 'session.rechecked', 'session.revocation_deferred', 'session.revocation_settled', 'signout.refused', 'signout.at_provider', 'signal.received', 'signal.refused'] },
   { label: 'Second factors', types: ['factor.added', 'factor.renamed', 'factor.removed', 'factor.recovery_codes_made', 'factor.reset', 'factor.refused', 'session.stepped_up'] },
-  { label: 'Local accounts', types: ['local_account.invited', 'local_account.accepted', 'local_account.deleted'] },
+  { label: 'Local accounts', types: ['local_account.invited', 'local_account.accepted', 'local_account.password_changed', 'local_account.deleted'] },
   { label: 'Refused requests', types: ['access.refused', 'request.refused'] },
   { label: 'Devices', types: ['device.new', 'device.changed'] },
   {
@@ -77,6 +77,7 @@ const titles: Record<string, string> = {
   'session.stepped_up': 'Second factor shown for a session',
   'local_account.invited': 'Invited to a local account',
   'local_account.accepted': 'Local account set up',
+  'local_account.password_changed': 'Password of a local account changed',
   'local_account.deleted': 'Local account taken away',
   'factor.added': 'Second factor added',
   'factor.renamed': 'Second factor renamed',
