@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 )
 
 //go:embed migrations
@@ -96,6 +97,39 @@ func (s schema) migrate(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("migrate from form %d to %d: %w", version, latest, err)
 	}
 	return nil
+}
+
+// create brings a database in which there is nothing to the newest form, in one
+// transaction: to commit each step costs more than all of the steps.
+func (s schema) create(ctx context.Context, db *sql.DB) error {
+	steps, err := s.steps()
+	if err != nil {
+		return err
+	}
+	versions, err := database.NewStore(s.dialect, s.table)
+	if err != nil {
+		return err
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	if err := versions.CreateVersionTable(ctx, tx); err != nil {
+		return err
+	}
+	if err := versions.Insert(ctx, tx, database.InsertRequest{Version: 0}); err != nil { // which goose begins with
+		return err
+	}
+	for _, step := range steps {
+		if err := step.up(ctx, tx); err != nil {
+			return fmt.Errorf("form %d: %w", step.version, err)
+		}
+		if err := versions.Insert(ctx, tx, database.InsertRequest{Version: step.version}); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 // versions gives the form that a database is in, 0 if it has never been

@@ -135,7 +135,7 @@ func writeSchema(ctx context.Context, path string, key []byte, s schema) error {
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	err = s.migrate(ctx, db)
+	err = s.create(ctx, db)
 	if err == nil {
 		_, err = db.ExecContext(ctx, `PRAGMA journal_mode = wal`)
 	}

@@ -22,8 +22,9 @@ func (c *search) steps(now state) (broken bool) {
 
 // try reaches the state after a step, if the step can be taken.
 func (c *search) try(by string, now state, step func(*state) bool) {
-	if step(&now) {
-		c.reach(by, now)
+	c.next = now
+	if step(&c.next) {
+		c.reach(by, c.next)
 	}
 }
 
