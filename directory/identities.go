@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"gatehouse/audit"
@@ -41,19 +42,32 @@ func linkable(ctx context.Context, tx *store.Tx, in *SignIn) (identity.UserID, e
 	return "", store.ErrNoRows
 }
 
-func identityLinked(cause audit.Cause, tenant identity.TenantID, u *User) audit.Event {
-	e := userEvent(cause, tenant, audit.UserChanged, u)
-	e.Details = map[string]string{"changed": "identity"}
+// identityEvent is about an identity of a person.
+func identityEvent(cause audit.Cause, tenant identity.TenantID, kind audit.Type, u *User, connection identity.ConnectionID, subject string) audit.Event {
+	e := userEvent(cause, tenant, kind, u)
+	e.Connection, e.Details = connection, map[string]string{"subject": subject}
 	return e
 }
 
-// touchIdentity links the identity, or notes that it was seen.
-func touchIdentity(ctx context.Context, tx *store.Tx, in *SignIn, user identity.UserID) error {
-	n, err := tx.Exec(ctx, `INSERT INTO identities (connection_id, subject, user_id, created_at, seen_at) VALUES ($1, $2, $3, $4, $4)
-		ON CONFLICT (connection_id, subject) DO UPDATE SET seen_at = excluded.seen_at WHERE identities.user_id = excluded.user_id`,
-		in.Connection, in.Subject, user, store.Millis(now()))
+// linkIdentity links an identity, seen at this moment or never yet.
+func linkIdentity(ctx context.Context, tx *store.Tx, connection identity.ConnectionID, subject string, user identity.UserID, seen time.Time) error {
+	n, err := tx.Exec(ctx, `INSERT INTO identities (connection_id, subject, user_id, created_at, seen_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (connection_id, subject) DO UPDATE SET seen_at = CASE WHEN excluded.seen_at > identities.seen_at THEN excluded.seen_at ELSE identities.seen_at END
+			WHERE identities.user_id = excluded.user_id`,
+		connection, subject, user, store.Millis(now()), store.Millis(seen))
 	if err == nil && n == 0 {
 		return errIdentityTaken()
+	}
+	return err
+}
+
+// seeIdentity notes that a linked identity was seen. One that was unlinked since it was
+// found, on another node, is not linked again by that.
+func seeIdentity(ctx context.Context, tx *store.Tx, in *SignIn, user identity.UserID) error {
+	n, err := tx.Exec(ctx, `UPDATE identities SET seen_at = $1 WHERE connection_id = $2 AND subject = $3 AND user_id = $4`,
+		store.Millis(now()), in.Connection, in.Subject, user)
+	if err == nil && n == 0 {
+		return errUnlinked()
 	}
 	return err
 }
@@ -61,11 +75,15 @@ func touchIdentity(ctx context.Context, tx *store.Tx, in *SignIn, user identity.
 // Link links a person to how a connection calls them, in the transaction of whatever
 // has proved it. There the record of it is made as well.
 func Link(ctx context.Context, tx *store.Tx, connection identity.ConnectionID, subject string, user identity.UserID) error {
-	return touchIdentity(ctx, tx, &SignIn{Connection: connection, Subject: subject}, user)
+	return linkIdentity(ctx, tx, connection, subject, user, time.Time{})
 }
 
 func errIdentityTaken() error {
 	return fault.New(fault.Conflict, "uniqueness", "This identity belongs to another person.")
+}
+
+func errUnlinked() error {
+	return fault.New(fault.Denied, "identity-unlinked", "Your administrator took this way of signing in from your account while you signed in.")
 }
 
 // maxSubjects bounds how many identities of a connection one address may have:
@@ -86,30 +104,4 @@ func (s *Service) SubjectsByEmail(ctx context.Context, tenant identity.TenantID,
 		return err
 	})
 	return subjects, err
-}
-
-// Link binds an identity of a connection to a person, so that it signs that
-// person in. An identity that belongs to another person is a Conflict fault.
-func (s *Service) Link(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, connection identity.ConnectionID, subject string) error {
-	if connection == "" || !isSubject(subject) {
-		return invalid("identity-invalid", "An identity is a connection and the provider's own name for the person.")
-	}
-	in := &SignIn{Connection: connection, Subject: subject}
-	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
-		u, err := loadUser(ctx, tx, user)
-		if err != nil {
-			return nil, err
-		}
-		taken, err := store.One(ctx, tx, store.Scalar[int],
-			`SELECT count(*) FROM identities WHERE connection_id = $1 AND subject = $2 AND user_id <> $3`, connection, subject, user)
-		if err != nil {
-			return nil, err
-		}
-		if taken > 0 {
-			return nil, errIdentityTaken()
-		}
-		return &step{events: []audit.Event{withConnection(identityLinked(cause, tenant, &u), in)}, write: func(ctx context.Context, tx *store.Tx) error {
-			return touchIdentity(ctx, tx, in, user)
-		}}, nil
-	})
 }

@@ -145,6 +145,7 @@ type signInPlan struct {
 	was    uint64 // version of the stored person
 	create bool
 	update bool
+	linked bool // the identity is theirs already
 	groups groupPlan
 	events []audit.Event
 }
@@ -176,6 +177,7 @@ func (p *signInPlan) known(ctx context.Context, tx *store.Tx, cause audit.Cause,
 	if !p.user.Active {
 		return errInactive()
 	}
+	p.linked = true
 	before := p.user
 	if p.user.Source == SourceSCIM {
 		return nil
@@ -261,7 +263,12 @@ func (p *signInPlan) link(ctx context.Context, tx *store.Tx, cause audit.Cause, 
 	if !p.user.Active {
 		return false, errInactive()
 	}
-	p.events = append(p.events, withConnection(identityLinked(cause, tenant, &p.user), in))
+	e := identityEvent(cause, tenant, audit.IdentityLinked, &p.user, in.Connection, in.Subject)
+	e.Details["rule"] = "external_id"
+	if in.LinkByEmail {
+		e.Details["rule"] = "email"
+	}
+	p.events = append(p.events, e)
 	return true, nil
 }
 
@@ -289,7 +296,12 @@ func (p *signInPlan) apply(ctx context.Context, tx *store.Tx, in *SignIn) (err e
 	if err != nil {
 		return err
 	}
-	if err := touchIdentity(ctx, tx, in, p.user.ID); err != nil {
+	if p.linked {
+		err = seeIdentity(ctx, tx, in, p.user.ID)
+	} else {
+		err = linkIdentity(ctx, tx, in.Connection, in.Subject, p.user.ID, now())
+	}
+	if err != nil {
 		return err
 	}
 	return p.groups.apply(ctx, tx, in, p.user.ID)
