@@ -13,10 +13,6 @@ import (
 	"gatehouse/tenants"
 )
 
-// endedByUnlink is the reason of sessions that end with the identity by which they
-// were begun.
-const endedByUnlink = "identity-unlinked"
-
 // personIdentity is what somebody signs in by at an identity provider.
 type personIdentity struct {
 	Connection   string                `json:"connection,omitempty" doc:"Name of the connection; absent if it was deleted"`
@@ -135,7 +131,7 @@ func (a *API) unlinkIdentity(ctx context.Context, c *call, in *unlinkIdentityInp
 	if err != nil && !unlinked {
 		return nil, err
 	}
-	done, revoked := a.revoke(ctx, c, begunBy(in.ID, found.ID, in.Subject), endedByUnlink)
+	done, revoked := a.revoke(ctx, c, begunBy(in.ID, found.ID, in.Subject), sessions.ReasonIdentityUnlinked)
 	if err := errors.Join(err, revoked); err != nil {
 		return nil, err
 	}

@@ -278,7 +278,7 @@ func (s *Service) letIn(w http.ResponseWriter, r *http.Request, cause audit.Caus
 		err = host.Still(ctx, tenant, state.Assertion)
 	}
 	if err == nil {
-		reason = identityUnlinked
+		reason = sessions.ReasonIdentityUnlinked
 		err = s.directory.StillLinked(ctx, tenant, wanted.Connection, state.Assertion.Subject, wanted.User)
 	}
 	if err != nil {
@@ -289,10 +289,6 @@ func (s *Service) letIn(w http.ResponseWriter, r *http.Request, cause audit.Caus
 	httpkit.SetDeviceCookie(w, session.DeviceToken)
 	return nil
 }
-
-// identityUnlinked is the reason of a session whose identity was unlinked before it
-// was there.
-const identityUnlinked = "identity-unlinked"
 
 // authSkew is how far ahead of ours an identity provider's clock may be.
 const authSkew = time.Minute

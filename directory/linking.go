@@ -140,6 +140,11 @@ func (s *Service) Unlink(ctx context.Context, cause audit.Cause, tenant identity
 			if _, err := tx.Exec(ctx, `DELETE FROM identities WHERE connection_id = $1 AND subject = $2 AND user_id = $3`, connection, subject, user); err != nil {
 				return err
 			}
+			// For the room of sessions, in case that nobody goes on to end them.
+			if _, err := tx.Exec(ctx, `INSERT INTO unlinked_identities (connection_id, subject, user_id, unlinked_at) VALUES ($1, $2, $3, $4)
+				ON CONFLICT (connection_id, subject, user_id) DO UPDATE SET unlinked_at = excluded.unlinked_at`, connection, subject, user, store.Millis(now())); err != nil {
+				return err
+			}
 			if err := p.groups.apply(ctx, tx, none, user); err != nil || more > 0 {
 				return err
 			}

@@ -295,6 +295,38 @@ func TestP2_CrashBetweenNewCredentialsAndEnd(t *testing.T) {
 	}
 }
 
+// TestP2_CrashBetweenUnlinkingAndEnd: an identity had been taken from somebody, and the
+// gateway died, or could not go on, before what it had begun was ended. What others
+// begin by it, or they themselves once they have it again, stays.
+func TestP2_CrashBetweenUnlinkingAndEnd(t *testing.T) {
+	for _, restarts := range []bool{true, false} {
+		w := newWorld(t)
+		ann, bob := w.user(acme, "ann"), w.user(acme, "bob")
+		begun := func(user identity.UserID, subject string) sessions.Created {
+			n := signIn(user)
+			n.IDPSubject = subject
+			return w.signIn(acme, n)
+		}
+		over, kept, others := begun(ann, "a1"), begun(ann, "a2"), begun(bob, "a1")
+		w.exec(acme, `INSERT INTO unlinked_identities (connection_id, subject, user_id, unlinked_at) VALUES ($1, 'a1', $2, $3)`,
+			over.Session.Connection, ann, store.Millis(over.Session.CreatedAt))
+		w.exec(acme, `UPDATE sessions SET idp_subject = 'a1', created_at = $1 WHERE id = $2`, store.Millis(over.Session.CreatedAt.Add(time.Millisecond)), kept.Session.ID)
+		if restarts {
+			w.reopen()
+		} else {
+			w.Purge(t.Context())
+		}
+		if _, err := w.Find(t.Context(), acme, over.Token); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("%v, want Unauthenticated", err)
+		}
+		if e := w.journal.revoked(sessions.ReasonIdentityUnlinked); e.Count != 1 {
+			t.Errorf("%+v, want the end of one session", e)
+		}
+		w.find(acme, kept.Token)
+		w.find(acme, others.Token)
+	}
+}
+
 // TestP2_CallerGoesAway: a revocation that has begun goes on without its caller.
 func TestP2_CallerGoesAway(t *testing.T) {
 	w := newWorld(t)
