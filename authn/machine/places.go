@@ -42,20 +42,15 @@ type waiting struct {
 	networks places[asker]
 }
 
-// asker is where a token comes from that is asked about.
+// asker is where a token comes from that is asked about: whoever has a site has as
+// many networks as they like.
 type asker struct {
-	tenant  identity.TenantID
-	network netip.Prefix
+	tenant identity.TenantID
+	site   netip.Prefix
 }
 
-// askerOf goes by a /48 of IPv6, which many a customer has all of (RFC 6177 §1): two
-// of its client networks would have all places.
 func askerOf(ctx context.Context, tenant identity.TenantID) asker {
-	network := httpkit.ClientNetwork(httpkit.RequestFrom(ctx).ClientIP)
-	if network.Addr().Is6() {
-		network = netip.PrefixFrom(network.Addr(), 48).Masked()
-	}
-	return asker{tenant, network}
+	return asker{tenant, httpkit.ClientSite(httpkit.RequestFrom(ctx).ClientIP)}
 }
 
 func newWaiting() *waiting {
