@@ -155,7 +155,7 @@ func rebinding(t *testing.T, asked *atomic.Int64, answers ...netip.Addr) {
 				continue
 			}
 			q := m.Questions[0]
-			m.Header.Response, m.Header.RecursionAvailable, m.Additionals = true, true, nil
+			m.Response, m.RecursionAvailable, m.Additionals = true, true, nil
 			if q.Type == dnsmessage.TypeA {
 				next := answers[min(int(asked.Add(1)), len(answers))-1]
 				m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class},
