@@ -72,8 +72,11 @@ func (p *Protocol) ask(ctx context.Context, idp *provider, subject string, token
 		// §5.3.2: otherwise it is about somebody else.
 		return authn.Refuse(authn.SubjectUnusable, "The userinfo endpoint answered about another subject.")
 	}
-	if said["email"] == nil && more["email"] != nil {
-		delete(said, "email_verified") // which was not said of this address
+	switch { // email_verified speaks of the address beside it, and of no other (§5.1)
+	case said["email"] == nil && more["email"] != nil:
+		delete(said, "email_verified")
+	case said["email"] != nil && said.text("email") != more.text("email"):
+		delete(more, "email_verified")
 	}
 	for name, value := range more {
 		if _, signed := said[name]; !signed && !slices.Contains(ofAuthentication, name) {
