@@ -58,7 +58,7 @@ func TestAFullTableOfStepsDrivesOutWhoFillsIt(t *testing.T) {
 				site = fmt.Append(nil, "elsewhere ", i/2)
 			}
 			if _, err := tx.Exec(t.Context(), `INSERT INTO login_flows (id_hash, browser_hash, network_hash, connection_id, state, created_at, expires_at)
-				VALUES ($1, $2, $2, 'other', $2, 0, $3)`, fmt.Append(nil, i), site, expires+int64(i)); err != nil {
+				VALUES ($1, $2, $2, 'other', $2, 0, $3)`, fmt.Append(nil, i), site, expires+i); err != nil {
 				return err
 			}
 		}

@@ -54,7 +54,7 @@ func (c claims) lack(of tenants.Connection) bool {
 		wanted = append(wanted, rule.Claim)
 	}
 	return c.text(cmp.Or(names.Email, "email")) == "" || slices.ContainsFunc(wanted, func(name string) bool {
-		return name != "" && c[name] == nil && !(name == groups && c.overage(groups))
+		return name != "" && c[name] == nil && (name != groups || !c.overage(groups))
 	})
 }
 
