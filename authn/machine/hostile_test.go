@@ -35,7 +35,7 @@ func TestASubjectIsOneServices(t *testing.T) {
 			opaque = "nobody"
 		}
 		for name, token := range map[string]string{"signed": i.sign(claims), "asked about": opaque} {
-			p, err := v.Bearer(t.Context(), acme, token, nil)
+			p, err := v.Bearer(from(t.Context(), "192.0.2.1"), acme, token, nil)
 			if subject == "m-billing" {
 				if err != nil || p == nil || p.ID != "svc_billing" {
 					t.Errorf("%s: %+v, %v", name, p, err)
@@ -89,7 +89,7 @@ func TestMetadataIsItsIssuersOwn(t *testing.T) {
 			v := newVerifier(t, &kept{all: []machines.Machine{m}})
 			claims := i.claims()
 			claims["iss"] = own
-			p, err := v.Bearer(t.Context(), acme, i.sign(claims), nil)
+			p, err := v.Bearer(from(t.Context(), "192.0.2.1"), acme, i.sign(claims), nil)
 			if (p != nil) != try.good || (err == nil) != try.good {
 				t.Errorf("%+v, %v", p, err)
 			}
@@ -131,7 +131,7 @@ func TestWhatIsForTheGateIsNoServices(t *testing.T) {
 		"the connection's, by the connection": {through, connection, false},
 	} {
 		k := &kept{all: []machines.Machine{try.service}, connections: []tenants.Connection{try.connection}}
-		p, err := newVerifier(t, k).Bearer(t.Context(), acme, i.sign(i.claims()), nil)
+		p, err := newVerifier(t, k).Bearer(from(t.Context(), "192.0.2.1"), acme, i.sign(i.claims()), nil)
 		if (p != nil) != try.good || err != nil {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
