@@ -22,9 +22,10 @@ const (
 	// stepLife is how long one hop of a sign-in may take: people type passwords
 	// and look for their phones.
 	stepLife = 10 * time.Minute
-	// maxPending bounds the sign-ins under way in one tenant; the oldest go first,
-	// of the client network that begins one more before all others.
-	maxPending = 4096
+	// maxPending bounds the sign-ins under way in one tenant, and roomFor is how many
+	// of them go at a time where there is one too many.
+	maxPending = 16384
+	roomFor    = 256
 	// sealPurpose keeps what is sealed here apart from every other use of the key.
 	sealPurpose = "authn.login-flow"
 	// tokenLength is 32 random bytes in base64url.
@@ -112,22 +113,22 @@ func (f *flows) put(ctx context.Context, tenant identity.TenantID, token, browse
 	if err != nil {
 		return fmt.Errorf("seal sign-in step: %w", err)
 	}
-	now, network := f.now(), hash("network", httpkit.ClientNetwork(httpkit.RequestFrom(ctx).ClientIP).String())
+	now, site := f.now(), hash("site", httpkit.ClientSite(httpkit.RequestFrom(ctx).ClientIP).String())
 	return f.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
-		if err := makeRoom(ctx, tx, now, network); err != nil {
+		if err := makeRoom(ctx, tx, now); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO login_flows (id_hash, browser_hash, network_hash, connection_id, state, created_at, expires_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			hash(token), hash(browser), network, string(connection), sealed, store.Millis(now), store.Millis(now.Add(stepLife)))
+			hash(token), hash(browser), site, string(connection), sealed, store.Millis(now), store.Millis(now.Add(stepLife)))
 		return err
 	})
 }
 
-// makeRoom purges what has expired and drops the oldest steps over the bound,
-// those of the network that needs the room first: whoever fills the table
-// mostly drives out their own.
-func makeRoom(ctx context.Context, tx *store.Tx, now time.Time, network []byte) error {
+// makeRoom purges what has expired, and drops steps over the bound: the oldest of
+// those sites that have the most, so that whoever fills the table drives out their
+// own, from however many networks.
+func makeRoom(ctx context.Context, tx *store.Tx, now time.Time) error {
 	for _, table := range []string{"login_flows", "assertions_seen"} {
 		if err := purge(ctx, tx, table, now); err != nil {
 			return err
@@ -137,8 +138,9 @@ func makeRoom(ctx context.Context, tx *store.Tx, now time.Time, network []byte) 
 	if err != nil || pending < maxPending {
 		return err
 	}
-	_, err = tx.Exec(ctx, `DELETE FROM login_flows WHERE id_hash IN
-		(SELECT id_hash FROM login_flows ORDER BY network_hash = $1 DESC, expires_at LIMIT $2)`, network, pending-maxPending+1)
+	_, err = tx.Exec(ctx, `DELETE FROM login_flows WHERE id_hash IN (SELECT id_hash FROM
+		(SELECT id_hash, expires_at, row_number() OVER (PARTITION BY network_hash ORDER BY expires_at DESC) AS place FROM login_flows) AS steps
+		ORDER BY place DESC, expires_at LIMIT $1)`, pending-maxPending+roomFor)
 	return err
 }
 

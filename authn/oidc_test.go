@@ -21,6 +21,7 @@ import (
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/sessions"
+	"gatehouse/tenants"
 )
 
 func TestSignInByOIDC(t *testing.T) {
@@ -258,6 +259,40 @@ func TestUserinfoFillsASmallIDToken(t *testing.T) {
 	idp.claims = func(c jwt.MapClaims) { delete(c, "email"); delete(c, "name") }
 	idp.userinfo = map[string]any{"sub": "subject-1", "email": "ann@acme.example", "name": "Ann", "email_verified": "true", "SUB": "somebody-else"}
 	w.browser().open("/").has(t, http.StatusOK, "for ann@acme.example called Ann")
+}
+
+// What somebody is let in by, is named by or belongs to is asked for as well, and
+// nothing is where the id token says it all.
+func TestUserinfoIsAskedForWhatIsMissing(t *testing.T) {
+	for name, change := range map[string]func(*tenants.Connection){
+		"admission":  func(c *tenants.Connection) { c.Admits.Groups = []string{"ops"} },
+		"the groups": func(c *tenants.Connection) { c.OIDC.Claims.Groups = "roles"; c.Admits.Groups = []string{"ops"} },
+		"a group rule": func(c *tenants.Connection) {
+			c.GroupRules = []tenants.GroupRule{{Claim: "department", Values: []string{"it"}, Group: "it"}}
+		},
+		"the name": func(c *tenants.Connection) { c.OIDC.Claims.Name = "nickname" },
+		"nothing":  func(*tenants.Connection) {},
+		"nothing, rather": func(c *tenants.Connection) {
+			c.GroupRules = []tenants.GroupRule{{Claim: "amr", Values: []string{"pwd"}, Group: "it"}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, idp := newWorld(t), newIssuer(t)
+			c := idp.connection()
+			change(&c)
+			w.connections.put(c)
+			idp.claims = func(c jwt.MapClaims) { delete(c, "groups"); c["amr"] = []string{"pwd"} }
+			idp.userinfo = map[string]any{"sub": "subject-1", "email": "other@acme.example", "groups": []string{"ops"}, "roles": []string{"ops"}, "department": "it", "nickname": "Annie"}
+			if strings.HasPrefix(name, "nothing") {
+				idp.userinfo = map[string]any{"sub": "somebody else"}
+			}
+			called := "for ann@acme.example called "
+			if name == "the name" {
+				called += "Annie"
+			}
+			w.browser().open("/").has(t, http.StatusOK, called)
+		})
+	}
 }
 
 func TestAStepIsForOneUseOneBrowserOneConnection(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
-		TestAFullTableOfStepsDrivesOutTheNetworksOwn, TestSignInByOIDC, TestSignInReplacesTheBrowsersSession,
+		TestAFullTableOfStepsDrivesOutWhoFillsIt, TestSignInByOIDC, TestSignInReplacesTheBrowsersSession,
 		TestHostileIDTokensAreRefused, TestUserinfoFillsASmallIDToken, TestAStepIsForOneUseOneBrowserOneConnection,
 		TestP1NoSignInWithoutItsRecord, TestAnInterruptedFirstSignInStillGivesTheRole, TestP2_NoSessionByAConnectionThatHasChanged,
 		TestInactivePeopleAreRefused, TestSignInBySAMLAtARealIdentityProvider, TestSAMLKeepsDeviceAndReplacesSession,
@@ -46,5 +46,5 @@ func TestOnPostgres(t *testing.T) {
 		TestRecheckTakesARefreshToken, TestEntrasManyDirectories, TestPrivateKeyJWT, TestOnlyConnectionsThatNeedKeysHaveThem,
 		TestPeopleMoveToAnotherProvider, TestP2_ASignInUnderWayEndsWithItsIdentity,
 		TestP1_ARefusedRefreshIsRecordedFirst, TestARecheckOfSomebodyWhoIsGone, TestP3_NothingOfAnotherTenantOrBrowserWorks,
-	}, "TestNoFactorIsAddedByASignInThatIsOver", "TestP1_ATestCountsNotWithoutItsRecord", "TestARecheckThatSaysGroupsLeavesRulesAlone", "TestASignInByTheProviderIsRecordedAsSuchWithAFactor", "TestASignInByTheProviderReplacesNobodyWithAFactor", "TestARequiredDomainCountsAtTheFactor", "TestARequiredDomainInEitherSpelling", "TestATestCountsForADay", "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked", "TestHostileOAuth2ProvidersSignNobodyIn", "TestOAuth2AsProvidersSpeakIt", "TestAFreshSignInIsNotToBeHadByOAuth2", "TestP6_AccessTokensStayInside", "TestTheWatchFindsWhatEnds", "TestP7_HostileEndpointsHoldUpNobody", "TestTheWayToShowTheSecret", "TestGroupsThatAreTooManyForAToken", "TestP7_TenThousandFailedSignIns", "TestEveryRoomsAddressesAreKnown")
+	}, "TestNoFactorIsAddedByASignInThatIsOver", "TestP1_ATestCountsNotWithoutItsRecord", "TestARecheckThatSaysGroupsLeavesRulesAlone", "TestASignInByTheProviderIsRecordedAsSuchWithAFactor", "TestASignInByTheProviderReplacesNobodyWithAFactor", "TestARequiredDomainCountsAtTheFactor", "TestARequiredDomainInEitherSpelling", "TestATestCountsForADay", "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked", "TestHostileOAuth2ProvidersSignNobodyIn", "TestOAuth2AsProvidersSpeakIt", "TestAFreshSignInIsNotToBeHadByOAuth2", "TestP6_AccessTokensStayInside", "TestTheWatchFindsWhatEnds", "TestP7_HostileEndpointsHoldUpNobody", "TestP7_KnownKeysStandIn", "TestUserinfoIsAskedForWhatIsMissing", "TestSignInsThatProvidersBeginAreLimitedPerNetwork", "TestAnAddressIsVerifiedByTheDocumentThatNamesIt", "TestTheWayToShowTheSecret", "TestGroupsThatAreTooManyForAToken", "TestP7_TenThousandFailedSignIns", "TestEveryRoomsAddressesAreKnown")
 }

@@ -117,3 +117,40 @@ func TestProvidersThatMayBeginDoNotWeakenRequests(t *testing.T) {
 		})
 	}
 }
+
+// What nobody here has begun is anybody's to send, and each costs a signature: one
+// network sends so many and no more, and another is let in all the same.
+func TestSignInsThatProvidersBeginAreLimitedPerNetwork(t *testing.T) {
+	w := newWorld(t)
+	c := samlConnection(ourKey())
+	c.SAML.IDPInitiated = true
+	w.connections.put(c)
+	acs := w.url + "/.gatehouse/saml/adfs/acs"
+	form := url.Values{"SAMLResponse": {"bm8gWE1M"}} // which is soon refused
+	send := func() *http.Response {
+		resp := w.browser().sendFromElsewhere(acs, form)
+		check(t, resp.Body.Close())
+		return resp
+	}
+	for range startBurst {
+		if resp := send(); resp.StatusCode != http.StatusForbidden {
+			t.Fatalf("status %d", resp.StatusCode)
+		}
+	}
+	limited := false
+	for range 10 * startBurst { // a slow machine earns some more on the way
+		if resp := send(); resp.StatusCode != http.StatusForbidden {
+			if limited = true; resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" {
+				t.Errorf("status %d", resp.StatusCode)
+			}
+			break
+		}
+	}
+	if !limited {
+		t.Error("nobody was refused")
+	}
+	w.from.Store(1)
+	b := w.browser()
+	f, good := b.unasked("_elsewhere", "/reports", nil)
+	b.postFromElsewhere(f.acs, good).has(t, http.StatusOK, "app /reports for gil@globex.example")
+}

@@ -43,6 +43,39 @@ func TestStartsOfOneNetwork(t *testing.T) {
 	})
 }
 
+// Whoever has a site of IPv6 has 65,536 networks, and no more than five of them may
+// do, wherever their tenant stands.
+func TestStartsOfOneSite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStarts(Config{StartsPerSecond: 1, StartBurst: 3, TenantStartsPerSecond: 1, TenantStartBurst: 5})
+		begun := func(site string) (n int) {
+			for i := range 1000 {
+				if err := s.allow(from(t, "ten_acme", "2001:db8:"+site+":"+strconv.FormatInt(int64(i), 16)+"::1")); err == nil {
+					n++
+				}
+			}
+			return n
+		}
+		if n := begun("1"); n != 15 {
+			t.Errorf("%d were begun, want those of five networks, 15", n)
+		}
+		if n := begun("2"); n != 15 {
+			t.Errorf("%d were begun from another site while the tenant is crowded", n)
+		}
+		time.Sleep(100 * time.Second)
+		crowd, before := 0, begun("3")
+		for i := range 100 {
+			time.Sleep(3 * time.Second)
+			if err := s.allow(from(t, "ten_acme", "2001:db8:3:"+strconv.FormatInt(int64(1000+i), 16)+"::1")); err == nil {
+				crowd++
+			}
+		}
+		if before != 15 || crowd != 100 {
+			t.Errorf("%d, then %d of 100", before, crowd)
+		}
+	})
+}
+
 // A thousand networks that begin ten thousand sign-ins at a tenant are held down, and
 // the person from elsewhere gets in all the same, as do those of other tenants.
 func TestAFloodAtATenantKeepsNobodyElseOut(t *testing.T) {

@@ -154,6 +154,7 @@ func TestGroupRulesFollowClaims(t *testing.T) {
 	c.GroupRules = []tenants.GroupRule{{Claim: "department", Values: []string{"Finance", "Tax"}, Group: "money"},
 		{Claim: "level", Values: []string{"3"}, Group: "seniors"}, {Claim: "level", Values: []string{"9"}, Group: "money"}}
 	w.connections.put(c)
+	idp.userinfo = map[string]any{"sub": "subject-1"} // which is asked for what the id token lacks
 	for _, step := range []struct {
 		claims map[string]any
 		want   string

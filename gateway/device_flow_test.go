@@ -258,8 +258,13 @@ func TestP2_ADeviceLoginOverTwoNodes(t *testing.T) {
 	at := time.Now().Add(time.Hour).Unix() - time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 	s.redis.Do("SET", "rate:test:throttle:"+hex.EncodeToString(key[:16]), at)
 	for _, h := range []*house{s.a, s.b} {
-		if status, text := h.ask(http.MethodPost, "/.gatehouse/oauth/device_authorization", "client_id=gatehouse-cli", formType...); status != http.StatusTooManyRequests || !strings.Contains(text, "too-many-sign-ins") {
-			t.Errorf("with too many from this network: %d %s", status, text)
-		}
+		begun := 0
+		h.soon("too many from this network", func() bool { // a node counts for itself for a second where Redis is slow
+			status, text := h.ask(http.MethodPost, "/.gatehouse/oauth/device_authorization", "client_id=gatehouse-cli", formType...)
+			if begun++; begun == 150 { // 200 are too many for the node itself
+				t.Fatalf("with too many from this network: %d %s", status, text)
+			}
+			return status == http.StatusTooManyRequests && strings.Contains(text, "too-many-sign-ins")
+		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -80,10 +81,18 @@ func newTelling(t *testing.T) *telling {
 
 func newPlant(t *testing.T) *plant {
 	t.Helper()
+	return newPlantWith(t, nil)
+}
+
+// newPlantWith makes one whose config differs from the usual by some keys.
+func newPlantWith(t *testing.T, keys map[string]string) *plant {
+	t.Helper()
 	p := &plant{as: newAuthServer(t), seen: newTelling(t)}
-	p.house = newHouse(t, map[string]string{
+	all := map[string]string{
 		"app.upstreams": `["` + p.seen.URL + `"]`, "egress.allow": `["127.0.0.0/8"]`, "limits.rate_per_client": "1000000",
-		"app.routes": "[ { path: /public/**, access: public }, { path: /alerts, permission: alerts }, { path: /**, access: signed_in } ]"})
+		"app.routes": "[ { path: /public/**, access: public }, { path: /alerts, permission: alerts }, { path: /**, access: signed_in } ]"}
+	maps.Copy(all, keys)
+	p.house = newHouse(t, all)
 	var err error
 	p.globex, err = p.Services().Tenants.Create(t.Context(), audit.SystemCause(),
 		tenants.Tenant{Name: "globex", DisplayName: "Globex", Hosts: []string{"globex.test"}, Status: tenants.Active})

@@ -22,7 +22,7 @@ func TestAPanicIsAnAnswerThatCannotBeHad(t *testing.T) {
 	s := newSnapshot("ten_acme", nil, nil)
 	s.asked = []inquiry{{endpoint: "https://as.example/introspect"}}
 	for range 2 { // nothing is held by the first
-		if _, err := v.introspect(t.Context(), s, digest{}, "opaque"); !fault.Is(err, fault.Unavailable) {
+		if _, err := v.introspect(from(t.Context(), "192.0.2.1"), s, digest{}, "opaque"); !fault.Is(err, fault.Unavailable) {
 			t.Errorf("%v", err)
 		}
 	}

@@ -8,12 +8,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"gatehouse/authn"
 	"gatehouse/authn/strict"
-	"gatehouse/identity"
 	"gatehouse/internal/fault"
 )
 
@@ -28,13 +26,11 @@ const (
 	openFor = time.Hour
 	// maxAnswer bounds an answer.
 	maxAnswer = 64 << 10
-	// maxInquiries bounds how many are under way for one tenant, whose server may be
-	// slow.
-	maxInquiries = 16
 )
 
 // introspect asks the authorization server of a token (RFC 7662 §2). Several that
-// show the same one at once wait for the same answer.
+// show the same one at once wait for the same answer, at the place of whoever came
+// first.
 func (v *Verifier) introspect(ctx context.Context, s *snapshot, key digest, token string) (verdict, error) {
 	if !isBearer(token) {
 		return verdict{}, answer(authn.Refuse(authn.Malformed, "This is not the form of a bearer token."), fault.ForeignToken, badToken)
@@ -42,11 +38,17 @@ func (v *Verifier) introspect(ctx context.Context, s *snapshot, key digest, toke
 	if known, ok := s.bad.get(key, v.now()); ok {
 		return verdict{}, known.err
 	}
+	from := askerOf(ctx, s.tenant)
 	asking := s.inquiries.DoChan(string(key[:]), func() (_ any, err error) {
 		defer func() { err = answered(err) }()
 		defer contain(&err)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), introspectTime)
 		defer cancel()
+		leave, err := v.waiting.place(ctx, from, key, v.now())
+		if err != nil {
+			return verdict{}, err
+		}
+		defer leave()
 		return v.inquire(ctx, s, key, token)
 	})
 	select {
@@ -69,10 +71,6 @@ func answered(err error) error {
 // inquire asks by each client that there is until one is told that the token is
 // active, and remembers the answer.
 func (v *Verifier) inquire(ctx context.Context, s *snapshot, key digest, token string) (verdict, error) {
-	if !v.slots.take(s.tenant) {
-		return verdict{}, answer(authn.Refuse(authn.ProviderUnreachable, "Too many answers of the authorization server are waited for already."), fault.InvalidToken, badToken)
-	}
-	defer v.slots.give(s.tenant)
 	var err error
 	for i := range s.asked {
 		var claims strict.Object
@@ -88,6 +86,7 @@ func (v *Verifier) inquire(ctx context.Context, s *snapshot, key digest, token s
 			break
 		}
 		s.good.put(key, known)
+		v.waiting.regulars.add(s.tenant, key, v.now())
 		return known, nil
 	}
 	if err != nil {
@@ -97,6 +96,7 @@ func (v *Verifier) inquire(ctx context.Context, s *snapshot, key digest, token s
 	}
 	if fault.Is(err, fault.Unauthenticated) {
 		s.bad.put(key, verdict{err: err, until: v.now().Add(refuseFor)})
+		v.waiting.regulars.drop(s.tenant, key)
 	}
 	return verdict{}, err
 }
@@ -201,30 +201,4 @@ func holderOf(rules []askedRule, said strict.Object) (found *holder, refusal *au
 func isBearer(s string) bool {
 	s = strings.TrimRight(s, "=")
 	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/") == ""
-}
-
-// slots bound what is asked for each tenant at a time.
-type slots struct {
-	mu    sync.Mutex
-	taken map[identity.TenantID]int
-}
-
-func newSlots() *slots { return &slots{taken: map[identity.TenantID]int{}} }
-
-func (s *slots) take(tenant identity.TenantID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.taken[tenant] >= maxInquiries {
-		return false
-	}
-	s.taken[tenant]++
-	return true
-}
-
-func (s *slots) give(tenant identity.TenantID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.taken[tenant]--; s.taken[tenant] == 0 {
-		delete(s.taken, tenant)
-	}
 }

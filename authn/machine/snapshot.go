@@ -249,6 +249,12 @@ func (m memory) put(key digest, v verdict) {
 	m.kept[key] = v
 }
 
+func (m memory) drop(key digest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.kept, key)
+}
+
 // earlier is the earlier of two times.
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {

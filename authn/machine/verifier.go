@@ -55,7 +55,7 @@ type Verifier struct {
 	now         func() time.Time
 	sources     *authn.Providers[source]
 	loads       singleflight.Group
-	slots       *slots
+	waiting     *waiting
 
 	mu    sync.RWMutex
 	known map[identity.TenantID]*snapshot
@@ -78,7 +78,7 @@ func New(c Config) *Verifier {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	v := &Verifier{services: c.Services, connections: c.Connections, client: c.Client, now: c.Now, slots: newSlots(),
+	v := &Verifier{services: c.Services, connections: c.Connections, client: c.Client, now: c.Now, waiting: newWaiting(),
 		known: map[identity.TenantID]*snapshot{}, turns: map[identity.TenantID]uint64{},
 		given: map[identity.TenantID]map[identity.ServiceID]uint64{}, asked: map[identity.TenantID]*x509.CertPool{},
 		failed: map[identity.TenantID]time.Time{}}
@@ -186,6 +186,7 @@ func (v *Verifier) Forget(tenant identity.TenantID) {
 	delete(v.asked, tenant)
 	delete(v.failed, tenant)
 	v.sources.Forget(tenant)
+	v.waiting.regulars.forget(tenant)
 }
 
 // recognised makes the principal of a service, and notes as which version of it.

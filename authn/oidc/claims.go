@@ -30,8 +30,7 @@ func (p *Protocol) person(ctx context.Context, c tenants.Connection, idp *provid
 	if err := id.Claims(&said); err != nil {
 		return authn.Assertion{}, authn.Refuse(authn.Malformed, "The id token's claims cannot be read.").Because(err)
 	}
-	if said.text(cmp.Or(c.OIDC.Claims.Email, "email")) == "" && idp.UserInfoEndpoint() != "" && token.AccessToken != "" {
-		// Many providers keep the id token small.
+	if said.lack(c) && idp.UserInfoEndpoint() != "" && token.AccessToken != "" {
 		if err := p.ask(ctx, idp, id.Subject, token, said); err != nil {
 			return authn.Assertion{}, err
 		}
@@ -40,6 +39,23 @@ func (p *Protocol) person(ctx context.Context, c tenants.Connection, idp *provid
 		p.fetchGroups(ctx, c.OIDC, said, groups, token.AccessToken)
 	}
 	return said.assertion(id.Subject, c.OIDC.Claims), nil
+}
+
+// lack reports whether a claim is missing that something here goes by: many providers
+// keep the id token small. Groups that are to be had elsewhere are not missing.
+func (c claims) lack(of tenants.Connection) bool {
+	names := of.OIDC.Claims
+	groups := cmp.Or(names.Groups, "groups")
+	wanted := []string{names.Name, names.Groups} // where a claim is named, it is wanted
+	if len(of.Admits.Groups) > 0 {
+		wanted = append(wanted, groups)
+	}
+	for _, rule := range of.GroupRules {
+		wanted = append(wanted, rule.Claim)
+	}
+	return c.text(cmp.Or(names.Email, "email")) == "" || slices.ContainsFunc(wanted, func(name string) bool {
+		return name != "" && c[name] == nil && (name != groups || !c.overage(groups))
+	})
 }
 
 // ask adds what the userinfo endpoint says (OpenID Connect Core §5.3).
@@ -56,8 +72,11 @@ func (p *Protocol) ask(ctx context.Context, idp *provider, subject string, token
 		// §5.3.2: otherwise it is about somebody else.
 		return authn.Refuse(authn.SubjectUnusable, "The userinfo endpoint answered about another subject.")
 	}
-	if said["email"] == nil && more["email"] != nil {
-		delete(said, "email_verified") // which was not said of this address
+	switch { // email_verified speaks of the address beside it, and of no other (§5.1)
+	case said["email"] == nil && more["email"] != nil:
+		delete(said, "email_verified")
+	case said["email"] != nil && said.text("email") != more.text("email"):
+		delete(more, "email_verified")
 	}
 	for name, value := range more {
 		if _, signed := said[name]; !signed && !slices.Contains(ofAuthentication, name) {

@@ -76,3 +76,19 @@ func TestClaimsAreAllAttributes(t *testing.T) {
 		t.Errorf("%d values", total)
 	}
 }
+
+// Nodes forget by their own clocks what was used: not before any of them would no
+// longer take it.
+func TestWhatWasUsedIsKnownOnNodesThatAreAhead(t *testing.T) {
+	now := time.Now()
+	flight := testFlight(now)
+	v := testVerification(t, tenants.SAMLSpec{}, now)
+	err := v.verify([]byte(attacktest.Controls()[0].Forge(t, flight)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := v.person()
+	if want := flight.Message.ConfirmUntil.Add(usualSkew + maxSkew).Truncate(time.Second); err != nil || p.ReplayUntil.Before(want) {
+		t.Errorf("known until %v, %v; want %v", p.ReplayUntil, err, want)
+	}
+}

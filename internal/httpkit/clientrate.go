@@ -82,3 +82,14 @@ func ClientNetwork(ip netip.Addr) netip.Prefix {
 	network, _ := ip.Prefix(bits) // of no address: no network
 	return network
 }
+
+// ClientSite is what one customer can choose networks from: a /48 of IPv6, of which
+// an ordinary one may have all 65,536 (RFC 6177 §2). Of an IPv4 address it is the
+// same as [ClientNetwork].
+func ClientSite(ip netip.Addr) netip.Prefix {
+	network := ClientNetwork(ip)
+	if network.Addr().Is6() {
+		network, _ = network.Addr().Prefix(48) // shorter than what it is of
+	}
+	return network
+}

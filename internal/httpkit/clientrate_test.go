@@ -36,11 +36,16 @@ func TestClientRateIsBoundedAndPerNetwork(t *testing.T) {
 }
 
 func TestClientNetworks(t *testing.T) {
-	for ip, want := range map[string]string{
-		"192.0.2.7": "192.0.2.7/32", "::ffff:192.0.2.7": "192.0.2.7/32", "2001:db8::1:2": "2001:db8::/64", "fe80::1%eth0": "fe80::/64",
+	for ip, want := range map[string][2]string{
+		"192.0.2.7": {"192.0.2.7/32", "192.0.2.7/32"}, "::ffff:192.0.2.7": {"192.0.2.7/32", "192.0.2.7/32"},
+		"2001:db8:1:2::3": {"2001:db8:1:2::/64", "2001:db8:1::/48"}, "fe80::1%eth0": {"fe80::/64", "fe80::/48"},
 	} {
-		if got := ClientNetwork(netip.MustParseAddr(ip)); got.String() != want {
-			t.Errorf("%s: %s", ip, got)
+		ip := netip.MustParseAddr(ip)
+		if network, site := ClientNetwork(ip), ClientSite(ip); network.String() != want[0] || site.String() != want[1] {
+			t.Errorf("%s: %s, %s", ip, network, site)
 		}
+	}
+	if network, site := ClientNetwork(netip.Addr{}), ClientSite(netip.Addr{}); network.IsValid() || site.IsValid() {
+		t.Errorf("of no address: %s, %s", network, site)
 	}
 }

@@ -119,7 +119,8 @@ func (o EgressOptions) check(address string) error {
 // IPv4 address inside included, because those reach the inside by another name.
 var special = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"), // carrier-grade NAT (RFC 6598); clouds keep metadata here too
+	netip.MustParsePrefix("100.64.0.0/10"),    // carrier-grade NAT (RFC 6598); clouds keep metadata here too
+	netip.MustParsePrefix("168.63.129.16/32"), // Azure's host, public by form
 	netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"),
 	netip.MustParsePrefix("192.88.99.0/24"),

@@ -28,6 +28,8 @@ const (
 	// shards spread the keys over locks, of which each keeps so many.
 	shards  = 64
 	maxKeys = 1024
+	// compared is how many keys are looked at when one has to go.
+	compared = 16
 )
 
 // Limit is how often something may be done: once every so often, and Burst times at
@@ -109,12 +111,7 @@ func (s *shard) allow(k id, limit Limit) (bool, time.Duration) {
 	defer s.mu.Unlock()
 	bucket, ok := s.kept[k]
 	if !ok {
-		for other := range s.kept { // in no order, so that nobody chooses which
-			if len(s.kept) < maxKeys {
-				break
-			}
-			delete(s.kept, other)
-		}
+		s.makeRoom()
 		bucket = rate.NewLimiter(rate.Every(limit.Every), limit.Burst)
 		s.kept[k] = bucket
 	}
@@ -126,4 +123,24 @@ func (s *shard) allow(k id, limit Limit) (bool, time.Duration) {
 	}
 	place.CancelAt(now) // who is refused takes nothing
 	return false, wait
+}
+
+// makeRoom forgets, of some keys, the one that has the most left: so one that was used
+// up stays so, however many others there are. The keys come in no order, so that
+// nobody chooses which.
+func (s *shard) makeRoom() {
+	if len(s.kept) < maxKeys {
+		return
+	}
+	var idlest id
+	most, now, seen := -1.0, time.Now(), 0
+	for k, bucket := range s.kept {
+		if left := bucket.TokensAt(now) / float64(bucket.Burst()); left > most {
+			idlest, most = k, left
+		}
+		if seen++; seen == compared {
+			break
+		}
+	}
+	delete(s.kept, idlest)
 }

@@ -137,6 +137,24 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	}
 }
 
+// Whoever comes with many keys gets no key back that was used up.
+func TestWhatIsUsedUpStaysSo(t *testing.T) {
+	th := newThrottle(nil)
+	for i := range 20 {
+		for range once.Burst {
+			th.Allow(t.Context(), fmt.Sprint("used up ", i), once)
+		}
+	}
+	for i := range 100_000 {
+		th.Allow(t.Context(), fmt.Sprint(i), once)
+	}
+	for i := range 20 {
+		if ok, _ := th.Allow(t.Context(), fmt.Sprint("used up ", i), once); ok {
+			t.Errorf("%d is let through again", i)
+		}
+	}
+}
+
 // Two nodes let through as much as one; without Redis each counts for itself, by what
 // it has counted all along.
 func TestNodesCountTogether(t *testing.T) {

@@ -70,8 +70,9 @@ func (n *node) during(do func()) {
 }
 
 // withoutSQL tells which of the sessions of a crowd Redis alone can answer for, on
-// a node that has seen none of them.
-func (w *world) withoutSQL(n int) (served map[int]bool) {
+// a node that has seen none of them. For those that are not over it waits: a node that
+// could not tell Redis of an end drops the copies once more, and they are filled anew.
+func (w *world) withoutSQL(n int, over func(i int) bool) (served map[int]bool) {
 	w.t.Helper()
 	served = map[int]bool{}
 	late := w.node("late")
@@ -92,7 +93,7 @@ func (w *world) withoutSQL(n int) (served map[int]bool) {
 			}
 			served[i] = late.serves(tokenOf(i))
 			_, err := late.Find(context.Background(), acme, tokenOf(i))
-			return served[i] || noCopy(err) || fault.Is(err, fault.Unauthenticated)
+			return served[i] || over(i) && noCopy(err) || fault.Is(err, fault.Unauthenticated)
 		})
 		if late.refuses(tokenOf(i)) {
 			w.t.Errorf("session %d is told to be over by a node that cannot ask SQL", i)
@@ -100,6 +101,10 @@ func (w *world) withoutSQL(n int) (served map[int]bool) {
 	}
 	return served
 }
+
+// none and only say which of a crowd are over.
+func none(int) bool                  { return false }
+func only(dead int) func(i int) bool { return func(i int) bool { return i == dead } }
 
 // noCopy reports whether a session was not found because SQL is lost and Redis has
 // no copy, and for nothing else: errors that something else has part in are joined.
@@ -123,7 +128,7 @@ func TestP8_CopiesAreFilledAnew(t *testing.T) {
 	clustertest.Until(t, "fresh", nodes[1].bus.Fresh)
 	made := w.signIn(nodes[1]) // meanwhile
 	whole(t, nodes...)
-	served := w.withoutSQL(n)
+	served := w.withoutSQL(n, none)
 	for i := range n {
 		if !served[i] {
 			t.Fatalf("session %d is not in Redis", i)
@@ -158,7 +163,7 @@ func TestP2_RevokedWhileCopiesAreFilled(t *testing.T) {
 			}
 			w.lose(nodes...)
 			whole(t, nodes...)
-			for i, served := range w.withoutSQL(n) {
+			for i, served := range w.withoutSQL(n, only(dead)) {
 				if served != (i != dead) {
 					t.Errorf("session %d: served %t", i, served)
 				}
@@ -194,8 +199,9 @@ func TestP2_RevokedAllTheTime(t *testing.T) {
 	})
 	whole(t, nodes...)
 	rest()
-	for i, served := range w.withoutSQL(n) {
-		if served != (int64(i) >= ended.Load()) {
+	over := func(i int) bool { return int64(i) < ended.Load() }
+	for i, served := range w.withoutSQL(n, over) {
+		if served == over(i) {
 			t.Errorf("session %d of which the first %d are over: served %t", i, ended.Load(), served)
 		}
 	}
@@ -227,7 +233,7 @@ func TestP8_PausedWhileCopiesAreFilled(t *testing.T) {
 	close(goOn)
 	<-over
 	clustertest.Until(t, "it has tried", func() bool { return nodes[0].copies().Filling == "" })
-	for i, served := range w.withoutSQL(n) {
+	for i, served := range w.withoutSQL(n, only(dead)) {
 		if served != (i != dead) {
 			t.Errorf("session %d: served %t", i, served)
 		}
@@ -272,7 +278,7 @@ func TestP8_FailoverWhileCopiesAreFilled(t *testing.T) {
 		each.proxy.Reset()
 	}
 	whole(t, nodes...)
-	for i, served := range w.withoutSQL(n) {
+	for i, served := range w.withoutSQL(n, only(dead)) {
 		if served != (i != dead) {
 			t.Errorf("session %d: served %t", i, served)
 		}
@@ -301,7 +307,7 @@ func TestTheNextGoesOn(t *testing.T) {
 	<-stuck
 	next := w.nodes(1)[0]
 	whole(t, next)
-	if served := w.withoutSQL(n); len(served) != n {
+	if served := w.withoutSQL(n, none); len(served) != n {
 		t.Errorf("%d of %d", len(served), n)
 	}
 }
