@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -31,7 +32,7 @@ func (a *API) registerIdentities() {
 	register(a, operation{id: "list-identities", method: http.MethodGet, path: "/users/{id}/identities", tag: "Users", needs: reads("users"),
 		summary: "List what a person signs in by at identity providers, the oldest first"}, a.listIdentities)
 	register(a, operation{id: "link-identity", method: http.MethodPost, path: "/users/{id}/identities", tag: "Users", needs: writes("users"),
-		status: http.StatusCreated, summary: "Link an identity to a person: whoever the connection's provider calls so signs in as them from then on. It may be repeated; one that is another person's is a conflict, and never moved. It takes holding all roles that the person has, and the right to make owners to link one to oneself"}, a.linkIdentity)
+		status: http.StatusCreated, summary: "Link an identity to a person: whoever the connection's provider calls so signs in as them from then on. It may be repeated; one that is another person's is a conflict, and never moved. It takes the right to make owners"}, a.linkIdentity)
 	register(a, operation{id: "unlink-identity", method: http.MethodDelete, path: "/users/{id}/identities", tag: "Users", needs: writes("users"),
 		status: http.StatusOK, summary: "Unlink an identity from a person, who leaves the groups that they have by it alone; ends the sessions begun by it before the answer. Without the last one the person cannot sign in, unless by a local account. It takes holding all roles that the person has"}, a.unlinkIdentity)
 }
@@ -72,18 +73,14 @@ type linkIdentityInput struct {
 	}
 }
 
-// linkIdentity hands out a way to become somebody: so it is for who could give them all
-// that they have. To themselves nobody links one whose session somebody else may have
-// got hold of, and who would stay for good by that; whoever may make owners could make
-// another of themselves in any case, and may be the only one there is.
+// linkIdentity hands out a way to become somebody, and the app may give them more than
+// their roles here say: so it is for who decides whom the tenant believes about people.
 func (a *API) linkIdentity(ctx context.Context, c *call, in *linkIdentityInput) (*bodyOutput[personIdentity], error) {
-	if err := a.mayLink(ctx, c, in.ID); err != nil {
+	if _, err := a.cfg.People.Person(ctx, c.tenant(), in.ID); err != nil {
 		return nil, err
 	}
-	if c.principal.User == in.ID {
-		if err := a.mayMakeOwners(ctx, c, "Who links a sign-in to themselves keeps it when their session is over."); err != nil {
-			return nil, err
-		}
+	if err := a.mayMakeOwners(ctx, c, "Who links a sign-in to a person decides who becomes them."); err != nil {
+		return nil, err
 	}
 	found, err := a.provider(ctx, c.tenant(), in.Body.Connection)
 	if err == nil && found.Name == "" {
@@ -92,7 +89,7 @@ func (a *API) linkIdentity(ctx context.Context, c *call, in *linkIdentityInput) 
 	if err != nil {
 		return nil, err
 	}
-	if err := a.cfg.People.Link(ctx, c.cause, c.tenant(), in.ID, found.ID, in.Body.Subject); err != nil {
+	if err := a.cfg.People.Link(ctx, c.cause, c.tenant(), in.ID, directory.Namer{Naming: found.Naming()}, found.ID, in.Body.Subject); err != nil {
 		return nil, err
 	}
 	held, err := a.cfg.People.Identities(ctx, c.tenant(), in.ID)
@@ -120,7 +117,11 @@ var errNoIdentity = fault.New(fault.NotFound, "identity-unknown", "This person h
 // unlinkIdentity also ends what an identity has begun that was unlinked before, by a
 // call that did not come to its end: repeating it completes it.
 func (a *API) unlinkIdentity(ctx context.Context, c *call, in *unlinkIdentityInput) (*bodyOutput[revocation], error) {
-	if err := a.mayLink(ctx, c, in.ID); err != nil {
+	person, err := a.cfg.People.Person(ctx, c.tenant(), in.ID)
+	if err == nil { // who takes it from them takes with it what they have by it
+		err = a.mayMove(ctx, c, heldBy(in.ID, person.Groups))
+	}
+	if err != nil {
 		return nil, err
 	}
 	found, err := a.provider(ctx, c.tenant(), in.Connection)
@@ -128,15 +129,12 @@ func (a *API) unlinkIdentity(ctx context.Context, c *call, in *unlinkIdentityInp
 		return nil, err
 	}
 	unlinked, err := a.cfg.People.Unlink(ctx, c.cause, c.tenant(), in.ID, found.ID, in.Subject)
-	if err != nil && !unlinked {
-		return nil, err
+	if !unlinked {
+		return nil, cmp.Or[error](err, errNoIdentity)
 	}
 	done, revoked := a.revoke(ctx, c, begunBy(in.ID, found.ID, in.Subject), sessions.ReasonIdentityUnlinked)
 	if err := errors.Join(err, revoked); err != nil {
 		return nil, err
-	}
-	if !unlinked && done.Body.Sessions == 0 {
-		return nil, errNoIdentity
 	}
 	return done, nil
 }
@@ -151,16 +149,6 @@ func begunBy(user identity.UserID, connection identity.ConnectionID, subject str
 		return sessions.Selector{User: user}
 	}
 	return sessions.Selector{Connection: connection, IDPSubject: subject}
-}
-
-// mayLink refuses to have somebody decide what a person signs in by who could not give
-// them all that they have.
-func (a *API) mayLink(ctx context.Context, c *call, user identity.UserID) error {
-	person, err := a.cfg.People.Person(ctx, c.tenant(), user)
-	if err != nil {
-		return err
-	}
-	return a.mayMove(ctx, c, heldBy(user, person.Groups))
 }
 
 var errLocalIdentity = fault.New(fault.Conflict, "local-identity", "By the connection of local accounts people sign in by what they were invited to set up. Use local-accounts.")

@@ -106,7 +106,7 @@ type People interface {
 	// Identities are what a person signs in by at identity providers. Unlink does not end
 	// sessions; it may be done although there is an error.
 	Identities(ctx context.Context, tenant identity.TenantID, user identity.UserID) ([]directory.Identity, error)
-	Link(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, connection identity.ConnectionID, subject string) error
+	Link(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, by directory.Namer, connection identity.ConnectionID, subject string) error
 	Unlink(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, connection identity.ConnectionID, subject string) (unlinked bool, err error)
 	Groups(ctx context.Context, tenant identity.TenantID, query directory.GroupQuery) (directory.GroupPage, error)
 	Group(ctx context.Context, tenant identity.TenantID, id identity.GroupID, withMembers bool) (directory.Group, error)

@@ -33,7 +33,7 @@ func TestPeopleMoveToAnotherProvider(t *testing.T) {
 	if e.Reason != "account-exists" || e.Connection != "con_second" || e.Details["subject"] != "another|1" || e.Details["email"] != "ann@acme.example" {
 		t.Fatalf("recorded %+v", e)
 	}
-	check(t, w.directory.Link(t.Context(), audit.SystemCause(), acme, ann, e.Connection, e.Details["subject"]))
+	check(t, w.directory.Link(t.Context(), audit.SystemCause(), acme, ann, directory.Namer{}, e.Connection, e.Details["subject"]))
 	b.open("/.gatehouse/login?connection=second&return_to=/x").has(t, http.StatusOK, "app /x for ann@acme.example")
 	people, err := w.directory.Users(t.Context(), acme, directory.UserQuery{})
 	check(t, err)

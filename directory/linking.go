@@ -3,7 +3,10 @@ package directory
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"gatehouse/audit"
 	"gatehouse/identity"
@@ -41,13 +44,13 @@ func (s *Service) Identities(ctx context.Context, tenant identity.TenantID, user
 	return all, err
 }
 
-// identityOf gives whose an identity is; "" if it is nobody's.
-func identityOf(ctx context.Context, tx *store.Tx, connection identity.ConnectionID, subject string) (identity.UserID, error) {
-	user, err := store.One(ctx, tx, store.Scalar[identity.UserID], `SELECT user_id FROM identities WHERE connection_id = $1 AND subject = $2`, connection, subject)
-	if errors.Is(err, store.ErrNoRows) {
-		return "", nil
-	}
-	return user, err
+// Knows reports whether anybody is known by a connection, or has put people into groups.
+func (s *Service) Knows(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) (known bool, err error) {
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		known, err = store.One(ctx, tx, store.Scalar[bool], `SELECT EXISTS (SELECT 1 FROM identities WHERE connection_id = $1) OR EXISTS (SELECT 1 FROM groups WHERE connection_id = $1)`, connection)
+		return err
+	})
+	return known, err
 }
 
 // StillLinked refuses a sign-in by an identity that is not the person's any more, as
@@ -55,7 +58,7 @@ func identityOf(ctx context.Context, tx *store.Tx, connection identity.Connectio
 // that; a sign-in under way asks once it has its own, so that one of both finds it.
 func (s *Service) StillLinked(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, subject string, user identity.UserID) error {
 	return s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
-		of, err := identityOf(ctx, tx, connection, subject)
+		of, _, err := identityOf(ctx, tx, Namer{}, connection, subject)
 		if err == nil && of != user {
 			err = errUnlinked()
 		}
@@ -63,11 +66,12 @@ func (s *Service) StillLinked(ctx context.Context, tenant identity.TenantID, con
 	})
 }
 
-// Link binds an identity of a connection to a person, so that it signs that
-// person in. It may be repeated. An identity that belongs to another person is a
-// Conflict fault: it is never moved.
-func (s *Service) Link(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, connection identity.ConnectionID, subject string) error {
-	if connection == "" || !isSubject(subject) {
+// Link binds an identity of a connection to a person, so that it signs that person in
+// for as long as the connection has people named by the same provider. It may be
+// repeated. An identity that belongs to another person is a Conflict fault: it is never
+// moved.
+func (s *Service) Link(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, by Namer, connection identity.ConnectionID, subject string) error {
+	if connection == "" || !isSubject(subject) || strings.ContainsFunc(subject, unsaid) {
 		return errIdentityInvalid()
 	}
 	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
@@ -75,13 +79,13 @@ func (s *Service) Link(ctx context.Context, cause audit.Cause, tenant identity.T
 		if err != nil {
 			return nil, err
 		}
-		of, err := identityOf(ctx, tx, connection, subject)
+		of, theirs, err := identityOf(ctx, tx, by, connection, subject)
 		switch {
 		case err != nil:
 			return nil, err
-		case of == user:
+		case of == user && theirs:
 			return nil, nil
-		case of != "":
+		case of != "" && of != user:
 			return nil, errIdentityTaken()
 		}
 		n, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM identities WHERE user_id = $1`, user)
@@ -93,7 +97,10 @@ func (s *Service) Link(ctx context.Context, cause audit.Cause, tenant identity.T
 		}
 		e := identityEvent(cause, tenant, audit.IdentityLinked, &u, connection, subject)
 		return &step{events: []audit.Event{e}, write: func(ctx context.Context, tx *store.Tx) error {
-			return Link(ctx, tx, connection, subject, user)
+			if _, err := loadUser(ctx, tx, user); err != nil { // deleted on another node
+				return err
+			}
+			return Link(ctx, tx, by, connection, subject, user)
 		}}, nil
 	})
 }
@@ -103,8 +110,8 @@ func (s *Service) Link(ctx context.Context, cause audit.Cause, tenant identity.T
 // groups that the connection has put them into: nothing would say again whether they
 // are in them. Its sessions are for the caller to end.
 //
-// unlinked is false, without an error, if the identity is nobody's: it may have been
-// unlinked before, and the caller not have gone on. One of another person is a NotFound
+// unlinked is true also if that was done before, and the caller may not have gone on; it
+// is false, without an error, of what nobody has. One of another person is a NotFound
 // fault. With an error, unlinked says that it is done all the same, and that the other
 // nodes may not know of it.
 func (s *Service) Unlink(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, connection identity.ConnectionID, subject string) (unlinked bool, err error) {
@@ -117,11 +124,15 @@ func (s *Service) Unlink(ctx context.Context, cause audit.Cause, tenant identity
 		if err != nil {
 			return nil, err
 		}
-		of, err := identityOf(ctx, tx, connection, subject)
-		if err != nil || of == "" {
+		of, _, err := identityOf(ctx, tx, Namer{}, connection, subject)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if of != user {
+		case of == "":
+			before, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM unlinked_identities WHERE connection_id = $1 AND subject = $2 AND user_id = $3`, connection, subject, user)
+			theirs = before > 0
+			return nil, err
+		case of != user:
 			return nil, errNoIdentity()
 		}
 		more, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM identities WHERE user_id = $1 AND connection_id = $2 AND subject <> $3`, user, connection, subject)
@@ -137,7 +148,11 @@ func (s *Service) Unlink(ctx context.Context, cause audit.Cause, tenant identity
 			}
 		}
 		return &step{events: p.events, people: []identity.UserID{user}, write: func(ctx context.Context, tx *store.Tx) error {
-			if _, err := tx.Exec(ctx, `DELETE FROM identities WHERE connection_id = $1 AND subject = $2 AND user_id = $3`, connection, subject, user); err != nil {
+			n, err := tx.Exec(ctx, `DELETE FROM identities WHERE connection_id = $1 AND subject = $2 AND user_id = $3`, connection, subject, user)
+			if err == nil && n == 0 { // another node was faster, and it may be somebody else's now
+				err = errNoIdentity()
+			}
+			if err != nil {
 				return err
 			}
 			// For the room of sessions, in case that nobody goes on to end them.
@@ -149,13 +164,17 @@ func (s *Service) Unlink(ctx context.Context, cause audit.Cause, tenant identity
 				return err
 			}
 			// Also out of those that a sign-in on another node has put them into meanwhile.
-			_, err := tx.Exec(ctx, `DELETE FROM group_members WHERE user_id = $1 AND group_id IN (SELECT id FROM groups WHERE source = $2 AND connection_id = $3)`,
+			_, err = tx.Exec(ctx, `DELETE FROM group_members WHERE user_id = $1 AND group_id IN (SELECT id FROM groups WHERE source = $2 AND connection_id = $3)`,
 				user, SourceSignIn, connection)
 			return err
 		}}, nil
 	})
 	return theirs && (err == nil || errors.Is(err, errUntold)), err
 }
+
+// unsaid reports runes that nobody gives by hand: such as stand where bytes could not be
+// read, and such as are not seen.
+func unsaid(r rune) bool { return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf) }
 
 func errIdentityInvalid() error {
 	return invalid("identity-invalid", "An identity is a connection and the provider's own name for the person.")

@@ -14,6 +14,7 @@ import (
 	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
 )
 
 // identities are a person's, as "connection subject".
@@ -65,12 +66,12 @@ func TestLinkingAndUnlinking(t *testing.T) {
 	wantFault(t, err, fault.Denied, "account-exists")
 
 	b.took()
-	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, entra.Connection, entra.Subject))
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, entra.Connection, entra.Subject))
 	wantSteps(t, b, "journal identity.linked")
 	if e := b.lastEvent(); e.Target.ID != string(ada.ID) || e.Connection != entra.Connection || e.Details["subject"] != entra.Subject || e.Actor != cause.Actor {
 		t.Errorf("recorded %+v", e)
 	}
-	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, entra.Connection, entra.Subject)) // has nothing to do
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, entra.Connection, entra.Subject)) // has nothing to do
 	wantSteps(t, b)
 	held, err := b.Identities(t.Context(), b.tenant, ada.ID)
 	must(t, err)
@@ -87,23 +88,26 @@ func TestLinkingAndUnlinking(t *testing.T) {
 	wantFault(t, b.StillLinked(t.Context(), b.tenant, "con_okta", "s1", bob.ID), fault.Denied, "identity-unlinked")
 
 	// It is never moved, nor taken from somebody else.
-	wantFault(t, b.Link(t.Context(), cause, b.tenant, bob.ID, entra.Connection, entra.Subject), fault.Conflict, "uniqueness")
+	wantFault(t, b.Link(t.Context(), cause, b.tenant, bob.ID, directory.Namer{}, entra.Connection, entra.Subject), fault.Conflict, "uniqueness")
 	_, err = b.Unlink(t.Context(), cause, b.tenant, bob.ID, entra.Connection, entra.Subject)
 	wantFault(t, err, fault.NotFound, "identity-unknown")
 	for _, subject := range []string{"", "a\x00b", "\xff", strings.Repeat("x", 1025)} {
-		wantFault(t, b.Link(t.Context(), cause, b.tenant, bob.ID, "con_entra", subject), fault.Invalid, "identity-invalid")
+		wantFault(t, b.Link(t.Context(), cause, b.tenant, bob.ID, directory.Namer{}, "con_entra", subject), fault.Invalid, "identity-invalid")
 		_, err = b.Unlink(t.Context(), cause, b.tenant, bob.ID, "con_entra", subject)
 		wantFault(t, err, fault.Invalid, "identity-invalid")
 	}
-	wantFault(t, b.Link(t.Context(), cause, b.tenant, "usr_nobody", "con_entra", "e2"), fault.NotFound, "user-unknown")
+	wantFault(t, b.Link(t.Context(), cause, b.tenant, "usr_nobody", directory.Namer{}, "con_entra", "e2"), fault.NotFound, "user-unknown")
 	b.wantIdentities(t, bob.ID, "con_okta s2")
 
 	b.took()
-	for _, done := range []bool{true, false} {
+	for range 2 { // who was interrupted goes on
 		unlinked, err := b.Unlink(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s1")
-		if err != nil || unlinked != done {
+		if err != nil || !unlinked {
 			t.Fatalf("unlinked %v, %v", unlinked, err)
 		}
+	}
+	if unlinked, err := b.Unlink(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s7"); err != nil || unlinked {
+		t.Fatalf("what nobody ever had: %v, %v", unlinked, err)
 	}
 	wantSteps(t, b, "journal identity.unlinked")
 	if e := b.lastEvent(); e.Target.ID != string(ada.ID) || e.Connection != "con_okta" || e.Details["subject"] != "s1" {
@@ -117,7 +121,7 @@ func TestLinkingAndUnlinking(t *testing.T) {
 		t.Fatalf("the last: %v, %v", unlinked, err)
 	}
 	b.wantIdentities(t, ada.ID)
-	must(t, b.Link(t.Context(), cause, b.tenant, bob.ID, entra.Connection, entra.Subject)) // nobody's now
+	must(t, b.Link(t.Context(), cause, b.tenant, bob.ID, directory.Namer{}, entra.Connection, entra.Subject)) // nobody's now
 }
 
 // Who is linked by a rule is recorded in the same words, with the rule.
@@ -143,8 +147,8 @@ func TestUnlinkingLeavesTheGroupsOfTheConnection(t *testing.T) {
 	ada := b.signIn(t, in)
 	admins, err := b.CreateGroup(t.Context(), cause, b.tenant, directory.Group{DisplayName: "Admins", Source: directory.SourceAdmin, Members: []directory.Member{{User: ada.ID}}})
 	must(t, err)
-	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s2"))
-	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, "con_other", "o1"))
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, "con_okta", "s2"))
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, "con_other", "o1"))
 	b.signIn(t, directory.SignIn{Connection: "con_other", Subject: "o1", Groups: []string{"dev"}})
 	for _, step := range []struct {
 		connection identity.ConnectionID
@@ -170,21 +174,140 @@ func TestUnlinkingLeavesTheGroupsOfTheConnection(t *testing.T) {
 	}
 }
 
+// TestP2_WhatIsUnlinkedIsKnownToBeOver: for whoever ends its sessions, also if the other
+// nodes could not be told. Another node may have let the person in meanwhile, or been
+// faster, or given the identity to somebody else.
+func TestP2_WhatIsUnlinkedIsKnownToBeOver(t *testing.T) {
+	b := newBench(t)
+	in := okta("s1", "ada@acme.example")
+	ada, bob := b.signIn(t, in), b.create(t, directory.User{UserName: "bob", Active: true})
+	left := func() (n int) {
+		must(t, b.db.Tenant(b.tenant).Read(t.Context(), func(tx *store.Tx) (err error) {
+			n, err = store.One(t.Context(), tx, store.Scalar[int], `SELECT count(*) FROM unlinked_identities WHERE connection_id = 'con_okta' AND user_id = $1`, ada.ID)
+			return err
+		}))
+		return n
+	}
+	in.Groups = []string{"ops"}
+	b.meanwhile(func() {
+		_, _, err := b.node().SignIn(t.Context(), cause, b.tenant, in)
+		must(t, err)
+	})
+	unlinked, err := b.Unlink(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s1")
+	if err != nil || !unlinked || left() != 1 {
+		t.Fatalf("unlinked %v, %v; known are %d", unlinked, err, left())
+	}
+	if u, err := b.User(t.Context(), b.tenant, ada.ID); err != nil || len(u.Groups) > 0 {
+		t.Errorf("they are in %s, %v", groupNames(u.Groups), err)
+	}
+
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, "con_okta", "s2"))
+	b.meanwhile(func() {
+		_, err := b.node().Unlink(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s2")
+		must(t, err)
+		must(t, b.node().Link(t.Context(), cause, b.tenant, bob.ID, directory.Namer{}, "con_okta", "s2"))
+	})
+	unlinked, err = b.Unlink(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s2")
+	if wantFault(t, err, fault.NotFound, "identity-unknown"); unlinked {
+		t.Error("what is somebody else's by now was unlinked")
+	}
+	b.wantIdentities(t, bob.ID, "con_okta s2")
+
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, "con_okta", "s3"))
+	deaf := errors.New("nobody hears it")
+	b.Service = directory.New(directory.Config{Store: b.db, Journal: b, Sessions: b, Withdraw: authz.Withdraw,
+		Announce: func(context.Context, identity.TenantID, bool, []identity.UserID) error { return deaf }})
+	if unlinked, err = b.Unlink(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s3"); !errors.Is(err, deaf) || !unlinked {
+		t.Errorf("untold: %v, %v", unlinked, err)
+	}
+}
+
+// A subject is a name that a provider gives: whoever another one calls so is somebody
+// else, and whatever the first one has named stays with it.
+func TestASubjectIsItsProviders(t *testing.T) {
+	b := newBench(t)
+	old, anew := directory.Namer{Issuer: "oidc https://old.example", Naming: "a"}, directory.Namer{Issuer: "oidc https://new.example", Naming: "b"}
+	by := func(n directory.Namer, subject, email string) directory.SignIn {
+		in := okta(subject, email)
+		in.By = n
+		return in
+	}
+	ada := b.signIn(t, by(old, "1", "ada@acme.example"))
+	for _, n := range []directory.Namer{
+		{Issuer: old.Issuer, Naming: "c"},                                    // other words for the same provider
+		{Issuer: "oidc https://renamed.example", Naming: "c"}, {Naming: "c"}, // as the words allow
+		{Issuer: old.Issuer, Naming: "c"}, old,
+	} {
+		if u := b.signIn(t, by(n, "1", "")); u.ID != ada.ID {
+			t.Errorf("%+v: another person", n)
+		}
+	}
+
+	_, _, err := b.SignIn(t.Context(), cause, b.tenant, by(anew, "1", "ada@acme.example"))
+	wantFault(t, err, fault.Denied, "account-exists") // may be her, for all that is known
+	strict := by(anew, "1", "eve@evil.example")
+	strict.CreateMissing = false
+	_, _, err = b.SignIn(t.Context(), cause, b.tenant, strict)
+	wantFault(t, err, fault.Denied, "person-unknown")
+	if u := b.signIn(t, by(old, "1", "")); u.ID != ada.ID {
+		t.Error("pointed back, the provider is not believed any more")
+	}
+
+	// By hand she is linked anew, and nobody else is to what is hers.
+	bob := b.create(t, directory.User{UserName: "bob", Active: true})
+	wantFault(t, b.Link(t.Context(), cause, b.tenant, bob.ID, anew, "con_okta", "1"), fault.Conflict, "uniqueness")
+	b.took()
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{Naming: anew.Naming}, "con_okta", "1"))
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{Naming: anew.Naming}, "con_okta", "1"))
+	wantSteps(t, b, "journal identity.linked")
+	if u := b.signIn(t, by(anew, "1", "")); u.ID != ada.ID {
+		t.Error("linked by hand, another person comes")
+	}
+	// What was linked by hand, and never used, is the same provider's alone.
+	must(t, b.Link(t.Context(), cause, b.tenant, bob.ID, directory.Namer{Naming: old.Naming}, "con_okta", "2"))
+	if u := b.signIn(t, by(directory.Namer{Naming: "d"}, "2", "")); u.ID == bob.ID {
+		t.Error("another provider's becomes whom an admin has linked")
+	}
+
+	// Whoever comes first by another provider has the name from then on, and that is told.
+	b.took()
+	eve := b.signIn(t, by(directory.Namer{Issuer: "oidc https://third.example", Naming: "e"}, "1", "eve@evil.example"))
+	if eve.ID == ada.ID {
+		t.Fatal("somebody else is ada")
+	}
+	wantSteps(t, b, "journal user.created", "journal identity.unlinked")
+	if e := b.lastEvent(); e.Target.ID != string(ada.ID) || e.Reason != "another-provider" || e.Details["subject"] != "1" {
+		t.Errorf("recorded %+v", e)
+	}
+	b.wantIdentities(t, ada.ID)
+
+	// The rule that links by the address finds who is known by another provider alone.
+	cat := b.create(t, directory.User{UserName: "cat@acme.example", Active: true, Source: directory.SourceSCIM})
+	first := by(old, "cat", "cat@acme.example")
+	first.LinkByEmail = true
+	b.signIn(t, first)
+	second := by(anew, "other", "cat@acme.example")
+	second.LinkByEmail = true
+	if u := b.signIn(t, second); u.ID != cat.ID {
+		t.Error("another person")
+	}
+}
+
 func TestAPersonsIdentitiesAreBounded(t *testing.T) {
 	b := newBench(t)
 	ada := b.create(t, directory.User{UserName: "ada", Active: true})
 	for i := range 100 {
-		must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, "con_okta", strconv.Itoa(i)))
+		must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, "con_okta", strconv.Itoa(i)))
 	}
-	wantFault(t, b.Link(t.Context(), cause, b.tenant, ada.ID, "con_okta", "one more"), fault.Conflict, "too-many-identities")
-	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, "con_okta", "0"))
+	wantFault(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, "con_okta", "one more"), fault.Conflict, "too-many-identities")
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, "con_okta", "0"))
 }
 
 func TestP1_NoIdentityIsLinkedWithoutItsRecord(t *testing.T) {
 	b := newBench(t)
 	ada := b.signIn(t, okta("s1", "ada@acme.example"))
 	b.journal = errors.New("the disk is full")
-	if err := b.Link(t.Context(), cause, b.tenant, ada.ID, "con_entra", "e1"); !errors.Is(err, b.journal) {
+	if err := b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, "con_entra", "e1"); !errors.Is(err, b.journal) {
 		t.Errorf("linked: %v", err)
 	}
 	if unlinked, err := b.Unlink(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s1"); unlinked || !errors.Is(err, b.journal) {
@@ -198,12 +321,12 @@ func TestP3_IdentitiesAreTheirTenants(t *testing.T) {
 	ada := b.signIn(t, okta("s1", "ada@acme.example"))
 	_, err := b.Identities(t.Context(), b.other, ada.ID)
 	wantFault(t, err, fault.NotFound, "user-unknown")
-	wantFault(t, b.Link(t.Context(), cause, b.other, ada.ID, "con_okta", "s9"), fault.NotFound, "user-unknown")
+	wantFault(t, b.Link(t.Context(), cause, b.other, ada.ID, directory.Namer{}, "con_okta", "s9"), fault.NotFound, "user-unknown")
 	_, err = b.Unlink(t.Context(), cause, b.other, ada.ID, "con_okta", "s1")
 	wantFault(t, err, fault.NotFound, "user-unknown")
 	mal, err := b.CreateUser(t.Context(), cause, b.other, directory.User{UserName: "mal", Active: true})
 	must(t, err)
-	must(t, b.Link(t.Context(), cause, b.other, mal.ID, "con_okta", "s1")) // another one by the same names
+	must(t, b.Link(t.Context(), cause, b.other, mal.ID, directory.Namer{}, "con_okta", "s1")) // another one by the same names
 	if u := b.signIn(t, okta("s1", "ada@acme.example")); u.ID != ada.ID {
 		t.Errorf("signed in as %+v", u)
 	}
@@ -230,7 +353,9 @@ func TestALinkAndASignInMakeOnePerson(t *testing.T) {
 		var signedIn, linked error
 		var wg sync.WaitGroup
 		wg.Go(func() { u, _, signedIn = b.SignIn(t.Context(), cause, b.tenant, in) })
-		wg.Go(func() { linked = by.Link(t.Context(), cause, b.tenant, ada.ID, in.Connection, in.Subject) })
+		wg.Go(func() {
+			linked = by.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, in.Connection, in.Subject)
+		})
 		wg.Wait()
 		made := people() - before
 		switch {
@@ -253,7 +378,9 @@ func TestALinkAndASignInMakeOnePerson(t *testing.T) {
 
 	// In either order, each between the other's record and its effect.
 	before := people()
-	b.meanwhile(func() { must(t, b.node().Link(t.Context(), cause, b.tenant, ada.ID, "con_okta", "linked")) })
+	b.meanwhile(func() {
+		must(t, b.node().Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, "con_okta", "linked"))
+	})
 	_, _, err := b.SignIn(t.Context(), cause, b.tenant, okta("linked", ""))
 	wantFault(t, err, fault.Conflict, "uniqueness")
 	if made := people() - before; made != 0 || b.lastEvent().Outcome != audit.Failed {
@@ -261,7 +388,7 @@ func TestALinkAndASignInMakeOnePerson(t *testing.T) {
 	}
 	var u directory.User
 	b.meanwhile(func() { u, _, err = b.node().SignIn(t.Context(), cause, b.tenant, okta("made", "")) })
-	wantFault(t, b.Link(t.Context(), cause, b.tenant, ada.ID, "con_okta", "made"), fault.Conflict, "uniqueness")
+	wantFault(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, "con_okta", "made"), fault.Conflict, "uniqueness")
 	must(t, err)
 	b.wantIdentities(t, u.ID, "con_okta made")
 }

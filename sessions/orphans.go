@@ -53,9 +53,11 @@ var (
 )
 
 // unlinked gives the sessions begun by identities before these were taken from their
-// person, by somebody who could not go on to end them, and may not ask for it again.
-const unlinked = `SELECT s.id, 1 FROM unlinked_identities x JOIN sessions s ON s.connection_id = x.connection_id AND s.idp_subject = x.subject AND s.ended_at IS NULL
-	WHERE s.user_id = x.user_id AND s.created_at <= x.unlinked_at LIMIT $1`
+// person, by somebody who could not go on to end them, and may not ask for it again; and
+// what was begun after that in those that went on.
+const unlinked = `SELECT s.id, 1 FROM unlinked_identities x CROSS JOIN sessions s
+	WHERE s.connection_id = x.connection_id AND s.idp_subject = x.subject AND s.ended_at IS NULL AND s.user_id = x.user_id AND (s.created_at + 0 <= x.unlinked_at OR NOT EXISTS (
+		SELECT 1 FROM identities i WHERE i.connection_id = x.connection_id AND i.subject = x.subject AND i.user_id = x.user_id)) LIMIT $1`
 
 // lostAccounts gives the sessions by local accounts that are not there any more, or
 // whose credentials were replaced: whoever replaced them could not go on to end what
