@@ -44,7 +44,7 @@ func TestOnPostgres(t *testing.T) {
 		TestOurKeyIsReplacedBeforeItEnds, TestKeysRotateBetweenTwoSignIns, TestAnotherOnesCode, TestP2_ARefusedRefreshEndsTheSession,
 		TestARecheckBringsUpToDate, TestP2_ARecheckHeedsTheRules, TestP7_AProviderThatCannotBeAskedAgain, TestHostileRefreshes, TestOneNodeAsksAboutASession,
 		TestRecheckTakesARefreshToken, TestEntrasManyDirectories, TestPrivateKeyJWT, TestOnlyConnectionsThatNeedKeysHaveThem,
-		TestPeopleMoveToAnotherProvider, TestP2_ASignInUnderWayEndsWithItsIdentity,
+		TestPeopleMoveToAnotherProvider, TestASubjectOfAnotherProviderIsSomebodyElse, TestALinkIsForAConnectionThatKnowsNobody, TestP2_ASignInUnderWayEndsWithItsIdentity,
 		TestP1_ARefusedRefreshIsRecordedFirst, TestARecheckOfSomebodyWhoIsGone, TestP3_NothingOfAnotherTenantOrBrowserWorks,
 	}, "TestNoFactorIsAddedByASignInThatIsOver", "TestP1_ATestCountsNotWithoutItsRecord", "TestARecheckThatSaysGroupsLeavesRulesAlone", "TestASignInByTheProviderIsRecordedAsSuchWithAFactor", "TestASignInByTheProviderReplacesNobodyWithAFactor", "TestARequiredDomainCountsAtTheFactor", "TestARequiredDomainInEitherSpelling", "TestATestCountsForADay", "TestAnUnknownStateWaitsForNoLock", "TestFramesOfStrangeIssuers", "TestWhenSomebodyLooked", "TestHostileOAuth2ProvidersSignNobodyIn", "TestOAuth2AsProvidersSpeakIt", "TestAFreshSignInIsNotToBeHadByOAuth2", "TestP6_AccessTokensStayInside", "TestTheWatchFindsWhatEnds", "TestP7_HostileEndpointsHoldUpNobody", "TestP7_KnownKeysStandIn", "TestUserinfoIsAskedForWhatIsMissing", "TestSignInsThatProvidersBeginAreLimitedPerNetwork", "TestAnAddressIsVerifiedByTheDocumentThatNamesIt", "TestTheWayToShowTheSecret", "TestGroupsThatAreTooManyForAToken", "TestP7_TenThousandFailedSignIns", "TestEveryRoomsAddressesAreKnown")
 }

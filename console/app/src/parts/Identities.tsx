@@ -3,7 +3,7 @@ import { useMutation, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { api, done, type PersonIdentity, type Revocation, type User } from '../client/api';
 import { keys, useCan, usePages, useRefresh } from '../client/queries';
-import { refusedSignIns, unlinking, type Refused } from '../words/identities';
+import { refusedSignIns, unlinking, visible, type Refused } from '../words/identities';
 import { summary } from '../words/revocation';
 import { useConfirm } from './Confirm';
 import { When } from './Facts';
@@ -40,13 +40,13 @@ export function IdentitiesOf({ user: u, name }: { user: User; name: string }) {
               <Row key={`${i.connection_id} ${i.subject}`} name={<b>{i.connection ?? 'A deleted connection'}</b>}
                 facts={(
                   <Text size="sm">
-                    <Code style={anywhere}>{i.subject}</Code>{' '}
+                    <Code style={anywhere}><bdi>{visible(i.subject)}</bdi></Code>{' '}
                     linked <When at={i.linked_at} />, {i.last_seen_at ? <>last used <When at={i.last_seen_at} /></> : 'never used'}
                   </Text>
                 )}
                 actions={may && (
                   <Button size="xs" variant="light" color="red" aria-label={`Unlink ${i.subject} at ${i.connection ?? 'a deleted connection'}`}
-                    onClick={() => ask(i, query.data.items.length)}>Unlink</Button>
+                    onClick={() => ask(i, query.data.items.filter((o) => o.connection).length)}>Unlink</Button>
                 )} />
             ))}
           </Rows>
@@ -83,7 +83,7 @@ function LinkForm({ user: u, name, close }: { user: User; name: string; close: (
     <form onSubmit={(e) => { e.preventDefault(); link.mutate(); }}>
       <Stack>
         <Text size="sm">Whoever the provider knows by this subject signs in as {name} from then on, with all that they may do. Make sure that it is them.</Text>
-        {can('gatehouse.audit:read') && <RefusedSignIns email={u.email} take={take} taken={(r) => r.connection === connection && r.subject === subject} />}
+        {can('gatehouse.audit:read') && <RefusedSignIns user={u} name={name} take={take} taken={(r) => r.connection === connection && r.subject === subject} />}
         {mayRead
           ? <Select label="Connection" required value={connection || null} onChange={(v) => setConnection(v ?? '')} data={choices} />
           : <TextInput label="Connection" description="Its name" required maxLength={64} value={connection} onChange={(e) => setConnection(e.currentTarget.value)} />}
@@ -102,30 +102,41 @@ function LinkForm({ user: u, name, close }: { user: User; name: string; close: (
 /** How many refused sign-ins are looked through, how many of them are shown, and what the log can be searched for. */
 const looked = 200, shown = 8, longest = 200;
 
-function RefusedSignIns({ email, take, taken }: { email: string | undefined; take: (r: Refused) => void; taken: (r: Refused) => boolean }) {
+function RefusedSignIns({ user: u, name, take, taken }: { user: User; name: string; take: (r: Refused) => void; taken: (r: Refused) => boolean }) {
+  const [opened, setOpened] = useState(false);
+  const emails = [u.email, u.user_name];
   const query = useQuery({
-    queryKey: [...keys.events, 'refused sign-ins', email],
+    queryKey: [...keys.events, 'refused sign-ins', ...emails],
     queryFn: async () => {
       const look = (search?: string) => done(api.GET('/v1/audit/events', { params: { query: { type: 'signin.refused', limit: looked, ...(search && { search }) } } }));
-      // However many others were refused since, theirs are found.
-      const [theirs, latest] = await Promise.all([email && email.length <= longest ? look(email) : undefined, look()]);
-      return [...(theirs?.items ?? []), ...latest.items];
+      // Others who were refused since do not hide theirs, unless they name the address as well.
+      const theirs = [...new Set(emails)].filter((e) => e && e.length <= longest);
+      const found = await Promise.all([...theirs.map(look), look()]);
+      return found.flatMap((page) => page.items);
     },
   });
   if (query.isPending) return <LoadingRows rows={2} />;
   if (query.isError) return <Failure error={query.error} retry={() => void query.refetch()} />;
-  const all = refusedSignIns(query.data, email).slice(0, shown);
-  if (all.length === 0) return <Text size="sm">Have them try to sign in, and what was refused stands here.</Text>;
+  const { theirs, others } = refusedSignIns(query.data, emails);
+  const list = (label: string, all: Refused[]) => (
+    <Rows label={label}>
+      {all.slice(0, shown).map((r) => (
+        <Row key={r.event} name={<Text size="sm"><b style={anywhere}>{r.email || 'No verified address'}</b></Text>}
+          facts={<Text size="sm">{r.connectionName}, <Code style={anywhere}><bdi>{visible(r.subject)}</bdi></Code>, <When at={r.at} />{r.from && <>, from {r.from}</>}, event <Code>{r.event}</Code></Text>}
+          actions={<Button size="xs" variant={taken(r) ? 'filled' : 'light'} aria-pressed={taken(r)} aria-label={`Take this: ${visible(r.subject)} at ${r.connectionName}`} onClick={() => take(r)}>Take this</Button>} />
+      ))}
+    </Rows>
+  );
   return (
     <Stack gap={4}>
-      <Text size="sm" fw={500}>Refused of late</Text>
-      <Rows label="Sign-ins refused of late">
-        {all.map((r) => (
-          <Row key={r.event} name={<Text size="sm"><b style={anywhere}>{r.email || 'No verified address'}</b></Text>}
-            facts={<Text size="sm">{r.connectionName}, <Code style={anywhere}>{r.subject}</Code>, <When at={r.at} /></Text>}
-            actions={<Button size="xs" variant={taken(r) ? 'filled' : 'light'} aria-pressed={taken(r)} aria-label={`Take this: ${r.subject} at ${r.connectionName}`} onClick={() => take(r)}>Take this</Button>} />
-        ))}
-      </Rows>
+      <Text size="sm" fw={500}>Refused of late with an address of {name}</Text>
+      {theirs.length > 0 ? list('Sign-ins refused of late', theirs) : <Text size="sm">None. Have them try to sign in, and what was refused stands here.</Text>}
+      {others.length > 0 && (
+        <>
+          <Button variant="subtle" size="xs" aria-expanded={opened} onClick={() => setOpened(!opened)}>{opened ? 'Hide the others' : 'Others who were refused'}</Button>
+          {opened && <><Text size="sm">They may be anybody. Ask {name} for the number of the event that their page showed.</Text>{list('Others who were refused of late', others)}</>}
+        </>
+      )}
     </Stack>
   );
 }

@@ -3,6 +3,7 @@ interface Refusal {
   time: string;
   reason?: string;
   connection?: string;
+  ip?: string;
   details?: Record<string, string>;
 }
 
@@ -10,6 +11,8 @@ interface Refusal {
 export interface Refused {
   event: string;
   at: string;
+  /** The client's address. */
+  from: string;
   connection: string;
   connectionName: string;
   subject: string;
@@ -23,20 +26,27 @@ const linkable = ['account-exists', 'person-unknown'];
 /** The journal ends with this what is too long for it. */
 const cut = '…';
 
-/** The refused sign-ins of which any may be a person's, each once: those with their address first, the newest of them first. */
-export function refusedSignIns(events: Refusal[], email: string | undefined): Refused[] {
+/** The refused sign-ins of which any may be a person's, each once, the newest first: those with an address of theirs, and the others, who may be anybody. */
+export function refusedSignIns(events: Refusal[], emails: (string | undefined)[]): { theirs: Refused[]; others: Refused[] } {
   const seen = new Set<string>();
-  const all: Refused[] = [];
+  const own = emails.map((e) => e?.toLowerCase());
+  const all = { theirs: [] as Refused[], others: [] as Refused[] };
   for (const e of events) {
     const subject = e.details?.subject ?? '';
     if (!e.connection || !subject || subject.endsWith(cut) || !linkable.includes(e.reason ?? '')) continue;
     const key = `${e.connection} ${subject}`;
     if (seen.has(key)) continue;
     seen.add(key);
-    all.push({ event: e.id, at: e.time, connection: e.connection, connectionName: e.details?.connection ?? e.connection, subject, email: e.details?.email ?? '' });
+    const email = e.details?.email ?? '';
+    const found = { event: e.id, at: e.time, from: e.ip ?? '', connection: e.connection, connectionName: e.details?.connection ?? e.connection, subject, email };
+    (email !== '' && own.includes(email.toLowerCase()) ? all.theirs : all.others).push(found);
   }
-  const theirs = (r: Refused) => r.email !== '' && r.email.toLowerCase() === email?.toLowerCase();
-  return [...all.filter(theirs), ...all.filter((r) => !theirs(r))];
+  return all;
+}
+
+/** What is not seen, or turns what is around it, made to be seen: a subject is compared to the letter. */
+export function visible(subject: string): string {
+  return subject.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`);
 }
 
 /** What is asked before a sign-in is unlinked; left is how many there are with it. */
