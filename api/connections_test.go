@@ -170,7 +170,7 @@ func TestP2_RightsByARuleEndWithIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		in := directory.SignIn{Connection: c.ID, Version: c.Version, Subject: "ann", Rules: map[string]bool{"leads": true, "auditors": true}}
-		if err := h.people.Link(t.Context(), audit.SystemCause(), h.acme.ID, ann.user.ID, c.ID, "ann"); err != nil {
+		if err := h.people.Link(t.Context(), audit.SystemCause(), h.acme.ID, ann.user.ID, directory.Namer{}, c.ID, "ann"); err != nil {
 			t.Fatal(err)
 		}
 		u, _, err := h.people.SignIn(t.Context(), audit.SystemCause(), h.acme.ID, in)

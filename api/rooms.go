@@ -103,6 +103,11 @@ type People interface {
 	CreateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, u directory.User) (directory.User, error)
 	UpdateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, change func(*directory.User) error) (directory.User, error)
 	DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64) error
+	// Identities are what a person signs in by at identity providers. Unlink does not end
+	// sessions; it may be done although there is an error.
+	Identities(ctx context.Context, tenant identity.TenantID, user identity.UserID) ([]directory.Identity, error)
+	Link(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, by directory.Namer, connection identity.ConnectionID, subject string) error
+	Unlink(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, connection identity.ConnectionID, subject string) (unlinked bool, err error)
 	Groups(ctx context.Context, tenant identity.TenantID, query directory.GroupQuery) (directory.GroupPage, error)
 	Group(ctx context.Context, tenant identity.TenantID, id identity.GroupID, withMembers bool) (directory.Group, error)
 	// DropRules and DropConnection take people out of the groups into which the rules of

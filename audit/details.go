@@ -24,7 +24,7 @@ var classified = map[Type][]string{
 
 	SignInStarted:   {"protocol", "connection", "return_to"},
 	SignInSucceeded: {"protocol", "connection", "subject", "amr", "acr", "created", "device", "new_device", "replaced", "begun_by", "second_factor", "client", "host", "allowed_by"},
-	SignInRefused:   {"protocol", "connection", "subject", "step", "provider_error"},
+	SignInRefused:   {"protocol", "connection", "subject", "email", "step", "provider_error"},
 	SignOutRefused:  {"protocol", "connection"},
 	SignalReceived:  {"connection", "event", "subject", "state"},
 	SignalRefused:   {"connection"},
@@ -72,6 +72,9 @@ var classified = map[Type][]string{
 	TeamCreated:     {"display_name"},
 	TeamChanged:     {"changed", "display_name"},
 	TeamDeleted:     {"display_name"},
+
+	IdentityLinked:   {"subject", "rule"},
+	IdentityUnlinked: {"subject"},
 
 	PolicyChanged: {"change", "version", "assignment", "role", "team", "team_name", "subject_kind", "subject", "subject_name",
 		"role_before", "team_before", "team_name_before", "subject_kind_before", "subject_before", "subject_name_before",

@@ -98,6 +98,12 @@ const (
 	TeamChanged     Type = "team.changed"
 	TeamDeleted     Type = "team.deleted"
 
+	// IdentityLinked is a provider's name for somebody by which they sign in from then on
+	// as a person who was there before: by a rule of the connection, or by an admin.
+	// IdentityUnlinked is one that was taken from its person.
+	IdentityLinked   Type = "identity.linked"
+	IdentityUnlinked Type = "identity.unlinked"
+
 	PolicyChanged     Type = "policy.changed"
 	ConnectionChanged Type = "connection.changed"
 	ConnectionDeleted Type = "connection.deleted"

@@ -105,6 +105,8 @@ func (r *Refusals) Record(ctx context.Context, e Event) (Receipt, error) {
 	}
 	details := map[string]string{"aggregated": "first", "until": w.until.UTC().Format(time.RFC3339)}
 	maps.Copy(details, e.Details)
+	delete(details, "subject") // whoever follows is somebody else, and shown this record
+	delete(details, "email")
 	e.Details = details
 	receipt, err := r.write(ctx, e)
 	w.opening = receipt // stays invalid after an error, so that the next one tries

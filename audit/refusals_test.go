@@ -40,6 +40,7 @@ func TestFloodsOfAnonymousRefusalsAreTakenTogether(t *testing.T) {
 		for i := range 1000 {
 			e := anonymous(fmt.Sprintf("192.0.2.%d", i%250)) // one network
 			e.RequestID = identity.RequestID(fmt.Sprint("req_", i))
+			e.Details = map[string]string{"connection": "idp", "subject": fmt.Sprint(i), "email": "ann@acme.example"}
 			receipt, err := r.Record(ctx, e)
 			if err != nil || !receipt.Valid() || receipt.Request() != e.RequestID {
 				t.Fatal(receipt, err)
@@ -57,6 +58,10 @@ func TestFloodsOfAnonymousRefusalsAreTakenTogether(t *testing.T) {
 		}
 		if last := all[10]; quoted[last.ID] != 990 || last.Details["aggregated"] != "first" || last.Details["until"] == "" {
 			t.Errorf("%+v", last)
+		}
+		// It is shown to whoever follows, and says of nobody who they are.
+		if d := all[10].Details; d["connection"] != "idp" || d["subject"] != "" || d["email"] != "" || all[9].Details["subject"] != "9" {
+			t.Errorf("it stands for others, and says %v", d)
 		}
 		<-time.After(refusalWindow + 2*time.Second) // by the bubble's clock
 		synctest.Wait()

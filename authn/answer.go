@@ -206,21 +206,21 @@ func (s *Service) carryOn(kind tenants.ConnectionType) httpkit.HandlerFunc {
 func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Connection, state flow, a Assertion) error {
 	ctx, tenant := r.Context(), tenantOf(r)
 	if t, ok := s.tenants.ByID(tenant); ok && !t.Settings.Session.Admits(httpkit.RequestFrom(ctx).ClientIP) {
-		return s.refuse(w, r, c, errNetwork)
+		return s.refuseSaid(w, r, c, &a, errNetwork)
 	}
 	if err := s.flows.still(ctx, tenant, c.ID, &a, state.SignedOut); err != nil {
-		return s.refuse(w, r, c, err)
+		return s.refuseSaid(w, r, c, &a, err)
 	}
 	if a.AuthTime.After(s.now().Add(authSkew)) {
 		a.AuthTime = time.Time{} // says nothing
 	}
 	if state.Fresh {
 		if err := s.fresh(tenant, a); err != nil {
-			return s.refuse(w, r, c, err)
+			return s.refuseSaid(w, r, c, &a, err)
 		}
 	}
 	if err := s.admitted(ctx, tenant, c, &a); err != nil {
-		return s.refuse(w, r, c, err)
+		return s.refuseSaid(w, r, c, &a, err)
 	}
 	cause := audit.CauseOf(r, nil)
 	cause.Actor.Kind = identity.KindUser
@@ -232,16 +232,16 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 		err = s.elsewhere(ctx, tenant, c, user.Email) // which SCIM or an admin may have said
 	}
 	if err != nil {
-		return s.refuse(w, r, c, err)
+		return s.refuseSaid(w, r, c, &a, err)
 	}
 	cause.Actor.ID, cause.Actor.Name = string(user.ID), user.Email
 	if err := s.grantDefault(ctx, cause, tenant, user, c.DefaultRole); err != nil {
-		return s.refuse(w, r, c, err)
+		return s.refuseSaid(w, r, c, &a, err)
 	}
 	// Who they are by now, with the groups and the role that have just come to them.
 	arrived := &identity.Principal{Kind: identity.KindUser, Tenant: tenant, ID: string(user.ID), User: user.ID}
 	if err := s.Admits(ctx, arrived, httpkit.RequestFrom(ctx).ClientIP); err != nil {
-		return s.refuse(w, r, c, err)
+		return s.refuseSaid(w, r, c, &a, err)
 	}
 	state.User, state.Created, state.Assertion = user.ID, created, &a
 	asks, provider := s.asksFactor(tenant, c, &a)
@@ -253,7 +253,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 		wanted.FactorAt = a.AuthTime
 	}
 	if err := s.letIn(w, r, cause, c, state, wanted); err != nil {
-		return s.refuse(w, r, c, err)
+		return s.refuseSaid(w, r, c, &a, err)
 	}
 	redirect(w, state.ReturnTo)
 	return nil
@@ -276,6 +276,10 @@ func (s *Service) letIn(w http.ResponseWriter, r *http.Request, cause audit.Caus
 	if host, ok := s.protocols[c.Type].(Host); ok && err == nil {
 		reason = string(CredentialsReplaced)
 		err = host.Still(ctx, tenant, state.Assertion)
+	}
+	if err == nil {
+		reason = sessions.ReasonIdentityUnlinked
+		err = s.directory.StillLinked(ctx, tenant, wanted.Connection, state.Assertion.Subject, wanted.User)
 	}
 	if err != nil {
 		_, endErr := s.sessions.Revoke(ctx, cause, tenant, sessions.Selector{Session: session.Session.ID}, reason)

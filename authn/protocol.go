@@ -186,7 +186,10 @@ const (
 type Assertion struct {
 	// Subject is the provider's own, lasting name for the person (OIDC sub, SAML
 	// NameID): with the connection, the key of the identity.
-	Subject       string
+	Subject string
+	// Issuer is how the provider calls itself in what was verified (iss, entity id); ""
+	// where nothing says so.
+	Issuer        string
 	Email         string
 	EmailVerified bool
 	Name          string

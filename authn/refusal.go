@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"gatehouse/audit"
+	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
@@ -114,6 +115,7 @@ type Refusal struct {
 	Reason  Reason
 	Message string
 	said    fault.Sentence // Message, before it was filled in
+	of      *Assertion     // who the provider says it is that is refused; nil: it was not believed
 	cause   error
 }
 
@@ -218,9 +220,20 @@ func refusalOf(err error) (f *Refusal, lead fault.Sentence, ok bool) {
 // refuse journals a refused sign-in and then shows it as a page. It returns an
 // error where nothing was shown.
 func (s *Service) refuse(w http.ResponseWriter, r *http.Request, c tenants.Connection, err error) error {
+	return s.refuseSaid(w, r, c, nil, err)
+}
+
+// refuseSaid is [Service.refuse] of somebody of whom the provider has said who they
+// are, which the record names: an admin can link that to a person. An address is
+// there only if it is verified.
+func (s *Service) refuseSaid(w http.ResponseWriter, r *http.Request, c tenants.Connection, a *Assertion, err error) error {
 	refusal, lead, ok := refusalOf(err)
 	if !ok {
 		return err
+	}
+	if a != nil {
+		named := *refusal
+		named.of, refusal = a, &named
 	}
 	req := httpkit.RequestFrom(r.Context())
 	receipt, err := s.record(r, audit.SignInRefused, c, refusal)
@@ -243,6 +256,12 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, c tenants.Conne
 // record journals a refusal about a connection.
 func (s *Service) record(r *http.Request, t audit.Type, c tenants.Connection, refusal *Refusal) (audit.Receipt, error) {
 	e := s.event(r, t, audit.Refused, c)
+	if a := refusal.of; a != nil {
+		e.Details["subject"] = a.Subject
+		if email, err := directory.CanonicalEmail(a.Email); err == nil && a.EmailVerified {
+			e.Details["email"] = email
+		}
+	}
 	e.Reason, e.Message = string(refusal.Reason), refusal.Message
 	receipt, err := s.refusals.Record(r.Context(), e)
 	if err == nil {

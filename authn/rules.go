@@ -16,10 +16,19 @@ import (
 // directory.
 func arrival(c tenants.Connection, a *Assertion) directory.SignIn {
 	return directory.SignIn{
-		Connection: c.ID, Version: c.Version, Subject: a.Subject, Email: a.Email, EmailVerified: a.EmailVerified, Name: a.Name,
+		Connection: c.ID, Version: c.Version, Subject: a.Subject, By: namer(c, a), Email: a.Email, EmailVerified: a.EmailVerified, Name: a.Name,
 		Groups: a.Groups, Rules: ruled(c, a), LinkByEmail: c.Link == tenants.LinkByEmail, LinkByExternalID: c.Link == tenants.LinkByExternalID,
 		CreateMissing: c.Unknown == tenants.MakeUnknown && c.Type != tenants.Local,
 	}
+}
+
+// namer is who calls the person so.
+func namer(c tenants.Connection, a *Assertion) directory.Namer {
+	by := directory.Namer{Naming: c.Naming()}
+	if a.Issuer != "" {
+		by.Issuer = string(c.Type) + " " + a.Issuer
+	}
+	return by
 }
 
 // admitted refuses somebody of a connection's provider who may not use it. What

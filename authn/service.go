@@ -70,6 +70,8 @@ type Directory interface {
 	// Foresee tells what SignIn would come to, and changes nothing.
 	Foresee(ctx context.Context, tenant identity.TenantID, s directory.SignIn) (u directory.User, created bool, err error)
 	Person(ctx context.Context, tenant identity.TenantID, id identity.UserID) (identity.Person, error)
+	// StillLinked refuses a sign-in whose identity was unlinked since.
+	StillLinked(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, subject string, user identity.UserID) error
 	// SubjectsByEmail gives how a connection's provider calls whoever has an address.
 	SubjectsByEmail(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID, email string) ([]string, error)
 }

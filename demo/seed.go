@@ -69,7 +69,11 @@ func (s seeding) customer(ctx context.Context, c customer, connection tenants.Co
 		}
 	}
 	for i, account := range c.accounts() {
-		user, err := s.user(ctx, id, account.Email, account.Name, connection.ID, account.Subject)
+		user, err := s.user(ctx, id, account.Email, account.Name)
+		if err == nil { // anew where the provider has another address than at the last start
+			by := directory.Namer{Naming: connection.Naming()}
+			err = s.Directory.Link(ctx, s.cause, id, user, by, connection.ID, account.Subject)
+		}
 		if err != nil {
 			return err
 		}
@@ -129,8 +133,8 @@ func (s seeding) team(ctx context.Context, tenant identity.TenantID, name, displ
 	return t.ID, err
 }
 
-// user finds or makes a person who can sign in by the connection already.
-func (s seeding) user(ctx context.Context, tenant identity.TenantID, email, name string, connection identity.ConnectionID, subject string) (identity.UserID, error) {
+// user finds or makes a person.
+func (s seeding) user(ctx context.Context, tenant identity.TenantID, email, name string) (identity.UserID, error) {
 	page, err := s.Directory.Users(ctx, tenant, directory.UserQuery{Count: 1,
 		Filter: directory.Compare{Attr: directory.AttrUserName, Op: directory.Equal, Value: email}})
 	if err != nil {
@@ -141,10 +145,7 @@ func (s seeding) user(ctx context.Context, tenant identity.TenantID, email, name
 	}
 	u, err := s.Directory.CreateUser(ctx, s.cause, tenant, directory.User{UserName: email, Email: email, DisplayName: name,
 		Active: true, Source: directory.SourceAdmin})
-	if err != nil {
-		return "", err
-	}
-	return u.ID, s.Directory.Link(ctx, s.cause, tenant, u.ID, connection, subject)
+	return u.ID, err
 }
 
 // roles gives a person the account-wide role, and the member a team's as well.

@@ -17,5 +17,8 @@ func TestOnPostgres(t *testing.T) {
 		TestP9_DeletionEndsSessionsEvenOnRetry, TestP9_AFailureToEndSessionsIsNotAnsweredWithSuccess,
 		TestP3_IdsOfAnotherTenantAreUnknown, TestVersionMovesWithEveryChangeAndPersonFollows, TestP9_ADeactivationThatTheOthersDoNotHearOfEndsSessions,
 		TestP8_WhoIsKnownIsServedWithoutSQL,
+		TestLinkingAndUnlinking, TestALinkByARuleNamesTheSubject, TestUnlinkingLeavesTheGroupsOfTheConnection, TestAPersonsIdentitiesAreBounded,
+		TestP1_NoIdentityIsLinkedWithoutItsRecord, TestP3_IdentitiesAreTheirTenants, TestALinkAndASignInMakeOnePerson, TestASignInDoesNotLinkAgainWhatIsUnlinked,
+		TestP2_WhatIsUnlinkedIsKnownToBeOver, TestASubjectIsItsProviders,
 	})
 }

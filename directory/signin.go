@@ -20,7 +20,9 @@ type SignIn struct {
 	Version uint64
 	// Subject is the provider's own, stable name for the person (OIDC sub, SAML
 	// NameID). With Connection it is the identity key; the email never is.
-	Subject       string
+	Subject string
+	// By is who says so.
+	By            Namer
 	Email         string
 	EmailVerified bool
 	Name          string
@@ -145,6 +147,7 @@ type signInPlan struct {
 	was    uint64 // version of the stored person
 	create bool
 	update bool
+	linked bool // the identity is theirs already
 	groups groupPlan
 	events []audit.Event
 }
@@ -152,13 +155,16 @@ type signInPlan struct {
 func (s *Service) planSignIn(ctx context.Context, cause audit.Cause, tenant identity.TenantID, in *SignIn) (*signInPlan, error) {
 	p := new(signInPlan)
 	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
-		linked, err := store.One(ctx, tx, store.Scalar[identity.UserID],
-			`SELECT user_id FROM identities WHERE connection_id = $1 AND subject = $2`, in.Connection, in.Subject)
+		of, theirs, err := identityOf(ctx, tx, in.By, in.Connection, in.Subject)
 		switch {
-		case err == nil:
-			err = p.known(ctx, tx, cause, tenant, in, linked)
-		case errors.Is(err, store.ErrNoRows):
+		case err != nil:
+		case of != "" && theirs:
+			err = p.known(ctx, tx, cause, tenant, in, of)
+		default:
 			err = p.first(ctx, tx, cause, tenant, in)
+			if err == nil && of != "" {
+				err = p.renamed(ctx, tx, cause, tenant, in, of)
+			}
 		}
 		if err != nil {
 			return err
@@ -176,6 +182,7 @@ func (p *signInPlan) known(ctx context.Context, tx *store.Tx, cause audit.Cause,
 	if !p.user.Active {
 		return errInactive()
 	}
+	p.linked = true
 	before := p.user
 	if p.user.Source == SourceSCIM {
 		return nil
@@ -236,6 +243,22 @@ func (p *signInPlan) first(ctx context.Context, tx *store.Tx, cause audit.Cause,
 	return nil
 }
 
+// renamed records that somebody loses what another provider called them, before this
+// one called somebody so.
+func (p *signInPlan) renamed(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, in *SignIn, was identity.UserID) error {
+	if was == p.user.ID {
+		return nil
+	}
+	u, err := loadUser(ctx, tx, was)
+	if err != nil {
+		return err
+	}
+	e := identityEvent(cause, tenant, audit.IdentityUnlinked, &u, in.Connection, in.Subject)
+	e.Reason = "another-provider"
+	p.events = append(p.events, e)
+	return nil
+}
+
 // newcomer is the person whom a first sign-in makes, and the key of their user name.
 func (in *SignIn) newcomer() (u User, key string, err error) {
 	u = User{UserName: cmp.Or(in.Email, in.Subject), Email: in.Email, DisplayName: in.Name, Active: true, Source: SourceSignIn}
@@ -261,7 +284,12 @@ func (p *signInPlan) link(ctx context.Context, tx *store.Tx, cause audit.Cause, 
 	if !p.user.Active {
 		return false, errInactive()
 	}
-	p.events = append(p.events, withConnection(identityLinked(cause, tenant, &p.user), in))
+	e := identityEvent(cause, tenant, audit.IdentityLinked, &p.user, in.Connection, in.Subject)
+	e.Details["rule"] = "external_id"
+	if in.LinkByEmail {
+		e.Details["rule"] = "email"
+	}
+	p.events = append(p.events, e)
 	return true, nil
 }
 
@@ -289,7 +317,12 @@ func (p *signInPlan) apply(ctx context.Context, tx *store.Tx, in *SignIn) (err e
 	if err != nil {
 		return err
 	}
-	if err := touchIdentity(ctx, tx, in, p.user.ID); err != nil {
+	if p.linked {
+		err = seeIdentity(ctx, tx, in, p.user.ID)
+	} else {
+		err = linkIdentity(ctx, tx, in.By, in.Connection, in.Subject, p.user.ID, now())
+	}
+	if err != nil {
 		return err
 	}
 	return p.groups.apply(ctx, tx, in, p.user.ID)

@@ -164,7 +164,7 @@ func TestSignInGroupsBelongToTheirConnection(t *testing.T) {
 	if e := b.lastEvent(); e.Target.ID != string(u.ID) || !strings.HasSuffix(e.Message, "come from elsewhere: ops.") {
 		t.Errorf("event %+v", e)
 	}
-	must(t, b.Link(t.Context(), cause, b.tenant, u.ID, "con_okta", "s2"))
+	must(t, b.Link(t.Context(), cause, b.tenant, u.ID, directory.Namer{}, "con_okta", "s2"))
 	in := okta("s2", "mal@acme.example")
 	in.Groups = []string{"ops"} // the other connection's "dev" is not this one's to end
 	if u = b.signIn(t, in); groupNames(u.Groups) != "dev,ops" {
@@ -291,9 +291,9 @@ func TestLink(t *testing.T) {
 	b := newBench(t)
 	ada := b.create(t, directory.User{UserName: "ada", Active: true, Source: directory.SourceAdmin})
 	bob := b.create(t, directory.User{UserName: "bob", Active: true, Source: directory.SourceAdmin})
-	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s1"))
-	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s1"))
-	wantFault(t, b.Link(t.Context(), cause, b.tenant, bob.ID, "con_okta", "s1"), fault.Conflict, "uniqueness")
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, "con_okta", "s1"))
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, "con_okta", "s1"))
+	wantFault(t, b.Link(t.Context(), cause, b.tenant, bob.ID, directory.Namer{}, "con_okta", "s1"), fault.Conflict, "uniqueness")
 	in := okta("s1", "x@acme.example")
 	in.CreateMissing = false
 	if u := b.signIn(t, in); u.ID != ada.ID {
@@ -306,7 +306,7 @@ func TestSubjectsByEmail(t *testing.T) {
 	ada := b.create(t, directory.User{UserName: "ada", Email: "Ada@Acme.Example", OtherEmails: []string{"a.l@acme.example"}, Active: true, Source: directory.SourceSCIM})
 	b.create(t, directory.User{UserName: "bob", Email: "bob@acme.example", Active: true, Source: directory.SourceSCIM})
 	for subject, connection := range map[string]identity.ConnectionID{"s1": "con_okta", "s2": "con_okta", "s3": "con_other"} {
-		must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, connection, subject))
+		must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{}, connection, subject))
 	}
 	for _, c := range []struct {
 		connection  identity.ConnectionID

@@ -312,7 +312,9 @@ func TestP1_WhatIsRecordedComesTrueWithoutTheCaller(t *testing.T) {
 			return b.AddMembers(ctx, cause, b.tenant, group.ID, []identity.UserID{bob.ID})
 		},
 		"team": func(ctx context.Context) error { return b.DeleteTeam(ctx, cause, b.tenant, team.ID, 0) },
-		"link": func(ctx context.Context) error { return b.Link(ctx, cause, b.tenant, bob.ID, "con_1", "bob") },
+		"link": func(ctx context.Context) error {
+			return b.Link(ctx, cause, b.tenant, bob.ID, directory.Namer{}, "con_1", "bob")
+		},
 		"sign-in": func(ctx context.Context) error { // several records
 			_, _, err := b.SignIn(ctx, cause, b.tenant, directory.SignIn{Connection: "con_1", Subject: "cy", Name: "Cy", Groups: []string{"Dev"}, CreateMissing: true})
 			return err

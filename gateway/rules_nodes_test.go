@@ -36,7 +36,7 @@ func TestP2_ARuleThatOneNodeChangesRulesNobodyOnTheOther(t *testing.T) {
 		t.Helper()
 		c, err := services.Tenants.Connection(ctx, acme.ID, "hr")
 		must(t, err)
-		must(t, services.Directory.Link(ctx, cause, acme.ID, ann.user, c.ID, "ann"))
+		must(t, services.Directory.Link(ctx, cause, acme.ID, ann.user, directory.Namer{}, c.ID, "ann"))
 		u, _, err := services.Directory.SignIn(ctx, cause, acme.ID, directory.SignIn{Connection: c.ID, Version: c.Version, Subject: "ann", Rules: map[string]bool{"readers": true}})
 		must(t, err)
 		_, err = services.Authz.Assign(ctx, cause, acme.ID, authz.Assignment{Role: "reader", Group: u.Groups[0].ID})

@@ -32,6 +32,7 @@ var (
 		{`SELECT id, n FROM (SELECT c.id, ` + liveOf + `connection_id = c.id) AS n FROM connections c WHERE NOT c.enabled) AS x WHERE n > 0 LIMIT $1`,
 			func(id string) Selector { return Selector{Connection: identity.ConnectionID(id)} }, ReasonConnectionClosed},
 		{lostAccounts, ofSession, ReasonCredentialsReplaced},
+		{unlinked, ofSession, ReasonIdentityUnlinked},
 		// Whatever else somebody has from before they set new credentials.
 		{`SELECT id, n FROM (SELECT a.user_id AS id, ` + liveOf + `user_id = a.user_id AND s.created_at < a.accepted_at) AS n FROM local_accounts a) AS x WHERE n > 0 LIMIT $1`,
 			func(id string) Selector { return Selector{User: identity.UserID(id)} }, ReasonCredentialsReplaced},
@@ -47,8 +48,16 @@ var (
 			GROUP BY s.connection_id LIMIT $1`,
 			func(id string) Selector { return Selector{Connection: identity.ConnectionID(id)} }, ReasonConnectionClosed},
 		{lostAccounts, ofSession, ReasonCredentialsReplaced},
+		{unlinked, ofSession, ReasonIdentityUnlinked},
 	}
 )
+
+// unlinked gives the sessions begun by identities before these were taken from their
+// person, by somebody who could not go on to end them, and may not ask for it again; and
+// what was begun after that in those that went on.
+const unlinked = `SELECT s.id, 1 FROM unlinked_identities x CROSS JOIN sessions s
+	WHERE s.connection_id = x.connection_id AND s.idp_subject = x.subject AND s.ended_at IS NULL AND s.user_id = x.user_id AND (s.created_at + 0 <= x.unlinked_at OR NOT EXISTS (
+		SELECT 1 FROM identities i WHERE i.connection_id = x.connection_id AND i.subject = x.subject AND i.user_id = x.user_id)) LIMIT $1`
 
 // lostAccounts gives the sessions by local accounts that are not there any more, or
 // whose credentials were replaced: whoever replaced them could not go on to end what
@@ -76,7 +85,7 @@ func (s *Service) endOrphans(ctx context.Context, tenant identity.TenantID, kind
 				break
 			}
 			event := audit.SystemCause().Event(tenant, audit.SessionsRevoked, audit.Success)
-			event.Reason, event.Message = kind.reason, "Sessions of inactive people, blocked devices, closed connections or replaced credentials, left open by a crash, were ended."
+			event.Reason, event.Message = kind.reason, "Sessions of inactive people, blocked devices, closed connections, replaced credentials or unlinked identities, left open by a crash, were ended."
 			event.Count = n
 			if _, err := s.journal.Commit(ctx, event); err != nil {
 				return err

@@ -10,7 +10,7 @@ import (
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestCreateAndFind, TestAProgramsSession, TestP2_ASessionThatIsOverAllowsNoProgram, TestASessionInUseAllowsPrograms, TestAProgramFollowsTheSessionThatAllowedIt, TestAProgramDoesNotEndTheSessionThatAllowsIt, TestP1_NoSessionWithoutRecord, TestTokensThatAreNotOurs, TestP6_TokensAreHashesAtRest,
-		TestDeviceIsRecognised, TestBlockedDevice, TestP2_NamingADeviceDoesNotUnblockIt, TestReplacedSessionEnds, TestInactivePeopleDoNotSignIn, TestP2_CrashBetweenNewCredentialsAndEnd, TestABrowserKnowsItsPeople,
+		TestDeviceIsRecognised, TestBlockedDevice, TestP2_NamingADeviceDoesNotUnblockIt, TestReplacedSessionEnds, TestInactivePeopleDoNotSignIn, TestP2_CrashBetweenNewCredentialsAndEnd, TestP2_CrashBetweenUnlinkingAndEnd, TestABrowserKnowsItsPeople,
 		TestP2_ClosedConnectionsMakeNoSession, TestP9_DeactivationWinsEveryRace, TestListPagesAndFilters, TestDevicesPages, TestLimits,
 		TestLastSeenIsWrittenBehind, TestSweepClosesStreams, TestPurgeDeletesOnlyWhatIsLongOver, TestP2_ExactlyTheirsClose,
 		TestP8_RevokedStaysRevoked, TestP8_CrashBetweenDeactivationAndEnd,

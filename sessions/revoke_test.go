@@ -295,6 +295,52 @@ func TestP2_CrashBetweenNewCredentialsAndEnd(t *testing.T) {
 	}
 }
 
+// TestP2_CrashBetweenUnlinkingAndEnd: an identity had been taken from somebody, and the
+// gateway died, or could not go on, before what it had begun was ended. What others
+// begin by it, or they themselves once they have it again, stays.
+func TestP2_CrashBetweenUnlinkingAndEnd(t *testing.T) {
+	for _, c := range []struct{ restarts, again bool }{{true, true}, {false, true}, {true, false}, {false, false}} {
+		w := newWorld(t)
+		ann, bob := w.user(acme, "ann"), w.user(acme, "bob")
+		begun := func(user identity.UserID, subject string) sessions.Created {
+			n := signIn(user)
+			n.IDPSubject = subject
+			return w.signIn(acme, n)
+		}
+		others := []sessions.Created{begun(ann, "a3"), begun(bob, "a1")} // by another one, and by whose it was later
+		over, later := begun(ann, "a1"), begun(ann, "a1")
+		w.exec(acme, `UPDATE sessions SET created_at = $1 WHERE id = $2`, store.Millis(over.Session.CreatedAt.Add(time.Millisecond)), later.Session.ID)
+		program := w.signIn(acme, byProgram(ann, later)) // what is still open lets it in
+		w.exec(acme, `UPDATE sessions SET idp_subject = 'a1' WHERE id = $1`, program.Session.ID)
+		w.exec(acme, `INSERT INTO unlinked_identities (connection_id, subject, user_id, unlinked_at) VALUES ($1, 'a1', $2, $3)`,
+			over.Session.Connection, ann, store.Millis(over.Session.CreatedAt))
+		if c.again {
+			w.exec(acme, `INSERT INTO identities (connection_id, subject, user_id, created_at, seen_at) VALUES ($1, 'a1', $2, 0, 0)`, over.Session.Connection, ann)
+		}
+		if c.restarts {
+			w.reopen()
+		} else {
+			w.Purge(t.Context())
+		}
+		_, first := w.Find(t.Context(), acme, over.Token)
+		_, second := w.Find(t.Context(), acme, later.Token)
+		_, third := w.FindProgram(t.Context(), acme, program.Token)
+		if !fault.Is(first, fault.Unauthenticated) || (second == nil) != c.again || (third == nil) != c.again {
+			t.Errorf("%+v: %v, %v, %v", c, first, second, third)
+		}
+		want := int64(3)
+		if c.again {
+			want = 1
+		}
+		if e := w.journal.revoked(sessions.ReasonIdentityUnlinked); e.Count != want {
+			t.Errorf("%+v: %+v, want the end of %d", c, e, want)
+		}
+		for _, o := range others {
+			w.find(acme, o.Token)
+		}
+	}
+}
+
 // TestP2_CallerGoesAway: a revocation that has begun goes on without its caller.
 func TestP2_CallerGoesAway(t *testing.T) {
 	w := newWorld(t)

@@ -29,6 +29,8 @@ const (
 	keepEnded = 90 * 24 * time.Hour
 	// keepDevice is how long the cookie that recognises a device lives.
 	keepDevice = 400 * 24 * time.Hour
+	// keepUnlinked is how long what was unlinked is known: longer than any session lasts.
+	keepUnlinked = 400 * 24 * time.Hour
 )
 
 // Run writes last-seen times behind, ends sessions that ran out and writes to SQL
@@ -161,6 +163,8 @@ func (s *Service) purge(ctx context.Context) {
 		}{
 			{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at < $1 LIMIT $2)`, time.Now().Add(-keepEnded)},
 			{`DELETE FROM devices WHERE id IN (SELECT id FROM devices WHERE last_seen < $1 AND NOT blocked LIMIT $2)`, time.Now().Add(-keepDevice)},
+			{`DELETE FROM unlinked_identities WHERE (connection_id, subject, user_id) IN (
+				SELECT connection_id, subject, user_id FROM unlinked_identities WHERE unlinked_at < $1 LIMIT $2)`, time.Now().Add(-keepUnlinked)},
 		} {
 			if err := s.deleteOld(ctx, tenant, old.query, old.before); err != nil {
 				s.log.Warn("old sessions and devices were not deleted", "tenant", tenant, "error", err)

@@ -97,6 +97,8 @@ const (
 	ReasonConnectionClosed = "connection-closed"
 	// ReasonCredentialsReplaced: what the person signs in with here is another by now.
 	ReasonCredentialsReplaced = "credentials-replaced"
+	// ReasonIdentityUnlinked: what the person signed in by is not theirs any more.
+	ReasonIdentityUnlinked = "identity-unlinked"
 )
 
 // NewSession is what a finished sign-in tells of itself.

@@ -214,7 +214,7 @@ func (s *Service) write(ctx context.Context, tx *store.Tx, token string, i *invi
 		i.user, sealed, now); err != nil {
 		return err
 	}
-	return directory.Link(ctx, tx, connection, string(i.user), i.user)
+	return directory.Link(ctx, tx, directory.Namer{}, connection, string(i.user), i.user)
 }
 
 // tryAgain writes down why nothing was set, and shows the page again.

@@ -38,7 +38,9 @@ func (p *Protocol) person(ctx context.Context, c tenants.Connection, idp *provid
 	if groups := cmp.Or(c.OIDC.Claims.Groups, "groups"); said.overage(groups) && token.AccessToken != "" {
 		p.fetchGroups(ctx, c.OIDC, said, groups, token.AccessToken)
 	}
-	return said.assertion(id.Subject, c.OIDC.Claims), nil
+	a := said.assertion(id.Subject, c.OIDC.Claims)
+	a.Issuer = id.Issuer
+	return a, nil
 }
 
 // lack reports whether a claim is missing that something here goes by: many providers

@@ -99,6 +99,7 @@ func (p *Protocol) asked(ctx context.Context, c tenants.Connection, idp *provide
 		return nil, err
 	}
 	a := said.assertion(kept.Subject, c.OIDC.Claims)
+	a.Issuer = kept.Issuer
 	return &a, nil
 }
 

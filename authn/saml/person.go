@@ -34,6 +34,7 @@ func (v *verification) person() (authn.Assertion, error) {
 	replay, _ := v.assertion.attr("ID")
 	p := authn.Assertion{
 		Subject: id.plainText(),
+		Issuer:  v.idp.metadata.EntityID,
 		// The tenant's admin chose this provider to vouch for the tenant's people.
 		EmailVerified: true,
 		Replay:        replay,

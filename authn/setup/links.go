@@ -59,6 +59,9 @@ var (
 		"This link was used already, was taken back, or has run out. Go on in the browser in which you began, or ask for a new link.")
 	errInUse = fault.New(fault.Conflict, "connection-in-use",
 		"A connection of this name is in use already, or was changed by somebody else. It is changed in the console, and not by this link.")
+	// Whoever has a link chooses the provider, whose word would count for what is there.
+	errKnown = fault.New(fault.Conflict, "connection-known",
+		"There are people or groups of a connection of this name. Delete it, or take another name: a link is for a connection that knows nobody yet.")
 )
 
 func newToken() string {
@@ -89,6 +92,15 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 		return Link{}, "", errInUse
 	case err != nil && !fault.Is(err, fault.NotFound):
 		return Link{}, "", err
+	}
+	if err == nil {
+		known, err := s.people.Knows(ctx, tenant, found.ID)
+		if err != nil {
+			return Link{}, "", storeDown(err)
+		}
+		if known {
+			return Link{}, "", errKnown
+		}
 	}
 	now := s.now().UTC().Truncate(time.Millisecond)
 	l := Link{ID: rand.Text(), Connection: connection, Terms: terms, CreatedBy: cause.Actor.Name, CreatedAt: now, ExpiresAt: now.Add(life),

@@ -40,6 +40,8 @@ type Sessions interface {
 
 // People is the directory.
 type People interface {
+	// Knows reports whether a connection has identities or groups.
+	Knows(ctx context.Context, tenant identity.TenantID, connection identity.ConnectionID) (bool, error)
 	// DropRules takes people out of the groups into which the rules of a connection have
 	// put them, save those still ruled.
 	DropRules(ctx context.Context, cause audit.Cause, tenant identity.TenantID, connection identity.ConnectionID, still []string) error

@@ -22,6 +22,7 @@ export type Provider = Schemas['Provider'];
 export type Domain = Schemas['Domain'];
 export type Token = Schemas['Token'];
 export type Service = Schemas['Service'];
+export type PersonIdentity = Schemas['PersonIdentity'];
 export type LocalAccount = Schemas['LocalAccount'];
 export type LocalInvitation = Schemas['LocalInvitation'];
 export type Settings = Schemas['TenantSettings'];

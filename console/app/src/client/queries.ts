@@ -24,6 +24,7 @@ export const keys = {
   alerts: ['alerts'],
   nodes: ['nodes'],
   factors: ['factors'],
+  identities: ['identities'],
 } as const;
 
 export function useMe() {

@@ -1200,6 +1200,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/users/{id}/identities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what a person signs in by at identity providers, the oldest first
+         * @description Needs: gatehouse.users:read.
+         */
+        get: operations["list-identities"];
+        put?: never;
+        /**
+         * Link an identity to a person: whoever the connection's provider calls so signs in as them from then on. It may be repeated; one that is another person's is a conflict, and never moved. It takes holding all roles that the person has, and the right to make owners to link one to oneself
+         * @description Needs: gatehouse.users:write.
+         */
+        post: operations["link-identity"];
+        /**
+         * Unlink an identity from a person, who leaves the groups that they have by it alone; ends the sessions begun by it before the answer. Without the last one the person cannot sign in, unless by a local account. It takes holding all roles that the person has
+         * @description Needs: gatehouse.users:write.
+         */
+        delete: operations["unlink-identity"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1675,6 +1703,9 @@ export interface components {
             name: string[];
             url: string;
         };
+        Identities: {
+            items: components["schemas"]["PersonIdentity"][];
+        };
         Image: {
             /** @description PNG, JPEG or WebP of at most 64 KiB (RFC 4648 §4) */
             base64: string;
@@ -1737,6 +1768,12 @@ export interface components {
             /** @description user, group, assignment, role or permission */
             kind: string;
             name?: string;
+        };
+        LinkIdentityInputBody: {
+            /** @description Name or id of the connection; it may be switched off */
+            connection: string;
+            /** @description To the letter, as a test of the connection shows it, or the record of a refused sign-in (signin.refused) */
+            subject: string;
         };
         LocalAccount: {
             /**
@@ -1979,6 +2016,20 @@ export interface components {
             items: components["schemas"]["User"][];
             /** @description Hand it back as cursor for the next page; empty at the end */
             next_cursor: string;
+        };
+        PersonIdentity: {
+            /** @description Name of the connection; absent if it was deleted */
+            connection?: string;
+            connection_id: string;
+            /**
+             * Format: date-time
+             * @description When they last signed in by it; absent: never
+             */
+            last_seen_at?: string;
+            /** Format: date-time */
+            linked_at: string;
+            /** @description The provider's own, lasting name for the person (OpenID Connect sub, SAML NameID) */
+            subject: string;
         };
         Place: {
             file: string;
@@ -4996,6 +5047,107 @@ export interface operations {
     "reset-factors": {
         parameters: {
             query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Revocation"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-identities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Identities"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "link-identity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkIdentityInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonIdentity"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "unlink-identity": {
+        parameters: {
+            query: {
+                /** @description Name or id of the connection; the id of one that was deleted */
+                connection: string;
+                subject: string;
+            };
             header?: never;
             path: {
                 id: string;

@@ -6,6 +6,7 @@ import { api, done, type Revocation, type User } from '../client/api';
 import { keys, useCan, useMe, usePages, useRefresh } from '../client/queries';
 import { useConfirm } from '../parts/Confirm';
 import { Facts, When } from '../parts/Facts';
+import { IdentitiesOf } from '../parts/Identities';
 import { DeviceName } from '../parts/Identity';
 import { Page } from '../parts/Page';
 import { More, Row, Rows } from '../parts/Rows';
@@ -64,6 +65,7 @@ function Detail({ user: u }: { user: User }) {
           ['Id', <Code>{u.id}</Code>],
         ]} />
       </Paper>
+      <IdentitiesOf user={u} name={name} />
       <FactorsOf user={u} name={name} />
       {can('gatehouse.sessions:read') && <SessionsOf id={u.id} end={end} />}
       {change.dialog}

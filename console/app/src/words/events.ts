@@ -1,6 +1,6 @@
 /** What the console knows about the journal's vocabulary. */
 
-type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'localAccounts' | 'tokens' | 'services' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors';
+type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'localAccounts' | 'tokens' | 'services' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors' | 'identities';
 
 const touched: Record<string, List[]> = {
   session: ['sessions', 'devices'],
@@ -8,6 +8,7 @@ const touched: Record<string, List[]> = {
   device: ['devices', 'sessions'],
   user: ['users', 'sessions', 'localAccounts'],
   local_account: ['localAccounts', 'users', 'sessions', 'factors'],
+  identity: ['identities', 'users'],
   group: ['groups'],
   team: ['teams'],
   policy: ['roles', 'assignments'],
@@ -37,7 +38,7 @@ export const eventGroups: { label: string; types: string[] }[] = [
   { label: 'Devices', types: ['device.new', 'device.changed'] },
   {
     label: 'People and groups',
-    types: ['user.created', 'user.changed', 'user.deactivated', 'user.activated', 'user.deleted', 'group.created', 'group.changed', 'group.deleted'],
+    types: ['user.created', 'user.changed', 'user.deactivated', 'user.activated', 'user.deleted', 'identity.linked', 'identity.unlinked', 'group.created', 'group.changed', 'group.deleted'],
   },
   { label: 'Teams and roles', types: ['team.created', 'team.changed', 'team.deleted', 'policy.changed'] },
   { label: 'Connections, tokens and services', types: ['connection.changed', 'connection.deleted', 'connection.tested', 'setup_link.created', 'setup_link.begun', 'setup_link.finished', 'setup_link.deleted', 'domain.changed', 'domain.verified', 'domain.deleted', 'token.created', 'token.revoked', 'service.changed', 'service.deleted'] },
@@ -85,6 +86,8 @@ const titles: Record<string, string> = {
   'factor.recovery_codes_made': 'Recovery codes made',
   'factor.reset': 'Second factors reset',
   'factor.refused': 'Second factor refused',
+  'identity.linked': 'Sign-in linked to a person',
+  'identity.unlinked': 'Sign-in unlinked from a person',
   'device.new': 'New device',
   'device.changed': 'Device changed',
   'policy.changed': 'Policy changed',
