@@ -11,6 +11,10 @@ LINT     := bin/tools/golangci-lint-v2.15.0
 # compression, which cost a fourth of the tests of signing in.
 UNRACED  := $(foreach pkg,github.com/ncruces/go-sqlite3-wasm/... golang.org/x/crypto/xts crypto/internal/fips140/... compress/flate gatehouse/internal/cluster/model,-gcflags=$(pkg)=-race=false)
 
+# What takes longest, most of it spent waiting for leases, faults and browsers, begins
+# first, while all else is tested beside it; go test prints in this order as well.
+LONGEST  := ./e2e ./gateway ./authn
+
 NODE_MODULES   := console/app/node_modules/.package-lock.json
 CONSOLE        := console/web/dist/index.html
 CONSOLE_SOURCE := $(shell find console/app -type f -not -path '*/node_modules/*')
@@ -29,7 +33,7 @@ build: $(CONSOLE) ## build the console and the binary (bin/gatehouse)
 
 test: parts build ## run every test, with real parts (installs those that are missing)
 	npm --prefix console/app test
-	TMPDIR=$$(./.ci/memory) go test -race $(UNRACED) -timeout 30m ./...
+	TMPDIR=$$(./.ci/memory) go test -race $(UNRACED) -timeout 30m $(LONGEST) ./...
 
 test-short: ## run the tests that need no external parts (under 2 minutes)
 	go test -short -timeout 5m $$(go list ./... | grep -v '/e2e$$')

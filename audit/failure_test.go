@@ -53,7 +53,7 @@ func refused(t *testing.T, err error) {
 // healed waits until the journal can be written again, by itself.
 func healed(t *testing.T, j *Journal) {
 	t.Helper()
-	eventually(t, time.Second, "the journal does not heal", func() bool { return j.Check(t.Context(), acme) == nil })
+	eventually(t, "the journal does not heal", func() bool { return j.Check(t.Context(), acme) == nil })
 }
 
 func TestP7ChecksSeeWhatWritingWouldNot(t *testing.T) {
@@ -171,7 +171,7 @@ func TestP8AFailedFsyncIsNotRepeatedForSuccess(t *testing.T) {
 			mend := failFsync(t, l.tail.writer.Handle())
 			failing, before := l.tail, j.Stats().Syncs
 			l.lead(failing)
-			eventually(t, time.Second, "no fsync", func() bool { return j.Stats().Syncs > before })
+			eventually(t, "no fsync", func() bool { return j.Stats().Syncs > before })
 			mend()
 			l.mu.Unlock()
 			end(j)
@@ -288,7 +288,7 @@ func writeOnFullDisk() {
 		}
 	}
 	set(limit.Cur)
-	for end := time.Now().Add(time.Second); !r.Healed && time.Now().Before(end); {
+	for end := time.Now().Add(patience); !r.Healed && time.Now().Before(end); {
 		r.Healed = j.Check(context.Background(), acme) == nil
 	}
 	for range 5 {

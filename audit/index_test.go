@@ -57,7 +57,7 @@ func running(t *testing.T, x *Index) (stop func()) {
 func indexed(t *testing.T, x *Index, want int) []Event {
 	t.Helper()
 	var items []Event
-	eventually(t, 10*time.Second, fmt.Sprintf("there never are %d events in the index", want), func() bool {
+	eventually(t, fmt.Sprintf("there never are %d events in the index", want), func() bool {
 		items = must[Page](t)(x.Search(t.Context(), acme, Filter{Limit: maxLimit})).Items
 		return len(items) == want
 	})

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -144,7 +143,7 @@ func TestTheLiveLogComesBack(t *testing.T) {
 	events, cancel := subscribe(t, b, acme)
 	away.fails.Store(true)
 	r := commit(t, ja, Event{Type: UserChanged})
-	eventually(t, 10*time.Second, "the store was never asked", func() bool { return away.asked.Load() > 0 })
+	eventually(t, "the store was never asked", func() bool { return away.asked.Load() > 0 })
 	away.fails.Store(false)
 	if e := <-events; e.ID != r.Event() || e.Node != "node-a" {
 		t.Errorf("%+v", e)

@@ -145,8 +145,11 @@ func TestGroupsThatAreTooManyForAToken(t *testing.T) {
 			t.Run(name+"/"+sign, func(t *testing.T) {
 				w, idp := newWorld(t), newIssuer(t)
 				w.connections.put(idp.asEntra(contoso))
-				w.egress.Timeout = 2 * time.Second
+				begun := time.Now()
 				w.browser().open("/").has(t, http.StatusOK)
+				if name == "hangs" { // and what does not hang is there by then
+					w.egress.Timeout = max(time.Second, 10*time.Since(begun))
+				}
 				if groups := w.groupsOfAnn(); !slices.Equal(groups, []string{"ops"}) {
 					t.Fatalf("in %v at first", groups)
 				}

@@ -75,7 +75,7 @@ func TestAFullTableOfStepsDrivesOutWhoFillsIt(t *testing.T) {
 func TestAnUnknownStateWaitsForNoLock(t *testing.T) {
 	w, idp := newWorld(t), newIssuer(t)
 	w.connections.put(idp.connection())
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	check(t, w.db.Tenant(acme).Write(ctx, func(*store.Tx) error {
 		query := url.Values{"code": {"c0de"}, "state": {strings.Repeat("A", 43)}, "iss": {idp.URL}}

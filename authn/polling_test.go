@@ -55,7 +55,7 @@ func (w *world) polling(change func(*signals.PollerConfig)) (stop func()) {
 // soon waits for what comes by itself.
 func soon(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for !holds() {
 		select {

@@ -123,7 +123,7 @@ func logoutTokensAreForOneTenantAndOneUse(t *testing.T, d *Demo, issuer string, 
 // them.
 func refusedSignOuts(t *testing.T, d *Demo, tenant *Tenant) (reasons []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for len(reasons) == 0 && ctx.Err() == nil {
 		status, text := get(t, browser(t, d), tenant.URL+".gatehouse/api/v1/audit/events?type=signout.refused", tenant.APIToken)
@@ -141,7 +141,7 @@ func refusedSignOuts(t *testing.T, d *Demo, tenant *Tenant) (reasons []string) {
 // events opens the app's stream and reads its first line.
 func events(t *testing.T, client *http.Client, base string) *bufio.Reader {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"events", nil)
 	if err != nil {

@@ -238,8 +238,9 @@ func (c *tally) String() string {
 func (g *guest) insist(t *testing.T, calls *tally, spared ...*node) *revocationAnswer {
 	for until := time.Now().Add(patience); ; breathe(t.Context()) {
 		n := g.any(spared...)
+		soonEnough := within(callBound)
 		answer, took, err := g.call(t.Context(), n)
-		if took > callBound {
+		if !soonEnough() {
 			t.Errorf("node %d answered after %v: %v", n.number, took, err)
 		}
 		calls.mu.Lock()

@@ -82,8 +82,11 @@ type node struct {
 const fleetConfig = `store_owner: %q
 registry: %q
 data_keys: %q
-limits: { rate_per_client: 100000, requests_per_client: 20000, drain_notice: 5s }
+limits: { rate_per_client: 100000, requests_per_client: 20000, drain_notice: %s }
 `
+
+// drainNotice is how long a node takes connections still after the word that it ends.
+const drainNotice = 5 * time.Second
 
 const fleetPassword = "fleet-hunter2"
 
@@ -117,7 +120,7 @@ func newFleet(t *testing.T, people int) *fleet {
 			registry = f.way.URL()
 		}
 		text := fmt.Sprintf(houseConfig, n.data, database.Application, "file://"+filepath.Join(shared, "kek.key"), app) +
-			fmt.Sprintf(fleetConfig, database.Owner, registry, filepath.Join(shared, "keys"))
+			fmt.Sprintf(fleetConfig, database.Owner, registry, filepath.Join(shared, "keys"), drainNotice)
 		if err := os.WriteFile(n.config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -188,16 +191,25 @@ func (f *fleet) well(t *testing.T) {
 	t.Helper()
 	for _, n := range f.nodes {
 		soon(t, fmt.Sprintf("node %d, fresh", n.number), func() bool {
-			req := request(t, http.MethodGet, "http://"+n.ops+"/readyz", "")
-			resp, err := http.DefaultClient.Do(req)
-			if err != nil {
-				return false
-			}
-			defer func() { _ = resp.Body.Close() }()
-			var standing struct{ Nodes struct{ Mode cluster.Mode } }
-			return resp.StatusCode == http.StatusOK && json.NewDecoder(resp.Body).Decode(&standing) == nil && standing.Nodes.Mode == cluster.ModeFresh
+			ready, mode := n.standing(t)
+			return ready && mode == cluster.ModeFresh
 		})
 	}
+}
+
+// standing is what a node says of itself; nothing if it is not there.
+func (n *node) standing(t *testing.T) (ready bool, mode cluster.Mode) {
+	t.Helper()
+	resp, err := http.DefaultClient.Do(request(t, http.MethodGet, "http://"+n.ops+"/readyz", ""))
+	if err != nil {
+		return false, ""
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var says struct{ Nodes struct{ Mode cluster.Mode } }
+	if json.NewDecoder(resp.Body).Decode(&says) != nil {
+		return false, ""
+	}
+	return resp.StatusCode == http.StatusOK, says.Nodes.Mode
 }
 
 // master is the Redis to which the sentinel leads, and the other one.
@@ -332,7 +344,7 @@ func (n *node) name(t *testing.T) string {
 // call asks a node to end the guest's session. The answer is nil if there was
 // none of success.
 func (g *guest) call(ctx context.Context, n *node) (answer *revocationAnswer, took time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*callBound)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, *n.acme.Load()+apiPath+"sessions/"+g.session, nil)
 	if err != nil {

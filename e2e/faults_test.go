@@ -148,9 +148,9 @@ func (h *house) serves(t *testing.T, client *http.Client) {
 func (f fault) shows(t *testing.T, h *house, client *http.Client) {
 	t.Helper()
 	acme, globex := h.Tenants["acme"], h.Tenants["globex"]
-	taken := time.Now()
+	aSecond := within(time.Second)
 	soon(t, "the reason", func() bool {
-		late := time.Since(taken) > time.Second
+		late := !aSecond()
 		resp, body := get(t, client, acme.URL+"api/whoami")
 		if late && resp.StatusCode != http.StatusServiceUnavailable {
 			t.Fatalf("a request that was sent after a second got %s: %s", resp.Status, body)

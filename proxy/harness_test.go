@@ -114,7 +114,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	w.must(err)
 	table, err := routes.Compile(routeTable)
 	w.must(err)
-	w.pool, err = upstream.New(upstream.Config{URLs: []string{"http://" + w.app.addr}, HeaderTimeout: 5 * time.Second})
+	w.pool, err = upstream.New(upstream.Config{URLs: []string{"http://" + w.app.addr}, HeaderTimeout: patience})
 	w.must(err)
 	w.decider = authz.New(authz.Config{Store: db, Journal: w.journal, People: w.people})
 	config := Config{

@@ -164,7 +164,7 @@ func TestP2_StreamsEndWhenTheirTokenExpires(t *testing.T) {
 	w.tokenFor.Store(int64(time.Second))
 	token, nobody := w.sessionlessStreams()
 	awaitAll(t, token)
-	for deadline := time.Now().Add(10 * time.Second); w.attending() > len(nobody) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); w.attending() > len(nobody) && time.Now().Before(deadline); {
 		runtime.Gosched()
 	}
 	if n := w.attending(); n != len(nobody) {

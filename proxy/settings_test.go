@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long something may take to come that comes by itself.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // settings are what the world's gate goes by now, to be changed and applied.
 func (w *world) settings() Settings { return w.gate.settings.Load().Settings }

@@ -14,6 +14,7 @@ import (
 	"gatehouse/authn/local"
 	"gatehouse/directory"
 	"gatehouse/internal/httpkit"
+	"gatehouse/internal/throttle"
 	"gatehouse/sessions"
 )
 
@@ -79,8 +80,14 @@ func TestNoStrangerKeepsAPersonOut(t *testing.T) {
 		t.Helper()
 		return w.browser().from(ip).enters(address, "a guess of somebody's")
 	}
-	refused := func(p page) {
+	began := time.Now()
+	// refused tries until it is: time, on a slow machine, gives tries back.
+	refused := func(limit throttle.Limit, try func() page) {
 		t.Helper()
+		p := try()
+		for back := 0; p.status != http.StatusTooManyRequests && back <= int(time.Since(began)/limit.Every); back++ {
+			p = try()
+		}
 		p.has(http.StatusTooManyRequests, "Too many passwords were tried")
 		if seconds, err := strconv.Atoi(p.header.Get("Retry-After")); err != nil || seconds < 1 || seconds > 3600 {
 			t.Errorf("Retry-After %q", p.header.Get("Retry-After"))
@@ -93,16 +100,16 @@ func TestNoStrangerKeepsAPersonOut(t *testing.T) {
 	for i := range local.PerAccount.Burst - 1 { // one was the person's own first sign-in
 		guess("198.51.100."+strconv.Itoa(i), "ann@acme.test").has(http.StatusForbidden, "That did not work")
 	}
-	refused(guess("198.51.100.100", "ann@acme.test"))
-	refused(guess("198.51.100.101", "Ann@acme.test"))
-	if n := w.Hashes() - before; n != int64(local.PerAccount.Burst-1) {
+	refused(local.PerAccount, func() page { return guess("198.51.100.100", "ann@acme.test") })
+	refused(local.PerAccount, func() page { return guess("198.51.100.101", "Ann@acme.test") })
+	if n, most := w.Hashes()-before, local.PerAccount.Burst-1+int(time.Since(began)/local.PerAccount.Every); n < int64(local.PerAccount.Burst-1) || n > int64(most) {
 		t.Errorf("%d passwords were looked at", n)
 	}
 	// Who is not there is held up the same.
 	for i := range local.PerAccount.Burst {
 		guess("198.51.101."+strconv.Itoa(i), "nobody@acme.test").has(http.StatusForbidden)
 	}
-	refused(guess("198.51.101.100", "nobody@acme.test"))
+	refused(local.PerAccount, func() page { return guess("198.51.101.100", "nobody@acme.test") })
 
 	again := func() {
 		t.Helper()
@@ -117,14 +124,14 @@ func TestNoStrangerKeepsAPersonOut(t *testing.T) {
 	for i := range local.PerNetwork.Burst - 1 { // as above
 		guess("192.0.2.1", "n"+strconv.Itoa(i)+"@acme.test").has(http.StatusForbidden)
 	}
-	refused(guess("192.0.2.1", "m@acme.test"))
+	refused(local.PerNetwork, func() page { return guess("192.0.2.1", "m@acme.test") })
 	again()
 	for i := range 10 * local.PerTenant.Burst {
 		if guess("10.0."+strconv.Itoa(i/200)+"."+strconv.Itoa(i%200), "t"+strconv.Itoa(i)+"@acme.test").status == http.StatusTooManyRequests {
 			break
 		}
 	}
-	refused(guess("10.9.9.9", "z@acme.test"))
+	refused(local.PerTenant, func() page { return guess("10.9.9.9", "z@acme.test") })
 	again()
 
 	// That browser has a count of its own, which is theirs alone.
@@ -136,8 +143,8 @@ func TestNoStrangerKeepsAPersonOut(t *testing.T) {
 			break
 		}
 	}
-	refused(mine.enters("ann@acme.test", secret))
-	refused(mine.enters("kim@acme.test", secret)) // nor does it know anybody else
+	refused(local.PerBrowser, func() page { return mine.enters("ann@acme.test", secret) })
+	refused(local.PerNetwork, func() page { return mine.enters("kim@acme.test", secret) }) // nor does it know anybody else
 
 	// A browser that an admin has blocked is a stranger's.
 	devices, _, err := w.sessions.Devices(t.Context(), w.acme.ID, sessions.DeviceFilter{User: ann})

@@ -59,7 +59,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // patience bounds how long a gateway may take to serve on a busy machine.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // await waits until a background command listens on a socket, or has written
 // to a file, this text if it is given: await FILE [TEXT].

@@ -19,7 +19,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	records map[string][]string
-	silent  bool
+	silent  func()
 }
 
 // Start begins to answer, until the test ends.
@@ -52,11 +52,12 @@ func (s *Server) Set(name string, values ...string) {
 	s.records[name+"."] = values
 }
 
-// Silence has nobody be answered.
-func (s *Server) Silence(silent bool) {
+// Silence has nobody be answered, and calls a function in the place of that; nil ends
+// it.
+func (s *Server) Silence(instead func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.silent = silent
+	s.silent = instead
 }
 
 // Resolver asks this server alone.
@@ -82,8 +83,12 @@ func (s *Server) serve() {
 func (s *Server) answer(asked []byte) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.silent != nil {
+		s.silent()
+		return nil, false
+	}
 	var m dnsmessage.Message
-	if s.silent || m.Unpack(asked) != nil || len(m.Questions) != 1 {
+	if m.Unpack(asked) != nil || len(m.Questions) != 1 {
 		return nil, false
 	}
 	q := m.Questions[0]

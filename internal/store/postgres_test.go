@@ -491,7 +491,7 @@ func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for limit := time.After(30 * time.Second); !so(); {
+	for limit := time.After(2 * time.Minute); !so(); {
 		select {
 		case <-tick.C:
 		case <-limit:

@@ -244,7 +244,7 @@ func waitReadable(t *testing.T, p *Pool) {
 	target.mu.Lock()
 	c := target.idle[0]
 	target.mu.Unlock()
-	if err := c.nc.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := c.nc.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.br.Peek(1); err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // Patience is how long a test waits for what must happen, on a busy machine.
-const Patience = time.Minute
+const Patience = 2 * time.Minute
 
 // Together lets up to n tests run at a time unless -parallel says how many: they
 // wait for leases to run out, and need little of the machine. TestMain calls it.

@@ -36,7 +36,7 @@ const (
 	ownerPassword       = "owner-hunter2"
 	adminPassword       = "admin-hunter2"
 
-	startWait = time.Minute
+	startWait = 2 * time.Minute
 )
 
 // Server is a running PostgreSQL. Its default collation is not that of bytes,
