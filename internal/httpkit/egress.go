@@ -37,6 +37,8 @@ type EgressOptions struct {
 	// Allow lists networks that are reachable although they are private: the
 	// operator's `egress.allow`.
 	Allow []netip.Prefix
+	// Deny lists networks that are not, whatever else is said of them: `egress.deny`.
+	Deny []netip.Prefix
 	// RootCAs verifies servers; nil means the system's.
 	RootCAs *x509.CertPool
 	// Patience is how long a server may take to begin its answer; 0 means 10
@@ -47,11 +49,11 @@ type EgressOptions struct {
 
 // Egress is the one way to addresses that a tenant's admin can make the gateway
 // fetch: discovery, keys, metadata, webhooks. It reaches public addresses and
-// those the operator allows, checked on the address that is dialled, after the
-// name was resolved, so that neither DNS nor a redirect leads inside
-// (server-side request forgery). Plain http is for loopback alone. Answers are
-// limited in size, time and redirects; a request with a body is never
-// redirected, since it may hold a client's secret.
+// those the operator allows, and none that the operator denies, checked on the
+// address that is dialled, after the name was resolved, so that neither DNS nor a
+// redirect leads inside (server-side request forgery). Plain http is for loopback
+// alone. Answers are limited in size, time and redirects; a request with a body is
+// never redirected, since it may hold a client's secret.
 type Egress struct {
 	patience  time.Duration
 	transport atomic.Pointer[http.Transport]
@@ -103,6 +105,11 @@ func (o EgressOptions) check(address string) error {
 		return fmt.Errorf("%w: %q", ErrEgressRefused, address)
 	}
 	ip := target.Addr().Unmap().WithZone("")
+	for _, denied := range o.Deny {
+		if denied.Contains(ip) {
+			return fmt.Errorf("%w: %s is denied by the operator", ErrEgressRefused, ip)
+		}
+	}
 	for _, allowed := range o.Allow {
 		if allowed.Contains(ip) {
 			return nil
@@ -112,42 +119,6 @@ func (o EgressOptions) check(address string) error {
 		return fmt.Errorf("%w: %s is not a public address", ErrEgressRefused, ip)
 	}
 	return nil
-}
-
-// special lists what is global unicast by form and yet not the public internet
-// (the IANA special-purpose address registries), IPv6 ranges that carry an
-// IPv4 address inside included, because those reach the inside by another name.
-var special = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"),    // carrier-grade NAT (RFC 6598); clouds keep metadata here too
-	netip.MustParsePrefix("168.63.129.16/32"), // Azure's host, public by form
-	netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"),
-	netip.MustParsePrefix("192.88.99.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"),
-	netip.MustParsePrefix("198.51.100.0/24"),
-	netip.MustParsePrefix("203.0.113.0/24"),
-	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("2001::/23"), // Teredo and other protocol assignments
-	netip.MustParsePrefix("2001:db8::/32"),
-	netip.MustParsePrefix("2002::/16"), // 6to4
-	netip.MustParsePrefix("3fff::/20"),
-}
-
-// globalIPv6 is all that IANA has given out as global unicast; NAT64, site-local
-// and everything unassigned lie outside of it.
-var globalIPv6 = netip.MustParsePrefix("2000::/3")
-
-func public(ip netip.Addr) bool {
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || (ip.Is6() && !globalIPv6.Contains(ip)) {
-		return false
-	}
-	for _, p := range special {
-		if p.Contains(ip) {
-			return false
-		}
-	}
-	return true
 }
 
 func checkRedirect(req *http.Request, via []*http.Request) error {
