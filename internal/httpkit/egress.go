@@ -23,7 +23,11 @@ const (
 	egressMaxBody      = 1 << 20
 	egressMaxHeader    = 64 << 10
 	egressMaxRedirects = 3
-	egressMaxPerHost   = 16
+	// egressMaxShare is how much is fetched at once from one host for one tenant, and
+	// egressMaxPerHost how many connections there are to it for all of them, those that
+	// nobody waits for any more included.
+	egressMaxShare   = 32
+	egressMaxPerHost = 1024
 )
 
 // ErrEgressRefused is the cause when an address may not be reached.
@@ -53,15 +57,20 @@ type EgressOptions struct {
 // address that is dialled, after the name was resolved, so that neither DNS nor a
 // redirect leads inside (server-side request forgery). Plain http is for loopback
 // alone. Answers are limited in size, time and redirects; a request with a body is
-// never redirected, since it may hold a client's secret.
+// never redirected, since it may hold a client's secret. Tenants that fetch from the
+// same host have their places there each by themselves.
 type Egress struct {
 	patience  time.Duration
+	shares    *shares // nil: whoever waits longer bounds it
 	transport atomic.Pointer[http.Transport]
 }
 
 // NewEgress makes a guarded way out.
 func NewEgress(o EgressOptions) *Egress {
 	e := &Egress{patience: o.Patience}
+	if o.Patience == 0 {
+		e.shares = &shares{each: egressMaxShare, of: map[sharer]*share{}}
+	}
 	e.Change(o)
 	return e
 }
@@ -140,15 +149,23 @@ func (e *Egress) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.User != nil || (req.URL.Scheme != "https" && !PlainLoopback(req.URL.Scheme, req.URL.Hostname())) {
 		return nil, fmt.Errorf("%w: %s://%s", ErrEgressRefused, req.URL.Scheme, req.URL.Host)
 	}
+	leave := func() {}
+	if e.shares != nil {
+		var err error
+		if leave, err = e.shares.take(req.Context(), req.URL.Host); err != nil {
+			return nil, err
+		}
+	}
 	resp, err := e.transport.Load().RoundTrip(req)
 	if err != nil {
+		leave()
 		return nil, err
 	}
+	resp.Body = &boundedBody{body: resp.Body, left: egressMaxBody, done: leave}
 	if resp.ContentLength > egressMaxBody {
 		_ = resp.Body.Close() // nothing of it is read
 		return nil, ErrEgressTooLarge
 	}
-	resp.Body = &boundedBody{body: resp.Body, left: egressMaxBody}
 	return resp, nil
 }
 
@@ -172,6 +189,7 @@ func PlainLoopback(scheme, host string) bool {
 type boundedBody struct {
 	body io.ReadCloser
 	left int64
+	done func() // once it ends or is closed
 }
 
 // Read implements [io.Reader].
@@ -183,6 +201,9 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 		p = p[:b.left+1]
 	}
 	n, err := b.body.Read(p)
+	if err != nil {
+		b.done()
+	}
 	b.left -= int64(n)
 	if b.left < 0 {
 		return n - 1, ErrEgressTooLarge
@@ -191,4 +212,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 }
 
 // Close implements [io.Closer].
-func (b *boundedBody) Close() error { return b.body.Close() }
+func (b *boundedBody) Close() error {
+	defer b.done()
+	return b.body.Close()
+}
