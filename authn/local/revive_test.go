@@ -7,7 +7,10 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/authn"
+	"gatehouse/authn/local"
 	"gatehouse/authn/mfa/mfatest"
+	"gatehouse/directory"
+	"gatehouse/identity"
 )
 
 // Of two passkeys that somebody removes at once one stays: it is all that they sign in
@@ -49,4 +52,37 @@ func TestTheLastPasskeyStaysWhicheverGoesFirst(t *testing.T) {
 	if n := len(w.journal.all(audit.FactorRemoved)); n != 3 {
 		t.Errorf("%d records", n)
 	}
+}
+
+// Who is deactivated and comes back finds none of the links again that were for them, nor
+// any that they have made; what else becomes of them leaves links alone.
+func TestP9_ComingBackRevivesNoLink(t *testing.T) {
+	w := newWorld(t)
+	w.person(w.acme, "boss@acme.test")
+	ann, bob, kim := w.person(w.acme, "ann@acme.test"), w.person(w.acme, "bob@acme.test"), w.person(w.acme, "kim@acme.test")
+	change := func(user identity.UserID, edit func(u *directory.User)) {
+		t.Helper()
+		_, err := w.directory.UpdateUser(t.Context(), operator, w.acme.ID, user, 0, func(u *directory.User) error { edit(u); return nil })
+		must(t, err)
+	}
+	forAnn := w.invites(w.acme, ann)
+	made, err := w.Invite(t.Context(), by(identity.KindUser, string(bob)), w.acme.ID, kim, 0)
+	must(t, err)
+	ofBob := local.InvitationURL(made.Token)
+	links := func(status int, text string, links ...string) {
+		t.Helper()
+		for _, link := range links {
+			w.browser().open(link).has(status, text)
+		}
+	}
+	for _, user := range []identity.UserID{ann, bob, kim} {
+		change(user, func(u *directory.User) { u.DisplayName = "Somebody" })
+	}
+	links(http.StatusOK, "passkey", forAnn, ofBob)
+	for _, user := range []identity.UserID{ann, bob} {
+		change(user, func(u *directory.User) { u.Active = false })
+		change(user, func(u *directory.User) { u.Active = true })
+	}
+	links(http.StatusForbidden, "This link was used already", forAnn, ofBob)
+	links(http.StatusOK, "passkey", w.invites(w.acme, ann))
 }
