@@ -153,7 +153,7 @@ func (a *API) inviteLocalAccount(ctx context.Context, c *call, in *inviteLocalAc
 		}
 	}
 	if role != "" {
-		if _, err := a.cfg.Policy.Assign(ctx, c.cause, c.tenant(), authz.Assignment{Name: "local-" + string(person.ID), Role: role, User: person.ID}); err != nil {
+		if _, err := a.cfg.Policy.Assign(ctx, c.cause, c.tenant(), authz.Assignment{Role: role, User: person.ID}); err != nil {
 			return nil, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -248,5 +249,34 @@ func TestTheConnectionOfLocalAccounts(t *testing.T) {
 	}
 	if text := string(ops.do("GET", "platform/export", nil).want(http.StatusOK).body); !strings.Contains(text, `"local"`) {
 		t.Errorf("exported %s", text)
+	}
+}
+
+// The role of an invitation comes beside what there is: nothing that anybody has been
+// given before goes, whatever its name.
+func TestAnInvitationTakesNoRoleAway(t *testing.T) {
+	h := newHouse(t)
+	owner, admin, member := h.signIn(h.acme, "owner", "owner"), h.signIn(h.acme, "admin", "admin"), h.signIn(h.acme, "member", "member")
+	for name, a := range map[string]authz.Assignment{"of their own": {Role: authz.Viewer, User: member.user.ID}, "somebody else's": {Role: authz.Viewer, User: admin.user.ID}} {
+		a.Name = "local-" + string(a.User)
+		if name == "somebody else's" {
+			a.Name = "local-" + string(owner.user.ID)
+		}
+		if _, err := h.authz.Assign(t.Context(), audit.SystemCause(), h.acme.ID, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made := into[LocalInvitation](owner.do("POST", "local-accounts", map[string]any{"email": "member@acme.example"}).want(http.StatusCreated))
+	again := into[LocalInvitation](owner.do("POST", "local-accounts", map[string]any{"email": "member@acme.example"}).want(http.StatusCreated))
+	if made.User != member.user.ID || again.User != made.User {
+		t.Errorf("invited %s and %s", made.User, again.User)
+	}
+	has := strings.Fields(h.roles(h.acme.ID, member.user.ID))
+	slices.Sort(has)
+	if !slices.Equal(has, []string{"member", "owner", "viewer"}) {
+		t.Errorf("they have %q", has)
+	}
+	if has := strings.Fields(h.roles(h.acme.ID, admin.user.ID)); len(has) != 2 {
+		t.Errorf("somebody else has %q", has)
 	}
 }

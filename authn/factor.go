@@ -7,6 +7,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/identity"
+	"gatehouse/internal/store"
 	"gatehouse/tenants"
 )
 
@@ -88,6 +89,9 @@ type Shown struct {
 	AMR  []string // RFC 8176
 }
 
+// MayKeep refuses to leave somebody with these factors alone.
+type MayKeep func(ctx context.Context, tx *store.Tx, keeps []Factor) error
+
 // Factors keeps and verifies people's second factors. What is shown and does not
 // count is a [Refusal], and one try too many a fault of kind TooMany.
 type Factors interface {
@@ -104,8 +108,9 @@ type Factors interface {
 	// and good for one call.
 	Verify(ctx context.Context, h Holder, private []byte, p Proof) (Shown, error)
 	Rename(ctx context.Context, cause audit.Cause, h Holder, id, name string) error
-	// Remove removes a factor, with keepLast not the last one.
-	Remove(ctx context.Context, cause audit.Cause, h Holder, id string, keepLast bool) error
+	// Remove removes a factor, with keepLast not the last one. may refuses it by what is
+	// kept, in the transaction that removes it; nil: it does not.
+	Remove(ctx context.Context, cause audit.Cause, h Holder, id string, keepLast bool, may MayKeep) error
 	// RenewCodes makes new recovery codes in the place of all that there are.
 	RenewCodes(ctx context.Context, cause audit.Cause, h Holder) ([]string, error)
 }

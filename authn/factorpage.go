@@ -175,10 +175,7 @@ func (s *Service) changeFactors(w http.ResponseWriter, r *http.Request, v *visit
 	switch do {
 	case "remove":
 		t, ok := s.tenants.ByID(v.holder.Tenant)
-		if err := s.mayDrop(ctx, v, id); err != nil {
-			return err
-		}
-		if err := s.factors.Remove(ctx, cause, v.holder, id, !ok || t.Settings.SecondFactor.Asked()); err != nil {
+		if err := s.factors.Remove(ctx, cause, v.holder, id, !ok || t.Settings.SecondFactor.Asked(), s.mayKeep(v)); err != nil {
 			return err
 		}
 		redirect(w, pathMFA)

@@ -3,10 +3,10 @@ package authn
 import (
 	"context"
 	"net/http"
-	"slices"
 
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
+	"gatehouse/internal/store"
 	"gatehouse/tenants"
 )
 
@@ -115,12 +115,13 @@ func (s *Service) localConnection(r *http.Request) (tenants.Connection, Host, er
 	return c, host, nil
 }
 
-// mayDrop refuses to have somebody give up the factor by which they sign in here.
-func (s *Service) mayDrop(ctx context.Context, v *visitor, id string) error {
+// mayKeep refuses to have somebody give up the last factor by which they sign in here.
+func (s *Service) mayKeep(v *visitor) MayKeep {
 	host, ok := s.protocols[tenants.Local].(Host)
 	if !ok {
 		return nil
 	}
-	keeps := slices.DeleteFunc(slices.Clone(v.held.Factors), func(f Factor) bool { return f.ID == id })
-	return host.MayDrop(ctx, v.holder.Tenant, v.holder.User, keeps)
+	return func(ctx context.Context, tx *store.Tx, keeps []Factor) error {
+		return host.MayKeep(ctx, tx, v.holder.User, keeps)
+	}
 }

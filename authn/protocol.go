@@ -8,6 +8,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/identity"
+	"gatehouse/internal/store"
 	"gatehouse/tenants"
 )
 
@@ -41,9 +42,9 @@ type Host interface {
 	Serve(w http.ResponseWriter, r *http.Request, c tenants.Connection, s Step) (*Assertion, error)
 	// Still refuses what was verified by credentials that are not the person's any more.
 	Still(ctx context.Context, tenant identity.TenantID, a *Assertion) error
-	// MayDrop refuses to have somebody give up a factor without which, with these that
-	// they keep, they could not sign in any more.
-	MayDrop(ctx context.Context, tenant identity.TenantID, user identity.UserID, keeps []Factor) error
+	// MayKeep refuses to leave somebody with these factors alone, by which they could not
+	// sign in any more.
+	MayKeep(ctx context.Context, tx *store.Tx, user identity.UserID, keeps []Factor) error
 	// HasPassword tells whether somebody has a password here, and ServePassword has them
 	// change it: they are signed in and may change what they sign in with, the form of r
 	// is parsed and bounded, and its cause is in the record of what they change. All their

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gatehouse/identity"
+	"gatehouse/internal/httpkit"
 	"gatehouse/tenants"
 )
 
@@ -114,7 +115,7 @@ func (r *Rechecks) lookAt(ctx context.Context, tenant identity.TenantID) {
 			r.work.Go(func() {
 				defer r.done(at)
 				defer r.contain(ctx, at)
-				r.drain(ctx, at)
+				r.drain(httpkit.OnBehalf(ctx, tenant), at)
 			})
 		}
 	}

@@ -114,6 +114,9 @@ func TestEmbeddedSampleShowsTheDefaults(t *testing.T) {
 	if want := netip.MustParsePrefix("10.20.0.0/16"); len(embedded.Egress.Allow) != 1 || embedded.Egress.Allow[0] != want {
 		t.Errorf("egress %v", embedded.Egress.Allow)
 	}
+	if want := netip.MustParsePrefix("2001:db8:64::/96"); len(embedded.Egress.Deny) != 2 || embedded.Egress.Deny[1] != want {
+		t.Errorf("egress %v", embedded.Egress.Deny)
+	}
 	if got := embedded.App.Routes[3]; got.Permission != "reports:read" || len(got.Methods) != 2 {
 		t.Errorf("route %+v", got)
 	}

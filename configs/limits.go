@@ -2,6 +2,7 @@ package configs
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -56,7 +57,20 @@ func (l *Limits) check(c *checker) {
 }
 
 // Egress says where the gateway may connect to for a tenant's settings
-// (discovery, keys, metadata), beyond the public internet.
+// (discovery, keys, metadata): beyond the public internet, and not in it.
 type Egress struct {
 	Allow []netip.Prefix `yaml:"allow" doc:"Private or loopback networks (CIDR) that tenants' identity providers may live in. Everything public is allowed anyway."`
+	Deny  []netip.Prefix `yaml:"deny" doc:"Networks (CIDR) that are not connected to, whatever allow says: public addresses that lead inside, and the prefix of a NAT64 of your own, behind which every IPv4 address lies."`
+}
+
+// check names what is allowed in vain.
+func (e *Egress) check(c *checker) {
+	for i, allowed := range e.Allow {
+		at := slices.IndexFunc(e.Deny, func(denied netip.Prefix) bool {
+			return denied.Bits() <= allowed.Bits() && denied.Contains(allowed.Addr())
+		})
+		if at >= 0 {
+			c.add(index("egress.allow", i), "all of "+allowed.String()+" is denied by "+e.Deny[at].String(), "remove it, or deny less: deny counts before allow")
+		}
+	}
 }

@@ -78,6 +78,7 @@ func (c *Config) check(k *checker) {
 	}
 	c.App.check(k)
 	c.Limits.check(k)
+	c.Egress.check(k)
 }
 
 // checkFiles looks for the files that the config names and that must be there.

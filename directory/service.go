@@ -31,6 +31,9 @@ type Config struct {
 	// Withdraw takes away the roles of a person, group or team in the transaction
 	// that deletes it.
 	Withdraw Withdrawal
+	// Retire takes away what a person may not find again when they come back, in the
+	// transaction that reactivates them. Nil: there is nothing.
+	Retire func(ctx context.Context, tx *store.Tx, user identity.UserID) error
 	// Announce tells the other nodes that a tenant's directory has changed, and returns
 	// once they have taken it in ([Service.Refresh]). Where nothing has changed now, it does
 	// so only if an earlier announcement failed. Nil: there are none.
@@ -58,6 +61,7 @@ type Service struct {
 	journal  audit.Recorder
 	sessions SessionEnder
 	withdraw Withdrawal
+	retire   func(context.Context, *store.Tx, identity.UserID) error
 	announce Announcement
 	// elsewhere is asked where SQL cannot be; nil: there is nobody.
 	elsewhere func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
@@ -72,7 +76,10 @@ func New(c Config) *Service {
 	if c.Announce == nil {
 		c.Announce = func(context.Context, identity.TenantID, bool, []identity.UserID) error { return nil }
 	}
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, announce: c.Announce, elsewhere: c.Elsewhere}
+	if c.Retire == nil {
+		c.Retire = func(context.Context, *store.Tx, identity.UserID) error { return nil }
+	}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, announce: c.Announce, elsewhere: c.Elsewhere}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory

@@ -193,6 +193,11 @@ func (s *Service) updateUser(ctx context.Context, cause audit.Cause, tenant iden
 		}
 		after.Version, after.UpdatedAt = before.Version+1, now()
 		do := &step{events: []audit.Event{userChanged(cause, tenant, &before, &after, changed)}, people: []identity.UserID{id}, write: func(ctx context.Context, tx *store.Tx) error {
+			if after.Active && !before.Active {
+				if err := s.retire(ctx, tx, id); err != nil {
+					return err
+				}
+			}
 			return replaceUser(ctx, tx, &after, key, before.Version)
 		}}
 		if after.Active && !before.Active {

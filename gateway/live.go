@@ -31,7 +31,7 @@ type live struct {
 // app's connections and health, and the certificates. before may be nil.
 func (r *rooms) prepare(cfg *configs.Config, before *live, log *slog.Logger) (*live, error) {
 	limits := cfg.Limits
-	l := &live{config: cfg, egress: httpkit.EgressOptions{Allow: cfg.Egress.Allow}}
+	l := &live{config: cfg, egress: httpkit.EgressOptions{Allow: cfg.Egress.Allow, Deny: cfg.Egress.Deny}}
 	l.app = upstream.Config{URLs: cfg.App.Upstreams, DialTimeout: limits.ConnectTimeout, HeaderTimeout: limits.AnswerTimeout,
 		WriteTimeout: limits.StallTimeout, HealthPath: cfg.App.Health, Log: log}
 	l.settings = proxy.Settings{TrustedProxies: cfg.Listen.TrustedProxies, Limits: proxy.Limits{

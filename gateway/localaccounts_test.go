@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/machines"
+	"gatehouse/tenants"
 )
 
 // A link that a program made is good while the program may make it: not once its token
@@ -63,4 +65,65 @@ func TestALinkEndsWithTheProgramThatMadeIt(t *testing.T) {
 	leads("a service again", http.StatusOK)
 	must(t, h.rooms.services.Delete(ctx, cause, acme, "deploy", 0))
 	leads("a service that is gone", http.StatusForbidden)
+}
+
+// An owner who is none any more goes on with what is left to them, on every node, from
+// the moment that the call has returned; by a local account they do not come in again.
+// And who comes back after they were deactivated finds no link on any.
+func TestAnOwnersOpenSessionHasWhatIsLeftToThem(t *testing.T) {
+	s := newStreet(t, map[string]string{"listen.trusted_proxies": `["127.0.0.1/32"]`, "app.routes": "[ { path: /**, access: signed_in } ]"})
+	acme, err := s.a.Services().Tenants.Create(s.Context(), cause, tenants.Tenant{Name: "acme", DisplayName: "Acme", Hosts: []string{"acme.test"}, Status: tenants.Active})
+	must(t, err)
+	ann, _ := s.invited(acme, "ann@acme.test", true), s.invited(acme, "boss@acme.test", true)
+	at := map[*house]*guest{s.a: s.a.guest("192.0.2.1"), s.b: s.b.guest("192.0.2.2")}
+	all := func(what string, want int) {
+		t.Helper()
+		for _, c := range at {
+			if status, page := c.get("/.gatehouse/api/v1/users"); status != want {
+				t.Errorf("%s: %d %s", what, status, page)
+			}
+			if status, page := c.get("/x"); status != http.StatusOK {
+				t.Errorf("%s, at the app: %d %s", what, status, page)
+			}
+		}
+	}
+	for _, c := range at {
+		ann(c)
+	}
+	all("an owner", http.StatusOK)
+
+	given, err := s.a.rooms.authz.Assignments(s.Context(), acme.ID)
+	must(t, err)
+	user := given[0].User
+	for _, a := range given {
+		if u, err := s.a.rooms.directory.User(s.Context(), acme.ID, a.User); err == nil && u.UserName == "ann@acme.test" {
+			user = u.ID
+			must(t, s.a.rooms.authz.Unassign(s.Context(), cause, acme.ID, a.ID))
+		}
+	}
+	all("no owner any more", http.StatusForbidden)
+	for _, h := range []*house{s.a, s.b} {
+		if page := ann(h.guest("192.0.2.3")); !strings.Contains(page, "That did not work") {
+			t.Errorf("came in again: %s", page)
+		}
+	}
+
+	_, err = s.a.rooms.authz.Assign(s.Context(), cause, acme.ID, authz.Assignment{Role: authz.Owner, User: user})
+	must(t, err)
+	all("an owner again", http.StatusOK)
+	made, err := s.a.rooms.accounts.Invite(s.Context(), audit.Cause{Actor: audit.Actor{Kind: identity.KindOperator, ID: "local"}}, acme.ID, user, 0)
+	must(t, err)
+	link := local.InvitationURL(made.Token)
+	if status, page := s.b.guest("192.0.2.4").get(link); status != http.StatusOK {
+		t.Errorf("%d %s", status, page)
+	}
+	for _, active := range []bool{false, true} {
+		_, err := s.a.rooms.directory.UpdateUser(s.Context(), cause, acme.ID, user, 0, func(u *directory.User) error { u.Active = active; return nil })
+		must(t, err)
+	}
+	for _, h := range []*house{s.a, s.b} {
+		if status, page := h.guest("192.0.2.4").get(link); status != http.StatusForbidden {
+			t.Errorf("a link of before: %d %s", status, page)
+		}
+	}
 }

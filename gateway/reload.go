@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
+	"reflect"
 	"strings"
 	"time"
 
@@ -150,7 +150,7 @@ func (f *follower) takeOver(ctx context.Context, file *configs.Config) (keys []s
 	}
 	f.live = next
 	f.server.Apply(next.terms)
-	if !slices.Equal(next.egress.Allow, before.egress.Allow) {
+	if !reflect.DeepEqual(next.egress, before.egress) {
 		f.rooms.egress.Change(next.egress)
 		f.rooms.waits.Change(next.egress)
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"maps"
 	"net"
@@ -15,6 +16,7 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/configs"
+	"gatehouse/internal/httpkit"
 	"gatehouse/tenants"
 )
 
@@ -123,7 +125,7 @@ func secondGets(status int) func(*house) bool {
 // and the change shows from outside, after its record (P1).
 func TestLiveKeysTakeEffectWhileServing(t *testing.T) {
 	t.Parallel()
-	proven := []string{"app.upstreams", "limits.connect_timeout", "egress.allow"} // by the tests below
+	proven := []string{"app.upstreams", "limits.connect_timeout", "egress.allow", "egress.deny"} // by the tests below
 	for _, p := range proofs {
 		proven = slices.AppendSeq(proven, maps.Keys(p.after))
 		t.Run(p.name, func(t *testing.T) {
@@ -212,6 +214,16 @@ func TestEgressIsLive(t *testing.T) {
 	}
 	h.write(written{"egress.allow": "[127.0.0.0/8]"})
 	h.soon("the provider's turn", func() bool { h.status("/.gatehouse/login?connection=idp"); return asked.Load() > 0 })
+	h.write(written{"egress.allow": "[127.0.0.0/8]", "egress.deny": "[127.0.0.1]"})
+	for name, way := range map[string]*httpkit.Egress{"fetches": h.rooms.egress, "polls": h.rooms.waits} {
+		h.soon("the end of "+name, func() bool {
+			resp, err := way.Client().Get(provider.URL)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			return errors.Is(err, httpkit.ErrEgressRefused)
+		})
+	}
 }
 
 // A bad file changes nothing, is told once with its place, and does no harm to

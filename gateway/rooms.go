@@ -135,14 +135,14 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	}
 	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Carry: authn.CarryAllowed,
 		Dir: filepath.Join(cfg.Data, unsettledName), Registry: registry, Log: log})
-	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Announce: r.nodes.AnnouncePeople}
+	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Retire: local.Retire, Announce: r.nodes.AnnouncePeople}
 	if !alone(cfg) {
 		people.Elsewhere = r.nodes.Person
 	}
 	r.directory = directory.New(people)
 	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory, Announce: r.nodes.AnnouncePolicy})
 	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}})
-	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow})
+	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Deny: cfg.Egress.Deny})
 	r.services = machines.New(machines.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Streams: openStreams{r}})
 	r.machines = machine.New(machine.Config{Services: r.services, Connections: r.tenants, Client: r.egress.Client()})
 	r.signIn(cfg, log)
@@ -209,7 +209,7 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 		Throttle: together,
 	})
 	r.setup = setup.New(setup.Config{Store: r.store, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants, Trials: r.authn, Sessions: r.sessions, People: r.directory})
-	r.waits = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Patience: pollPatience})
+	r.waits = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Deny: cfg.Egress.Deny, Patience: pollPatience})
 	r.polls = signals.NewPoller(signals.PollerConfig{Receiver: r.authn, Tenants: r.tenants, Store: r.store, Client: r.waits.Client(), Log: log})
 	r.rechecks = authn.NewRechecks(authn.RechecksConfig{Service: r.authn, Refreshes: r.sessions, Tenants: r.tenants})
 }

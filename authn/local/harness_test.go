@@ -180,7 +180,7 @@ func newWorld(t testing.TB) *world {
 		Limits: func(identity.TenantID) sessions.Limits {
 			return sessions.Limits{Idle: time.Hour, Absolute: 24 * time.Hour}
 		}})
-	w.directory = directory.New(directory.Config{Store: w.db, Journal: w.journal, Sessions: w.sessions, Withdraw: authz.Withdraw})
+	w.directory = directory.New(directory.Config{Store: w.db, Journal: w.journal, Sessions: w.sessions, Withdraw: authz.Withdraw, Retire: local.Retire})
 	w.roles = authz.New(authz.Config{Store: w.db, Journal: w.journal, People: w.directory})
 	w.factors = mfa.New(mfa.Config{Store: w.db, Keys: w.keys, Journal: w.journal, Now: w.clock})
 	w.Service = w.node(cheap)

@@ -256,6 +256,13 @@ func (s *Service) Delete(ctx context.Context, cause audit.Cause, tenant identity
 	}))
 }
 
+// Retire takes away the links that are for a person who comes back after they were
+// deactivated, and those that they have made: coming back revives none.
+func Retire(ctx context.Context, tx *store.Tx, user identity.UserID) error {
+	_, err := tx.Exec(ctx, `DELETE FROM local_invitations WHERE user_id = $1 OR (maker_kind = $2 AND maker_id = $1)`, user, string(identity.KindUser))
+	return err
+}
+
 func event(cause audit.Cause, tenant identity.TenantID, t audit.Type, a *account) audit.Event {
 	e := cause.Event(tenant, t, audit.Success)
 	e.Target = audit.Target{Kind: "user", ID: string(a.user), Name: a.userName}

@@ -14,5 +14,6 @@ func TestOnPostgres(t *testing.T) {
 		TestWhenLocalAccountsLetPeopleIn, TestP1_NothingOfALocalAccountWithoutItsRecord, TestP6_LocalSecretsAreNotToBeRead, TestAPasswordIsHashedAnewWhenItsCostChanges,
 		TestALinkIsWorthWhatItsMakerMayGive, TestWhoIsNoOwnerAnyMoreHasNoLocalAccount, TestALinkIsForWhereItsPersonMaySignIn, TestALinkIsTriedSoOften, TestAPersonChangesTheirPassword,
 		TestASessionAloneChangesNoPassword, TestWhoHasNoPasswordChangesNone, TestP1_NoPasswordIsChangedWithoutItsRecord,
+		TestTheLastPasskeyStaysWhicheverGoesFirst, TestP9_ComingBackRevivesNoLink,
 	}, "TestNoStrangerKeepsAPersonOut", "TestWrongCodesWithARightPassword", "TestAPasswordAloneIsNoWayIn", "TestHashes", "TestPasswords", "TestHashingIsBounded", "TestP3_ATenantsFloodHoldsUpNoOther")
 }

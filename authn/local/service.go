@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -159,15 +160,18 @@ func (s *Service) Still(ctx context.Context, tenant identity.TenantID, a *authn.
 
 var errOnlyWay = fault.New(fault.Conflict, "only-way-in", "You sign in with this, so it stays. Add another one first: a passkey, or, if you have a password, any.")
 
-// MayDrop implements [authn.Host]: with a password any factor goes, without one a
-// passkey must be left.
-func (s *Service) MayDrop(ctx context.Context, tenant identity.TenantID, user identity.UserID, keeps []authn.Factor) error {
-	a, err := s.byUser(ctx, tenant, user)
-	if a == nil || err != nil {
+// MayKeep implements [authn.Host]: with a password any factor will do, without one it
+// takes a passkey.
+func (s *Service) MayKeep(ctx context.Context, tx *store.Tx, user identity.UserID, keeps []authn.Factor) error {
+	password, err := store.One(ctx, tx, store.Scalar[bool], `SELECT password IS NOT NULL FROM local_accounts WHERE user_id = $1`, user)
+	if errors.Is(err, store.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	for _, f := range keeps {
-		if f.Kind == authn.Passkey || len(a.password) > 0 {
+		if f.Kind == authn.Passkey || password {
 			return nil
 		}
 	}

@@ -45,7 +45,7 @@ func FuzzIntrospection(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	if p, err := v.inquire(f.Context(), s, tokenKey("t"), "t"); err != nil || p.principal == nil {
+	if p, err := v.inquire(f.Context(), s, asker{tenant: s.tenant}, tokenKey("t"), "t"); err != nil || p.principal == nil {
 		f.Fatal(p, err)
 	}
 	f.Fuzz(func(t *testing.T, answer string) {

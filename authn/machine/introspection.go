@@ -49,7 +49,7 @@ func (v *Verifier) introspect(ctx context.Context, s *snapshot, key digest, toke
 			return verdict{}, err
 		}
 		defer leave()
-		return v.inquire(ctx, s, key, token)
+		return v.inquire(ctx, s, from, key, token)
 	})
 	select {
 	case result := <-asking:
@@ -70,7 +70,7 @@ func answered(err error) error {
 
 // inquire asks by each client that there is until one is told that the token is
 // active, and remembers the answer.
-func (v *Verifier) inquire(ctx context.Context, s *snapshot, key digest, token string) (verdict, error) {
+func (v *Verifier) inquire(ctx context.Context, s *snapshot, from asker, key digest, token string) (verdict, error) {
 	var err error
 	for i := range s.asked {
 		var claims strict.Object
@@ -86,7 +86,7 @@ func (v *Verifier) inquire(ctx context.Context, s *snapshot, key digest, token s
 			break
 		}
 		s.good.put(key, known)
-		v.waiting.regulars.add(s.tenant, key, v.now())
+		v.waiting.good(from, key, v.now())
 		return known, nil
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net/netip"
 	"sync"
@@ -20,6 +21,9 @@ const (
 	maxRegular = 8
 	// maxOther is the same for all other tokens, which anybody can show.
 	maxOther = 8
+	// maxAtHome is the same for those of them that are shown where a service came from
+	// lately: its next token is there as unknown as a stranger's elsewhere.
+	maxAtHome = 8
 	// maxOfNetwork is how many of those are for who comes from one place, so that the
 	// rest is there for others.
 	maxOfNetwork = 4
@@ -29,15 +33,19 @@ const (
 	// placeTime is how long whoever waits does so. What is left of introspectTime is
 	// for the answer, so that a server that hangs is not asked for moments.
 	placeTime = 2 * time.Second
-	// regularFor is how long a token stays a regular that is not shown.
+	// regularFor is how long a token stays a regular that is not shown, and a site one
+	// from where none is.
 	regularFor = time.Hour
 )
 
 // waiting shares out the waiting for authorization servers. Tokens that their server
-// called good before have places that no stranger's token can take.
+// called good before have places that no stranger's token can take, and so has what is
+// shown where they came from, among strangers of these sites alone.
 type waiting struct {
 	regulars regulars
+	homes    regulars
 	regular  places[identity.TenantID]
+	atHome   places[identity.TenantID]
 	other    places[identity.TenantID]
 	networks places[asker]
 }
@@ -53,10 +61,15 @@ func askerOf(ctx context.Context, tenant identity.TenantID) asker {
 	return asker{tenant, httpkit.ClientSite(httpkit.RequestFrom(ctx).ClientIP)}
 }
 
+// home is how a site is remembered.
+func (a asker) home() digest { return sha256.Sum256([]byte("site " + a.site.String())) }
+
 func newWaiting() *waiting {
 	return &waiting{
 		regulars: regulars{of: map[identity.TenantID]memory{}},
+		homes:    regulars{of: map[identity.TenantID]memory{}},
 		regular:  newPlaces[identity.TenantID](maxRegular, maxRemembered),
+		atHome:   newPlaces[identity.TenantID](maxAtHome, maxWaiting),
 		other:    newPlaces[identity.TenantID](maxOther, maxWaiting),
 		networks: newPlaces[asker](maxOfNetwork, maxWaiting),
 	}
@@ -70,13 +83,17 @@ func (w *waiting) place(ctx context.Context, from asker, key digest, now time.Ti
 		leave, err = w.regular.take(ctx, from.tenant)
 		return leave, crowded(err)
 	}
+	among := w.other
+	if w.homes.has(from.tenant, from.home(), now) {
+		among = w.atHome
+	}
 	// The network's comes first: of those that wait for the tenant's, no network has
 	// more than its share either.
 	leaveNetwork, err := w.networks.take(ctx, from)
 	if err != nil {
 		return nil, crowded(err)
 	}
-	leaveOther, err := w.other.take(ctx, from.tenant)
+	leaveOther, err := among.take(ctx, from.tenant)
 	if err != nil {
 		leaveNetwork()
 		return nil, crowded(err)
@@ -145,6 +162,18 @@ func (p places[K]) part(of K, l *line) {
 	if l.within--; l.within == 0 {
 		delete(p.lines, of)
 	}
+}
+
+// good notes whose token was good, and from where it was shown.
+func (w *waiting) good(from asker, key digest, now time.Time) {
+	w.regulars.add(from.tenant, key, now)
+	w.homes.add(from.tenant, from.home(), now)
+}
+
+// forget lets go of a tenant that is deleted.
+func (w *waiting) forget(tenant identity.TenantID) {
+	w.regulars.forget(tenant)
+	w.homes.forget(tenant)
 }
 
 // regulars are the tokens by which services were recognised lately. That gives a place

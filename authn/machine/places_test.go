@@ -123,7 +123,7 @@ func (d *desk) rests() {
 	time.Sleep(time.Minute)
 	synctest.Wait()
 	w := d.v.waiting
-	if len(w.regular.lines)+len(w.other.lines)+len(w.networks.lines) > 0 {
+	if len(w.regular.lines)+len(w.atHome.lines)+len(w.other.lines)+len(w.networks.lines) > 0 {
 		d.t.Errorf("places are kept: %v %v %v", w.regular.lines, w.other.lines, w.networks.lines)
 	}
 }
@@ -138,33 +138,33 @@ func TestRegularTokensHavePlacesOfTheirOwn(t *testing.T) {
 		if err := <-first; err != nil {
 			t.Fatal(err)
 		}
-		again := func(said string) error {
+		again := func(said string, strangers int) error {
 			t.Helper()
 			d.rests()
 			d.floods(5)
-			if n := len(d.underWay()); n != maxOther {
+			if n := len(d.underWay()); n != strangers {
 				t.Fatalf("%d strangers' are asked about", n)
 			}
 			mine := d.shows("198.51.100.1", "mine") // of a network that has used its share
 			d.answers("mine", said)
 			return <-mine
 		}
-		if err := again(good); err != nil {
+		if err := again(good, maxOther); err != nil {
 			t.Error(err)
 		}
 		d.v.RefreshAll()
-		if err := again(good); err != nil {
+		if err := again(good, maxOther+maxOfNetwork); err != nil { // of the network that is at home by now
 			t.Errorf("after the services were read anew: %v", err)
 		}
-		if err := again(bad); !fault.Is(err, fault.Unauthenticated) {
+		if err := again(bad, maxOther+maxOfNetwork); !fault.Is(err, fault.Unauthenticated) {
 			t.Errorf("taken back: %v", err)
 		}
 		if len(d.v.waiting.regulars.of) > 0 {
 			t.Error("a token that was taken back is a regular still")
 		}
 		d.rests()
-		d.floods(2)
-		mine := d.shows("192.0.2.1", "mine")
+		d.floods(5)
+		mine := d.shows("203.0.113.1", "mine")
 		if slices.Contains(d.underWay(), "mine") {
 			t.Error("a token that was taken back has a place of its own still")
 		}
@@ -361,4 +361,53 @@ func TestRegularsAreBounded(t *testing.T) {
 	if n := len(r.of); n != maxTenants {
 		t.Errorf("of %d tenants", n)
 	}
+}
+
+// Where a service came from lately it comes with a new token, whatever strangers show
+// elsewhere, until it has been away for an hour; who shows theirs there as well has what
+// a network has.
+func TestANewTokenIsAtHomeWhereOthersWereGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		shown := d.shows("2001:db8:1:1::1", "first")
+		d.answers("first", good)
+		if err := <-shown; err != nil {
+			t.Fatal(err)
+		}
+		d.rests()
+		d.floods(20)
+		next := d.shows("2001:db8:1:2::7", "next") // of the same site
+		d.answers("next", good)
+		if err := <-next; err != nil {
+			t.Error(err)
+		}
+		stranger := d.shows("2001:db8:2::1", "stranger")
+		if slices.Contains(d.underWay(), "stranger") {
+			t.Error("a site of which nothing is known is at home")
+		}
+		if err := <-stranger; !fault.Is(err, fault.Unavailable) {
+			t.Error(err)
+		}
+		d.rests()
+		for i := range 10 {
+			d.shows("2001:db8:1:3::1", fmt.Sprint("guest-", i))
+		}
+		if n := len(d.underWay()); n != maxOfNetwork {
+			t.Errorf("%d of one site are asked about", n)
+		}
+		d.rests()
+		time.Sleep(regularFor)
+		d.floods(5)
+		late := d.shows("2001:db8:1:2::7", "late")
+		if slices.Contains(d.underWay(), "late") {
+			t.Error("at home after more than an hour")
+		}
+		if err := <-late; !fault.Is(err, fault.Unavailable) {
+			t.Error(err)
+		}
+		d.rests()
+		if d.v.Forget(acme); len(d.v.waiting.homes.of) != 0 {
+			t.Error("a tenant that is deleted has homes")
+		}
+	})
 }

@@ -186,7 +186,7 @@ func (v *Verifier) Forget(tenant identity.TenantID) {
 	delete(v.asked, tenant)
 	delete(v.failed, tenant)
 	v.sources.Forget(tenant)
-	v.waiting.regulars.forget(tenant)
+	v.waiting.forget(tenant)
 }
 
 // recognised makes the principal of a service, and notes as which version of it.

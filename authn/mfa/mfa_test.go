@@ -371,19 +371,19 @@ func TestChangesOfFactors(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	for what, err := range map[string]error{"rename": w.Rename(t.Context(), cause, ben, first.ID, "mine"), "remove": w.Remove(t.Context(), cause, ben, first.ID, false)} {
+	for what, err := range map[string]error{"rename": w.Rename(t.Context(), cause, ben, first.ID, "mine"), "remove": w.Remove(t.Context(), cause, ben, first.ID, false, nil)} {
 		if reasonOf(err) != "no-such-factor" {
 			t.Errorf("%s somebody else's: %v", what, err)
 		}
 	}
-	must(t, w.Remove(t.Context(), cause, ann, first.ID, true))
-	if err := w.Remove(t.Context(), cause, ann, second.ID, true); reasonOf(err) != "last-factor" {
+	must(t, w.Remove(t.Context(), cause, ann, first.ID, true, nil))
+	if err := w.Remove(t.Context(), cause, ann, second.ID, true, nil); reasonOf(err) != "last-factor" {
 		t.Errorf("the last one: %v", err)
 	}
 	if held := w.held(ann); len(held.Factors) != 1 || held.RecoveryCodes != 10 {
 		t.Errorf("left are %+v", held)
 	}
-	must(t, w.Remove(t.Context(), cause, ann, second.ID, false))
+	must(t, w.Remove(t.Context(), cause, ann, second.ID, false, nil))
 	if held := w.held(ann); len(held.Factors) != 0 || held.RecoveryCodes != 0 {
 		t.Errorf("left are %+v", held)
 	}
@@ -422,7 +422,7 @@ func TestP1_NoFactorChangesWithoutItsRecord(t *testing.T) {
 	_, codes := w.RenewCodes(t.Context(), cause, ann)
 	_, reset := w.Reset(t.Context(), cause, acme, ann.User)
 	for what, err := range map[string]error{"enrol": enrol, "codes": codes, "reset": reset,
-		"rename": w.Rename(t.Context(), cause, ann, f.ID, "y"), "remove": w.Remove(t.Context(), cause, ann, f.ID, false)} {
+		"rename": w.Rename(t.Context(), cause, ann, f.ID, "y"), "remove": w.Remove(t.Context(), cause, ann, f.ID, false, nil)} {
 		if !fault.Is(err, fault.Unavailable) {
 			t.Errorf("%s: %v", what, err)
 		}

@@ -112,36 +112,62 @@ func (s *Service) Rename(ctx context.Context, cause audit.Cause, h authn.Holder,
 }
 
 // Remove implements [authn.Factors]. With the last factor the recovery codes go.
-func (s *Service) Remove(ctx context.Context, cause audit.Cause, h authn.Holder, id string, keepLast bool) error {
-	f, err := s.factor(ctx, h, id)
-	if err != nil {
-		return err
-	}
-	held, err := s.Held(ctx, h.Tenant, h.User)
-	if err != nil {
-		return err
-	}
-	if keepLast && len(held.Factors) == 1 {
-		return errLast
-	}
-	return s.change(ctx, about(cause, audit.FactorRemoved, h, f.Factor), func(ctx context.Context, tx *store.Tx) error {
-		n, err := tx.Exec(ctx, `DELETE FROM factors WHERE id = $1 AND user_id = $2`, id, h.User)
-		if err == nil && n == 0 {
-			err = errNoFactor
-		}
-		if err != nil {
+func (s *Service) Remove(ctx context.Context, cause audit.Cause, h authn.Holder, id string, keepLast bool, may authn.MayKeep) error {
+	var f authn.Factor
+	var keeps []authn.Factor
+	look := func(ctx context.Context, tx *store.Tx) (err error) {
+		if f, keeps, err = without(ctx, tx, h.User, id); err != nil {
 			return err
 		}
-		left, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM factors WHERE user_id = $1`, h.User)
-		switch {
-		case err != nil || left > 0:
-			return err
-		case keepLast: // the other one has gone at the same time
+		if keepLast && len(keeps) == 0 {
 			return errLast
 		}
-		_, err = tx.Exec(ctx, `DELETE FROM recovery_codes WHERE user_id = $1`, h.User)
+		if may == nil {
+			return nil
+		}
+		return may(ctx, tx, keeps)
+	}
+	if err := s.store.Tenant(h.Tenant).Read(ctx, func(tx *store.Tx) error { return look(ctx, tx) }); err != nil {
+		return outOfReach(err)
+	}
+	e := about(cause, audit.FactorRemoved, h, f)
+	if _, err := s.journal.Commit(ctx, e); err != nil {
+		return err
+	}
+	err := s.effect(ctx, h.Tenant, func(ctx context.Context, tx *store.Tx) error {
+		if err := look(ctx, tx); err != nil { // others may have gone since
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM factors WHERE id = $1 AND user_id = $2`, id, h.User); err != nil || len(keeps) > 0 {
+			return err
+		}
+		_, err := tx.Exec(ctx, `DELETE FROM recovery_codes WHERE user_id = $1`, h.User)
 		return err
 	})
+	if err != nil {
+		e.Outcome, e.Reason, e.Message = audit.Failed, "not-removed", "What an earlier record of this request announced has not come about, and with it nothing has."
+		_, _ = s.journal.Commit(context.WithoutCancel(ctx), e) // the caller reports the failure that matters
+	}
+	return err
+}
+
+// without gives one of a person's factors, and what they have beside it.
+func without(ctx context.Context, tx *store.Tx, user identity.UserID, id string) (f authn.Factor, keeps []authn.Factor, err error) {
+	all, err := factorsOf(ctx, tx, user)
+	if err != nil {
+		return f, nil, err
+	}
+	for i := range all {
+		if all[i].ID == id {
+			f = all[i].Factor
+		} else {
+			keeps = append(keeps, all[i].Factor)
+		}
+	}
+	if f.ID == "" {
+		return f, nil, errNoFactor
+	}
+	return f, keeps, nil
 }
 
 // Reset removes all that a person has, for an admin. Their sessions are for the
@@ -176,9 +202,13 @@ func (s *Service) change(ctx context.Context, e audit.Event, effect func(context
 	if _, err := s.journal.Commit(ctx, e); err != nil {
 		return err
 	}
+	return s.effect(ctx, e.Tenant, effect)
+}
+
+func (s *Service) effect(ctx context.Context, tenant identity.TenantID, effect func(context.Context, *store.Tx) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
 	defer cancel()
-	return outOfReach(s.store.Tenant(e.Tenant).Write(ctx, func(tx *store.Tx) error { return effect(ctx, tx) }))
+	return outOfReach(s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return effect(ctx, tx) }))
 }
 
 // about begins the event of a change to a factor.

@@ -23,7 +23,11 @@ const (
 	egressMaxBody      = 1 << 20
 	egressMaxHeader    = 64 << 10
 	egressMaxRedirects = 3
-	egressMaxPerHost   = 16
+	// egressMaxShare is how much is fetched at once from one host for one tenant, and
+	// egressMaxPerHost how many connections there are to it for all of them, those that
+	// nobody waits for any more included.
+	egressMaxShare   = 32
+	egressMaxPerHost = 1024
 )
 
 // ErrEgressRefused is the cause when an address may not be reached.
@@ -37,6 +41,8 @@ type EgressOptions struct {
 	// Allow lists networks that are reachable although they are private: the
 	// operator's `egress.allow`.
 	Allow []netip.Prefix
+	// Deny lists networks that are not, whatever else is said of them: `egress.deny`.
+	Deny []netip.Prefix
 	// RootCAs verifies servers; nil means the system's.
 	RootCAs *x509.CertPool
 	// Patience is how long a server may take to begin its answer; 0 means 10
@@ -47,19 +53,24 @@ type EgressOptions struct {
 
 // Egress is the one way to addresses that a tenant's admin can make the gateway
 // fetch: discovery, keys, metadata, webhooks. It reaches public addresses and
-// those the operator allows, checked on the address that is dialled, after the
-// name was resolved, so that neither DNS nor a redirect leads inside
-// (server-side request forgery). Plain http is for loopback alone. Answers are
-// limited in size, time and redirects; a request with a body is never
-// redirected, since it may hold a client's secret.
+// those the operator allows, and none that the operator denies, checked on the
+// address that is dialled, after the name was resolved, so that neither DNS nor a
+// redirect leads inside (server-side request forgery). Plain http is for loopback
+// alone. Answers are limited in size, time and redirects; a request with a body is
+// never redirected, since it may hold a client's secret. Tenants that fetch from the
+// same host have their places there each by themselves.
 type Egress struct {
 	patience  time.Duration
+	shares    *shares // nil: whoever waits longer bounds it
 	transport atomic.Pointer[http.Transport]
 }
 
 // NewEgress makes a guarded way out.
 func NewEgress(o EgressOptions) *Egress {
 	e := &Egress{patience: o.Patience}
+	if o.Patience == 0 {
+		e.shares = &shares{each: egressMaxShare, of: map[sharer]*share{}}
+	}
 	e.Change(o)
 	return e
 }
@@ -103,6 +114,11 @@ func (o EgressOptions) check(address string) error {
 		return fmt.Errorf("%w: %q", ErrEgressRefused, address)
 	}
 	ip := target.Addr().Unmap().WithZone("")
+	for _, denied := range o.Deny {
+		if denied.Contains(ip) {
+			return fmt.Errorf("%w: %s is denied by the operator", ErrEgressRefused, ip)
+		}
+	}
 	for _, allowed := range o.Allow {
 		if allowed.Contains(ip) {
 			return nil
@@ -112,42 +128,6 @@ func (o EgressOptions) check(address string) error {
 		return fmt.Errorf("%w: %s is not a public address", ErrEgressRefused, ip)
 	}
 	return nil
-}
-
-// special lists what is global unicast by form and yet not the public internet
-// (the IANA special-purpose address registries), IPv6 ranges that carry an
-// IPv4 address inside included, because those reach the inside by another name.
-var special = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"),    // carrier-grade NAT (RFC 6598); clouds keep metadata here too
-	netip.MustParsePrefix("168.63.129.16/32"), // Azure's host, public by form
-	netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"),
-	netip.MustParsePrefix("192.88.99.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"),
-	netip.MustParsePrefix("198.51.100.0/24"),
-	netip.MustParsePrefix("203.0.113.0/24"),
-	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("2001::/23"), // Teredo and other protocol assignments
-	netip.MustParsePrefix("2001:db8::/32"),
-	netip.MustParsePrefix("2002::/16"), // 6to4
-	netip.MustParsePrefix("3fff::/20"),
-}
-
-// globalIPv6 is all that IANA has given out as global unicast; NAT64, site-local
-// and everything unassigned lie outside of it.
-var globalIPv6 = netip.MustParsePrefix("2000::/3")
-
-func public(ip netip.Addr) bool {
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || (ip.Is6() && !globalIPv6.Contains(ip)) {
-		return false
-	}
-	for _, p := range special {
-		if p.Contains(ip) {
-			return false
-		}
-	}
-	return true
 }
 
 func checkRedirect(req *http.Request, via []*http.Request) error {
@@ -169,15 +149,23 @@ func (e *Egress) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.User != nil || (req.URL.Scheme != "https" && !PlainLoopback(req.URL.Scheme, req.URL.Hostname())) {
 		return nil, fmt.Errorf("%w: %s://%s", ErrEgressRefused, req.URL.Scheme, req.URL.Host)
 	}
+	leave := func() {}
+	if e.shares != nil {
+		var err error
+		if leave, err = e.shares.take(req.Context(), req.URL.Host); err != nil {
+			return nil, err
+		}
+	}
 	resp, err := e.transport.Load().RoundTrip(req)
 	if err != nil {
+		leave()
 		return nil, err
 	}
+	resp.Body = &boundedBody{body: resp.Body, left: egressMaxBody, done: leave}
 	if resp.ContentLength > egressMaxBody {
 		_ = resp.Body.Close() // nothing of it is read
 		return nil, ErrEgressTooLarge
 	}
-	resp.Body = &boundedBody{body: resp.Body, left: egressMaxBody}
 	return resp, nil
 }
 
@@ -201,6 +189,7 @@ func PlainLoopback(scheme, host string) bool {
 type boundedBody struct {
 	body io.ReadCloser
 	left int64
+	done func() // once it ends or is closed
 }
 
 // Read implements [io.Reader].
@@ -212,6 +201,9 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 		p = p[:b.left+1]
 	}
 	n, err := b.body.Read(p)
+	if err != nil {
+		b.done()
+	}
 	b.left -= int64(n)
 	if b.left < 0 {
 		return n - 1, ErrEgressTooLarge
@@ -220,4 +212,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 }
 
 // Close implements [io.Closer].
-func (b *boundedBody) Close() error { return b.body.Close() }
+func (b *boundedBody) Close() error {
+	defer b.done()
+	return b.body.Close()
+}
