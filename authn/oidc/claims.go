@@ -38,7 +38,11 @@ func (p *Protocol) person(ctx context.Context, c tenants.Connection, idp *provid
 	if groups := cmp.Or(c.OIDC.Claims.Groups, "groups"); said.overage(groups) && token.AccessToken != "" {
 		p.fetchGroups(ctx, c.OIDC, said, groups, token.AccessToken)
 	}
-	return said.assertion(id.Subject, c.OIDC.Claims), nil
+	a := said.assertion(id.Subject, c.OIDC.Claims)
+	// A provider that has the claim answers with it (§3.1.2.1): without, what was asked
+	// may have been lost on the way through the browser.
+	a.Undated = said["auth_time"] == nil && !slices.Contains(idp.metadata.Claims, "auth_time")
+	return a, nil
 }
 
 // lack reports whether a claim is missing that something here goes by: many providers
