@@ -299,9 +299,9 @@ func (s *Service) fresh(tenant identity.TenantID, a *Assertion) error {
 	case a.AuthTime.IsZero() && a.Undated:
 		return nil
 	case a.AuthTime.IsZero():
-		return Refuse(authenticationUndated, "A recent authentication was asked for, and the identity provider does not say when the person authenticated.")
+		return Refuse(AuthenticationUndated, "A recent authentication was asked for, and the identity provider does not say when the person authenticated.")
 	case !s.recent(tenant, a.AuthTime):
-		return Refuse(authenticationTooOld, "A recent authentication was asked for, and the identity provider answered with one of %s.", a.AuthTime.UTC().Format(time.RFC3339))
+		return Refuse(AuthenticationTooOld, "A recent authentication was asked for, and the identity provider answered with one of %s.", a.AuthTime.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -96,7 +97,7 @@ var ofAuthentication = []string{"auth_time", "acr", "amr", "sid"}
 
 // assertion says who the claims are about.
 func (c claims) assertion(subject string, names tenants.AttributeMap) authn.Assertion {
-	a := authn.Assertion{
+	return authn.Assertion{
 		Subject:       subject,
 		Email:         c.text(cmp.Or(names.Email, "email")),
 		EmailVerified: c.verified(cmp.Or(names.Email, "email")),
@@ -104,16 +105,20 @@ func (c claims) assertion(subject string, names tenants.AttributeMap) authn.Asse
 		Groups:        c.list(cmp.Or(names.Groups, "groups")),
 		AMR:           c.list("amr"),
 		ACR:           c.text("acr"),
+		AuthTime:      c.authenticated(),
 		IDPSession:    c.text("sid"),
 		Claims:        c.texts(),
 	}
+}
+
+// authenticated is when the person has; zero if it is not said. Nobody knows then: the
+// token was issued now, but the person may have authenticated days ago.
+func (c claims) authenticated() time.Time {
 	var at float64
-	// Without it nobody knows: the token was issued now, but the person may have
-	// authenticated days ago.
-	if json.Unmarshal(c["auth_time"], &at) == nil && at > 0 {
-		a.AuthTime = seconds(at)
+	if json.Unmarshal(c["auth_time"], &at) != nil || at <= 0 {
+		return time.Time{}
 	}
-	return a
+	return seconds(at)
 }
 
 // verified reports whether the address in a claim is verified: email_verified speaks

@@ -79,14 +79,19 @@ func wishes(idp *provider, spec *tenants.OIDCSpec, s authn.Step) (asked []oauth2
 			asked = append(asked, oauth2.SetAuthURLParam(name, value))
 		}
 	}
-	prompt := spec.Prompt
+	prompt, age := spec.Prompt, time.Duration(spec.MaxAge)
 	if s.MaxAge > 0 {
 		// Both: max_age has the id token say when the person authenticated, and there
 		// are providers that heed only one of them.
-		set("max_age", strconv.Itoa(int(s.MaxAge.Seconds())))
+		if age == 0 || s.MaxAge < age {
+			age = s.MaxAge
+		}
 		if !slices.Contains(prompt, "login") {
 			prompt = append([]string{"login"}, prompt...)
 		}
+	}
+	if age > 0 {
+		set("max_age", strconv.Itoa(int(age.Seconds())))
 	}
 	set("prompt", strings.Join(prompt, " "))
 	set("acr_values", strings.Join(spec.ACRValues, " "))
@@ -133,7 +138,7 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	if !ok || raw == "" {
 		return authn.Assertion{}, authn.Refuse(authn.SignatureMissing, "The identity provider gave no id token.")
 	}
-	v := idVerification{verification: p.verifying(anIDToken, idp, c.OIDC), checks: idTokenChecks, nonce: kept.Nonce, classes: c.OIDC.ACRValues}
+	v := idVerification{verification: p.verifying(anIDToken, idp, c.OIDC), checks: idTokenChecks, nonce: kept.Nonce, classes: c.OIDC.ACRValues, maxAge: time.Duration(c.OIDC.MaxAge)}
 	id, err := v.verify(ctx, raw, token.AccessToken)
 	if err != nil {
 		return authn.Assertion{}, err
