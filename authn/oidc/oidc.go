@@ -14,6 +14,7 @@ import (
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"gatehouse/audit"
 	"gatehouse/authn"
 	"gatehouse/authn/keyring"
 	"gatehouse/identity"
@@ -24,6 +25,7 @@ import (
 type Protocol struct {
 	providers *authn.Providers[*provider]
 	keys      *keyring.Ring
+	journal   audit.Recorder
 	client    *http.Client
 	now       func() time.Time
 }
@@ -31,9 +33,11 @@ type Protocol struct {
 // Config names what the protocol is built of. All parts are required, save those
 // that say otherwise.
 type Config struct {
-	// Store and Keys keep the keys that we show providers who we are by.
-	Store authn.Stores
-	Keys  authn.Keys
+	// Store and Keys keep the keys that we show providers who we are by, and Journal says
+	// when an admin has the next one made.
+	Store   authn.Stores
+	Keys    authn.Keys
+	Journal audit.Recorder
 	// Client talks to providers. It must be the guarded one.
 	Client *http.Client
 	// Now is the clock; nil means [time.Now].
@@ -45,7 +49,7 @@ func New(c Config) *Protocol {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	p := &Protocol{client: c.Client, now: c.Now, keys: keyring.New(ourKeys, c.Store, c.Keys, c.Now)}
+	p := &Protocol{client: c.Client, journal: c.Journal, now: c.Now, keys: keyring.New(ourKeys, c.Store, c.Keys, c.Now)}
 	p.providers = authn.NewProviders(c.Now, p.discover)
 	return p
 }
