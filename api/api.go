@@ -68,6 +68,7 @@ func New(cfg Config) (*API, error) {
 	a.registerProviders()
 	a.registerSetupLinks()
 	a.registerSAML()
+	a.registerOIDC()
 	a.registerTokens()
 	a.registerServices()
 	a.registerAudit()

@@ -28,6 +28,7 @@ type Config struct {
 	Trials      Trials
 	SetupLinks  SetupLinks
 	SAML        SAML
+	OIDC        OIDC
 	Tokens      Tokens
 	Factors     Factors
 	// LocalAccounts are of people who sign in by no identity provider.

@@ -215,7 +215,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 		a.AuthTime = time.Time{} // says nothing
 	}
 	if state.Fresh {
-		if err := s.fresh(tenant, a); err != nil {
+		if err := s.fresh(tenant, &a); err != nil {
 			return s.refuseSaid(w, r, c, &a, err)
 		}
 	}
@@ -245,7 +245,7 @@ func (s *Service) finish(w http.ResponseWriter, r *http.Request, c tenants.Conne
 	}
 	state.User, state.Created, state.Assertion = user.ID, created, &a
 	asks, provider := s.asksFactor(tenant, c, &a)
-	if asks {
+	if asks || state.Fresh && a.AuthTime.IsZero() {
 		return s.askFactor(w, r, c, state)
 	}
 	wanted := s.newSession(r, c, state)
@@ -296,13 +296,16 @@ const authSkew = time.Minute
 // fresh refuses an answer without the recent authentication that was asked for
 // (OpenID Connect Core §3.1.3.7 item 13, SAML core §3.4.1 on ForceAuthn). The
 // session would be of no use where it is needed, and the browser sent round for
-// ever.
-func (s *Service) fresh(tenant identity.TenantID, a Assertion) error {
+// ever. Where the provider has no way to say when, that it answers to this browser now
+// is all that it can give, and the person shows a second factor for the rest.
+func (s *Service) fresh(tenant identity.TenantID, a *Assertion) error {
 	switch {
+	case a.AuthTime.IsZero() && a.Undated:
+		return nil
 	case a.AuthTime.IsZero():
-		return Refuse(authenticationUndated, "A recent authentication was asked for, and the identity provider does not say when the person authenticated.")
+		return Refuse(AuthenticationUndated, "A recent authentication was asked for, and the identity provider does not say when the person authenticated.")
 	case !s.recent(tenant, a.AuthTime):
-		return Refuse(authenticationTooOld, "A recent authentication was asked for, and the identity provider answered with one of %s.", a.AuthTime.UTC().Format(time.RFC3339))
+		return Refuse(AuthenticationTooOld, "A recent authentication was asked for, and the identity provider answered with one of %s.", a.AuthTime.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

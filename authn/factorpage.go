@@ -27,7 +27,7 @@ func (s *Service) showFactors(w http.ResponseWriter, r *http.Request) error {
 	if v == nil || err != nil {
 		return err
 	}
-	add, none := FactorKind(r.Form.Get("add")), len(v.held.Factors) == 0
+	add, none := FactorKind(r.Form.Get(paramAdd)), len(v.held.Factors) == 0
 	switch {
 	case add != "" && (v.live != nil || none):
 		if away := s.mayChange(v, safeReturn(r.URL.RequestURI())); away != "" {
@@ -151,7 +151,7 @@ func (s *Service) enrolFactor(w http.ResponseWriter, r *http.Request, v *visitor
 	if ok, err := s.proved(w, r, v, shown); !ok || err != nil {
 		return err
 	}
-	if codes == nil {
+	if _, v.back = setsUp(v.back); codes == nil {
 		redirect(w, v.back)
 		return nil
 	}
@@ -240,7 +240,7 @@ func (v *visitor) hidden(problem string) hidden {
 
 // at is the address of this page with a parameter more.
 func (v *visitor) at(add FactorKind) string {
-	q := url.Values{"add": {string(add)}}
+	q := url.Values{paramAdd: {string(add)}}
 	if v.step != "" {
 		q.Set(paramStep, v.step)
 	}

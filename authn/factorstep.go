@@ -26,6 +26,8 @@ const (
 	// ceremonyPurpose keeps what is sealed of a ceremony apart from every other use
 	// of the key.
 	ceremonyPurpose = "authn.factor-ceremony"
+	// paramAdd says which kind of factor somebody is about to add.
+	paramAdd = "add"
 )
 
 // FactorURL is where a browser is sent whose person is signed in and has to show a
@@ -43,7 +45,8 @@ func factorURL(returnTo string) string {
 
 // askFactor has somebody of whom the identity provider says who they are show a
 // second factor before there is a session. What was verified stays here, under a
-// token of its own that is good for this browser until the factor is shown.
+// token of its own that is good for this browser until the factor is shown. Whoever
+// was about to set up a factor goes on with the kind that they have chosen.
 func (s *Service) askFactor(w http.ResponseWriter, r *http.Request, c tenants.Connection, state flow) error {
 	browser := flowCookie(r)
 	if browser == "" {
@@ -53,13 +56,30 @@ func (s *Service) askFactor(w http.ResponseWriter, r *http.Request, c tenants.Co
 	a := *state.Assertion
 	a.Claims = nil // they have done their part
 	token := newToken()
-	err := s.flows.put(r.Context(), tenantOf(r), token, browser, c.ID, flow{Hop: hopFactor, ReturnTo: state.ReturnTo,
+	err := s.flows.put(r.Context(), tenantOf(r), token, browser, c.ID, flow{Hop: hopFactor, ReturnTo: state.ReturnTo, Fresh: state.Fresh,
 		User: state.User, Created: state.Created, Unasked: state.Unasked, Assertion: &a, Version: c.Version, SignedOut: state.SignedOut})
 	if err != nil {
 		return storeDown(err)
 	}
-	redirect(w, pathMFA+"?"+url.Values{paramStep: {token}}.Encode())
+	q := url.Values{paramStep: {token}}
+	if kind, _ := setsUp(state.ReturnTo); kind != "" {
+		q.Set(paramAdd, kind)
+	}
+	redirect(w, pathMFA+"?"+q.Encode())
 	return nil
+}
+
+// setsUp tells which kind of factor is set up at one of our addresses, "" if none is,
+// and where the person goes on who has done so.
+func setsUp(address string) (kind, next string) {
+	u, err := url.Parse(address)
+	if err != nil || u.Path != pathMFA || !u.Query().Has(paramAdd) {
+		return "", address
+	}
+	if next = pathMFA; u.Query().Has("return_to") {
+		next = safeReturn(u.Query().Get("return_to"))
+	}
+	return u.Query().Get(paramAdd), next
 }
 
 // visitor is who shows or changes second factors: somebody on the way to a session,
@@ -296,6 +316,9 @@ func (s *Service) stillHeld(ctx context.Context, tenant identity.TenantID, user 
 func (s *Service) sessionOf(r *http.Request, c tenants.Connection, state flow, shown Shown) sessions.NewSession {
 	n := s.newSession(r, c, state)
 	n.FactorAt = s.now()
+	if state.Fresh && n.AuthAt.IsZero() {
+		n.AuthAt = n.FactorAt // nobody else says when ([Service.fresh])
+	}
 	n.AMR = slices.Clone(n.AMR)
 	for _, method := range shown.AMR {
 		if !slices.Contains(n.AMR, method) {

@@ -408,7 +408,7 @@ func newWorldWith(t testing.TB, log *slog.Logger) *world {
 		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Machines: w.machines, Roles: w.grants, Factors: w.factors, Now: w.clock,
 		Log: log, StartsPerSecond: 1, StartBurst: startBurst,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
-			tenants.OIDC: oidc.New(oidc.Config{Store: w.db, Keys: ring, Client: w.egress, Now: w.clock}), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Journal: w.journal, Client: w.egress, Now: w.clock}),
+			tenants.OIDC: oidc.New(oidc.Config{Store: w.db, Keys: ring, Journal: w.journal, Client: w.egress, Now: w.clock}), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Journal: w.journal, Client: w.egress, Now: w.clock}),
 			tenants.OAuth2: oauth2.New(oauth2.Config{Client: w.egress, Log: log})},
 		Signals: signals.New(w.egress, w.clock),
 	})

@@ -137,6 +137,7 @@ func (i *issuer) settings() map[string]any {
 		"issuer": i.URL, "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token",
 		"jwks_uri": i.URL + "/jwks", "userinfo_endpoint": i.URL + "/userinfo", "end_session_endpoint": i.URL + "/signout",
 		"id_token_signing_alg_values_supported": []string{"ES256", "HS256", "none"}, "authorization_response_iss_parameter_supported": true,
+		"claims_supported": []string{"sub", "email", "auth_time"},
 	}
 }
 

@@ -229,35 +229,6 @@ func TestATokenIsTakenBackAfterUse(t *testing.T) {
 	w.browser().open("/").has(t, http.StatusOK)
 }
 
-// TestAFreshSignInIsNotToBeHadByOAuth2: nobody says when the person authenticated.
-func TestAFreshSignInIsNotToBeHadByOAuth2(t *testing.T) {
-	w, hub := newWorld(t), oauth2test.New(t)
-	w.connections.put(hub.Connection())
-	b := w.browser()
-	b.open("/.gatehouse/login?fresh=yes").has(t, http.StatusForbidden, "does not say when you signed in")
-	if got := w.journal.lastRefusal(t); got != "authentication-undated" || b.cookie(httpkit.SessionCookie) != "" {
-		t.Errorf("reason %q", got)
-	}
-}
-
-// Whoever has no second factor and cannot show a recent authentication is told what
-// helps, and is not sent round; a factor is set up while they sign in.
-func TestTheFirstFactorByOAuth2IsSetUpAtSignIn(t *testing.T) {
-	w, hub := newWorld(t), oauth2test.New(t)
-	w.connections.put(hub.Connection())
-	b := w.browser()
-	b.open("/").has(t, http.StatusOK, "app /")
-	session := b.cookie(httpkit.SessionCookie)
-	for range 2 {
-		b.open("/.gatehouse/mfa?add=totp&return_to=%2Fsafe").has(t, http.StatusForbidden, "trying again does not help", "asked for it while you sign in")
-	}
-	if got := w.journal.lastRefusal(t); got != "authentication-undated" || b.cookie(httpkit.SessionCookie) != session {
-		t.Errorf("reason %q", got)
-	}
-	w.connections.setFactor(tenants.SecondFactor{Policy: tenants.FactorUnlessProvider})
-	w.browser().open("/").has(t, http.StatusOK, "Set up a second factor")
-}
-
 // TestP6_AccessTokensStayInside: neither page, journal nor log shows one, nor the
 // client's secret, whatever goes wrong.
 func TestP6_AccessTokensStayInside(t *testing.T) {

@@ -198,6 +198,9 @@ type Assertion struct {
 	AMR           []string
 	ACR           string
 	AuthTime      time.Time // when they authenticated; zero: the provider does not say
+	// Undated tells that the provider has no way to say so, and is no reason to take
+	// the answer for one that was tampered with.
+	Undated bool
 	// IDPSession is how the provider calls its own session (sid, SessionIndex).
 	IDPSession string
 	// Claims is all that the provider says of the person, as text, by name: for the

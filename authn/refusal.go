@@ -54,8 +54,8 @@ const (
 	signedOutMeanwhile Reason = "signed-out-meanwhile"
 
 	// The person was to authenticate anew, and has not, as far as anybody knows.
-	authenticationTooOld  Reason = "authentication-too-old"
-	authenticationUndated Reason = "authentication-undated"
+	AuthenticationTooOld  Reason = "authentication-too-old"
+	AuthenticationUndated Reason = "authentication-undated"
 
 	// The identity provider says no, or nothing.
 	ProviderRefused     Reason = "provider-refused"
@@ -158,9 +158,9 @@ func (f *Refusal) Unwrap() error { return f.cause }
 // lead is what the person reads: what happened, and what to do.
 func (r Reason) lead() string {
 	switch r {
-	case authenticationTooOld:
+	case AuthenticationTooOld:
 		return "This needs a new sign-in, but your organisation's sign-in service answered with an earlier one. Sign out there, and try again."
-	case authenticationUndated:
+	case AuthenticationUndated:
 		return "This needs a new sign-in, but your organisation's sign-in service does not say when you signed in, so trying again does not help. Tell your administrator the event number below: if you were about to set up a second factor, they can have you asked for it while you sign in."
 	case WrongContext:
 		return "Your organisation asks for a stronger sign-in than the one that its sign-in service answered with. Sign in there with your second factor, and try again."

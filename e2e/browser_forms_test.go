@@ -217,7 +217,7 @@ func whole() map[string]resources.ConnectionSpec {
 	oidc.Type, oidc.Issuer, oidc.ClientID, oidc.ClientSecret = tenants.OIDC, "https://login.microsoftonline.com/organizations/v2.0", "client", "hidden-secret"
 	oidc.Scopes, oidc.ACRValues, oidc.Prompt = []string{"openid", "email"}, []string{"urn:gold", "silver"}, []string{"login", "consent"}
 	oidc.Claims, oidc.ClientAuth = &resources.NamesMap{Email: "mail", Name: "full_name", Groups: "roles"}, tenants.ClientSecretPost
-	oidc.Recheck, oidc.RecheckGrace = tenants.Duration(time.Hour), tenants.Duration(36*time.Hour)
+	oidc.MaxAge, oidc.Recheck, oidc.RecheckGrace = tenants.Duration(12*time.Hour), tenants.Duration(time.Hour), tenants.Duration(36*time.Hour)
 	oidc.EntraTenants, oidc.GroupsURL = []string{"72f988bf-86f1-41af-91ab-2d7cd011db47"}, "https://graph.example/groups"
 
 	saml := general

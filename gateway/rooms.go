@@ -79,6 +79,7 @@ type rooms struct {
 	egress    *httpkit.Egress
 	waits     *httpkit.Egress // for answers that may take long
 	polls     *signals.Poller
+	oidc      *oidc.Protocol
 	saml      *saml.Protocol
 	samlWatch *saml.Watch
 	rechecks  *authn.Rechecks
@@ -149,7 +150,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml},
+		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml}, OIDC: oidcKeys{r.oidc},
 	})
 	return r, err
 }
@@ -190,6 +191,7 @@ func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log 
 // signIn joins the protocols to the sign-in flow.
 func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 	fetch := r.egress.Client()
+	r.oidc = oidc.New(oidc.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Client: fetch})
 	r.saml = saml.New(saml.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Client: fetch})
 	r.samlWatch = saml.NewWatch(r.saml, r.tenants, log)
 	r.factors = mfa.New(mfa.Config{Store: r.store, Keys: r.keys, Journal: r.journal})
@@ -200,7 +202,7 @@ func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
 		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Machines: r.machines, Roles: r.authz, Factors: r.factors, Log: log,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
-			tenants.OIDC:   oidc.New(oidc.Config{Store: r.store, Keys: r.keys, Client: fetch}),
+			tenants.OIDC:   r.oidc,
 			tenants.SAML:   r.saml,
 			tenants.OAuth2: oauth2.New(oauth2.Config{Client: fetch, Log: log}),
 			tenants.Local:  r.accounts,

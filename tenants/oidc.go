@@ -25,6 +25,9 @@ const (
 )
 
 const (
+	// minAge leaves time to sign in, and for clocks that differ.
+	minAge = time.Minute
+	maxAge = 30 * 24 * time.Hour
 	// minRecheck keeps a provider from being asked all the time.
 	minRecheck = 5 * time.Minute
 	maxRecheck = 30 * 24 * time.Hour
@@ -49,6 +52,10 @@ type OIDCSpec struct {
 	ClientAuth ClientAuth `json:"client_auth,omitempty" yaml:"client_auth,omitempty"`
 	// Prompt is what the provider is to ask people for at every sign-in.
 	Prompt []string `json:"prompt,omitempty" yaml:"prompt,omitempty"`
+	// MaxAge is how long ago people may have authenticated at the provider when they sign
+	// in; 0: as long as it likes. The provider is asked to see to that, and a sign-in of
+	// which it is not known is refused.
+	MaxAge Duration `json:"max_age,omitzero" yaml:"max_age,omitempty"`
 	// Recheck is how often the provider is asked, by a refresh token, whether somebody
 	// who is signed in may go on; 0: never. RecheckGrace is for how long they go on while
 	// it cannot be asked.
@@ -98,7 +105,7 @@ func (s OIDCSpec) clone() OIDCSpec {
 func (s OIDCSpec) trustsAnew(before OIDCSpec) bool {
 	for _, of := range []*OIDCSpec{&s, &before} {
 		of.ClientSecret, of.Scopes, of.ACRValues = "", nil, nil
-		of.ClientAuth, of.Prompt, of.Recheck, of.RecheckGrace = "", nil, 0, 0
+		of.ClientAuth, of.Prompt, of.MaxAge, of.Recheck, of.RecheckGrace = "", nil, 0, 0, 0
 	}
 	return !reflect.DeepEqual(s, before)
 }
@@ -151,6 +158,10 @@ func (s *OIDCSpec) checkAuth() error {
 		if !slices.Contains([]string{"login", "select_account", "consent"}, word) || slices.Contains(s.Prompt[:i], word) {
 			return badConnection("prompt is a list of login, select_account and consent, each once").At("prompt")
 		}
+	}
+	// It is asked for in seconds (OpenID Connect Core §3.1.2.1).
+	if age := time.Duration(s.MaxAge); age != 0 && (age < minAge || age > maxAge || age%time.Second != 0) {
+		return badConnection("max_age is 0, or from %v to %v in whole seconds", minAge, maxAge).At("max_age")
 	}
 	return nil
 }

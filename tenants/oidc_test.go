@@ -18,6 +18,7 @@ func entra(name string) tenants.Connection {
 	c := oidc(name)
 	c.OIDC.Issuer = "https://login.microsoftonline.com/organizations/v2.0"
 	c.OIDC.ClientAuth, c.OIDC.Prompt = tenants.PrivateKeyJWT, []string{"login", "consent"}
+	c.OIDC.MaxAge = tenants.Duration(12 * time.Hour)
 	c.OIDC.Recheck, c.OIDC.RecheckGrace = tenants.Duration(time.Hour), tenants.Duration(2*time.Hour)
 	c.OIDC.EntraTenants, c.OIDC.GroupsURL = []string{directory}, "https://graph.microsoft.us/v1.0/me/memberOf"
 	return c
@@ -41,6 +42,10 @@ func TestOIDCSettingsAreChecked(t *testing.T) {
 		"prompt none":             func(s *tenants.OIDCSpec) { s.Prompt = []string{"none"} },
 		"prompt twice":            func(s *tenants.OIDCSpec) { s.Prompt = []string{"login", "login"} },
 		"prompt of two words":     func(s *tenants.OIDCSpec) { s.Prompt = []string{"login consent"} },
+		"max_age of a moment":     func(s *tenants.OIDCSpec) { s.MaxAge = tenants.Duration(time.Minute - time.Second) },
+		"max_age of years":        func(s *tenants.OIDCSpec) { s.MaxAge = tenants.Duration(1000 * time.Hour) },
+		"negative max_age":        func(s *tenants.OIDCSpec) { s.MaxAge = -tenants.Duration(time.Hour) },
+		"max_age with a fraction": func(s *tenants.OIDCSpec) { s.MaxAge = tenants.Duration(time.Hour + time.Millisecond) },
 		"recheck all the time":    func(s *tenants.OIDCSpec) { s.Recheck = tenants.Duration(time.Minute) },
 		"recheck never again":     func(s *tenants.OIDCSpec) { s.Recheck = tenants.Duration(1000 * time.Hour) },
 		"negative recheck":        func(s *tenants.OIDCSpec) { s.Recheck = -1 },
@@ -74,6 +79,7 @@ func TestWhatAConnectionTrustsAnew(t *testing.T) {
 	}{
 		"the way to show the secret": {func(s *tenants.OIDCSpec) { s.ClientAuth = "" }, false},
 		"the prompt":                 {func(s *tenants.OIDCSpec) { s.Prompt = nil }, false},
+		"the age of a sign-in":       {func(s *tenants.OIDCSpec) { s.MaxAge = 0 }, false},
 		"how often it is asked":      {func(s *tenants.OIDCSpec) { s.Recheck, s.RecheckGrace = 0, 0 }, false},
 		"a directory more":           {func(s *tenants.OIDCSpec) { s.EntraTenants = append(s.EntraTenants, directory[:35]+"8") }, true},
 		"who tells of groups":        {func(s *tenants.OIDCSpec) { s.GroupsURL = "" }, true},

@@ -25,7 +25,7 @@ func SpecOfConnection(c tenants.Connection) ConnectionSpec {
 		spec.Issuer, spec.ClientID, spec.Scopes = c.OIDC.Issuer, c.OIDC.ClientID, c.OIDC.Scopes
 		spec.ACRValues, spec.Claims = c.OIDC.ACRValues, namesOf(c.OIDC.Claims)
 		spec.ClientAuth, spec.Prompt, spec.Recheck, spec.RecheckGrace = c.OIDC.ClientAuth, c.OIDC.Prompt, c.OIDC.Recheck, c.OIDC.RecheckGrace
-		spec.EntraTenants, spec.GroupsURL = c.OIDC.EntraTenants, c.OIDC.GroupsURL
+		spec.MaxAge, spec.EntraTenants, spec.GroupsURL = c.OIDC.MaxAge, c.OIDC.EntraTenants, c.OIDC.GroupsURL
 	case c.SAML != nil:
 		spec.IDPMetadata = &Metadata{URL: c.SAML.IDPMetadata.URL, XML: c.SAML.IDPMetadata.XML, Fingerprint: c.SAML.IDPMetadata.Fingerprint}
 		spec.Attributes, spec.IDPInitiated = namesOf(c.SAML.Attributes), c.SAML.IDPInitiated
@@ -89,7 +89,7 @@ func (s ConnectionSpec) checkFields() error {
 // else than it was meant for.
 func (s ConnectionSpec) oidc(current *tenants.OIDCSpec) *tenants.OIDCSpec {
 	wanted := &tenants.OIDCSpec{Issuer: s.Issuer, ClientID: s.ClientID, ClientSecret: s.ClientSecret, Scopes: s.Scopes,
-		ACRValues: s.ACRValues, Claims: s.Claims.attributes(), ClientAuth: s.ClientAuth, Prompt: s.Prompt,
+		ACRValues: s.ACRValues, Claims: s.Claims.attributes(), ClientAuth: s.ClientAuth, Prompt: s.Prompt, MaxAge: s.MaxAge,
 		Recheck: s.Recheck, RecheckGrace: s.RecheckGrace, EntraTenants: s.EntraTenants, GroupsURL: s.GroupsURL}
 	if wanted.ClientSecret == "" && current != nil && current.ClientID == s.ClientID && current.Issuer == s.Issuer {
 		wanted.ClientSecret = current.ClientSecret

@@ -25,6 +25,7 @@ spec:
   client_secret: "${OKTA_SECRET}"
   scopes: [openid, email]
   acr_values: [phr, mfa]
+  max_age: 12h
   claims: { groups: groups }
 ---
 kind: Connection

@@ -44,6 +44,11 @@ type Kind struct {
 	Purpose string
 	// Public writes what others see of a key that is made now.
 	Public func(private *rsa.PrivateKey, now time.Time) ([]byte, error)
+	// Name is what records call a key, by what others see of it, and the detail that says
+	// so. MaxOverlap is for how long [Ring.Roll] may have a key wait. Both are for kinds
+	// that are rolled over by hand.
+	Name       func(public []byte) (detail, name string)
+	MaxOverlap time.Duration
 	// Kept is how many a connection has at most.
 	Kept int
 	// Life is how old the newest gets before the next is made by itself. Zero: there

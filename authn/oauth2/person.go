@@ -41,7 +41,7 @@ func (q *inquiry) person(ctx context.Context) (authn.Assertion, error) {
 		return authn.Assertion{}, err
 	}
 	names := q.spec.Claims
-	a := authn.Assertion{Subject: id, Claims: map[string][]string{}}
+	a := authn.Assertion{Subject: id, Undated: true, Claims: map[string][]string{}}
 	a.Name = cmp.Or(wordOf(at(me, names.Name)), wordOf(at(me, "preferred_username")), wordOf(at(me, "login")))
 	if a.Email, a.EmailVerified, err = q.email(ctx, me); err != nil {
 		return authn.Assertion{}, err

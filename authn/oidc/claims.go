@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -40,6 +41,9 @@ func (p *Protocol) person(ctx context.Context, c tenants.Connection, idp *provid
 	}
 	a := said.assertion(id.Subject, c.OIDC.Claims)
 	a.Issuer = id.Issuer
+	// A provider that has the claim answers with it (§3.1.2.1): without, what was asked
+	// may have been lost on the way through the browser.
+	a.Undated = said["auth_time"] == nil && !slices.Contains(idp.metadata.Claims, "auth_time")
 	return a, nil
 }
 
@@ -94,7 +98,7 @@ var ofAuthentication = []string{"auth_time", "acr", "amr", "sid"}
 
 // assertion says who the claims are about.
 func (c claims) assertion(subject string, names tenants.AttributeMap) authn.Assertion {
-	a := authn.Assertion{
+	return authn.Assertion{
 		Subject:       subject,
 		Email:         c.text(cmp.Or(names.Email, "email")),
 		EmailVerified: c.verified(cmp.Or(names.Email, "email")),
@@ -102,16 +106,20 @@ func (c claims) assertion(subject string, names tenants.AttributeMap) authn.Asse
 		Groups:        c.list(cmp.Or(names.Groups, "groups")),
 		AMR:           c.list("amr"),
 		ACR:           c.text("acr"),
+		AuthTime:      c.authenticated(),
 		IDPSession:    c.text("sid"),
 		Claims:        c.texts(),
 	}
+}
+
+// authenticated is when the person has; zero if it is not said. Nobody knows then: the
+// token was issued now, but the person may have authenticated days ago.
+func (c claims) authenticated() time.Time {
 	var at float64
-	// Without it nobody knows: the token was issued now, but the person may have
-	// authenticated days ago.
-	if json.Unmarshal(c["auth_time"], &at) == nil && at > 0 {
-		a.AuthTime = seconds(at)
+	if json.Unmarshal(c["auth_time"], &at) != nil || at <= 0 {
+		return time.Time{}
 	}
-	return a
+	return seconds(at)
 }
 
 // verified reports whether the address in a claim is verified: email_verified speaks

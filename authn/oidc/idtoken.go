@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 
@@ -24,6 +25,8 @@ type idVerification struct {
 	subject, issuer string
 	// classes are the authentication context classes that count; none: any.
 	classes []string
+	// maxAge is how long ago the person may have authenticated; 0: at any time.
+	maxAge time.Duration
 }
 
 // idToken is an id token that is being verified.
@@ -41,11 +44,12 @@ type idClaims struct {
 	Subject string
 	Nonce   string
 	Class   json.RawMessage
+	When    json.RawMessage
 }
 
 func (c *idClaims) members() members {
 	m := c.protocolClaims.members()
-	m["sub"], m["nonce"], m["acr"] = &c.Subject, &c.Nonce, &c.Class
+	m["sub"], m["nonce"], m["acr"], m["auth_time"] = &c.Subject, &c.Nonce, &c.Class, &c.When
 	return m
 }
 
@@ -91,6 +95,7 @@ var idTokenChecks = []idTokenCheck{
 	{"signature", believe},
 	{"access token", belongs},
 	{"context", strong},
+	{"authentication", recent},
 }
 
 // verify makes the checks.
@@ -162,6 +167,24 @@ func strong(_ context.Context, v *idVerification, t *idToken) *authn.Refusal {
 	class := claims{"acr": t.claims.Class}.text("acr")
 	if len(v.classes) > 0 && !slices.Contains(v.classes, class) {
 		return authn.Refuse(authn.WrongContext, "The identity provider answered with an authentication of the class %.64q, which is none of acr_values.", class)
+	}
+	return nil
+}
+
+// recent refuses an authentication that is older than the connection allows, and one of
+// which nobody knows: a provider that was asked by max_age has to say (§3.1.2.1,
+// §3.1.3.7 item 13), and if it was not, somebody has taken that out of the request on its
+// way through the browser.
+func recent(_ context.Context, v *idVerification, t *idToken) *authn.Refusal {
+	if v.maxAge == 0 {
+		return nil
+	}
+	at := claims{"auth_time": t.claims.When}.authenticated()
+	switch {
+	case at.IsZero() || at.After(v.now.Add(skew)):
+		return authn.Refuse(authn.AuthenticationUndated, "The connection has max_age set, and the identity provider does not say when the person authenticated.")
+	case v.now.Sub(at) > v.maxAge+skew:
+		return authn.Refuse(authn.AuthenticationTooOld, "The identity provider answered with an authentication of %s, which is longer ago than max_age.", at.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

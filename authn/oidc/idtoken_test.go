@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func signIn() *idVerification {
 	k := idpKeys()
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 	idp := &provider{algorithms: []string{gooidc.RS256}, keys: &gooidc.StaticKeySet{PublicKeys: []crypto.PublicKey{&k.rsa.PublicKey, &k.ec.PublicKey}}}
-	return &idVerification{checks: idTokenChecks, nonce: "the-nonce", classes: []string{"mfa"}, verification: verification{
+	return &idVerification{checks: idTokenChecks, nonce: "the-nonce", classes: []string{"mfa"}, maxAge: time.Hour, verification: verification{
 		what: "id token", idp: idp, issuers: issuers{one: "https://idp.example"}, clientID: "gatehouse", now: now, config: configOf(idp, "gatehouse", now)}}
 }
 
@@ -42,7 +43,7 @@ const accessToken = "an-access-token"
 func (v *idVerification) good() jwt.MapClaims {
 	sum := sha256.Sum256([]byte(accessToken))
 	return jwt.MapClaims{"iss": v.issuers.one, "aud": v.clientID, "sub": "ann", "nonce": v.nonce, "acr": "mfa", "at_hash": b64(sum[:16]),
-		"iat": v.now.Unix(), "exp": v.now.Add(time.Minute).Unix()}
+		"auth_time": v.now.Add(-time.Hour - skew).Unix(), "iat": v.now.Unix(), "exp": v.now.Add(time.Minute).Unix()}
 }
 
 // bare are good claims that say nothing of the access token.
@@ -208,6 +209,22 @@ var attacks = map[string][]struct {
 		{name: "a weaker one", token: with("acr", "pwd"), want: authn.WrongContext},
 		{name: "none", token: with("acr", nil), want: authn.WrongContext},
 		{name: "a list", token: with("acr", []string{"mfa"}), want: authn.WrongContext},
+	},
+	"authentication": {
+		{name: "long ago", token: at("auth_time", -24*time.Hour), want: authn.AuthenticationTooOld},
+		{name: "a second beyond the skew", token: at("auth_time", -time.Hour-skew-time.Second), want: authn.AuthenticationTooOld},
+		{name: "in the future", token: at("auth_time", skew+time.Second), want: authn.AuthenticationUndated},
+		{name: "not said", token: with("auth_time", nil), want: authn.AuthenticationUndated},
+		{name: "zero", token: with("auth_time", 0), want: authn.AuthenticationUndated},
+		{name: "negative", token: with("auth_time", -1), want: authn.AuthenticationUndated},
+		{name: "as text", token: func(v *idVerification) string { return with("auth_time", strconv.FormatInt(v.now.Unix(), 10))(v) }, want: authn.AuthenticationUndated},
+		{name: "a list", token: func(v *idVerification) string { return with("auth_time", []int64{v.now.Unix()})(v) }, want: authn.AuthenticationUndated},
+		{name: "in another case", token: func(v *idVerification) string {
+			c := v.good()
+			c["Auth_Time"] = v.now.Unix()
+			delete(c, "auth_time")
+			return signedBy(jwt.SigningMethodRS256, idpKeys().rsa, nil, c)
+		}, want: authn.AuthenticationUndated},
 	},
 }
 

@@ -14,6 +14,7 @@ import (
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"gatehouse/audit"
 	"gatehouse/authn"
 	"gatehouse/authn/keyring"
 	"gatehouse/identity"
@@ -24,6 +25,7 @@ import (
 type Protocol struct {
 	providers *authn.Providers[*provider]
 	keys      *keyring.Ring
+	journal   audit.Recorder
 	client    *http.Client
 	now       func() time.Time
 }
@@ -31,9 +33,11 @@ type Protocol struct {
 // Config names what the protocol is built of. All parts are required, save those
 // that say otherwise.
 type Config struct {
-	// Store and Keys keep the keys that we show providers who we are by.
-	Store authn.Stores
-	Keys  authn.Keys
+	// Store and Keys keep the keys that we show providers who we are by, and Journal says
+	// when an admin has the next one made.
+	Store   authn.Stores
+	Keys    authn.Keys
+	Journal audit.Recorder
 	// Client talks to providers. It must be the guarded one.
 	Client *http.Client
 	// Now is the clock; nil means [time.Now].
@@ -45,7 +49,7 @@ func New(c Config) *Protocol {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	p := &Protocol{client: c.Client, now: c.Now, keys: keyring.New(ourKeys, c.Store, c.Keys, c.Now)}
+	p := &Protocol{client: c.Client, journal: c.Journal, now: c.Now, keys: keyring.New(ourKeys, c.Store, c.Keys, c.Now)}
 	p.providers = authn.NewProviders(c.Now, p.discover)
 	return p
 }
@@ -79,14 +83,19 @@ func wishes(idp *provider, spec *tenants.OIDCSpec, s authn.Step) (asked []oauth2
 			asked = append(asked, oauth2.SetAuthURLParam(name, value))
 		}
 	}
-	prompt := spec.Prompt
+	prompt, age := spec.Prompt, time.Duration(spec.MaxAge)
 	if s.MaxAge > 0 {
 		// Both: max_age has the id token say when the person authenticated, and there
 		// are providers that heed only one of them.
-		set("max_age", strconv.Itoa(int(s.MaxAge.Seconds())))
+		if age == 0 || s.MaxAge < age {
+			age = s.MaxAge
+		}
 		if !slices.Contains(prompt, "login") {
 			prompt = append([]string{"login"}, prompt...)
 		}
+	}
+	if age > 0 {
+		set("max_age", strconv.Itoa(int(age.Seconds())))
 	}
 	set("prompt", strings.Join(prompt, " "))
 	set("acr_values", strings.Join(spec.ACRValues, " "))
@@ -133,7 +142,7 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	if !ok || raw == "" {
 		return authn.Assertion{}, authn.Refuse(authn.SignatureMissing, "The identity provider gave no id token.")
 	}
-	v := idVerification{verification: p.verifying(anIDToken, idp, c.OIDC), checks: idTokenChecks, nonce: kept.Nonce, classes: c.OIDC.ACRValues}
+	v := idVerification{verification: p.verifying(anIDToken, idp, c.OIDC), checks: idTokenChecks, nonce: kept.Nonce, classes: c.OIDC.ACRValues, maxAge: time.Duration(c.OIDC.MaxAge)}
 	id, err := v.verify(ctx, raw, token.AccessToken)
 	if err != nil {
 		return authn.Assertion{}, err

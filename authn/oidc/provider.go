@@ -24,6 +24,7 @@ type metadata struct {
 	AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
 	NamesItself bool     `json:"authorization_response_iss_parameter_supported"`
 	Scopes      []string `json:"scopes_supported"`
+	Claims      []string `json:"claims_supported"`
 	// AssertionAlgorithms are those of private_key_jwt.
 	AssertionAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 }

@@ -77,7 +77,7 @@ func (p *Protocol) assertion(ctx context.Context, tenant identity.TenantID, c te
 	now := p.now()
 	token := jwt.NewWithClaims(method, jwt.MapClaims{"iss": c.OIDC.ClientID, "sub": c.OIDC.ClientID, "aud": idp.Endpoint().TokenURL,
 		"jti": rand.Text(), "iat": now.Unix(), "exp": now.Add(assertionLife).Unix()})
-	token.Header["kid"] = keyID(key)
+	token.Header["kid"] = keyID(key.Public)
 	return token.SignedString(private)
 }
 

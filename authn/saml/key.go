@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"fmt"
 	"math/big"
 	"slices"
@@ -18,7 +20,14 @@ import (
 // ourKeys are what we sign with towards providers, and what they encrypt for: one to
 // come, one that signs, and one of before. None is replaced by its age alone, since
 // few providers take a new one by themselves ([Protocol.tend]).
-var ourKeys = keyring.Kind{Table: "saml_keys", Column: "certificate", Purpose: "authn.saml-key.", Public: selfSigned, Kept: 3}
+var ourKeys = keyring.Kind{Table: "saml_keys", Column: "certificate", Purpose: "authn.saml-key.", Public: selfSigned, Kept: 3,
+	Name: fingerprinted, MaxOverlap: MaxOverlap}
+
+// fingerprinted names a key by the SHA-256 of its certificate.
+func fingerprinted(certificate []byte) (detail, name string) {
+	sum := sha256.Sum256(certificate)
+	return "certificate", hex.EncodeToString(sum[:])
+}
 
 // keyLife is long: providers that look at it stop believing us when it is over.
 const keyLife = 20 * 365 * 24 * time.Hour

@@ -2,16 +2,13 @@ package saml
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"fmt"
 	"time"
 
 	"gatehouse/audit"
 	"gatehouse/authn/keyring"
 	"gatehouse/identity"
-	"gatehouse/internal/fault"
 	"gatehouse/tenants"
 )
 
@@ -54,28 +51,10 @@ func (p *Protocol) Keys(ctx context.Context, tenant identity.TenantID, c tenants
 // PrepareKey makes a connection's next key. It is published at once, and signs
 // once the overlap is over; until then the one before it does.
 func (p *Protocol) PrepareKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection, overlap time.Duration) ([]Key, error) {
-	if overlap < 0 || overlap > MaxOverlap {
-		return nil, fault.New(fault.Invalid, "bad-overlap", "The overlap of two keys is at most a year.")
-	}
-	keys, err := p.keys.All(ctx, tenant, c.ID)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.prepare(ctx, cause, tenant, c, keys, overlap); err != nil {
+	if err := p.keys.Roll(ctx, p.journal, cause, tenant, c, overlap); err != nil {
 		return nil, err
 	}
 	return p.Keys(ctx, tenant, c)
-}
-
-func (p *Protocol) prepare(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection, keys []keyring.Key, overlap time.Duration) error {
-	return p.keys.Prepare(ctx, tenant, c.ID, keys, p.now().Add(overlap), func(ctx context.Context, made keyring.Key) error {
-		sum := sha256.Sum256(made.Public)
-		e := cause.Event(tenant, audit.ConnectionChanged, audit.Success)
-		e.Connection, e.Target = c.ID, audit.Target{Kind: "connection", ID: string(c.ID), Name: c.Name}
-		e.Details = map[string]string{"change": "key-prepared", "type": string(c.Type), "certificate": hex.EncodeToString(sum[:]), "signs_at": stamp(made.SignsAt)}
-		_, err := p.journal.Commit(ctx, e)
-		return err
-	})
 }
 
 // tend prepares the next key of a connection well before the certificate of the
@@ -92,5 +71,5 @@ func (p *Protocol) tend(ctx context.Context, tenant identity.TenantID, c tenants
 	if p.now().Add(rollBefore).Before(certificate.NotAfter) {
 		return nil
 	}
-	return p.prepare(ctx, audit.SystemCause(), tenant, c, keys, Overlap)
+	return p.keys.Roll(ctx, p.journal, audit.SystemCause(), tenant, c, Overlap)
 }

@@ -276,6 +276,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/connections/{name}/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the keys by which an OpenID provider knows us
+         * @description Needs: gatehouse.connections:read.
+         */
+        get: operations["get-connection-oidc"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/connections/{name}/oidc/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Prepare our next key of an OpenID Connect connection: it is published at once beside the one that signs, and takes its place when the overlap is over
+         * @description Needs: gatehouse.connections:write.
+         */
+        post: operations["prepare-oidc-key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/connections/{name}/saml": {
         parameters: {
             query?: never;
@@ -1420,6 +1460,8 @@ export interface components {
              * @enum {string}
              */
             link?: "" | "email" | "external_id";
+            /** @description How long ago people may have authenticated at the provider when they sign in: 1m to 720h. The provider is asked to see to that, and a sign-in of which it is not known is refused; absent: as long as the provider likes */
+            max_age?: string;
             /**
              * @description What the provider is asked to name people by; absent: its own choice
              * @enum {string}
@@ -1932,6 +1974,28 @@ export interface components {
             confirmed: boolean | "lease_expired";
             id: string;
         };
+        OIDCKey: {
+            /** @description The public key (RFC 7517), for a provider that takes one instead of an address */
+            jwk: {
+                [key: string]: string;
+            };
+            kid: string;
+            /** @description The same in PEM */
+            public_key: string;
+            /** @description Whether it is in the JWK Set; one that has retired stays there for a day */
+            published: boolean;
+            /** Format: date-time */
+            signs_at: string;
+            /**
+             * @description prepared: published, and signs from signs_at on. signing: signs, and is published. retired: signs no more
+             * @enum {string}
+             */
+            state: "prepared" | "signing" | "retired";
+        };
+        OIDCState: {
+            /** @description Our keys, newest first. What is published of them is at /.gatehouse/oidc/{name}/jwks.json */
+            keys: components["schemas"]["OIDCKey"][];
+        };
         PageAlert: {
             items: components["schemas"]["Alert"][];
             /** @description Hand it back as cursor for the next page; empty at the end */
@@ -2038,6 +2102,13 @@ export interface components {
             /** Format: int64 */
             seq: number;
             what: string;
+        };
+        "Prepare-oidc-keyRequest": {
+            /**
+             * Format: int64
+             * @description How long both are published before the new one signs; absent: 1. 0 signs with it at once, and a provider that does not know it yet refuses us until it does
+             */
+            overlap_days?: number;
         };
         "Prepare-saml-keyRequest": {
             /**
@@ -2961,6 +3032,72 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ConnectionChange"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-connection-oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OIDCState"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "prepare-oidc-key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Prepare-oidc-keyRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OIDCState"];
                 };
             };
             /** @description Error */

@@ -6,6 +6,7 @@ import { api, done } from '../client/api';
 import { keys, useCan, usePages, useRefresh } from '../client/queries';
 import { useConfirm } from '../parts/Confirm';
 import { ConnectionForm, type Subject } from '../parts/connection/ConnectionForm';
+import { OIDCKeys } from '../parts/connection/OIDCKeys';
 import { SAMLKeys } from '../parts/connection/SAMLKeys';
 import { Domains } from '../parts/Domains';
 import { Facts, When } from '../parts/Facts';
@@ -15,6 +16,9 @@ import { MakeSetupLink, SetupLinks } from '../parts/SetupLinks';
 import { Empty, Failure, LoadingRows } from '../parts/States';
 
 const types: Record<string, string> = { oidc: 'OpenID Connect', saml: 'SAML', oauth2: 'OAuth 2.0', local: 'Local accounts' };
+/** Whether we sign anything towards the provider. */
+const hasKeys = (of: { type: string; client_auth?: string }) => of.type === 'saml' || of.client_auth === 'private_key_jwt';
+
 const presets: Record<string, string> = { github: 'GitHub' };
 
 /** How the tenant's people sign in. */
@@ -22,7 +26,7 @@ export function Connections() {
   const can = useCan();
   const refresh = useRefresh();
   const [changed, setChanged] = useState<Subject>();
-  const [keysOf, setKeysOf] = useState<string>();
+  const [keysOf, setKeysOf] = useState<{ name: string; type: string }>();
   const [linking, setLinking] = useState(false);
   const query = usePages(keys.connections, (cursor) => done(api.GET('/v1/connections', { params: { query: { cursor } } })));
   const remove = useConfirm<unknown>(() => 'The connection is deleted, and everybody who signed in by it is signed out.', () => refresh(keys.connections, keys.domains));
@@ -55,6 +59,7 @@ export function Connections() {
                     c.spec.pkce === 'none' && ['PKCE', 'off'],
                     (c.spec.type === 'oidc' || c.spec.type === 'oauth2') && ['Client id', <Code>{c.spec.client_id}</Code>],
                     (c.spec.type === 'oidc' || c.spec.type === 'oauth2') && ['Client secret', c.has_client_secret ? 'set' : 'none'],
+                    !!c.spec.max_age && ['Signed in there at most', `${c.spec.max_age} before`],
                     !!c.spec.acr_values?.length && ['Class of sign-in (acr)', <Code>{c.spec.acr_values.join(' ')}</Code>],
                     c.spec.type === 'saml' && ['Metadata', c.spec.idp_metadata?.url ? <Code>{c.spec.idp_metadata.url}</Code> : 'given as a file'],
                     !!c.spec.allowed_domains?.length && ['For the domains', c.spec.allowed_domains.join(', ')],
@@ -63,9 +68,9 @@ export function Connections() {
                     c.spec.type !== 'local' && ['New people', c.spec.unknown_people === 'refuse' ? 'are refused' : c.spec.default_role ? `become ${c.spec.default_role}` : 'get no role'],
                     ['Changed', <When at={c.updated_at} />],
                   ]} />}
-                  actions={(writes || c.spec.type === 'saml') && (
+                  actions={(writes || hasKeys(c.spec)) && (
                     <Group gap="xs">
-                      {c.spec.type === 'saml' && <Button size="xs" variant="light" aria-label={`Keys of ${c.name}`} onClick={() => setKeysOf(c.name)}>Keys</Button>}
+                      {hasKeys(c.spec) && <Button size="xs" variant="light" aria-label={`Keys of ${c.name}`} onClick={() => setKeysOf({ name: c.name, type: c.spec.type })}>Keys</Button>}
                       {writes && c.spec.type !== 'local' && <Button size="xs" variant="light" aria-label={`Test ${c.name}`} loading={test.isPending && test.variables === c.name} onClick={() => test.mutate(c.name)}>Test</Button>}
                       {writes && <Button size="xs" variant="light" aria-label={`Change ${c.name}`} onClick={() => setChanged({ name: c.name })}>Change</Button>}
                       {writes && c.spec.type !== 'local' && <Button size="xs" variant="light" aria-label={`Security events for ${c.name}`} onClick={() => setChanged({ name: c.name, open: 'signals' })}>Security events</Button>}
@@ -84,7 +89,8 @@ export function Connections() {
         )}
       <SetupLinks />
       {remove.dialog}
-      <SAMLKeys of={keysOf} close={() => setKeysOf(undefined)} />
+      <SAMLKeys of={keysOf?.type === 'saml' ? keysOf.name : undefined} close={() => setKeysOf(undefined)} />
+      <OIDCKeys of={keysOf?.type === 'oidc' ? keysOf.name : undefined} close={() => setKeysOf(undefined)} />
       <ConnectionForm of={changed} close={() => setChanged(undefined)} />
       <MakeSetupLink opened={linking} close={() => setLinking(false)} />
     </Page>

@@ -1,10 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { canPrepare, ending, overlapMeans, standingOfKey } from './keys';
+import { canPrepare, clientOverlapMeans, ending, overlapMeans, standingOfClientKey, standingOfKey } from './keys';
 
 describe('keys', () => {
   it('has a sentence for each state', () => {
     for (const state of ['prepared', 'signing', 'retired'] as const) expect(standingOfKey({ state }).means).toMatch(/\.$/);
     expect(standingOfKey({ state: 'signing' }).word).toBe('Signs');
+  });
+  it('says what becomes of a key that a provider was given', () => {
+    for (const state of ['prepared', 'signing', 'retired'] as const) expect(standingOfClientKey({ state, published: true }).means).toMatch(/\.$/);
+    expect(standingOfClientKey({ state: 'retired', published: true }).means).toContain('for a day still');
+    expect(standingOfClientKey({ state: 'retired', published: false }).means).toContain('published no more');
+    expect(clientOverlapMeans(0)).toContain('nobody signs in');
+    expect(clientOverlapMeans(1)).toContain('in a day');
+    expect(clientOverlapMeans(30)).toContain('in 30 days');
   });
   it('prepares one at a time', () => {
     expect(canPrepare([{ state: 'signing' }, { state: 'retired' }])).toBe(true);

@@ -1,4 +1,4 @@
-import type { SAMLKey } from '../client/api';
+import type { OIDCKey, SAMLKey } from '../client/api';
 
 interface Standing {
   word: string;
@@ -18,6 +18,16 @@ export function standingOfKey(key: Pick<SAMLKey, 'state'>): Standing {
   return states[key.state];
 }
 
+/** The same of a key by which an OpenID provider knows us. */
+export function standingOfClientKey(key: Pick<OIDCKey, 'state' | 'published'>): Standing {
+  const standing = states[key.state];
+  switch (key.state) {
+    case 'prepared': return { ...standing, means: 'Published already. A provider that does not fetch our keys by itself has to be given this one, beside the other, before it signs.' };
+    case 'signing': return { ...standing, means: 'Shows the provider who we are.' };
+    case 'retired': return { ...standing, means: key.published ? 'Signs no more, and is published for a day still. If the provider was given it by hand, take it away there.' : 'Signs no more, and is published no more. If the provider was given it by hand, take it away there.' };
+  }
+}
+
 /** Whether a next key can be prepared: there is one at a time, which takes over by itself. */
 export function canPrepare(keys: Pick<SAMLKey, 'state'>[]): boolean {
   return keys.every((key) => key.state !== 'prepared');
@@ -27,6 +37,12 @@ export function canPrepare(keys: Pick<SAMLKey, 'state'>[]): boolean {
 export function overlapMeans(days: number): string {
   if (days === 0) return 'The new key signs at once: a provider that has not got our new metadata refuses what we send until it has.';
   return `The new key is published at once and signs in ${days === 1 ? 'a day' : `${days} days`}. Give the provider our metadata before that.`;
+}
+
+/** The same where the provider knows us by keys that it fetches. */
+export function clientOverlapMeans(days: number): string {
+  if (days === 0) return 'The new key signs at once: nobody signs in until the provider knows it.';
+  return `The new key is published at once and signs in ${days === 1 ? 'a day' : `${days} days`}. A provider that does not fetch our keys by itself has to be given it before that.`;
 }
 
 const soon = 30 * 24 * 60 * 60 * 1000;

@@ -1,12 +1,12 @@
-import { Alert, Badge, Button, Code, Group, Modal, NumberInput, Stack, Text, Title } from '@mantine/core';
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import { Alert, Badge, Code, Group, Modal, Stack, Text, Title } from '@mantine/core';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { api, done, type SAMLState } from '../../client/api';
 import { useCan } from '../../client/queries';
 import { canPrepare, ending, overlapMeans, standingOfKey } from '../../words/keys';
 import { Facts, When } from '../Facts';
 import { Row, Rows } from '../Rows';
 import { Failure, LoadingRows } from '../States';
+import { Prepare } from './Prepare';
 
 /** The keys and certificates of both sides of a SAML connection. */
 export function SAMLKeys({ of: name, close }: { of: string | undefined; close: () => void }) {
@@ -26,6 +26,7 @@ function Loaded({ name }: { name: string }) {
 
 function Shown({ name, state }: { name: string; state: SAMLState }) {
   const can = useCan();
+  const client = useQueryClient();
   return (
     <Stack>
       <Title order={3} size="h5">Ours</Title>
@@ -42,7 +43,11 @@ function Shown({ name, state }: { name: string; state: SAMLState }) {
         })}
       </Rows>
       <Text size="sm">Our metadata, which shows all that the provider needs: <Code>{`${window.location.origin}/.gatehouse/saml/${name}/metadata`}</Code></Text>
-      {can('gatehouse.connections:write') && canPrepare(state.keys) && <Prepare name={name} />}
+      {can('gatehouse.connections:write') && canPrepare(state.keys) && (
+        <Prepare first={30} most={365} means={overlapMeans}
+          act={(days) => done(api.POST('/v1/connections/{name}/saml/keys', { params: { path: { name } }, body: { overlap_days: days } }))}
+          then={(next) => client.setQueryData(['saml', name], next)} />
+      )}
       <Title order={3} size="h5">The provider's</Title>
       {state.problem && <Alert color="red" variant="light" title="Its metadata cannot be used">{state.problem}</Alert>}
       {state.provider && (
@@ -63,24 +68,4 @@ function Shown({ name, state }: { name: string; state: SAMLState }) {
 function Ends({ at }: { at: string }) {
   const state = ending(at);
   return <Group gap={6}><When at={at} />{state && <Badge size="xs" color={state === 'ended' ? 'red' : 'yellow'}>{state === 'ended' ? 'Ended' : 'Soon'}</Badge>}</Group>;
-}
-
-/** Begins a roll-over, which ends by itself when the overlap is over. */
-function Prepare({ name }: { name: string }) {
-  const client = useQueryClient();
-  const [days, setDays] = useState(30);
-  const prepare = useMutation({
-    mutationFn: () => done(api.POST('/v1/connections/{name}/saml/keys', { params: { path: { name } }, body: { overlap_days: days } })),
-    onSuccess: (state) => client.setQueryData(['saml', name], state),
-  });
-  return (
-    <Stack gap="xs">
-      <Group align="flex-end">
-        <NumberInput label="Days until the next key signs" min={0} max={365} allowDecimal={false} clampBehavior="strict" value={days} onChange={(value) => setDays(Number(value) || 0)} />
-        <Button variant="default" loading={prepare.isPending} onClick={() => prepare.mutate()}>Prepare the next key</Button>
-      </Group>
-      <Text size="sm" c={days === 0 ? 'red' : 'dimmed'}>{overlapMeans(days)}</Text>
-      {prepare.isError && <Failure error={prepare.error} />}
-    </Stack>
-  );
 }

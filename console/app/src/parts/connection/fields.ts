@@ -119,6 +119,7 @@ export const fields: { [K in Key]-?: Field<K> } = {
     of: ['oidc'], at: 'ways', label: 'At every sign-in the provider asks people', help: 'By default it decides, and often asks nothing of who is signed in there', as: 'checks',
     options: { login: 'To sign in anew', select_account: 'Which account to use', consent: 'For their consent' },
   },
+  max_age: { of: ['oidc'], at: 'ways', label: 'People may have signed in at the provider', help: 'That long ago: the provider is asked for a newer sign-in where it is longer, and one of which it does not say when is refused; 1m to 720h, such as 12h; empty: any', as: 'duration', longest: 20 },
   acr_values: { of: ['oidc'], at: 'ways', label: 'Classes of sign-in that count (acr)', help: 'The provider is asked for them, the first most, and a sign-in by another one is refused; empty: any', as: 'words', most: 10, commas: true },
   force_authn: { of: ['saml'], at: 'ways', label: 'People authenticate at every sign-in', help: 'Even if they are signed in at the provider (ForceAuthn); off by default', as: 'flag', unset: false },
   requested_authn_context: { of: ['saml'], at: 'ways', label: 'Classes of sign-in that count', help: 'Asked for as RequestedAuthnContext, and a sign-in by another one is refused; empty: any, and none is asked for', as: 'words', most: 10, commas: true },

@@ -1,0 +1,55 @@
+import { Badge, Code, Modal, Stack, Text } from '@mantine/core';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { api, done, type OIDCState } from '../../client/api';
+import { useCan } from '../../client/queries';
+import { canPrepare, clientOverlapMeans, standingOfClientKey } from '../../words/keys';
+import { Facts, When } from '../Facts';
+import { Row, Rows } from '../Rows';
+import { Failure, LoadingRows } from '../States';
+import { Prepare } from './Prepare';
+
+/** The keys by which an OpenID provider knows us (private_key_jwt). */
+export function OIDCKeys({ of: name, close }: { of: string | undefined; close: () => void }) {
+  return (
+    <Modal opened={name !== undefined} onClose={close} size="xl" title={`Keys of ${name ?? ''}`} closeButtonProps={{ 'aria-label': 'Close' }} styles={{ title: { fontWeight: 650 } }}>
+      {name !== undefined && <Loaded name={name} />}
+    </Modal>
+  );
+}
+
+function Loaded({ name }: { name: string }) {
+  const query = useQuery({ queryKey: ['oidc', name], queryFn: () => done(api.GET('/v1/connections/{name}/oidc', { params: { path: { name } } })), staleTime: 0, gcTime: 0 });
+  if (query.isPending) return <LoadingRows rows={2} />;
+  if (query.isError) return <Failure error={query.error} retry={() => void query.refetch()} />;
+  return <Shown name={name} state={query.data} />;
+}
+
+function Shown({ name, state }: { name: string; state: OIDCState }) {
+  const can = useCan();
+  const client = useQueryClient();
+  return (
+    <Stack>
+      <Text size="sm">The provider fetches our keys from <Code>{`${window.location.origin}/.gatehouse/oidc/${name}/jwks.json`}</Code>. One that takes no address is given them by hand.</Text>
+      <Rows label="Our keys">
+        {state.keys.map((key) => {
+          const standing = standingOfClientKey(key);
+          return (
+            <Row key={key.kid} name={<Badge variant="light" color={standing.color}>{standing.word}</Badge>}
+              facts={<>
+                <Facts of={[
+                  ['Key id', <Code>{key.kid}</Code>], [key.state === 'prepared' ? 'Signs' : 'Signs since', <When at={key.signs_at} />],
+                  key.state !== 'retired' && ['As a JWK', <Code block>{JSON.stringify(key.jwk)}</Code>], key.state !== 'retired' && ['In PEM', <Code block>{key.public_key}</Code>],
+                ]} />
+                <Text size="sm" c="dimmed">{standing.means}</Text>
+              </>} />
+          );
+        })}
+      </Rows>
+      {can('gatehouse.connections:write') && canPrepare(state.keys) && (
+        <Prepare first={1} most={30} means={clientOverlapMeans}
+          act={(days) => done(api.POST('/v1/connections/{name}/oidc/keys', { params: { path: { name } }, body: { overlap_days: days } }))}
+          then={(next) => client.setQueryData(['oidc', name], next)} />
+      )}
+    </Stack>
+  );
+}
