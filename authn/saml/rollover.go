@@ -67,15 +67,41 @@ func (p *Protocol) PrepareKey(ctx context.Context, cause audit.Cause, tenant ide
 	return p.Keys(ctx, tenant, c)
 }
 
+// FinishKey ends the overlap now: the prepared key signs, and is shown alone.
+func (p *Protocol) FinishKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error {
+	keys, err := p.keys.Kept(ctx, tenant, c.ID)
+	if err != nil {
+		return err
+	}
+	return p.keys.Finish(ctx, tenant, c.ID, keys, p.record(cause, tenant, c, "key-finished"))
+}
+
+// TakeBackKey lets go of the prepared key; the one that signs goes on.
+func (p *Protocol) TakeBackKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error {
+	keys, err := p.keys.Kept(ctx, tenant, c.ID)
+	if err != nil {
+		return err
+	}
+	return p.keys.TakeBack(ctx, tenant, c.ID, keys, p.record(cause, tenant, c, "key-taken-back"))
+}
+
 func (p *Protocol) prepare(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection, keys []keyring.Key, overlap time.Duration) error {
-	return p.keys.Prepare(ctx, tenant, c.ID, keys, p.now().Add(overlap), func(ctx context.Context, made keyring.Key) error {
-		sum := sha256.Sum256(made.Public)
+	return p.keys.Prepare(ctx, tenant, c.ID, keys, p.now().Add(overlap), p.record(cause, tenant, c, "key-prepared"))
+}
+
+// record gives the way to tell of a change of one of our keys.
+func (p *Protocol) record(cause audit.Cause, tenant identity.TenantID, c tenants.Connection, change string) func(context.Context, keyring.Key) error {
+	return func(ctx context.Context, key keyring.Key) error {
+		sum := sha256.Sum256(key.Public)
 		e := cause.Event(tenant, audit.ConnectionChanged, audit.Success)
 		e.Connection, e.Target = c.ID, audit.Target{Kind: "connection", ID: string(c.ID), Name: c.Name}
-		e.Details = map[string]string{"change": "key-prepared", "type": string(c.Type), "certificate": hex.EncodeToString(sum[:]), "signs_at": stamp(made.SignsAt)}
+		e.Details = map[string]string{"change": change, "type": string(c.Type), "certificate": hex.EncodeToString(sum[:])}
+		if change != "key-taken-back" {
+			e.Details["signs_at"] = stamp(key.SignsAt)
+		}
 		_, err := p.journal.Commit(ctx, e)
 		return err
-	})
+	}
 }
 
 // tend prepares the next key of a connection well before the certificate of the

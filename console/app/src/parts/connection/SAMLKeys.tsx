@@ -3,7 +3,8 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { api, done, type SAMLState } from '../../client/api';
 import { useCan } from '../../client/queries';
-import { canPrepare, ending, overlapMeans, standingOfKey } from '../../words/keys';
+import { canPrepare, ending, overlapMeans, signNowMeans, standingOfKey, takeBackMeans } from '../../words/keys';
+import { useConfirm } from '../Confirm';
 import { Facts, When } from '../Facts';
 import { Row, Rows } from '../Rows';
 import { Failure, LoadingRows } from '../States';
@@ -26,9 +27,16 @@ function Loaded({ name }: { name: string }) {
 
 function Shown({ name, state }: { name: string; state: SAMLState }) {
   const can = useCan();
+  const client = useQueryClient();
+  const path = { params: { path: { name } } };
+  const change = useConfirm<{ said: string; state: SAMLState }>((result) => {
+    client.setQueryData(['saml', name], result.state);
+    return result.said;
+  }, () => Promise.resolve());
   return (
     <Stack>
       <Title order={3} size="h5">Ours</Title>
+      {change.outcome}
       <Rows label="Our keys">
         {state.keys.map((key) => {
           const standing = standingOfKey(key);
@@ -37,12 +45,25 @@ function Shown({ name, state }: { name: string; state: SAMLState }) {
               facts={<>
                 <Facts of={[['Certificate (SHA-256)', <Code>{key.sha256}</Code>], [key.state === 'prepared' ? 'Signs' : 'Signs since', <When at={key.signs_at} />], ['Ends', <Ends at={key.not_after} />]]} />
                 <Text size="sm" c="dimmed">{standing.means}</Text>
-              </>} />
+              </>}
+              actions={key.state === 'prepared' && can('gatehouse.connections:write') && (
+                <>
+                  <Button size="xs" variant="light" onClick={() => change.ask({
+                    title: 'Sign with the next key now?', verb: 'Sign with it now', text: signNowMeans,
+                    act: async () => ({ said: 'The new key signs.', state: await done(api.POST('/v1/connections/{name}/saml/keys/next/sign', path)) }),
+                  })}>Sign with it now</Button>
+                  <Button size="xs" variant="light" color="red" onClick={() => change.ask({
+                    title: 'Take the next key back?', verb: 'Take it back', text: takeBackMeans,
+                    act: async () => ({ said: 'The next key is gone. The one that signs goes on.', state: await done(api.DELETE('/v1/connections/{name}/saml/keys/next', path)) }),
+                  })}>Take it back</Button>
+                </>
+              )} />
           );
         })}
       </Rows>
       <Text size="sm">Our metadata, which shows all that the provider needs: <Code>{`${window.location.origin}/.gatehouse/saml/${name}/metadata`}</Code></Text>
       {can('gatehouse.connections:write') && canPrepare(state.keys) && <Prepare name={name} />}
+      {change.dialog}
       <Title order={3} size="h5">The provider's</Title>
       {state.problem && <Alert color="red" variant="light" title="Its metadata cannot be used">{state.problem}</Alert>}
       {state.provider && (
@@ -65,7 +86,7 @@ function Ends({ at }: { at: string }) {
   return <Group gap={6}><When at={at} />{state && <Badge size="xs" color={state === 'ended' ? 'red' : 'yellow'}>{state === 'ended' ? 'Ended' : 'Soon'}</Badge>}</Group>;
 }
 
-/** Begins a roll-over, which ends by itself when the overlap is over. */
+/** Begins a roll-over, which ends by itself when the overlap is over, or before if somebody says so. */
 function Prepare({ name }: { name: string }) {
   const client = useQueryClient();
   const [days, setDays] = useState(30);
