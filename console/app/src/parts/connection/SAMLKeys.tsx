@@ -41,13 +41,13 @@ function Shown({ name, state }: { name: string; state: SAMLState }) {
         {state.keys.map((key) => {
           const standing = standingOfKey(key);
           return (
-            <Row key={key.sha256} name={<Badge variant="light" color={standing.color}>{standing.word}</Badge>}
+            <Row key={key.sha256} name={<Badge variant="dot" color={standing.color}>{standing.word}</Badge>}
               facts={<>
                 <Facts of={[['Certificate (SHA-256)', <Code>{key.sha256}</Code>], [key.state === 'prepared' ? 'Signs' : 'Signs since', <When at={key.signs_at} />], ['Ends', <Ends at={key.not_after} />]]} />
                 <Text size="sm" c="dimmed">{standing.means}</Text>
               </>}
               actions={key.state === 'prepared' && can('gatehouse.connections:write') && (
-                <>
+                <Group gap="xs">
                   <Button size="xs" variant="light" onClick={() => change.ask({
                     title: 'Sign with the next key now?', verb: 'Sign with it now', text: signNowMeans,
                     act: async () => ({ said: 'The new key signs.', state: await done(api.POST('/v1/connections/{name}/saml/keys/next/sign', path)) }),
@@ -56,7 +56,7 @@ function Shown({ name, state }: { name: string; state: SAMLState }) {
                     title: 'Take the next key back?', verb: 'Take it back', text: takeBackMeans,
                     act: async () => ({ said: 'The next key is gone. The one that signs goes on.', state: await done(api.DELETE('/v1/connections/{name}/saml/keys/next', path)) }),
                   })}>Take it back</Button>
-                </>
+                </Group>
               )} />
           );
         })}
