@@ -23,7 +23,7 @@ func TestTrustTakesTheRightToMakeOwners(t *testing.T) {
 	admin.do("PUT", "connections/corp", saml).want(http.StatusOK)
 	admin.do("PUT", "connections/idp", with(oidcBody, "scopes", []string{"openid", "email"})).want(http.StatusOK)
 	for field, value := range map[string]any{"idp_initiated": true, "encryption": "offered", "clock_skew_seconds": 120, "sign_requests": true,
-		"force_authn": true, "requested_authn_context": []string{"phr"}, "name_id_format": "email"} {
+		"force_authn": true, "request_binding": "post", "requested_authn_context": []string{"phr"}, "name_id_format": "email"} {
 		admin.do("PUT", "connections/corp", with(saml, field, value)).want(http.StatusOK) // whom it believes stays the same
 	}
 	admin.do("PUT", "connections/corp", saml).want(http.StatusOK)

@@ -17,6 +17,9 @@ type SAML interface {
 	State(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (SAMLState, error)
 	// PrepareKey makes our next key, which signs once the overlap is over.
 	PrepareKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection, overlap time.Duration) error
+	// FinishKey has it sign now, and TakeBackKey lets go of it.
+	FinishKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error
+	TakeBackKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error
 }
 
 // SAMLState is how a SAML connection stands.
@@ -55,6 +58,12 @@ func (a *API) registerSAML() {
 		summary: "Show the keys and certificates of both sides of a SAML connection"}, a.getSAML)
 	register(a, operation{id: "prepare-saml-key", method: http.MethodPost, path: "/connections/{name}/saml/keys", tag: "Connections", needs: writes("connections"),
 		status: http.StatusOK, summary: "Prepare our next key of a SAML connection: it is published at once beside the one that signs, and takes its place when the overlap is over"}, a.prepareSAMLKey)
+	register(a, operation{id: "finish-saml-key", method: http.MethodPost, path: "/connections/{name}/saml/keys/next/sign", tag: "Connections", needs: writes("connections"),
+		status: http.StatusOK, summary: "Have the prepared key of a SAML connection sign now: a provider that has not got our metadata since refuses what it signs"},
+		a.changeSAMLKey(func() keyChange { return a.cfg.SAML.FinishKey }))
+	register(a, operation{id: "take-back-saml-key", method: http.MethodDelete, path: "/connections/{name}/saml/keys/next", tag: "Connections", needs: writes("connections"),
+		status: http.StatusOK, summary: "Let go of the prepared key of a SAML connection: the one that signs goes on, and what is encrypted for the other one is opened no more"},
+		a.changeSAMLKey(func() keyChange { return a.cfg.SAML.TakeBackKey }))
 }
 
 func (a *API) samlConnection(ctx context.Context, c *call, name string) (tenants.Connection, error) {
@@ -93,4 +102,21 @@ func (a *API) prepareSAMLKey(ctx context.Context, c *call, in *struct {
 	}
 	state, err := a.cfg.SAML.State(ctx, c.tenant(), found)
 	return &bodyOutput[SAMLState]{state}, err
+}
+
+// keyChange is what can be done with a prepared key.
+type keyChange func(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error
+
+func (a *API) changeSAMLKey(change func() keyChange) func(context.Context, *call, *ByName) (*bodyOutput[SAMLState], error) {
+	return func(ctx context.Context, c *call, in *ByName) (*bodyOutput[SAMLState], error) {
+		found, err := a.samlConnection(ctx, c, in.Name)
+		if err == nil {
+			err = change()(ctx, c.cause, c.tenant(), found)
+		}
+		if err != nil {
+			return nil, err
+		}
+		state, err := a.cfg.SAML.State(ctx, c.tenant(), found)
+		return &bodyOutput[SAMLState]{state}, err
+	}
 }

@@ -7,12 +7,23 @@ import (
 	"time"
 
 	"gatehouse/audit"
+	"gatehouse/authn/keyring"
 	"gatehouse/identity"
 	"gatehouse/tenants"
 )
 
 // samlKeys is what the wiring says of SAML connections.
-type samlKeys struct{ prepared []string }
+type samlKeys struct{ prepared, changed []string }
+
+func (k *samlKeys) FinishKey(_ context.Context, cause audit.Cause, _ identity.TenantID, c tenants.Connection) error {
+	k.changed = append(k.changed, "finish "+c.Name+" by "+cause.Actor.Name)
+	return nil
+}
+
+func (k *samlKeys) TakeBackKey(_ context.Context, cause audit.Cause, _ identity.TenantID, c tenants.Connection) error {
+	k.changed = append(k.changed, "take back "+c.Name+" by "+cause.Actor.Name)
+	return keyring.ErrNonePrepared
+}
 
 func (k *samlKeys) State(_ context.Context, _ identity.TenantID, c tenants.Connection) (SAMLState, error) {
 	return SAMLState{Keys: []SAMLKey{{State: "signing", SHA256: string(c.ID)}}, Problem: "none"}, nil
@@ -41,5 +52,18 @@ func TestKeysOfSAMLConnections(t *testing.T) {
 	admin.do("POST", "connections/corp/saml/keys", map[string]any{"overlap_days": 0}).want(http.StatusOK)
 	if p := h.saml.prepared; len(p) != 2 || p[0] != "corp 720h0m0s by admin@acme.example" || p[1] != "corp 0s by admin@acme.example" {
 		t.Errorf("prepared %q", p)
+	}
+	admin.do("POST", "connections/idp/saml/keys/next/sign", nil).problem(http.StatusNotFound, "not-saml")
+	admin.do("DELETE", "connections/none/saml/keys/next", nil).want(http.StatusNotFound)
+	viewer := h.signIn(h.acme, "viewer", "viewer")
+	viewer.do("POST", "connections/corp/saml/keys/next/sign", nil).want(http.StatusForbidden)
+	viewer.do("DELETE", "connections/corp/saml/keys/next", nil).want(http.StatusForbidden)
+	if len(h.saml.changed) != 0 {
+		t.Fatalf("changed %q", h.saml.changed)
+	}
+	admin.do("POST", "connections/corp/saml/keys/next/sign", nil).want(http.StatusOK)
+	admin.do("DELETE", "connections/corp/saml/keys/next", nil).problem(http.StatusConflict, "no-key-prepared")
+	if c := h.saml.changed; len(c) != 2 || c[0] != "finish corp by admin@acme.example" || c[1] != "take back corp by admin@acme.example" {
+		t.Errorf("changed %q", c)
 	}
 }

@@ -56,7 +56,7 @@ type crossed struct {
 func newCrossed(t *testing.T) *crossed {
 	t.Helper()
 	x := &crossed{world: newWorld(t), t: t, idp: newIssuer(t), hub: oauth2test.New(t), sends: transmittertest.New(t)}
-	for _, c := range []tenants.Connection{heeding(x.idp, x.sends), x.hub.Connection(), samlWithLogout(ourKey())} {
+	for _, c := range []tenants.Connection{heeding(x.idp, x.sends), x.hub.Connection(), samlWithLogout(ourKey()), samlByForm(ourKey())} {
 		x.connections.put(c)
 		if c.Type == tenants.OIDC {
 			there := *c.OIDC

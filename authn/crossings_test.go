@@ -98,6 +98,11 @@ var crossings = map[string][]crossing{
 		return carried{method: http.MethodPost, path: "/.gatehouse/saml/adfs/acs", form: f.form(honest(x.t, f)), worked: func(answer *httptest.ResponseRecorder) bool {
 			return strings.Contains(answer.Header().Get("Location"), "/acs?step=")
 		}}
+	}}, {"RelayState and response, asked for in a form", "", func(x *crossed, b *browser) carried {
+		f := b.samlFlightBy(loginByForm)
+		return carried{method: http.MethodPost, path: "/.gatehouse/saml/forms/acs", form: f.form(honest(x.t, f)), worked: func(answer *httptest.ResponseRecorder) bool {
+			return strings.Contains(answer.Header().Get("Location"), "/acs?step=")
+		}}
 	}}},
 	"GET /.gatehouse/saml/{connection}/acs": {{"a step", "", func(x *crossed, b *browser) carried {
 		at, err := url.Parse(b.samlVerified("adfs", "gil", "s1"))

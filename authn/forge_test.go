@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,13 +77,23 @@ func (b *browser) samlFlightBy(login string) flight {
 	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	defer func() { b.CheckRedirect = follow }()
 	p := b.open(login)
-	p.has(b.t, http.StatusSeeOther)
-	target, err := url.Parse(p.header.Get("Location"))
-	check(b.t, err)
-	packed, err := base64.StdEncoding.DecodeString(target.Query().Get("SAMLRequest"))
-	check(b.t, err)
-	raw, err := io.ReadAll(flate.NewReader(bytes.NewReader(packed)))
-	check(b.t, err)
+	var sent url.Values
+	var raw []byte
+	if p.status == http.StatusOK { // a form
+		var err error
+		sent = hiddenFields(p)
+		raw, err = base64.StdEncoding.DecodeString(sent.Get("SAMLRequest"))
+		check(b.t, err)
+	} else {
+		p.has(b.t, http.StatusSeeOther)
+		target, err := url.Parse(p.header.Get("Location"))
+		check(b.t, err)
+		sent = target.Query()
+		packed, err := base64.StdEncoding.DecodeString(sent.Get("SAMLRequest"))
+		check(b.t, err)
+		raw, err = io.ReadAll(flate.NewReader(bytes.NewReader(packed)))
+		check(b.t, err)
+	}
 	var request struct {
 		ID     string `xml:",attr"`
 		ACS    string `xml:"AssertionConsumerServiceURL,attr"`
@@ -94,8 +105,8 @@ func (b *browser) samlFlightBy(login string) flight {
 		Contexts []string `xml:"RequestedAuthnContext>AuthnContextClassRef"`
 	}
 	check(b.t, xml.Unmarshal(raw, &request))
-	return flight{w: b.w, relayState: target.Query().Get("RelayState"), acs: request.ACS, force: request.Force, contexts: request.Contexts,
-		format: request.Policy.Format, signed: target.Query().Has("Signature"), message: attacktest.Answer(request.ID, request.ACS, request.Issuer, time.Now())}
+	return flight{w: b.w, relayState: sent.Get("RelayState"), acs: request.ACS, force: request.Force, contexts: request.Contexts,
+		format: request.Policy.Format, signed: sent.Has("Signature") || strings.Contains(string(raw), "SignatureValue"), message: attacktest.Answer(request.ID, request.ACS, request.Issuer, time.Now())}
 }
 
 func (f flight) form(raw []byte) url.Values {

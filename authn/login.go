@@ -135,15 +135,18 @@ func (s *Service) loginByEmail(w http.ResponseWriter, r *http.Request) error {
 		return s.choose(w, r, open, wish, "No sign-in service is named for this address. Choose one, or look whether the address is right.")
 	}
 	wish.email = email
-	target, err := s.prepare(w, r, open[i], wish)
-	if err != nil || target == "" {
+	away, err := s.prepare(w, r, open[i], wish)
+	if err != nil || away.URL == "" {
 		return err
 	}
 	// Not by a redirect: the policy of the page with the form would have to name
 	// every provider, for browsers hold redirects of forms to it (CSP3 §6.4.1.1).
-	s.page(w, r, httpkit.Page{Title: "Signing in", Lead: words.For(r).Say("You go on to %s now.", open[i].Title()), RefreshTo: target,
-		Links: []httpkit.Link{{Text: "Continue", Href: target}}})
-	return nil
+	return s.depart(w, r, away, signingIn(r, open[i]))
+}
+
+// signingIn is the page on the way to a provider that is not reached by a redirect.
+func signingIn(r *http.Request, c tenants.Connection) httpkit.Page {
+	return httpkit.Page{Title: "Signing in", Lead: words.For(r).Say("You go on to %s now.", c.Title())}
 }
 
 const maxLoginForm = 16 << 10
@@ -212,20 +215,24 @@ func (s *Service) openConnections(r *http.Request) ([]tenants.Connection, error)
 
 // begin sends the browser to the identity provider.
 func (s *Service) begin(w http.ResponseWriter, r *http.Request, c tenants.Connection, wish wish) error {
-	target, err := s.prepare(w, r, c, wish)
-	if err == nil && target != "" {
-		redirect(w, target)
+	away, err := s.prepare(w, r, c, wish)
+	switch {
+	case err != nil || away.URL == "":
+		return err
+	case away.Form != nil:
+		return s.depart(w, r, away, signingIn(r, c))
 	}
-	return err
+	redirect(w, away.URL)
+	return nil
 }
 
-// prepare makes the step to the identity provider and gives the address there; ""
+// prepare makes the step to the identity provider and gives the way there; nowhere
 // if it has answered with a refusal. The token of the step and the browser's own
 // are kept as hashes; what the protocol must remember, sealed.
-func (s *Service) prepare(w http.ResponseWriter, r *http.Request, c tenants.Connection, wish wish) (target string, err error) {
+func (s *Service) prepare(w http.ResponseWriter, r *http.Request, c tenants.Connection, wish wish) (Departure, error) {
 	req := httpkit.RequestFrom(r.Context())
 	if err := s.starts.allow(r.Context()); err != nil {
-		return "", err
+		return Departure{}, err
 	}
 	browser := flowCookie(r)
 	if browser == "" {
@@ -235,19 +242,19 @@ func (s *Service) prepare(w http.ResponseWriter, r *http.Request, c tenants.Conn
 	if t, ok := s.tenants.ByID(req.Tenant); ok && wish.fresh {
 		step.MaxAge = t.Settings.Session.Recent()
 	}
-	target, private, err := s.protocols[c.Type].Start(r.Context(), c, step)
+	away, err := s.protocols[c.Type].Start(r.Context(), c, step)
 	if err != nil {
-		return "", s.turnDown(w, r, c, wish.test, err)
+		return Departure{}, s.turnDown(w, r, c, wish.test, err)
 	}
 	if _, err := s.refusals.Record(r.Context(), s.event(r, audit.SignInStarted, audit.Success, c)); err != nil {
-		return "", err
+		return Departure{}, err
 	}
-	state := flow{Hop: hopAnswer, ReturnTo: wish.returnTo, Fresh: wish.fresh, Test: wish.test, Private: private}
+	state := flow{Hop: hopAnswer, ReturnTo: wish.returnTo, Fresh: wish.fresh, Test: wish.test, Private: away.Private}
 	if err := s.flows.put(r.Context(), req.Tenant, step.Token, browser, c.ID, state); err != nil {
-		return "", storeDown(err)
+		return Departure{}, storeDown(err)
 	}
 	httpkit.SetFlowCookie(w, browser)
-	return target, nil
+	return away, nil
 }
 
 // flowCookie is the token that marks this browser, "" if it has none of ours.

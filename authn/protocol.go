@@ -16,9 +16,9 @@ import (
 // no state of its own between Start and Finish: what it must remember goes
 // into the private bytes, which the flow keeps sealed.
 type Protocol interface {
-	// Start makes the address at the identity provider to which the browser is
-	// sent, and what Finish needs to know again.
-	Start(ctx context.Context, c tenants.Connection, s Step) (redirect string, private []byte, err error)
+	// Start makes the way to the identity provider, which leads somewhere, and what
+	// Finish needs to know again.
+	Start(ctx context.Context, c tenants.Connection, s Step) (Departure, error)
 	// Token is the step's token as the answer r carries it; "" if it carries
 	// none or more than one. The form of r is parsed and bounded.
 	Token(r *http.Request) string

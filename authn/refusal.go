@@ -44,6 +44,7 @@ const (
 	ConditionsMissing   Reason = "conditions-missing"
 	ConfirmationMissing Reason = "confirmation-missing"
 	SubjectUnusable     Reason = "subject-unusable"
+	SubjectForeign      Reason = "subject-foreign"
 	CodeRejected        Reason = "code-rejected"
 	WrongTokenType      Reason = "wrong-token-type"
 	WrongMediaType             = wrongMediaType
@@ -196,7 +197,7 @@ func (r Reason) lead() string {
 		return "Your administrator took your second factors away before this sign-in was finished. Begin again, and set up a new one."
 	case CredentialsReplaced:
 		return "What you sign in with was replaced or taken away while you signed in. Begin again with what you have now."
-	case SubjectUnusable:
+	case SubjectUnusable, SubjectForeign:
 		return "Your organisation's sign-in service did not say clearly who you are. Tell your administrator the event number below."
 	}
 	return "The answer of your organisation's sign-in service could not be trusted, so you were not signed in. Try again; if it goes on, tell your administrator the event number below."

@@ -137,6 +137,36 @@ func TestOurKeyRollsOver(t *testing.T) {
 	opened("for the old one", first)
 	opened("for the new one", second)
 
+	// It is taken back, and another one prepared.
+	w.journal.fail(errors.New("disk full"))
+	for _, end := range []func() error{
+		func() error { return p.TakeBackKey(t.Context(), cause, acme, c) }, func() error { return p.FinishKey(t.Context(), cause, acme, c) }} {
+		if err := end(); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("without the journal: %v", err)
+		}
+	}
+	w.journal.mend()
+	if signing, _ = w.shown(t); len(signing) != 2 || !w.signs(t, first) {
+		t.Errorf("changed without a record: %d certificates", len(signing))
+	}
+	check(t, p.TakeBackKey(t.Context(), cause, acme, c))
+	if signing, _ = w.shown(t); len(signing) != 1 || !signing[0].Equal(first) || !w.signs(t, first) {
+		t.Errorf("after the next one was taken back: %d certificates", len(signing))
+	}
+	if err := p.TakeBackKey(t.Context(), cause, acme, c); !fault.Is(err, fault.Conflict) {
+		t.Errorf("taken back twice: %v", err)
+	}
+	keys, err = p.PrepareKey(t.Context(), cause, acme, c, 20*time.Second)
+	check(t, err)
+	if keys[0].Certificate.Equal(second) {
+		t.Error("the same key was prepared again")
+	}
+	second = keys[0].Certificate
+	records = w.journal.all(audit.ConnectionChanged)
+	if e := records[len(records)-2]; len(records) != 3 || e.Details["change"] != "key-taken-back" || e.Details["certificate"] == "" || e.Details["signs_at"] != "" || e.Target.Name != "adfs" {
+		t.Errorf("recorded as %+v", records)
+	}
+
 	// It is over.
 	w.advance(21 * time.Second)
 	signing, _ = w.shown(t)
@@ -146,11 +176,19 @@ func TestOurKeyRollsOver(t *testing.T) {
 	opened("by a provider that has not heard of it", first)
 	opened("for the new one", second)
 
-	// Three are kept: the oldest goes with the next but one.
-	for range 2 {
-		keys, err = p.PrepareKey(t.Context(), cause, acme, c, 0)
-		check(t, err)
+	// Three are kept: the oldest goes with the next but one. One signs before its time.
+	_, err = p.PrepareKey(t.Context(), cause, acme, c, saml.Overlap)
+	check(t, err)
+	check(t, p.FinishKey(t.Context(), cause, acme, c))
+	records = w.journal.all(audit.ConnectionChanged)
+	if e := records[len(records)-1]; e.Details["change"] != "key-finished" || e.Details["certificate"] == "" || e.Details["signs_at"] == "" || e.Connection != c.ID {
+		t.Errorf("recorded as %+v", e)
 	}
+	if signing, _ = w.shown(t); len(signing) != 1 || signing[0].Equal(second) || !w.signs(t, signing[0]) {
+		t.Errorf("after the overlap was ended: %d certificates", len(signing))
+	}
+	keys, err = p.PrepareKey(t.Context(), cause, acme, c, 0)
+	check(t, err)
 	if len(keys) != 3 || keys[0].State != keyring.Signing || keys[1].State != keyring.Retired || !keys[2].Certificate.Equal(second) {
 		t.Errorf("kept: %+v", keys)
 	}

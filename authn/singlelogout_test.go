@@ -267,13 +267,13 @@ func TestTheNameIDGoesBackAsItCame(t *testing.T) {
 	doc := f.message.Document(t)
 	name := doc.FindElement("//NameID")
 	name.SetText(" gil & co ")
-	name.CreateAttr("NameQualifier", "https://idp.acme.example/q")
-	name.CreateAttr("SPNameQualifier", "https://sp.acme.example/q?a=\"b\"")
+	name.CreateAttr("NameQualifier", idpEntity)
+	name.CreateAttr("SPNameQualifier", w.url+"/.gatehouse/saml/adfs/metadata")
 	attacktest.SignAssertion(t, attacktest.Flight{}, doc)
 	b.postFromElsewhere(f.acs, f.form(bytesOf(t, doc))).has(t, http.StatusOK)
 	asked := w.readRedirect(t, b.signOutHere().onward(t), "SAMLRequest")
-	if asked.NameID.Value != " gil & co " || asked.NameID.NameQualifier != "https://idp.acme.example/q" ||
-		asked.NameID.SPNameQualifier != "https://sp.acme.example/q?a=\"b\"" || asked.NameID.Format != persistentID {
+	if asked.NameID.Value != " gil & co " || asked.NameID.NameQualifier != idpEntity ||
+		asked.NameID.SPNameQualifier != w.url+"/.gatehouse/saml/adfs/metadata" || asked.NameID.Format != persistentID {
 		t.Errorf("named %+v", asked.NameID)
 	}
 }

@@ -224,6 +224,7 @@ func whole() map[string]resources.ConnectionSpec {
 	saml.Type, saml.IDPMetadata = tenants.SAML, &resources.Metadata{URL: "https://idp.example/metadata", Fingerprint: strings.Repeat("0a", 32)}
 	saml.Attributes, saml.IDPInitiated, saml.Signed, saml.Encryption = &resources.NamesMap{Email: "mail", Name: "cn", Groups: "memberOf"}, true, tenants.SignedBoth, tenants.EncryptionRequired
 	saml.AllowSHA1, saml.AllowCBC, saml.ClockSkew, saml.SignRequests, saml.ForceAuthn = true, true, 90, true, true
+	saml.Binding = tenants.RequestPost
 	saml.AuthnContexts, saml.NameIDFormat = []string{"urn:oasis:names:tc:SAML:2.0:ac:classes:X509"}, tenants.NameIDPersistent
 	pasted := saml
 	pasted.IDPMetadata, pasted.Signals = &resources.Metadata{XML: "<EntityDescriptor\r\n  xmlns=\"urn:oasis:names:tc:SAML:2.0:metadata\"/>\n"}, &polled
@@ -454,6 +455,7 @@ func (a *admin) makeSAML() {
 	a.enter("attributes.email", "mail")
 	a.enter("signed", down+down+down)
 	a.enter("encryption", down+down)
+	a.enter("request_binding", down+down)
 	a.enter("clock_skew_seconds", "90")
 	a.enter("idp_metadata.fingerprint", strings.Repeat("0A:", 31)+"0A")
 	a.enter("force_authn", " ")
@@ -467,7 +469,7 @@ func (a *admin) makeSAML() {
 	a.become(desktopChrome, desk)
 	a.save()
 	a.made("corp-saml", `{"type":"saml","idp_metadata":{"xml":"`+strings.ReplaceAll(xml, `"`, `\"`)+`","fingerprint":"`+strings.Repeat("0a", 32)+`"},"attributes":{"email":"mail"},
-		"signed":"both","encryption":"required","clock_skew_seconds":90,"force_authn":true,"requested_authn_context":["urn:oasis:names:tc:SAML:2.0:ac:classes:X509"],
+		"signed":"both","encryption":"required","request_binding":"post","clock_skew_seconds":90,"force_authn":true,"requested_authn_context":["urn:oasis:names:tc:SAML:2.0:ac:classes:X509"],
 		"name_id_format":"persistent","allow_sha1":true,"allow_cbc":true,"idp_initiated":true}`)
 }
 

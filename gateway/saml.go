@@ -57,6 +57,14 @@ func (k samlKeys) PrepareKey(ctx context.Context, cause audit.Cause, tenant iden
 	return err
 }
 
+func (k samlKeys) FinishKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error {
+	return k.protocol.FinishKey(ctx, cause, tenant, c)
+}
+
+func (k samlKeys) TakeBackKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error {
+	return k.protocol.TakeBackKey(ctx, cause, tenant, c)
+}
+
 func certificateOf(c *x509.Certificate) api.SAMLCertificate {
 	return api.SAMLCertificate{SHA256: fingerprint(c), NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC()}
 }

@@ -37,7 +37,7 @@ func saml(name string) tenants.Connection {
 	return tenants.Connection{Name: name, Type: tenants.SAML, Enabled: true,
 		SAML: &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{XML: "<EntityDescriptor/>", Fingerprint: strings.Repeat("AB:", 31) + "AB"}, Attributes: tenants.AttributeMap{Email: "mail"},
 			IDPInitiated: true, Signed: tenants.SignedBoth, Encryption: tenants.EncryptionRequired, AllowSHA1: true, AllowCBC: true, ClockSkew: 300,
-			SignRequests: true, ForceAuthn: true, AuthnContexts: []string{"a", "b"}, NameIDFormat: tenants.NameIDEmail},
+			SignRequests: true, RequestBinding: tenants.RequestPost, ForceAuthn: true, AuthnContexts: []string{"a", "b"}, NameIDFormat: tenants.NameIDEmail},
 		Signals: &tenants.Signals{Issuer: "https://mdm.example.com", JWKSURL: "https://mdm.example.com/keys", Audience: "gatehouse",
 			Poll: &tenants.SignalsPoll{Endpoint: "https://mdm.example.com/poll", Token: secret}}}
 }
@@ -258,6 +258,7 @@ func TestConnectionsAreChecked(t *testing.T) {
 		"a fingerprint of words":   func(c *tenants.Connection) { *c = saml("x"); c.SAML.IDPMetadata.Fingerprint = strings.Repeat("x", 64) },
 		"signed by halves":         func(c *tenants.Connection) { *c = saml("x"); c.SAML.Signed = "half" },
 		"encryption by chance":     func(c *tenants.Connection) { *c = saml("x"); c.SAML.Encryption = "maybe" },
+		"a binding that is none":   func(c *tenants.Connection) { *c = saml("x"); c.SAML.RequestBinding = "artifact" },
 		"a NameID that is none":    func(c *tenants.Connection) { *c = saml("x"); c.SAML.NameIDFormat = "transient" },
 		"a clock that runs back":   func(c *tenants.Connection) { *c = saml("x"); c.SAML.ClockSkew = -1 },
 		"a clock that is far off":  func(c *tenants.Connection) { *c = saml("x"); c.SAML.ClockSkew = 301 },

@@ -28,6 +28,9 @@ type SAMLSpec struct {
 	// SignRequests signs every request; otherwise only a provider that wants it
 	// gets them signed.
 	SignRequests bool `json:"sign_requests,omitempty"`
+	// RequestBinding is how requests for authentication go; empty: by a redirect where
+	// the provider has an address for that, else by a form.
+	RequestBinding RequestBinding `json:"request_binding,omitempty"`
 	// ForceAuthn has people authenticate at every sign-in.
 	ForceAuthn bool `json:"force_authn,omitempty"`
 	// AuthnContexts are the classes of authentication that count; none: any, and the
@@ -78,6 +81,16 @@ const (
 	NameIDUnspecified NameIDFormat = "unspecified"
 )
 
+// RequestBinding is how a request goes to the provider by way of the browser.
+type RequestBinding string
+
+const (
+	// RequestRedirect is in an address: the binding HTTP-Redirect.
+	RequestRedirect RequestBinding = "redirect"
+	// RequestPost is in a form: the binding HTTP-POST.
+	RequestPost RequestBinding = "post"
+)
+
 // MaxClockSkew bounds how wrong a provider's clock may be: whatever is out of
 // date is believed for that long.
 const MaxClockSkew = 5 * 60
@@ -104,7 +117,7 @@ func (s SAMLSpec) clone() SAMLSpec {
 func (s SAMLSpec) trustsAnew(before SAMLSpec) bool {
 	for _, of := range []*SAMLSpec{&s, &before} {
 		of.IDPInitiated, of.ClockSkew = false, 0
-		of.SignRequests, of.ForceAuthn, of.AuthnContexts, of.NameIDFormat = false, false, nil, ""
+		of.SignRequests, of.RequestBinding, of.ForceAuthn, of.AuthnContexts, of.NameIDFormat = false, "", false, nil, ""
 		if of.Encryption == EncryptionNotOffered {
 			of.Encryption = EncryptionOffered // which takes the same
 		}
@@ -157,6 +170,9 @@ func (s *SAMLSpec) checkRules() error {
 	}
 	if !slices.Contains([]NameIDFormat{"", NameIDPersistent, NameIDEmail, NameIDUnspecified}, s.NameIDFormat) {
 		return badConnection(`name_id_format is empty, "persistent", "email" or "unspecified"`).At("name_id_format")
+	}
+	if !slices.Contains([]RequestBinding{"", RequestRedirect, RequestPost}, s.RequestBinding) {
+		return badConnection(`request_binding is empty, "redirect" or "post"`).At("request_binding")
 	}
 	if s.ClockSkew < 0 || s.ClockSkew > MaxClockSkew {
 		return badConnection("clock_skew_seconds is 0 to %d", MaxClockSkew).At("clock_skew_seconds")

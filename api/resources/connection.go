@@ -31,7 +31,7 @@ func SpecOfConnection(c tenants.Connection) ConnectionSpec {
 		spec.Attributes, spec.IDPInitiated = namesOf(c.SAML.Attributes), c.SAML.IDPInitiated
 		spec.Signed, spec.Encryption, spec.AllowSHA1, spec.AllowCBC = c.SAML.Signed, c.SAML.Encryption, c.SAML.AllowSHA1, c.SAML.AllowCBC
 		spec.ClockSkew, spec.SignRequests, spec.ForceAuthn = c.SAML.ClockSkew, c.SAML.SignRequests, c.SAML.ForceAuthn
-		spec.AuthnContexts, spec.NameIDFormat = c.SAML.AuthnContexts, c.SAML.NameIDFormat
+		spec.AuthnContexts, spec.NameIDFormat, spec.Binding = c.SAML.AuthnContexts, c.SAML.NameIDFormat, c.SAML.RequestBinding
 	case c.OAuth2 != nil:
 		spec.showOAuth2(*c.OAuth2)
 	}
@@ -100,7 +100,7 @@ func (s ConnectionSpec) oidc(current *tenants.OIDCSpec) *tenants.OIDCSpec {
 func (s ConnectionSpec) saml() *tenants.SAMLSpec {
 	wanted := &tenants.SAMLSpec{Attributes: s.Attributes.attributes(), IDPInitiated: s.IDPInitiated, Signed: s.Signed, Encryption: s.Encryption,
 		AllowSHA1: s.AllowSHA1, AllowCBC: s.AllowCBC, ClockSkew: s.ClockSkew, SignRequests: s.SignRequests, ForceAuthn: s.ForceAuthn,
-		AuthnContexts: s.AuthnContexts, NameIDFormat: s.NameIDFormat}
+		AuthnContexts: s.AuthnContexts, NameIDFormat: s.NameIDFormat, RequestBinding: s.Binding}
 	if m := s.IDPMetadata; m != nil {
 		wanted.IDPMetadata = tenants.MetadataSource{URL: m.URL, XML: m.XML, Fingerprint: m.Fingerprint}
 	}

@@ -12,7 +12,8 @@ import (
 func TestEveryFieldOfASAMLConnectionComesBack(t *testing.T) {
 	want := ConnectionSpec{Type: tenants.SAML, IDPMetadata: &Metadata{URL: "https://idp.example/metadata", Fingerprint: "ab"},
 		Attributes: &NamesMap{Email: "mail"}, IDPInitiated: true, Signed: tenants.SignedBoth, Encryption: tenants.EncryptionRequired,
-		AllowSHA1: true, AllowCBC: true, ClockSkew: 90, SignRequests: true, ForceAuthn: true, AuthnContexts: []string{"a"}, NameIDFormat: tenants.NameIDEmail}
+		AllowSHA1: true, AllowCBC: true, ClockSkew: 90, SignRequests: true, ForceAuthn: true, AuthnContexts: []string{"a"}, NameIDFormat: tenants.NameIDEmail,
+		Binding: tenants.RequestPost}
 	v := reflect.ValueOf(want)
 	for i := range v.NumField() {
 		if field := v.Type().Field(i); field.Tag.Get("of") == "saml" && v.Field(i).IsZero() {

@@ -26,7 +26,7 @@ func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestTwoNodesMakeOneKey, TestManyAtOnceMakeOneKey, TestKeysRollOverByThemselves, TestNoProviderMissesAKey, TestKeysThatAreNotNotedToSign, TestKeysAreReplacedWhenSomebodySaysSo,
 		TestP1_NoKeyWithoutItsRecord, TestP3_KeysStayInTheirTenant, TestP6_KeysAreSealed, TestAKeyThatCannotBeRead, TestKeysGoWithTheirConnection,
-		TestP7_NoKeysWithoutTheStore,
+		TestP7_NoKeysWithoutTheStore, TestARollOverIsFinishedOrTakenBack, TestP1_NoRollOverEndsWithoutItsRecord,
 	})
 }
 

@@ -115,8 +115,8 @@ func New(c Config) *Service {
 }
 
 // Start implements [authn.Protocol]: the provider is a page of ours.
-func (s *Service) Start(_ context.Context, _ tenants.Connection, step authn.Step) (redirect string, private []byte, err error) {
-	return authn.PathLocal + "?" + url.Values{"state": {step.Token}}.Encode(), nil, nil
+func (s *Service) Start(_ context.Context, _ tenants.Connection, step authn.Step) (authn.Departure, error) {
+	return authn.Departure{URL: authn.PathLocal + "?" + url.Values{"state": {step.Token}}.Encode()}, nil
 }
 
 // Token implements [authn.Protocol].

@@ -29,12 +29,12 @@ var step = authn.Step{Tenant: "ten_acme", Token: strings.Repeat("s", 43), Endpoi
 // signIn goes the way of a browser: there, and back with the answer.
 func (p *Protocol) signIn(t *testing.T, c tenants.Connection) (authn.Assertion, error) {
 	t.Helper()
-	target, private, err := p.Start(t.Context(), c, step)
+	there, err := p.Start(t.Context(), c, step)
 	if err != nil {
 		t.Fatal(err)
 	}
 	stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := stay.Get(target)
+	resp, err := stay.Get(there.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func (p *Protocol) signIn(t *testing.T, c tenants.Connection) (authn.Assertion, 
 	if err := r.ParseForm(); err != nil || p.Token(r) != step.Token {
 		t.Fatalf("came back with %v: %v", r.Form, err)
 	}
-	return p.Finish(t.Context(), c, step, private, r)
+	return p.Finish(t.Context(), c, step, there.Private, r)
 }
 
 // names lists the checks in order.

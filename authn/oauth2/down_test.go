@@ -24,7 +24,7 @@ func TestP7_TenThousandFailedAnswers(t *testing.T) {
 	c := hub.Connection()
 	hanging, patient := newProtocol(100*time.Millisecond), newProtocol(0)
 	try := func(p *Protocol) (reason authn.Reason) {
-		_, private, err := p.Start(t.Context(), c, step)
+		there, err := p.Start(t.Context(), c, step)
 		if err != nil {
 			return authn.Reason(err.Error())
 		}
@@ -32,7 +32,7 @@ func TestP7_TenThousandFailedAnswers(t *testing.T) {
 		if err := r.ParseForm(); err != nil {
 			return authn.Reason(err.Error())
 		}
-		_, err = p.Finish(t.Context(), c, step, private, r)
+		_, err = p.Finish(t.Context(), c, step, there.Private, r)
 		if refusal, ok := errors.AsType[*authn.Refusal](err); ok {
 			return refusal.Reason
 		}

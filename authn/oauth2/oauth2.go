@@ -52,9 +52,9 @@ type private struct {
 // Start makes an authorisation request (RFC 6749 §4.1.1). A recent authentication
 // cannot be asked for: OAuth 2.0 has no words for it, and the answer says nothing
 // of it.
-func (p *Protocol) Start(_ context.Context, c tenants.Connection, s authn.Step) (redirect string, state []byte, err error) {
+func (p *Protocol) Start(_ context.Context, c tenants.Connection, s authn.Step) (authn.Departure, error) {
 	if c.OAuth2 == nil {
-		return "", nil, unusable()
+		return authn.Departure{}, unusable()
 	}
 	spec := c.OAuth2.Whole()
 	var kept private
@@ -63,12 +63,13 @@ func (p *Protocol) Start(_ context.Context, c tenants.Connection, s authn.Step) 
 		kept.Verifier = oauth2.GenerateVerifier()
 		asked = append(asked, oauth2.S256ChallengeOption(kept.Verifier))
 	}
-	if state, err = json.Marshal(kept); err != nil {
-		return "", nil, fmt.Errorf("oauth2: keep request: %w", err)
+	state, err := json.Marshal(kept)
+	if err != nil {
+		return authn.Departure{}, fmt.Errorf("oauth2: keep request: %w", err)
 	}
 	request := oauth2.Config{ClientID: spec.ClientID, Endpoint: oauth2.Endpoint{AuthURL: spec.AuthorizationURL},
 		RedirectURL: s.Endpoints.Callback, Scopes: spec.Scopes}
-	return request.AuthCodeURL(s.Token, asked...), state, nil
+	return authn.Departure{URL: request.AuthCodeURL(s.Token, asked...), Private: state}, nil
 }
 
 func unusable() error {

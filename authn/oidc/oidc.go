@@ -61,18 +61,18 @@ type private struct {
 }
 
 // Start makes an authentication request (OpenID Connect Core §3.1.2.1).
-func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step) (redirect string, state []byte, err error) {
+func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step) (authn.Departure, error) {
 	idp, err := p.providers.Of(ctx, s.Tenant, c)
 	if err != nil {
-		return "", nil, err
+		return authn.Departure{}, err
 	}
 	kept := private{Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier()}
-	state, err = json.Marshal(kept)
+	state, err := json.Marshal(kept)
 	if err != nil {
-		return "", nil, fmt.Errorf("oidc: keep request: %w", err)
+		return authn.Departure{}, fmt.Errorf("oidc: keep request: %w", err)
 	}
 	asked := append([]oauth2.AuthCodeOption{gooidc.Nonce(kept.Nonce), oauth2.S256ChallengeOption(kept.Verifier)}, wishes(idp, c.OIDC, s)...)
-	return idp.authorises(c, s.Endpoints.Callback).AuthCodeURL(s.Token, asked...), state, nil
+	return authn.Departure{URL: idp.authorises(c, s.Endpoints.Callback).AuthCodeURL(s.Token, asked...), Private: state}, nil
 }
 
 // wishes are what is asked of the provider about how the person is to authenticate

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/beevik/etree"
@@ -112,38 +113,82 @@ func (v *verification) answer(request, relay string, refusal *authn.Refusal, key
 }
 
 // logoutService is where a provider takes requests about sign-outs, or answers
-// to its own (SAML metadata §2.2.2): by redirect if it can, else by a form; ""
-// if it takes none.
+// to its own (SAML metadata §2.2.2); "" if it takes none.
 func (p *provider) logoutService(answer bool) (binding, at string, err error) {
-	for _, binding := range []string{crewjam.HTTPRedirectBinding, crewjam.HTTPPostBinding} {
+	binding, at = p.service(preferred, func(role crewjam.IDPSSODescriptor) []crewjam.Endpoint { return role.SingleLogoutServices },
+		func(s crewjam.Endpoint) string {
+			if answer {
+				return cmp.Or(s.ResponseLocation, s.Location)
+			}
+			return s.Location
+		})
+	if binding != "" && !usable(at) {
+		return "", "", authn.Refuse(authn.ProviderUnusable, "The identity provider's metadata names no address for sign-out over TLS.")
+	}
+	return binding, at, nil
+}
+
+// signOnService is where a provider takes requests for authentication, by what the
+// connection asks for.
+func (p *provider) signOnService(wanted tenants.RequestBinding) (binding, at string, err error) {
+	by := preferred
+	if wanted != "" {
+		by = []string{requestBindings[wanted]}
+	}
+	binding, at = p.service(by, func(role crewjam.IDPSSODescriptor) []crewjam.Endpoint { return role.SingleSignOnServices },
+		func(s crewjam.Endpoint) string { return s.Location })
+	switch {
+	case binding == "" && wanted != "":
+		return "", "", authn.Refuse(authn.ProviderUnusable, "The identity provider's metadata names no address for sign-in by %s, which the connection asks for.", bindingName(by[0]))
+	case binding == "":
+		return "", "", authn.Refuse(authn.ProviderUnusable, "The identity provider's metadata names no address for sign-in by HTTP-Redirect or HTTP-POST.")
+	case !usable(at):
+		return "", "", authn.Refuse(authn.ProviderUnusable, "The identity provider's metadata names an address for sign-in by %s that no browser is sent to: it is not over TLS, or not a plain address of a host.", bindingName(binding))
+	}
+	return binding, at, nil
+}
+
+// The bindings by which messages go: a redirect, which needs no page, before a form.
+var (
+	preferred       = []string{crewjam.HTTPRedirectBinding, crewjam.HTTPPostBinding}
+	requestBindings = map[tenants.RequestBinding]string{tenants.RequestRedirect: crewjam.HTTPRedirectBinding, tenants.RequestPost: crewjam.HTTPPostBinding}
+)
+
+// bindingName is how people call a binding.
+func bindingName(binding string) string {
+	return strings.TrimPrefix(binding, "urn:oasis:names:tc:SAML:2.0:bindings:")
+}
+
+// service finds the first service of the first of these bindings that there is one
+// of; "" if there is none.
+func (p *provider) service(bindings []string, of func(crewjam.IDPSSODescriptor) []crewjam.Endpoint, address func(crewjam.Endpoint) string) (binding, at string) {
+	for _, binding := range bindings {
 		for _, role := range p.metadata.IDPSSODescriptors {
-			for _, service := range role.SingleLogoutServices {
-				if service.Binding != binding {
-					continue
+			for _, service := range of(role) {
+				if service.Binding == binding {
+					return binding, address(service)
 				}
-				at = service.Location
-				if answer {
-					at = cmp.Or(service.ResponseLocation, at)
-				}
-				if !usable(at) {
-					return "", "", authn.Refuse(authn.ProviderUnusable, "The identity provider's metadata names no address for sign-out over TLS.")
-				}
-				return binding, at, nil
 			}
 		}
 	}
-	return "", "", nil
+	return "", ""
 }
 
-// usable reports whether a browser may be sent to an address of the metadata.
+// maxLocation is longer than any real address of a provider.
+const maxLocation = 2 << 10
+
+// usable reports whether a browser may be sent to an address of the metadata. Its
+// host stands in the policy of the page that holds the form.
 func usable(address string) bool {
 	u, err := url.Parse(address)
-	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || httpkit.PlainLoopback(u.Scheme, u.Hostname()))
+	return err == nil && len(address) <= maxLocation && u.Host != "" && u.User == nil && !strings.ContainsAny(u.Host, "*;, '\"") &&
+		(u.Scheme == "https" || httpkit.PlainLoopback(u.Scheme, u.Hostname()))
 }
 
-// depart has the browser take a message along, signed as its binding has it.
+// depart has the browser take a message along, signed as its binding has it if
+// there is a key (SAML bindings §3.4.4.1, §3.5.4).
 func depart(binding, at, kind string, el *etree.Element, relay string, key *signingKey) (authn.Departure, error) {
-	if binding == crewjam.HTTPPostBinding {
+	if binding == crewjam.HTTPPostBinding && key != nil {
 		if err := key.signElement(el, 1); err != nil {
 			return authn.Departure{}, err
 		}

@@ -1,5 +1,6 @@
 // Package saml signs people in through SAML 2.0 identity providers: our request
-// by redirect, their response by POST (SAML bindings §3.4, §3.5; profiles §4.1).
+// by redirect or POST, their response by POST (SAML bindings §3.4, §3.5; profiles
+// §4.1).
 // It signs them out as well, whoever begins (single logout, profiles §4.4).
 //
 // It exists because SAML's strength lies in what is refused. crewjam/saml

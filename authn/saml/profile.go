@@ -218,6 +218,24 @@ func (v *verification) nameLasting() error {
 	return nil
 }
 
+// nameOfProvider and nameForUs want a name that is the provider's own for us. The
+// same one qualified otherwise is somebody else's: of another domain, or for another
+// service or several (SAML core §2.2.2, §8.3.7); and the qualifiers are no part of
+// what people are known by here.
+func (v *verification) nameOfProvider() error {
+	if q, _ := v.nameID().attr("NameQualifier"); q != "" && q != v.idp.metadata.EntityID {
+		return authn.Refuse(authn.SubjectForeign, "The NameID is a name of another domain than the identity provider (NameQualifier), where it may be somebody else's. Set the identity provider to send a NameID without NameQualifier, or with its own entity ID there.")
+	}
+	return nil
+}
+
+func (v *verification) nameForUs() error {
+	if q, _ := v.nameID().attr("SPNameQualifier"); q != "" && q != v.endpoints.Metadata {
+		return authn.Refuse(authn.SubjectForeign, "The NameID is a name for another service, or for several (SPNameQualifier), where it may be somebody else's. Set the identity provider to send a NameID without SPNameQualifier, or with our entity ID there.")
+	}
+	return nil
+}
+
 // over reports whether a moment has passed, and ahead whether it is still to
 // come, by any clock within the skew.
 func (v *verification) over(t time.Time) bool  { return !v.now.Before(t.Add(v.skew())) }

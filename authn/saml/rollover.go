@@ -57,6 +57,16 @@ func (p *Protocol) PrepareKey(ctx context.Context, cause audit.Cause, tenant ide
 	return p.Keys(ctx, tenant, c)
 }
 
+// FinishKey ends the overlap now: the prepared key signs, and is shown alone.
+func (p *Protocol) FinishKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error {
+	return p.keys.SignNow(ctx, p.journal, cause, tenant, c)
+}
+
+// TakeBackKey lets go of the prepared key; the one that signs goes on.
+func (p *Protocol) TakeBackKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error {
+	return p.keys.GiveUp(ctx, p.journal, cause, tenant, c)
+}
+
 // tend prepares the next key of a connection well before the certificate of the
 // one that signs ends. Connections that have none yet are left alone.
 func (p *Protocol) tend(ctx context.Context, tenant identity.TenantID, c tenants.Connection) error {

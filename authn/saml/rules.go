@@ -75,6 +75,7 @@ var strict = rules{
 		{"issued-ahead", (*verification).issuedAhead}, {"issued-long-ago", (*verification).issuedLongAgo}, {"provider-session", (*verification).providerSession},
 		{"audience", (*verification).audience}, {"audience-named", (*verification).audienceNamed}, {"context", (*verification).context},
 		{"name-text", (*verification).nameText}, {"name-lasting", (*verification).nameLasting},
+		{"name-qualifier", (*verification).nameOfProvider}, {"sp-name-qualifier", (*verification).nameForUs},
 		{"library", (*verification).library},
 	},
 }

@@ -143,7 +143,8 @@ var checks = []string{
 	// profile
 	"response-issuer", "issuer", "destination", "request", "confirmation-method", "recipient", "confirmation-request",
 	"confirmation-limits", "confirmation-end", "conditions-limits", "conditions-end", "conditions-begin", "issued-ahead",
-	"issued-long-ago", "provider-session", "audience", "audience-named", "context", "name-text", "name-lasting", "library",
+	"issued-long-ago", "provider-session", "audience", "audience-named", "context", "name-text", "name-lasting",
+	"name-qualifier", "sp-name-qualifier", "library",
 }
 
 // backed are the checks that do not stand alone: whoever takes only one of these away

@@ -66,26 +66,26 @@ func readPrivate(state []byte) (asked private, err error) {
 	return asked, nil
 }
 
-// Start makes an authentication request for the redirect binding (SAML
-// bindings §3.4), signed if the provider wants it so.
-func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step) (redirect string, state []byte, err error) {
+// Start makes an authentication request, for the redirect binding where the provider
+// has it, else for a form (SAML bindings §3.4, §3.5), signed if the provider wants it so.
+func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step) (authn.Departure, error) {
 	idp, err := p.provider(ctx, s.Tenant, c)
 	if err != nil {
-		return "", nil, err
+		return authn.Departure{}, err
 	}
 	sp, err := serviceProvider(s.Endpoints, idp)
 	if err != nil {
-		return "", nil, err
-	}
-	at := sp.GetSSOBindingLocation(crewjam.HTTPRedirectBinding)
-	if !usable(at) {
-		return "", nil, authn.Refuse(authn.ProviderUnusable, "The identity provider's metadata names no address for sign-in by redirect over TLS.")
-	}
-	request, err := sp.MakeAuthenticationRequest(at, crewjam.HTTPRedirectBinding, crewjam.HTTPPostBinding)
-	if err != nil {
-		return "", nil, fmt.Errorf("saml: make request: %w", err)
+		return authn.Departure{}, err
 	}
 	spec := specOf(c)
+	binding, at, err := idp.signOnService(spec.RequestBinding)
+	if err != nil {
+		return authn.Departure{}, err
+	}
+	request, err := sp.MakeAuthenticationRequest(at, binding, crewjam.HTTPPostBinding)
+	if err != nil {
+		return authn.Departure{}, fmt.Errorf("saml: make request: %w", err)
+	}
 	if s.MaxAge > 0 || spec.ForceAuthn {
 		fresh := true
 		request.ForceAuthn = &fresh // SAML core §3.4.1
@@ -101,18 +101,18 @@ func (p *Protocol) Start(ctx context.Context, c tenants.Connection, s authn.Step
 	var key *signingKey
 	if spec.SignRequests || idp.wantsSignedRequests() {
 		if key, err = p.signing(ctx, s.Tenant, c.ID); err != nil {
-			return "", nil, err
+			return authn.Departure{}, err
 		}
 	}
-	departure, err := depart(crewjam.HTTPRedirectBinding, at, paramRequest, message, s.Token, key)
+	departure, err := depart(binding, at, paramRequest, message, s.Token, key)
 	if err != nil {
-		return "", nil, err
+		return authn.Departure{}, err
 	}
-	state, err = json.Marshal(private{RequestID: request.ID})
+	departure.Private, err = json.Marshal(private{RequestID: request.ID})
 	if err != nil {
-		return "", nil, fmt.Errorf("saml: keep request: %w", err)
+		return authn.Departure{}, fmt.Errorf("saml: keep request: %w", err)
 	}
-	return departure.URL, state, nil
+	return departure, nil
 }
 
 // Token is the RelayState that the answer brings back (SAML bindings §3.4.3,

@@ -53,25 +53,43 @@ func TestSignInGoesToAnAddressOverTLSAlone(t *testing.T) {
 	p := New(Config{Client: http.DefaultClient, Now: time.Now})
 	t.Cleanup(p.Close)
 	n := uint64(0)
-	begin := func(sso string) (string, error) {
+	begin := func(sso, binding string, wanted tenants.RequestBinding) (authn.Departure, error) {
 		n++
-		at, _, err := p.Start(t.Context(), tenants.Connection{ID: "con_1", Version: n, Name: "adfs", Type: tenants.SAML, Enabled: true,
-			SAML: &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{XML: attacktest.Metadata(sso, attacktest.OurKey())}}},
+		metadata := strings.Replace(attacktest.Metadata(sso, attacktest.OurKey()), "HTTP-Redirect", binding, 1)
+		return p.Start(t.Context(), tenants.Connection{ID: "con_1", Version: n, Name: "adfs", Type: tenants.SAML, Enabled: true,
+			SAML: &tenants.SAMLSpec{IDPMetadata: tenants.MetadataSource{XML: metadata}, RequestBinding: wanted}},
 			authn.Step{Tenant: "ten_acme", Token: "token", Endpoints: authn.Endpoints{Callback: testACS, Metadata: testAudience}})
-		return at, err
 	}
-	if at, err := begin("https://idp.acme.example/sso"); err != nil || !strings.HasPrefix(at, "https://idp.acme.example/sso?SAMLRequest=") {
-		t.Fatalf("%s: %v", at, err)
+	const good = "https://idp.acme.example/sso"
+	if d, err := begin(good, "HTTP-Redirect", ""); err != nil || !strings.HasPrefix(d.URL, good+"?SAMLRequest=") || d.Form != nil {
+		t.Fatalf("%+v: %v", d, err)
 	}
-	for _, sso := range []string{
-		"http://idp.acme.example/sso", "javascript:alert(document.domain)//", "javascript://idp.acme.example/%0aalert(1)", "data:text/html,x",
-		"//idp.acme.example/sso", "/sso", "https:///sso", "https://user:secret@idp.acme.example/sso", "ftp://idp.acme.example/sso", " https://idp.acme.example/sso", "",
-	} {
-		at, err := begin(sso)
-		if refusal, ok := errors.AsType[*authn.Refusal](err); !ok || refusal.Reason != authn.ProviderUnusable || at != "" {
-			t.Errorf("%q: sent to %q, %v", sso, at, err)
+	if d, err := begin(good, "HTTP-POST", ""); err != nil || d.URL != good || d.Form.Get("SAMLRequest") == "" || d.Form.Get("RelayState") != "token" {
+		t.Fatalf("%+v: %v", d, err)
+	}
+	unusable := func(sso, binding string, wanted tenants.RequestBinding) {
+		t.Helper()
+		d, err := begin(sso, binding, wanted)
+		if refusal, ok := errors.AsType[*authn.Refusal](err); !ok || refusal.Reason != authn.ProviderUnusable || d.URL != "" || d.Form != nil {
+			t.Errorf("%.80q by %s: sent to %.80q, %v", sso, binding, d.URL, err)
 		}
 	}
+	for _, binding := range []string{"HTTP-Redirect", "HTTP-POST"} {
+		for _, sso := range []string{
+			"http://idp.acme.example/sso", "javascript:alert(document.domain)//", "javascript://idp.acme.example/%0aalert(1)", "data:text/html,x",
+			"//idp.acme.example/sso", "/sso", "https:///sso", "https://user:secret@idp.acme.example/sso", "ftp://idp.acme.example/sso", " https://idp.acme.example/sso", "",
+			// Hosts that would say something else in the policy of a page with the form.
+			"https://*/sso", "https://*.example/sso", "https://idp.acme.example;sandbox/sso", "https://'self'/sso", "https://idp.acme.example,evil.example/sso",
+			good + "?" + strings.Repeat("x", maxLocation), "https://" + strings.Repeat("x", maxLocation) + ".example/sso",
+		} {
+			unusable(sso, binding, "")
+		}
+	}
+	// What is asked for alone counts, and no binding that is not spoken.
+	unusable(good, "HTTP-Redirect", tenants.RequestPost)
+	unusable(good, "HTTP-POST", tenants.RequestRedirect)
+	unusable(good, "SOAP", "")
+	unusable(good, "HTTP-POST-SimpleSign", "")
 }
 
 // A key that could be broken by now vouches for nobody (RFC 8301 §3.2).

@@ -54,6 +54,12 @@ func Controls() []Attack {
 		{Name: "a clock that is far ahead, allowed", Set: func(s *tenants.SAMLSpec) { s.ClockSkew = 300 }, Wrong: func(m *Message) {
 			m.Issued, m.NotBefore = m.Issued.Add(290*time.Second), m.Issued.Add(290*time.Second)
 		}},
+		{Name: "a name of the provider's for us", With: func(t testing.TB, f Flight, d *etree.Document) {
+			find(d, "NameID").CreateAttr("NameQualifier", Entity)
+			find(d, "NameID").CreateAttr("SPNameQualifier", f.Message.Audience)
+			SignAssertion(t, f, d)
+		}},
+		{Name: "a name with empty qualifiers", With: then(changing(func(d *etree.Document) { find(d, "NameID").CreateAttr("SPNameQualifier", "") }), qualified("NameQualifier", ""))},
 		{Name: "encrypted", With: seal(Sealing{}), Set: required},
 		{Name: "encrypted by AES-128", With: seal(Sealing{Cipher: AES128GCM})},
 		{Name: "encrypted, the key beside", With: seal(Sealing{Beside: true})},
@@ -203,6 +209,11 @@ var profile = []Attack{
 	{Name: "a status that is an essay", Wrong: func(m *Message) { m.Status = strings.Repeat("x", 1000) }, By: "status", Want: authn.ProviderRefused},
 }
 
+// qualified has the provider sign a name with a qualifier.
+func qualified(attribute, value string) step {
+	return signing(func(d *etree.Document) { find(d, "NameID").CreateAttr(attribute, value) })
+}
+
 var people = []Attack{
 	{Name: "comment in NameID", Wrong: func(m *Message) { m.NameID = "boss@acme.example.evil.example" }, Bytes: replaceText("boss@acme.example", "boss@acme.example<!---->"), By: "comment", Want: authn.Malformed},
 	{Name: "instruction in NameID", Wrong: func(m *Message) { m.NameID = "boss@acme.example.evil.example" }, Bytes: replaceText("boss@acme.example", "boss@acme.example<?x?>"), By: "instruction", Want: authn.Malformed},
@@ -216,6 +227,16 @@ var people = []Attack{
 	{Name: "empty NameID", Wrong: func(m *Message) { m.NameID = " " }, By: "name-text", Want: authn.SubjectUnusable},
 	{Name: "NameID of two lines", Wrong: func(m *Message) { m.NameID = "gil\nboss" }, By: "name-text", Want: authn.SubjectUnusable},
 	{Name: "transient NameID", Wrong: func(m *Message) { m.Format = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient" }, By: "name-lasting", Want: authn.SubjectUnusable},
+	{Name: "a name of another domain", With: qualified("NameQualifier", "https://other.example/saml"), By: "name-qualifier", Want: authn.SubjectForeign},
+	{Name: "a name of a domain that is nearly the provider's", With: qualified("NameQualifier", Entity+"/"), By: "name-qualifier", Want: authn.SubjectForeign},
+	{Name: "a name of a domain without a name", With: qualified("NameQualifier", " "), By: "name-qualifier", Want: authn.SubjectForeign},
+	{Name: "a name for another service", With: qualified("SPNameQualifier", "https://other.example/.gatehouse/saml/adfs/metadata"), By: "sp-name-qualifier", Want: authn.SubjectForeign},
+	{Name: "a name for an affiliation", With: qualified("SPNameQualifier", "urn:example:affiliation"), By: "sp-name-qualifier", Want: authn.SubjectForeign},
+	{Name: "a name for the provider itself", With: qualified("SPNameQualifier", Entity), By: "sp-name-qualifier", Want: authn.SubjectForeign},
+	{Name: "an address of another domain", Wrong: func(m *Message) {
+		m.NameID, m.Format = m.Email, "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
+	},
+		With: qualified("NameQualifier", "other.example"), By: "name-qualifier", Want: authn.SubjectForeign},
 	{Name: "no assertion", With: changing(func(d *etree.Document) { Without(d.Root(), "Assertion") }), By: "one-assertion", Want: authn.Malformed},
 	{Name: "assertion namespace", Bytes: replaceText(`<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion"`, `<saml:Assertion xmlns:saml="urn:evil"`), By: "assertion-place", Want: authn.Malformed},
 	{Name: "version 1.1", Wrong: func(m *Message) { m.Version = "1.1" }, By: "version", Want: authn.Malformed},

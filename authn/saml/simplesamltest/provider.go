@@ -80,7 +80,8 @@ func (p *Provider) Trust(t *testing.T, metadata []byte) {
 	check(t, os.WriteFile(filepath.Join(p.dir, "metadata", "services.xml"), metadata, 0o600))
 }
 
-// Settings are how the provider goes about its keys. It goes by them at once.
+// Settings are how the provider goes about its keys and addresses. It goes by them at
+// once.
 type Settings struct {
 	// Encrypts has it encrypt assertions, as SimpleSAMLphp does: by AES-CBC.
 	Encrypts bool
@@ -88,6 +89,8 @@ type Settings struct {
 	// "idp", which is [Provider.Key], or "next". Next is one that the metadata shows
 	// as well.
 	Signs, Shows, Next string
+	// Forms has its metadata name an address for requests in forms alone.
+	Forms bool
 }
 
 // Set changes the settings.

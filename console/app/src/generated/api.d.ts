@@ -356,6 +356,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/connections/{name}/saml/keys/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Let go of the prepared key of a SAML connection: the one that signs goes on, and what is encrypted for the other one is opened no more
+         * @description Needs: gatehouse.connections:write.
+         */
+        delete: operations["take-back-saml-key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/connections/{name}/saml/keys/next/sign": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have the prepared key of a SAML connection sign now: a provider that has not got our metadata since refuses what it signs
+         * @description Needs: gatehouse.connections:write.
+         */
+        post: operations["finish-saml-key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/connections/{name}/test": {
         parameters: {
             query?: never;
@@ -1483,6 +1523,11 @@ export interface components {
             recheck?: string;
             /** @description For how long people go on while the provider cannot be asked; absent: 24h */
             recheck_grace?: string;
+            /**
+             * @description How requests go to the provider: redirect (HTTP-Redirect) or post (HTTP-POST, a form); absent: redirect where its metadata has an address for that, else post
+             * @enum {string}
+             */
+            request_binding?: "" | "redirect" | "post";
             /** @description Authentication context classes that count: the provider is asked for them, and a sign-in by another one is refused; absent: any */
             requested_authn_context?: string[];
             /** @description Takes the access token back once it has been used (RFC 7009); absent: it stays good until it expires */
@@ -3156,6 +3201,68 @@ export interface operations {
                 "application/json": components["schemas"]["Prepare-saml-keyRequest"];
             };
         };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SAMLState"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "take-back-saml-key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SAMLState"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "finish-saml-key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
         responses: {
             /** @description OK */
             200: {

@@ -45,6 +45,12 @@ export function clientOverlapMeans(days: number): string {
   return `The new key is published at once and signs in ${days === 1 ? 'a day' : `${days} days`}. A provider that does not fetch our keys by itself has to be given it before that.`;
 }
 
+/** What it means to end an overlap before its time. */
+export const signNowMeans = 'The overlap ends: the new key signs at once, and our metadata shows it alone. A provider that has not got that metadata yet refuses what we send until it has.';
+
+/** What it means to give a prepared key up. */
+export const takeBackMeans = 'The key that signs goes on, and our metadata shows it alone again. What the provider encrypts for the next one from now on is not opened: give it our metadata again if it has the next one already.';
+
 const soon = 30 * 24 * 60 * 60 * 1000;
 
 /** Whether a certificate has ended, or will within a month. */

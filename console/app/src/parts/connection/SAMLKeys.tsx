@@ -1,8 +1,9 @@
-import { Alert, Badge, Code, Group, Modal, Stack, Text, Title } from '@mantine/core';
+import { Alert, Badge, Button, Code, Group, Modal, Stack, Text, Title } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { api, done, type SAMLState } from '../../client/api';
 import { useCan } from '../../client/queries';
-import { canPrepare, ending, overlapMeans, standingOfKey } from '../../words/keys';
+import { canPrepare, ending, overlapMeans, signNowMeans, standingOfKey, takeBackMeans } from '../../words/keys';
+import { useConfirm } from '../Confirm';
 import { Facts, When } from '../Facts';
 import { Row, Rows } from '../Rows';
 import { Failure, LoadingRows } from '../States';
@@ -27,18 +28,36 @@ function Loaded({ name }: { name: string }) {
 function Shown({ name, state }: { name: string; state: SAMLState }) {
   const can = useCan();
   const client = useQueryClient();
+  const path = { params: { path: { name } } };
+  const change = useConfirm<{ said: string; state: SAMLState }>((result) => {
+    client.setQueryData(['saml', name], result.state);
+    return result.said;
+  }, () => Promise.resolve());
   return (
     <Stack>
       <Title order={3} size="h5">Ours</Title>
+      {change.outcome}
       <Rows label="Our keys">
         {state.keys.map((key) => {
           const standing = standingOfKey(key);
           return (
-            <Row key={key.sha256} name={<Badge variant="light" color={standing.color}>{standing.word}</Badge>}
+            <Row key={key.sha256} name={<Badge variant="dot" color={standing.color}>{standing.word}</Badge>}
               facts={<>
                 <Facts of={[['Certificate (SHA-256)', <Code>{key.sha256}</Code>], [key.state === 'prepared' ? 'Signs' : 'Signs since', <When at={key.signs_at} />], ['Ends', <Ends at={key.not_after} />]]} />
                 <Text size="sm" c="dimmed">{standing.means}</Text>
-              </>} />
+              </>}
+              actions={key.state === 'prepared' && can('gatehouse.connections:write') && (
+                <Group gap="xs">
+                  <Button size="xs" variant="light" onClick={() => change.ask({
+                    title: 'Sign with the next key now?', verb: 'Sign with it now', text: signNowMeans,
+                    act: async () => ({ said: 'The new key signs.', state: await done(api.POST('/v1/connections/{name}/saml/keys/next/sign', path)) }),
+                  })}>Sign with it now</Button>
+                  <Button size="xs" variant="light" color="red" onClick={() => change.ask({
+                    title: 'Take the next key back?', verb: 'Take it back', text: takeBackMeans,
+                    act: async () => ({ said: 'The next key is gone. The one that signs goes on.', state: await done(api.DELETE('/v1/connections/{name}/saml/keys/next', path)) }),
+                  })}>Take it back</Button>
+                </Group>
+              )} />
           );
         })}
       </Rows>
@@ -48,6 +67,7 @@ function Shown({ name, state }: { name: string; state: SAMLState }) {
           act={(days) => done(api.POST('/v1/connections/{name}/saml/keys', { params: { path: { name } }, body: { overlap_days: days } }))}
           then={(next) => client.setQueryData(['saml', name], next)} />
       )}
+      {change.dialog}
       <Title order={3} size="h5">The provider's</Title>
       {state.problem && <Alert color="red" variant="light" title="Its metadata cannot be used">{state.problem}</Alert>}
       {state.provider && (

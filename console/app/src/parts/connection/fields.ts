@@ -139,6 +139,10 @@ export const fields: { [K in Key]-?: Field<K> } = {
     options: { '': 'Not offered', offered: 'Offered in our metadata', required: 'Required: what is not encrypted is refused' },
   },
   sign_requests: { of: ['saml'], at: 'signing', label: 'Sign every request', help: 'Off, the default: only where the provider’s metadata wants it', as: 'flag', unset: false },
+  request_binding: {
+    of: ['saml'], at: 'signing', label: 'Requests go to the provider', help: 'By default in an address (HTTP-Redirect) where its metadata has one for that, else in a form (HTTP-POST)', as: 'choice',
+    options: { '': 'As its metadata says', redirect: 'In an address (HTTP-Redirect)', post: 'In a form (HTTP-POST), which may be large' },
+  },
   clock_skew_seconds: { of: ['saml'], at: 'signing', label: 'The provider’s clock may be wrong by', help: 'Up to 300 seconds; empty: 60', as: 'amount', least: 1, most: 300, unit: 's' },
 
   pkce: {
