@@ -276,7 +276,7 @@ func (g *pages) settingUp(l *words.Language) {
 	if !ok {
 		g.t.Fatal("there is no acme")
 	}
-	real, err := g.demo.Gateway().Services().Tenants.Connection(g.t.Context(), acme.ID, "oidc")
+	known, err := g.demo.Gateway().Services().Tenants.Connection(g.t.Context(), acme.ID, "oidc")
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -299,12 +299,12 @@ func (g *pages) settingUp(l *words.Language) {
 	}
 	p.open(g.acme + "/.gatehouse/setup?provider=keycloak")
 	p.page("setup-keycloak", "Connect %s", "Keycloak")
-	for _, issuer := range []string{"http://keycloak.acme.example", real.OIDC.Issuer} {
+	for _, issuer := range []string{"http://keycloak.acme.example", known.OIDC.Issuer} {
 		p.fill("issuer", issuer)
-		p.fill("client_id", real.OIDC.ClientID)
-		p.fill("client_secret", real.OIDC.ClientSecret)
+		p.fill("client_id", known.OIDC.ClientID)
+		p.fill("client_secret", known.OIDC.ClientSecret)
 		p.press(p.button("Keep"))
-		if issuer != real.OIDC.Issuer {
+		if issuer != known.OIDC.Issuer {
 			p.again("setup-mistake", "Connect %s", "Keycloak")
 		}
 	}
