@@ -183,7 +183,7 @@ func (s *Service) decideDevice(w http.ResponseWriter, r *http.Request, p *identi
 	page := httpkit.Page{Title: "Denied", Lead: "Nobody was signed in. If somebody sent you the code, tell your administrator.",
 		Links: []httpkit.Link{{Text: "Back to the app", Href: "/"}}}
 	if to == askAllowed {
-		page.Title, page.Lead = "Allowed", "Your program is signed in within a few seconds. You may close this page. Keep your browser signed in until then."
+		page.Title, page.Lead = "Allowed", "Your program is signed in within a few seconds. Keep your browser signed in until then. You may close this page."
 		page.Links = []httpkit.Link{{Text: "Your devices", Href: pathDevices}}
 	}
 	s.page(w, r, page)

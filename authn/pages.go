@@ -58,7 +58,7 @@ func (s *Service) choose(w http.ResponseWriter, r *http.Request, open []tenants.
 	}
 	lead := "Choose how you sign in."
 	if data.ByEmail {
-		lead = "Say your work email address, or choose how you sign in."
+		lead = "Enter your work email address, or choose how you sign in."
 	}
 	s.page(w, r, httpkit.Page{Title: "Sign in", Lead: lead, Body: content})
 	return nil

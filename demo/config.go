@@ -22,9 +22,9 @@ var configTemplate = template.Must(template.New("config").Funcs(template.FuncMap
 
 // writeConfig writes the gateway's config file into the data folder and loads
 // it as `gatehouse serve` would.
-func writeConfig(data, addr, app string) (*configs.Config, error) {
+func writeConfig(data, addr, app, resolver string) (*configs.Config, error) {
 	var text strings.Builder
-	err := configTemplate.Execute(&text, map[string]string{"Data": data, "Addr": addr, "App": app,
+	err := configTemplate.Execute(&text, map[string]string{"Data": data, "Addr": addr, "App": app, "Resolver": resolver,
 		"Store": "sqlite://" + filepath.Join(data, "store"), "Keys": "file://" + filepath.Join(data, "kek.key")})
 	if err != nil {
 		return nil, fmt.Errorf("demo: config: %w", err)

@@ -60,7 +60,7 @@ func Start(ctx context.Context, o Options) (_ *Demo, err error) {
 	defer listeners.closeUnserved()
 
 	app := cmp.Or(o.App, urlOf(listeners.app))
-	config, err := writeConfig(d.data, o.Addr, app)
+	config, err := writeConfig(d.data, o.Addr, app, o.Resolver)
 	if err != nil {
 		return nil, err
 	}

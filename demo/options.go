@@ -20,6 +20,9 @@ type Options struct {
 	// App is the URL of an app to stand behind the gate in the demo app's place,
 	// such as the bench's; empty: the demo app.
 	App string
+	// Resolver is the DNS server that is asked whose domains are, as address:port;
+	// empty: those of this machine.
+	Resolver string
 	// Log is for the gateway and the demo's own parts; nil: [slog.Default].
 	Log *slog.Logger
 }

@@ -26,7 +26,7 @@ func TestConfigQuotesTheFolder(t *testing.T) {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	config, err := writeConfig(data, "127.0.0.1:0", "http://127.0.0.1:9")
+	config, err := writeConfig(data, "127.0.0.1:0", "http://127.0.0.1:9", "")
 	if err == nil {
 		t.Fatal("a folder with # in its name cannot be part of a URL, and was accepted:", config.Store)
 	}
@@ -34,7 +34,7 @@ func TestConfigQuotesTheFolder(t *testing.T) {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if config, err = writeConfig(data, "127.0.0.1:0", "http://127.0.0.1:9"); err != nil {
+	if config, err = writeConfig(data, "127.0.0.1:0", "http://127.0.0.1:9", ""); err != nil {
 		t.Fatal(err)
 	}
 	if config.Data != data || config.KeyFile() != filepath.Join(data, "kek.key") || config.App.Upstreams[0] != "http://127.0.0.1:9" || len(config.App.Routes) != 6 {

@@ -263,7 +263,7 @@ func (p *signInPlan) renamed(ctx context.Context, tx *store.Tx, cause audit.Caus
 func (in *SignIn) newcomer() (u User, key string, err error) {
 	u = User{UserName: cmp.Or(in.Email, in.Subject), Email: in.Email, DisplayName: in.Name, Active: true, Source: SourceSignIn}
 	if key, err = u.canonicalise(); err != nil {
-		err = fault.Wrap(err, fault.Denied, "identity-invalid", "The identity provider sent neither a usable email address nor a usable name for you.")
+		err = fault.Wrap(err, fault.Denied, "identity-invalid", "Your organisation's sign-in service sent neither a usable email address nor a usable name for you. Ask your administrator to look at what it sends.")
 	}
 	return u, key, err
 }
@@ -299,7 +299,7 @@ func withConnection(e audit.Event, in *SignIn) audit.Event {
 }
 
 func errUnusable() error {
-	return fault.New(fault.Denied, "identity-invalid", "The identity provider did not say who you are in a form that can be used.")
+	return fault.New(fault.Denied, "identity-invalid", "Your organisation's sign-in service did not say who you are in a form that can be used. Ask your administrator to look at what it sends.")
 }
 
 func errInactive() error {

@@ -39,6 +39,8 @@ func TestBrowserOperator(t *testing.T) {
 	script[string](operator, `document.cookie = "`+sessionIn+`=`+operatorSession(t, d)+`; Secure; Path=/"`)
 	operator.open(info.Operator.URL + consolePath)
 	operator.see(`//h1[text()="Tenants"]`)
+	operator.see(`//main//li`)
+	operator.look("console-tenants", desk)
 	operator.click(`//nav//a[contains(., "Nodes")]`)
 	operator.see(`//h1[text()="Nodes"]`)
 	if node := operator.see(`//li[starts-with(@data-testid, "node-")]`); !strings.Contains(node, "Alone") || !strings.Contains(node, "Answers you") {

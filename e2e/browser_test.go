@@ -170,11 +170,11 @@ func browserRefusal(his, hers *tab, info demo.Info) {
 func browserConsole(his *tab, acme string) {
 	his.t.Helper()
 	for _, place := range []struct{ path, title string }{
-		{"users", "Users"}, {"roles", "Roles"}, {"teams", "Teams"}, {"connections", "Connections"}, {"tokens", "Tokens"}, {"settings", "Settings"}, {"devices", "My devices"},
+		{"users", "Users"}, {"roles", "Roles"}, {"teams", "Teams"}, {"connections", "Connections"}, {"tokens", "Tokens"}, {"services", "Services"}, {"settings", "Settings"}, {"devices", "My devices"},
 	} {
 		his.open(acme + consolePath + place.path)
 		his.see(`//h1[text()="` + place.title + `"]`)
-		his.see(`//main//li | //main//table | //main//form`)
+		his.see(`//main//li | //main//table | //main//form | //main//*[text()="No services"]`)
 		screens := []screen{desk}
 		if place.path == "devices" || place.path == "users" {
 			screens = append(screens, pocket)

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -28,18 +27,6 @@ func (p *tab) reads(language string) {
 	}))
 }
 
-// german waits for a page by its heading, and checks that it says to be in German,
-// shows the logo, breaks no policy and can be read by everybody.
-func (p *tab) german(name, heading string) {
-	p.t.Helper()
-	p.see(`//html[@lang="de"]//h1[text()="` + heading + `"]`)
-	p.see(`//p[@class="tenant"]/img[@alt=""]`)
-	if !script[bool](p, `(i => i.complete && i.naturalWidth === 48)(document.querySelector("p.tenant img"))`) {
-		p.t.Errorf("%s shows no logo", name)
-	}
-	p.look("de-"+name, desk, pocket)
-}
-
 // asAdmin calls acme's API.
 func asAdmin(t *testing.T, client *http.Client, acme demo.Tenant, method, path, body string) []byte {
 	t.Helper()
@@ -48,90 +35,6 @@ func asAdmin(t *testing.T, client *http.Client, acme demo.Tenant, method, path, 
 		t.Fatalf("%s %s: %s: %s", method, path, resp.Status, answer)
 	}
 	return answer
-}
-
-// TestBrowserGerman walks through the pages of the gate as somebody who reads German,
-// in an organisation with a logo.
-func TestBrowserGerman(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Chromium and npm's axe-core")
-	}
-	info := inProcess(t).Info()
-	acme := info.Tenants["acme"]
-	client, err := info.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	asAdmin(t, client, acme, http.MethodPut, "settings/logo", logoOf(t))
-	asAdmin(t, client, acme, http.MethodPut, "connections/partners",
-		`{"type":"oidc","issuer":"http://127.0.0.1:9","client_id":"acme","client_secret":"none","enabled":true,"display_name":"Partner"}`)
-	at := strings.TrimSuffix(acme.URL, "/")
-	b := chromium(t, info)
-	p := b.profile(desktopChrome, desk)
-	p.reads("de-AT")
-
-	p.open(at + "/")
-	p.german("choose", "Anmelden")
-	p.click(`//a[text()="Weiter mit Partner"]`)
-	p.german("refused", "Sie sind nicht angemeldet")
-	p.open(at + "/.gatehouse/login?connection=oidc")
-	p.signIn(info, "acme", member)
-	p.see(`//*[text()="assertion verified"]`)
-	p.open(at + "/" + billingPath)
-	p.german("denied", "Das dürfen Sie nicht")
-	p.open(at + "/.gatehouse/nothing")
-	p.german("nothing", "Hier ist nichts")
-	p.open(at + "/.gatehouse/devices")
-	p.german("devices", "Ihre Geräte")
-	p.open(at + "/.gatehouse/mfa")
-	p.german("factors", "Ihre zweiten Faktoren")
-	p.click(`//a[text()="Eine Authenticator-App auf Ihrem Telefon"]`)
-	p.german("factor-app", "Eine Authenticator-App hinzufügen")
-	if !script[bool](p, `document.querySelector("main > p > img").naturalWidth > 0`) {
-		t.Error("the QR code is not shown")
-	}
-	p.open(at + "/.gatehouse/mfa?add=passkey")
-	p.german("factor-passkey", "Einen Passkey hinzufügen")
-	germanDevice(p, client, acme)
-	p.open(at + "/.gatehouse/logout")
-	p.german("signout", "Abmelden")
-	p.click(`//button[text()="Abmelden"]`)
-	p.see(`//h1[text()="Sie sind abgemeldet"]`)
-	p.german("signed-out", "Sie sind abgemeldet")
-	germanSetup(p, client, acme)
-}
-
-// germanDevice lets a program be signed in.
-func germanDevice(p *tab, client *http.Client, acme demo.Tenant) {
-	p.t.Helper()
-	_, text := do(p.t, client, request(p.t, http.MethodPost, acme.URL+".gatehouse/oauth/device_authorization",
-		"client_id=gatehouse-cli&device_name=build-server", "Content-Type", "application/x-www-form-urlencoded"))
-	p.open(decode[struct {
-		Whole string `json:"verification_uri_complete"`
-	}](p.t, text).Whole)
-	p.german("device", "Ein Programm anmelden")
-	p.click(`//button[text()="Weiter"]`)
-	p.german("device-confirm", "Dieses Programm zulassen?")
-	p.click(`//button[text()="Ablehnen"]`)
-	p.german("device-denied", "Abgelehnt")
-}
-
-// germanSetup goes by a set-up link as far as a mistake, which is told in German too.
-func germanSetup(p *tab, client *http.Client, acme demo.Tenant) {
-	p.t.Helper()
-	link := decode[struct {
-		URL string `json:"url"`
-	}](p.t, asAdmin(p.t, client, acme, http.MethodPost, "setup-links", `{"connection":"corp"}`)).URL
-	p.open(link)
-	p.german("setup-begin", "Ihren Identitätsanbieter anschließen")
-	p.click(`//button[text()="Beginnen"]`)
-	p.german("setup-providers", "Welchen Identitätsanbieter haben Sie?")
-	p.click(`//a[text()="Okta"]`)
-	p.see(`//h1[text()="Anschließen: Okta"]`)
-	p.do("enter an address over http", chromedp.SendKeys(`//input[@name="issuer"]`, "http://acme.okta.example"),
-		chromedp.SendKeys(`//input[@name="client_id"]`, "0oa1"), chromedp.Click(`//button[text()="Speichern"]`))
-	p.see(`//*[@role="alert" and contains(., "Die Verbindung ist nicht richtig: der Aussteller (issuer)")]`)
-	p.german("setup-mistake", "Anschließen: Okta")
 }
 
 // TestBrowserLogo is an admin who chooses a logo in the console, after one that is

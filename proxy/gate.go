@@ -192,7 +192,7 @@ func ownEndpoint(v *visit) bool {
 func (g *Gate) findRoute(v *visit) error {
 	route, ok := v.Routes.Match(v.r.Method, v.r.URL.Path)
 	if !ok {
-		return fault.New(fault.Denied, "no-route", "No rule of this app covers this address, so nobody may use it.")
+		return fault.New(fault.Denied, "no-route", "This address is open to nobody: no rule of the app covers it. If you need it, ask your administrator and name the event.")
 	}
 	v.route = route
 	return nil

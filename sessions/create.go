@@ -16,7 +16,7 @@ import (
 
 var (
 	errInactive = fault.New(fault.Denied, "user-inactive", "This account is not active. Ask your administrator.")
-	errBlocked  = fault.New(fault.Denied, "device-blocked", "Your administrator has blocked this device.")
+	errBlocked  = fault.New(fault.Denied, "device-blocked", "Your administrator has blocked this device. Sign in on another one, or ask them to let it in again.")
 	errClosed   = fault.New(fault.Denied, "connection-disabled", "This way of signing in has been closed. Ask your administrator.")
 	errChanged  = fault.New(fault.Denied, "connection-changed", "This way of signing in was changed while you signed in. Sign in again.")
 	errDisowned = fault.New(fault.Denied, "allowing-session-over", "The sign-in in which this was allowed has ended. Sign in and allow it again.")

@@ -68,7 +68,7 @@ func (s *Service) handle(h httpkit.HandlerFunc) http.Handler {
 
 func (s *Service) served(r *http.Request) error {
 	if t, ok := s.tenants.ByID(httpkit.RequestFrom(r.Context()).Tenant); !ok || t.Status != tenants.Active {
-		return fault.New(fault.Denied, "tenant-suspended", "Access for this organisation is suspended.")
+		return fault.New(fault.Denied, "tenant-suspended", "This organisation's access is suspended. Its administrators know more.")
 	}
 	return nil
 }

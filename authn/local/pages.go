@@ -101,7 +101,7 @@ func (s *Service) offerPage(w http.ResponseWriter, r *http.Request, token string
 	name := "passkey.html"
 	if kind == authn.TOTP {
 		name, page.Passkeys, page.Inline, page.Title = "password.html", false, true, "Choose a password"
-		page.Lead = "It counts together with a code of an authenticator app alone: set up both here."
+		page.Lead = "It counts only together with a code of an authenticator app: set up both here."
 	}
 	return s.page(w, r, page, name, data)
 }

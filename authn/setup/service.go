@@ -105,7 +105,7 @@ func (s *Service) Handler() http.Handler { return s.handler }
 func (s *Service) handle(h httpkit.HandlerFunc) http.Handler {
 	return httpkit.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		if t, ok := s.tenants.ByID(tenantOf(r)); !ok || t.Status != tenants.Active {
-			return s.refused(r, fault.New(fault.Denied, "tenant-suspended", "Access for this organisation is suspended."))
+			return s.refused(r, fault.New(fault.Denied, "tenant-suspended", "This organisation's access is suspended. Its administrators know more."))
 		}
 		err := h(w, r)
 		if f := fault.As(err); err != nil && f.Kind == fault.Denied && f.Event == "" {

@@ -94,7 +94,7 @@ type FieldError struct {
 
 // NewProblem begins a problem of a request.
 func NewProblem(ctx context.Context, status int, code, detail string) Problem {
-	p := Problem{Type: "urn:gatehouse:problem:" + code, Title: http.StatusText(status), Status: status, Detail: detail}
+	p := Problem{Type: problemURN + code, Title: http.StatusText(status), Status: status, Detail: detail}
 	if r, ok := ctx.Value(requestKey{}).(*Request); ok {
 		p.RequestID = string(r.ID)
 	}
