@@ -92,12 +92,17 @@ var crossings = map[string][]crossing{
 	}}},
 	"GET /.gatehouse/oauth2/{connection}/callback": {{"state and code", "", func(x *crossed, b *browser) carried {
 		return carried{method: http.MethodGet, path: "/.gatehouse/oauth2/hub/callback?" + x.begun(b, "/.gatehouse/login?connection=hub").Encode(), worked: signsIn}
+	}}, {"state and code of a test", "", func(x *crossed, b *browser) carried {
+		return carried{method: http.MethodGet, path: "/.gatehouse/oauth2/hub/callback?" + x.begun(b, x.trial(x.t, "hub")).Encode(), worked: showing("The connection hub works")}
 	}}},
 	"POST /.gatehouse/saml/{connection}/acs": {{"RelayState and response", "", func(x *crossed, b *browser) carried {
 		f := b.samlFlight()
 		return carried{method: http.MethodPost, path: "/.gatehouse/saml/adfs/acs", form: f.form(honest(x.t, f)), worked: func(answer *httptest.ResponseRecorder) bool {
 			return strings.Contains(answer.Header().Get("Location"), "/acs?step=")
 		}}
+	}}, {"RelayState and response of a test", "", func(x *crossed, b *browser) carried {
+		f := b.samlFlightBy(x.trial(x.t, "adfs"))
+		return carried{method: http.MethodPost, path: "/.gatehouse/saml/adfs/acs", form: f.form(honest(x.t, f)), worked: showing("The connection adfs works")}
 	}}},
 	"GET /.gatehouse/saml/{connection}/acs": {{"a step", "", func(x *crossed, b *browser) carried {
 		at, err := url.Parse(b.samlVerified("adfs", "gil", "s1"))
