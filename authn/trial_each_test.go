@@ -38,10 +38,12 @@ var triedBy = map[tenants.ConnectionType]func(t *testing.T) *tried{
 	tenants.OIDC: func(t *testing.T) *tried {
 		idp := newIssuer(t)
 		idp.claims = func(c jwt.MapClaims) { c["department"] = "<b>Finance</b>" }
-		return &tried{connection: idp.connection(), visit: (*browser).open, says: []string{"subject-1", "ann@acme.example", "&lt;b&gt;Finance&lt;/b&gt;", "ops"},
+		return &tried{connection: idp.connection(), visit: (*browser).open, says: []string{"subject-1", "ann@acme.example", "&lt;b&gt;Finance&lt;/b&gt;", "ops",
+			"<dt>Issuer</dt><dd>" + idp.URL + "<br>expected: " + idp.URL + "</dd>", "<dt>Audience</dt><dd>" + clientID + "<br>", "Valid until", "Issued at"},
 			spoil: func() (string, []string) {
-				idp.claims = func(c jwt.MapClaims) { c["aud"] = "another" }
-				return "wrong-audience", nil
+				idp.claims = func(c jwt.MapClaims) { c["aud"], c["department"] = "another", "<b>Finance</b>" }
+				return "wrong-audience", []string{"was made for another client", "<dt>Audience</dt><dd>another (not verified)<br>expected: " + clientID + "</dd>",
+					"<dt>Issuer</dt><dd>" + idp.URL + " (not verified)<br>expected: " + idp.URL, "Valid until", "nothing here is verified", "&lt;b&gt;Finance&lt;/b&gt;"}
 			}}
 	},
 	tenants.OAuth2: func(t *testing.T) *tried {
@@ -51,15 +53,18 @@ var triedBy = map[tenants.ConnectionType]func(t *testing.T) *tried{
 		hub.SignIn(ann)
 		return &tried{connection: hub.Connection(), visit: (*browser).open, says: []string{"9007199254740993", "ann@acme.example", "&lt;b&gt;Finance&lt;/b&gt;", "acme/payments"},
 			spoil: func() (string, []string) {
-				hub.Instead(oauth2test.User, func(w http.ResponseWriter, _ *http.Request) { oauth2test.Reply(w, map[string]string{"login": "ann"}) })
-				return "subject-unusable", nil
+				hub.Instead(oauth2test.User, func(w http.ResponseWriter, _ *http.Request) {
+					oauth2test.Reply(w, map[string]string{"login": "<b>ann</b>"})
+				})
+				return "subject-unusable", []string{"missing, or neither text", "<dt>Claim that names the subject</dt><dd>id</dd>", "<dt>login</dt><dd>&lt;b&gt;ann&lt;/b&gt;</dd>"}
 			}}
 	},
 	tenants.SAML: func(*testing.T) *tried {
 		p := samlTried(samlConnection(ourKey()), func(*message) {})
 		p.spoil = func() (string, []string) {
 			p.visit = samlTried(p.connection, func(m *message) { m.Audience = "https://another.example" }).visit
-			return "wrong-audience", nil
+			return "wrong-audience", []string{"meant for another audience", "<dt>Audience</dt><dd>https://another.example<br>expected: https://127.0.0.1:", "&lt;b&gt;Finance&lt;/b&gt;",
+				"<dt>Issuer</dt><dd>" + idpEntity + "<br>expected: " + idpEntity, "<dt>Issuer of the response</dt><dd>" + idpEntity + " (not verified)"}
 		}
 		return p
 	},
@@ -73,7 +78,8 @@ func samlTried(c tenants.Connection, of func(*message)) *tried {
 		el.CreateElement("saml:AttributeValue").SetText("<b>Finance</b>")
 		attacktest.SignAssertion(t, f, doc)
 	}
-	return &tried{connection: c, says: []string{"gil@globex.example", "&lt;b&gt;Finance&lt;/b&gt;", "Gil"}, visit: func(b *browser, begin string) page {
+	return &tried{connection: c, says: []string{"gil@globex.example", "&lt;b&gt;Finance&lt;/b&gt;", "Gil", "<dt>Issuer</dt><dd>" + idpEntity + "<br>expected: " + idpEntity, "Valid until",
+		attacktest.Fingerprint(attacktest.OurKey())}, visit: func(b *browser, begin string) page {
 		f := b.samlFlightBy(begin)
 		of(&f.message)
 		return b.postFromElsewhere(f.acs, f.form([]byte(attacktest.Attack{With: department}.Forge(b.t, attacktest.Flight{Message: f.message}))))

@@ -24,6 +24,8 @@ type idVerification struct {
 	subject, issuer string
 	// classes are the authentication context classes that count; none: any.
 	classes []string
+	// seen, if set, is where to put what is read of the token.
+	seen *authn.Reading
 }
 
 // idToken is an id token that is being verified.
@@ -96,6 +98,7 @@ var idTokenChecks = []idTokenCheck{
 // verify makes the checks.
 func (v *idVerification) verify(ctx context.Context, raw, accessToken string) (*gooidc.IDToken, error) {
 	t := idToken{raw: raw, accessToken: accessToken}
+	defer v.seen.Take(func() authn.Reading { return v.reading(&t) })
 	for _, c := range v.checks {
 		if refusal := c.refuse(ctx, v, &t); refusal != nil {
 			return nil, refusal
