@@ -158,7 +158,7 @@ func (w walk) visit(n ast.Node) bool {
 		}
 	case *ast.CompositeLit:
 		switch name(n.Type) {
-		case "httpkit.Page", "Page", "httpkit.Link", "Link", "httpkit.Fact", "Fact", "fault.Sentence", "Sentence":
+		case "httpkit.Page", "Page", "httpkit.Link", "Link", "httpkit.Fact", "Fact", "authn.Mark", "Mark", "fault.Sentence", "Sentence":
 			w.texts(n)
 		}
 	}

@@ -104,7 +104,7 @@ func (s *Service) verify(r *http.Request, c tenants.Connection) (Assertion, flow
 	if !c.Enabled && state.Test == nil {
 		return Assertion{}, state, errNotOpen
 	}
-	step := Step{Tenant: req.Tenant, Token: token, Endpoints: endpointsOf(req.Origin, c)}
+	step := Step{Tenant: req.Tenant, Token: token, Endpoints: endpointsOf(req.Origin, c), Reading: state.Test.reading()}
 	var a Assertion
 	if refusal, ok := errors.AsType[*Refusal](err); ok && refusal.Reason == unsolicited {
 		a, state, err = s.unasked(r, c, step, refusal)

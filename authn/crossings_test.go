@@ -10,6 +10,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"gatehouse/audit"
+	"gatehouse/authn/mfa/mfatest"
 	"gatehouse/authn/setup"
 	"gatehouse/authn/signals/transmittertest"
 	"gatehouse/internal/httpkit"
@@ -72,6 +73,28 @@ var crossings = map[string][]crossing{
 		offered := b.open(factors + "?add=totp")
 		return carried{method: http.MethodPost, path: factors, form: form(offered, "code", x.digits(offered.find(x.t, keyOnPage)), "name", "App"),
 			worked: x.recorded(audit.FactorAdded)}
+	}}, {"a step and a passkey's answer", "", func(x *crossed, b *browser) carried {
+		first := x.browser()
+		name := x.someone(first)
+		passkey, _ := first.passkey(first.open(factors+"?add=passkey"), "laptop")
+		x.connections.setFactor(tenants.SecondFactor{Policy: tenants.FactorAlways})
+		defer x.connections.setFactor(tenants.SecondFactor{})
+		asked := x.come(name, b)
+		asked.has(x.t, http.StatusOK, "Use your passkey")
+		return carried{method: http.MethodPost, path: factors, worked: signsIn,
+			form: form(asked, "kind", "passkey", "credential", passkey.Get([]byte(asked.find(x.t, optionsOnPage))))}
+	}}, {"a passkey that is being added", "", func(x *crossed, b *browser) carried {
+		x.someone(b)
+		offered := b.open(factors + "?add=passkey")
+		passkey := mfatest.New(x.t, "https://"+factorHost, factorHost)
+		return carried{method: http.MethodPost, path: factors, worked: x.recorded(audit.FactorAdded),
+			form: form(offered, "credential", passkey.Create([]byte(offered.find(x.t, optionsOnPage))), "name", "laptop")}
+	}}, {"a factor's id", "", func(x *crossed, b *browser) carried {
+		x.someone(b)
+		b.passkey(b.open(factors+"?add=passkey"), "laptop")
+		id := b.open(factors).find(x.t, idsOnPage)
+		return carried{method: http.MethodPost, path: factors, worked: x.recorded(audit.FactorRenamed),
+			form: url.Values{"do": {"rename"}, "factor": {id}, "name": {"mine now"}}}
 	}}},
 	"GET /.gatehouse/oidc/{connection}/callback": {{"state and code", "", func(x *crossed, b *browser) carried {
 		return carried{method: http.MethodGet, path: "/.gatehouse/oidc/idp/callback?" + x.begun(b, "/.gatehouse/login?connection=idp").Encode(), worked: signsIn}
@@ -92,6 +115,8 @@ var crossings = map[string][]crossing{
 	}}},
 	"GET /.gatehouse/oauth2/{connection}/callback": {{"state and code", "", func(x *crossed, b *browser) carried {
 		return carried{method: http.MethodGet, path: "/.gatehouse/oauth2/hub/callback?" + x.begun(b, "/.gatehouse/login?connection=hub").Encode(), worked: signsIn}
+	}}, {"state and code of a test", "", func(x *crossed, b *browser) carried {
+		return carried{method: http.MethodGet, path: "/.gatehouse/oauth2/hub/callback?" + x.begun(b, x.trial(x.t, "hub")).Encode(), worked: showing("The connection hub works")}
 	}}},
 	"POST /.gatehouse/saml/{connection}/acs": {{"RelayState and response", "", func(x *crossed, b *browser) carried {
 		f := b.samlFlight()
@@ -103,6 +128,9 @@ var crossings = map[string][]crossing{
 		return carried{method: http.MethodPost, path: "/.gatehouse/saml/forms/acs", form: f.form(honest(x.t, f)), worked: func(answer *httptest.ResponseRecorder) bool {
 			return strings.Contains(answer.Header().Get("Location"), "/acs?step=")
 		}}
+	}}, {"RelayState and response of a test", "", func(x *crossed, b *browser) carried {
+		f := b.samlFlightBy(x.trial(x.t, "adfs"))
+		return carried{method: http.MethodPost, path: "/.gatehouse/saml/adfs/acs", form: f.form(honest(x.t, f)), worked: showing("The connection adfs works")}
 	}}},
 	"GET /.gatehouse/saml/{connection}/acs": {{"a step", "", func(x *crossed, b *browser) carried {
 		at, err := url.Parse(b.samlVerified("adfs", "gil", "s1"))

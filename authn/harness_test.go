@@ -334,6 +334,8 @@ type world struct {
 	now  time.Duration // how far the service's clock is ahead
 	from atomic.Uint32 // which network requests come from, where more come than one may send
 	lost atomic.Bool   // the database, to the flow
+
+	posing sync.Map // servers that stand for hosts of the internet, by their names
 }
 
 func (w *world) clock() time.Time {
@@ -401,6 +403,7 @@ func newWorldWith(t testing.TB, log *slog.Logger) *world {
 	w.tokens = token.New(token.Config{Store: w.db, Journal: w.journal, Now: w.clock})
 	w.factors = mfa.New(mfa.Config{Store: w.db, Keys: ring, Journal: w.journal, Now: w.clock})
 	w.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}).Client()
+	w.egress.Transport = posing{w.egress.Transport, w}
 	w.services = machines.New(machines.Config{Store: w.db, Keys: ring, Journal: w.journal, Streams: forgetful{w}, Now: w.clock})
 	w.machines = machine.New(machine.Config{Services: w.services, Connections: w.connections, Client: w.egress, Now: w.clock})
 	w.Service = authn.New(authn.Config{

@@ -174,6 +174,9 @@ type Step struct {
 	// LoginHint is the email address by which the person has said who they are; "" if
 	// they have not. It is passed on, and proves nothing.
 	LoginHint string
+	// Reading, if set, is where to put what is read of the answer, also if it is refused:
+	// this is a test of the connection.
+	Reading *Reading
 }
 
 // MaxClaims is how many values an [Assertion]'s Claims hold in all, and

@@ -27,6 +27,8 @@ type test struct {
 	By     audit.Actor `json:"by"`               // whom the record names
 	Back   string      `json:"back,omitempty"`   // a page of ours to go on to; or ""
 	People bool        `json:"people,omitempty"` // whether they may learn who is known here
+
+	seen Reading // of the answer
 }
 
 // Test prepares a try of a connection, enabled or not: whoever opens the address on
@@ -98,8 +100,8 @@ func (s *Service) turnDown(w http.ResponseWriter, r *http.Request, c tenants.Con
 }
 
 // showTest shows what the provider has said of whoever tried the connection, and
-// what would have become of it; a is nil if it could not be believed, for the
-// reason err.
+// what would have become of it; a is nil if it was not accepted, for the reason err:
+// then it shows what has been read by then, and what of that is not verified.
 func (s *Service) showTest(w http.ResponseWriter, r *http.Request, c tenants.Connection, t *test, a *Assertion, err error) error {
 	ctx, tenant, say := r.Context(), tenantOf(r), words.For(r)
 	var verdict string
@@ -134,10 +136,16 @@ func (s *Service) showTest(w http.ResponseWriter, r *http.Request, c tenants.Con
 		}
 	}
 	page.Facts = append(page.Facts, httpkit.Fact{Name: "Event", Value: string(receipt.Event())})
+	claims, believed := t.seen.Claims, t.seen.Believed
+	if a != nil {
+		claims, believed = a.Claims, true
+	}
 	page.Body, err = body(r, "test.html", struct {
 		Said, Claims []httpkit.Fact
+		Marks        []mark
+		Unverified   bool // what Claims say
 		Closes       bool
-	}{said(say, a), claimed(say, a), t.Back == ""})
+	}{said(say, a), claimed(say, claims), t.seen.marks(say), !believed, t.Back == ""})
 	if err != nil {
 		return err
 	}
@@ -217,12 +225,9 @@ func said(say *words.Language, a *Assertion) []httpkit.Fact {
 }
 
 // claimed is everything that a provider has said, by name.
-func claimed(say *words.Language, a *Assertion) (facts []httpkit.Fact) {
-	if a == nil {
-		return nil
-	}
-	for _, name := range slices.Sorted(maps.Keys(a.Claims)) {
-		facts = append(facts, httpkit.Fact{Name: name, Value: shown(say, a.Claims[name])})
+func claimed(say *words.Language, claims map[string][]string) (facts []httpkit.Fact) {
+	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		facts = append(facts, httpkit.Fact{Name: name, Value: shown(say, claims[name])})
 	}
 	return facts
 }

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +58,38 @@ func cookies(t *testing.T, client *http.Client, address string, names ...string)
 	return strings.Join(line, "; ")
 }
 
+var stepOfProgram = regexp.MustCompile(`name="step" value="([^"]+)"`)
+
+// programToken has whoever is signed in by a browser allow a program, and gives its
+// token, which is good where it was made.
+func programToken(t *testing.T, info demo.Info, browser *http.Client, at string) string {
+	t.Helper()
+	post := func(client *http.Client, path string, form url.Values) []byte {
+		resp, text := do(t, client, request(t, http.MethodPost, at+path, form.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Accept", "*/*"))
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s: %s", path, resp.Status, text)
+		}
+		return text
+	}
+	program := plainClient(t, info, 2)
+	codes := decode[struct {
+		Device string `json:"device_code"`
+		User   string `json:"user_code"`
+	}](t, post(program, ".gatehouse/oauth/device_authorization", url.Values{"client_id": {"gatehouse-cli"}, "device_name": {"build-server"}}))
+	step := stepOfProgram.FindSubmatch(post(browser, ".gatehouse/device", url.Values{"user_code": {codes.User}}))
+	if step == nil {
+		t.Fatal("the page asks nobody to allow the program")
+	}
+	post(browser, ".gatehouse/device", url.Values{"user_code": {codes.User}, "step": {string(step[1])}, "decision": {"allow"}})
+	token := decode[struct {
+		Token string `json:"access_token"`
+	}](t, post(program, ".gatehouse/oauth/token", url.Values{"client_id": {"gatehouse-cli"}, "grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "device_code": {codes.Device}})).Token
+	if resp, text := get(t, program, at+v1+"me", "Authorization", "Bearer "+token); resp.StatusCode != http.StatusOK || !strings.HasPrefix(token, "gh_cli_") {
+		t.Fatalf("the token is no good where it was made: %s: %s", resp.Status, text)
+	}
+	return token
+}
+
 func TestP3_CredentialsOfOneTenantAreNothingAtAnother(t *testing.T) {
 	d := inProcess(t)
 	info := d.Info()
@@ -71,6 +104,7 @@ func TestP3_CredentialsOfOneTenantAreNothingAtAnother(t *testing.T) {
 		"API token":          {"Authorization", "Bearer " + acme.APIToken},
 		"SCIM token":         {"Authorization", "Bearer " + acme.SCIMToken},
 		"operator's token":   {"Authorization", "Bearer " + info.Operator.Token},
+		"program's token":    {"Authorization", "Bearer " + programToken(t, info, browser, acme.URL)},
 	}
 	paths := []string{"", "api/whoami", "api/admin/billing", "api/teams/payments/alerts", "events", "ws", v1 + "me", v1 + "sessions", v1 + "users",
 		v1 + "audit/events", v1 + "audit/export", v1 + "tokens", v1 + "platform/tenants", "scim/v2/Users", "scim/v2/Groups", ".gatehouse/devices", ".gatehouse/console/"}

@@ -88,9 +88,10 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	if err := json.Unmarshal(state, &kept); err != nil {
 		return authn.Assertion{}, fmt.Errorf("oauth2: read what was asked: %w", err)
 	}
-	q := inquiry{Protocol: p, spec: c.OAuth2.Whole(), connection: c.Name}
+	q := inquiry{Protocol: p, spec: c.OAuth2.Whole(), connection: c.Name, seen: s.Reading}
 	answer := response{form: r.Form, issuer: q.spec.Issuer}
 	if err := all(p.checks.responses, answer); err != nil {
+		s.Reading.Take(func() authn.Reading { return authn.ReadingOf(r.Form, q.issuers()...) })
 		return authn.Assertion{}, err
 	}
 	within, cancel := context.WithTimeout(ctx, p.patience)
@@ -108,6 +109,15 @@ type inquiry struct {
 	spec       tenants.OAuth2Spec // whole
 	connection string
 	token      string // which goes to the addresses of spec alone
+	// seen, if set, is where to put what is read of the person.
+	seen *authn.Reading
+}
+
+func (q *inquiry) issuers() []string {
+	if q.spec.Issuer == "" {
+		return nil
+	}
+	return []string{q.spec.Issuer}
 }
 
 // SignOut leads nowhere: OAuth 2.0 knows no session at the provider.

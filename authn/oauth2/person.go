@@ -72,6 +72,7 @@ func (q *inquiry) me(ctx context.Context) (value any, id string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
+	q.seen.Take(func() authn.Reading { return q.reading(d.value) })
 	said := at(d.value, q.spec.Claims.Subject)
 	_, named := said.(string)
 	s := subject{named: named, whole: isWhole(said), text: text(said)}
@@ -131,6 +132,14 @@ func (q *inquiry) claims(me any, a authn.Assertion) map[string][]string {
 		}
 	}
 	return kept
+}
+
+// reading is what the user API has said, for a test of the connection: by a token of
+// this very sign-in, so it is the provider's word, whatever is wrong with it.
+func (q *inquiry) reading(me any) authn.Reading {
+	path := q.spec.Claims.Subject
+	return authn.Reading{Believed: true, Claims: q.claims(me, authn.Assertion{}), Marks: []authn.Mark{
+		{Name: "Claim that names the subject", Received: []string{path}, Believed: true}, {Name: "Subject", Received: []string{text(at(me, path))}, Believed: true}}}
 }
 
 // tell adds what a value says under a path.

@@ -27,6 +27,8 @@ type idVerification struct {
 	classes []string
 	// maxAge is how long ago the person may have authenticated; 0: at any time.
 	maxAge time.Duration
+	// seen, if set, is where to put what is read of the token.
+	seen *authn.Reading
 }
 
 // idToken is an id token that is being verified.
@@ -101,6 +103,7 @@ var idTokenChecks = []idTokenCheck{
 // verify makes the checks.
 func (v *idVerification) verify(ctx context.Context, raw, accessToken string) (*gooidc.IDToken, error) {
 	t := idToken{raw: raw, accessToken: accessToken}
+	defer v.seen.Take(func() authn.Reading { return v.reading(&t) })
 	for _, c := range v.checks {
 		if refusal := c.refuse(ctx, v, &t); refusal != nil {
 			return nil, refusal

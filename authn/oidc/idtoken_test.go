@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -341,7 +342,11 @@ func FuzzIDToken(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
+		v.seen = &authn.Reading{}
 		id, err := v.verify(t.Context(), raw, accessToken)
+		if shown := fmt.Sprint(*v.seen); err == nil && !v.seen.Believed || len(v.seen.Claims) > authn.MaxClaims || strings.Contains(shown, raw[strings.LastIndexByte(raw, '.')+1:]) && strings.Count(raw, ".") == 2 && len(raw)-strings.LastIndexByte(raw, '.') > 40 {
+			t.Errorf("a test shows %s", shown)
+		}
 		if err == nil && (!good[raw[:strings.LastIndexByte(raw, '.')]] || id.Subject != "ann" || id.Nonce != v.nonce) {
 			t.Errorf("believed: %s", raw)
 		}

@@ -132,6 +132,7 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	}
 	code, err := authorised(answerChecks, r, idp)
 	if err != nil {
+		s.Reading.Take(func() authn.Reading { return authn.ReadingOf(r.Form, idp.issuers.all()...) })
 		return authn.Assertion{}, err
 	}
 	token, err := p.redeem(ctx, s.Tenant, c, idp, s.Endpoints.Callback, code, oauth2.VerifierOption(kept.Verifier))
@@ -142,7 +143,7 @@ func (p *Protocol) Finish(ctx context.Context, c tenants.Connection, s authn.Ste
 	if !ok || raw == "" {
 		return authn.Assertion{}, authn.Refuse(authn.SignatureMissing, "The identity provider gave no id token.")
 	}
-	v := idVerification{verification: p.verifying(anIDToken, idp, c.OIDC), checks: idTokenChecks, nonce: kept.Nonce, classes: c.OIDC.ACRValues, maxAge: time.Duration(c.OIDC.MaxAge)}
+	v := idVerification{verification: p.verifying(anIDToken, idp, c.OIDC), checks: idTokenChecks, nonce: kept.Nonce, classes: c.OIDC.ACRValues, maxAge: time.Duration(c.OIDC.MaxAge), seen: s.Reading}
 	id, err := v.verify(ctx, raw, token.AccessToken)
 	if err != nil {
 		return authn.Assertion{}, err

@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -51,6 +52,9 @@ func (p *Protocol) discover(ctx context.Context, c tenants.Connection) (*provide
 		asking = gooidc.InsecureIssuerURLContext(ctx, believed.template) // which is looked at below
 	}
 	discovered, err := gooidc.NewProvider(asking, c.OIDC.Issuer)
+	if other, ok := errors.AsType[*gooidc.IssuerMismatchError](err); ok { // often by a slash at the end
+		return nil, authn.Refuse(authn.ProviderUnusable, "The identity provider calls itself %.200q, and the connection calls it %q.", other.Discovered, other.Provided)
+	}
 	if err != nil {
 		return nil, authn.Refuse(authn.ProviderUnreachable, "The identity provider's settings cannot be discovered.").Because(err)
 	}

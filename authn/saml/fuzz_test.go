@@ -47,10 +47,16 @@ func FuzzResponse(f *testing.F) {
 	verify := func(t testing.TB, raw string, but func(*verification)) (authn.Assertion, error) {
 		v := testVerification(t, spec, now)
 		but(v)
-		if err := v.verify([]byte(raw)); err != nil {
+		err := v.verify([]byte(raw))
+		shown := v.reading()
+		if err != nil {
 			return authn.Assertion{}, err
 		}
-		return v.person()
+		p, err := v.person()
+		if err == nil && (!shown.Believed || !reflect.DeepEqual(shown.Claims, p.Claims)) {
+			t.Errorf("a test shows %+v of %+v", shown, p)
+		}
+		return p, err
 	}
 	asItIs := func(*verification) {}
 	var sent []string

@@ -172,6 +172,7 @@ func (p *Protocol) verify(ctx context.Context, c tenants.Connection, s authn.Ste
 			keys: func() ([]*rsa.PrivateKey, error) { return p.keys.Opening(ctx, s.Tenant, c.ID) }}
 		of(v)
 		err := v.verify(raw)
+		s.Reading.Take(v.reading)
 		if err == nil {
 			return v.person()
 		}

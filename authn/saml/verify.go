@@ -57,6 +57,7 @@ type verification struct {
 	doc                 *etree.Document
 	response, assertion *element
 	encrypted           bool           // the assertion came so
+	believed            bool           // the assertion is what was signed
 	decrypted           *etree.Element // the assertion, then
 	// What the provider's signatures cover; nil if they do not.
 	signedResponse, signedAssertion *etree.Element
@@ -210,6 +211,7 @@ func (v *verification) believe() (err error) {
 	if v.assertion, err = v.rules.scan(raw); err != nil || v.assertion.name.Local != "Assertion" || v.assertion.name.Space != nsAssertion {
 		return unreadable.Because(err)
 	}
+	v.believed = true
 	return nil
 }
 
