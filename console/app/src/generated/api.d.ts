@@ -1294,7 +1294,7 @@ export interface paths {
         get: operations["list-identities"];
         put?: never;
         /**
-         * Link an identity to a person: whoever the connection's provider calls so signs in as them from then on. It may be repeated; one that is another person's is a conflict, and never moved. It takes holding all roles that the person has, and the right to make owners to link one to oneself
+         * Link an identity to a person: whoever the connection's provider calls so signs in as them from then on. It may be repeated; one that is another person's is a conflict, and never moved. It takes the right to make owners
          * @description Needs: gatehouse.users:write.
          */
         post: operations["link-identity"];
