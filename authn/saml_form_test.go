@@ -170,14 +170,14 @@ func TestAConnectionMayChooseHowRequestsGo(t *testing.T) {
 		c.SAML.IDPMetadata.XML, c.SAML.RequestBinding = try.metadata, try.by
 		w.connections.put(c)
 		p := w.browser().look("/.gatehouse/login?connection=adfs")
-		switch got := p.header.Get("Location"); {
-		case try.want == "":
+		switch try.want {
+		case "":
 			p.has(t, http.StatusForbidden, "not set up correctly")
 			if all := w.journal.all(audit.SignInRefused); all[len(all)-1].Reason != string(authn.ProviderUnusable) || !strings.Contains(all[len(all)-1].Message, "HTTP-POST, which the connection asks for") {
 				t.Errorf("recorded as %+v", all[len(all)-1])
 			}
-		case try.want == redirect:
-			if !strings.HasPrefix(got, redirect) {
+		case redirect:
+			if got := p.header.Get("Location"); !strings.HasPrefix(got, redirect) {
 				t.Errorf("%q: %d, sent to %s", try.by, p.status, got)
 			}
 		default:
