@@ -18,6 +18,9 @@ type OIDC interface {
 	Keys(ctx context.Context, tenant identity.TenantID, c tenants.Connection) ([]OIDCKey, error)
 	// PrepareKey makes our next key, which signs once the overlap is over.
 	PrepareKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection, overlap time.Duration) error
+	// FinishKey has it sign now, and TakeBackKey lets go of it.
+	FinishKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error
+	TakeBackKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error
 }
 
 // OIDCState is how an OpenID Connect connection with private_key_jwt stands.
@@ -40,6 +43,12 @@ func (a *API) registerOIDC() {
 		summary: "Show the keys by which an OpenID provider knows us"}, a.getOIDC)
 	register(a, operation{id: "prepare-oidc-key", method: http.MethodPost, path: "/connections/{name}/oidc/keys", tag: "Connections", needs: writes("connections"),
 		status: http.StatusOK, summary: "Prepare our next key of an OpenID Connect connection: it is published at once beside the one that signs, and takes its place when the overlap is over"}, a.prepareOIDCKey)
+	register(a, operation{id: "finish-oidc-key", method: http.MethodPost, path: "/connections/{name}/oidc/keys/next/sign", tag: "Connections", needs: writes("connections"),
+		status: http.StatusOK, summary: "Have the prepared key of an OpenID Connect connection sign now: a provider that does not know it yet refuses us until it does"},
+		a.changeOIDCKey(func() keyChange { return a.cfg.OIDC.FinishKey }))
+	register(a, operation{id: "take-back-oidc-key", method: http.MethodDelete, path: "/connections/{name}/oidc/keys/next", tag: "Connections", needs: writes("connections"),
+		status: http.StatusOK, summary: "Let go of the prepared key of an OpenID Connect connection: the one that signs goes on"},
+		a.changeOIDCKey(func() keyChange { return a.cfg.OIDC.TakeBackKey }))
 }
 
 func (a *API) oidcConnection(ctx context.Context, c *call, name string) (tenants.Connection, error) {
@@ -78,4 +87,18 @@ func (a *API) prepareOIDCKey(ctx context.Context, c *call, in *struct {
 	}
 	keys, err := a.cfg.OIDC.Keys(ctx, c.tenant(), found)
 	return &bodyOutput[OIDCState]{OIDCState{keys}}, err
+}
+
+func (a *API) changeOIDCKey(change func() keyChange) func(context.Context, *call, *ByName) (*bodyOutput[OIDCState], error) {
+	return func(ctx context.Context, c *call, in *ByName) (*bodyOutput[OIDCState], error) {
+		found, err := a.oidcConnection(ctx, c, in.Name)
+		if err == nil {
+			err = change()(ctx, c.cause, c.tenant(), found)
+		}
+		if err != nil {
+			return nil, err
+		}
+		keys, err := a.cfg.OIDC.Keys(ctx, c.tenant(), found)
+		return &bodyOutput[OIDCState]{OIDCState{keys}}, err
+	}
 }

@@ -24,6 +24,16 @@ func (k *oidcKeys) PrepareKey(_ context.Context, cause audit.Cause, _ identity.T
 	return nil
 }
 
+func (k *oidcKeys) FinishKey(_ context.Context, cause audit.Cause, _ identity.TenantID, c tenants.Connection) error {
+	k.prepared = append(k.prepared, c.Name+" signs by "+cause.Actor.Name)
+	return nil
+}
+
+func (k *oidcKeys) TakeBackKey(_ context.Context, cause audit.Cause, _ identity.TenantID, c tenants.Connection) error {
+	k.prepared = append(k.prepared, c.Name+" is taken back by "+cause.Actor.Name)
+	return nil
+}
+
 func TestKeysOfOIDCConnections(t *testing.T) {
 	h := newHouse(t)
 	admin := h.signIn(h.acme, "admin", "admin")
@@ -36,18 +46,24 @@ func TestKeysOfOIDCConnections(t *testing.T) {
 	for _, name := range []string{"idp", "corp"} {
 		admin.do("GET", "connections/"+name+"/oidc", nil).problem(http.StatusNotFound, "no-keys")
 		admin.do("POST", "connections/"+name+"/oidc/keys", map[string]any{}).problem(http.StatusNotFound, "no-keys")
+		admin.do("POST", "connections/"+name+"/oidc/keys/next/sign", nil).problem(http.StatusNotFound, "no-keys")
+		admin.do("DELETE", "connections/"+name+"/oidc/keys/next", nil).problem(http.StatusNotFound, "no-keys")
 	}
 	admin.do("GET", "connections/none/oidc", nil).want(http.StatusNotFound)
 	admin.do("POST", "connections/keyed/oidc/keys", map[string]any{"overlap_days": 31}).want(http.StatusUnprocessableEntity)
 	admin.do("POST", "connections/keyed/oidc/keys", map[string]any{"overlap_days": -1}).want(http.StatusUnprocessableEntity)
 	viewer := h.signIn(h.acme, "viewer", "viewer")
 	viewer.do("POST", "connections/keyed/oidc/keys", map[string]any{}).want(http.StatusForbidden)
+	viewer.do("POST", "connections/keyed/oidc/keys/next/sign", nil).want(http.StatusForbidden)
+	viewer.do("DELETE", "connections/keyed/oidc/keys/next", nil).want(http.StatusForbidden)
 	if len(h.oidc.prepared) != 0 {
 		t.Fatalf("prepared %q", h.oidc.prepared)
 	}
 	admin.do("POST", "connections/keyed/oidc/keys", map[string]any{}).want(http.StatusOK)
 	admin.do("POST", "connections/keyed/oidc/keys", map[string]any{"overlap_days": 0}).want(http.StatusOK)
-	if p := h.oidc.prepared; len(p) != 2 || p[0] != "keyed 24h0m0s by admin@acme.example" || p[1] != "keyed 0s by admin@acme.example" {
+	admin.do("POST", "connections/keyed/oidc/keys/next/sign", nil).want(http.StatusOK)
+	admin.do("DELETE", "connections/keyed/oidc/keys/next", nil).want(http.StatusOK)
+	if p := h.oidc.prepared; len(p) != 4 || p[2] != "keyed signs by admin@acme.example" || p[3] != "keyed is taken back by admin@acme.example" || p[0] != "keyed 24h0m0s by admin@acme.example" || p[1] != "keyed 0s by admin@acme.example" {
 		t.Errorf("prepared %q", p)
 	}
 }

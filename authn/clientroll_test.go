@@ -115,6 +115,49 @@ func TestAnAdminRollsOurKeyOver(t *testing.T) {
 	}
 }
 
+// A roll-over that has begun is taken back, or ended before its time.
+func TestAnAdminEndsTheRollOverOfOurKey(t *testing.T) {
+	w, idp := newWorld(t), newIssuer(t)
+	w.connections.put(idp.byKey())
+	c, err := w.connections.Connection(t.Context(), acme, "idp")
+	check(t, err)
+	side := w.oidcSide(t)
+	first := w.clientKeys().Keys[0].KeyID
+	for _, end := range []func() error{
+		func() error { return side.FinishKey(t.Context(), audit.SystemCause(), acme, c) },
+		func() error { return side.TakeBackKey(t.Context(), audit.SystemCause(), acme, c) },
+	} {
+		if err := end(); !fault.Is(err, fault.Conflict) {
+			t.Errorf("without a next key: %v", err)
+		}
+	}
+	next := func() string {
+		check(t, side.PrepareKey(t.Context(), audit.SystemCause(), acme, c, 24*time.Hour))
+		own, err := side.OwnKeys(t.Context(), acme, c)
+		check(t, err)
+		return own[0].JWK.KeyID
+	}
+	back := next()
+	check(t, side.TakeBackKey(t.Context(), audit.SystemCause(), acme, c))
+	if now := w.clientKeys(); len(now.Keys) != 1 || now.Keys[0].KeyID != first {
+		t.Errorf("after %s was taken back there are %+v", back, now.Keys)
+	}
+	signs := next()
+	check(t, side.FinishKey(t.Context(), audit.SystemCause(), acme, c))
+	by := idp.knows(w, w.clientKeys())
+	w.browser().open("/").has(t, http.StatusOK, "for ann@acme.example")
+	if got := by(); got != signs {
+		t.Errorf("it signs with %q", got)
+	}
+	var told []string
+	for _, e := range w.journal.all(audit.ConnectionChanged) {
+		told = append(told, e.Details["change"]+" "+e.Details["key"])
+	}
+	if want := []string{"key-prepared " + back, "key-taken-back " + back, "key-prepared " + signs, "key-finished " + signs}; !slices.Equal(told, want) {
+		t.Errorf("recorded %q", told)
+	}
+}
+
 // What cannot be done makes no key, and nothing is done that is not recorded.
 func TestP1_NoKeyIsRolledOverWithoutItsRecord(t *testing.T) {
 	w, idp := newWorld(t), newIssuer(t)

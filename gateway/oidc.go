@@ -41,3 +41,11 @@ func (k oidcKeys) Keys(ctx context.Context, tenant identity.TenantID, c tenants.
 func (k oidcKeys) PrepareKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection, overlap time.Duration) error {
 	return k.protocol.PrepareKey(ctx, cause, tenant, c, overlap)
 }
+
+func (k oidcKeys) FinishKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error {
+	return k.protocol.FinishKey(ctx, cause, tenant, c)
+}
+
+func (k oidcKeys) TakeBackKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error {
+	return k.protocol.TakeBackKey(ctx, cause, tenant, c)
+}

@@ -89,6 +89,22 @@ func (p *Protocol) PrepareKey(ctx context.Context, cause audit.Cause, tenant ide
 	return p.keys.Roll(ctx, p.journal, cause, tenant, c, overlap)
 }
 
+// FinishKey ends the overlap now: the prepared key signs, and the one before it goes.
+func (p *Protocol) FinishKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error {
+	if err := byKey(c); err != nil {
+		return err
+	}
+	return p.keys.SignNow(ctx, p.journal, cause, tenant, c)
+}
+
+// TakeBackKey lets go of the prepared key; the one that signs goes on.
+func (p *Protocol) TakeBackKey(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error {
+	if err := byKey(c); err != nil {
+		return err
+	}
+	return p.keys.GiveUp(ctx, p.journal, cause, tenant, c)
+}
+
 // Keys implements [authn.KeyPublisher]: a JWK Set (RFC 7517 §5).
 func (p *Protocol) Keys(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (document []byte, mediaType string, err error) {
 	keys, err := p.OwnKeys(ctx, tenant, c)

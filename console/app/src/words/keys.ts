@@ -48,6 +48,12 @@ export function clientOverlapMeans(days: number): string {
 /** What it means to end an overlap before its time. */
 export const signNowMeans = 'The overlap ends: the new key signs at once, and our metadata shows it alone. A provider that has not got that metadata yet refuses what we send until it has.';
 
+/** The same where the provider knows us by keys that it fetches. */
+export const clientSignNowMeans = 'The overlap ends, and the new key signs at once. A provider that does not know it yet lets nobody sign in until it does.';
+
+/** What it means there to give a prepared key up. */
+export const clientTakeBackMeans = 'The key that signs goes on. If the provider was given the next one by hand, take it away there.';
+
 /** What it means to give a prepared key up. */
 export const takeBackMeans = 'The key that signs goes on, and our metadata shows it alone again. What the provider encrypts for the next one from now on is not opened: give it our metadata again if it has the next one already.';
 

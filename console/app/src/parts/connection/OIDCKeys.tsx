@@ -1,8 +1,9 @@
-import { Badge, Code, Modal, Stack, Text } from '@mantine/core';
+import { Badge, Button, Code, Group, Modal, Stack, Text } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { api, done, type OIDCState } from '../../client/api';
 import { useCan } from '../../client/queries';
-import { canPrepare, clientOverlapMeans, standingOfClientKey } from '../../words/keys';
+import { canPrepare, clientOverlapMeans, clientSignNowMeans, clientTakeBackMeans, standingOfClientKey } from '../../words/keys';
+import { useConfirm } from '../Confirm';
 import { Facts, When } from '../Facts';
 import { Row, Rows } from '../Rows';
 import { Failure, LoadingRows } from '../States';
@@ -27,24 +28,43 @@ function Loaded({ name }: { name: string }) {
 function Shown({ name, state }: { name: string; state: OIDCState }) {
   const can = useCan();
   const client = useQueryClient();
+  const path = { params: { path: { name } } };
+  const change = useConfirm<{ said: string; state: OIDCState }>((result) => {
+    client.setQueryData(['oidc', name], result.state);
+    return result.said;
+  }, () => Promise.resolve());
   return (
     <Stack>
       <Text size="sm">The provider fetches our keys from <Code>{`${window.location.origin}/.gatehouse/oidc/${name}/jwks.json`}</Code>. One that takes no address is given them by hand.</Text>
+      {change.outcome}
       <Rows label="Our keys">
         {state.keys.map((key) => {
           const standing = standingOfClientKey(key);
           return (
-            <Row key={key.kid} name={<Badge variant="light" color={standing.color}>{standing.word}</Badge>}
+            <Row key={key.kid} name={<Badge variant="dot" color={standing.color}>{standing.word}</Badge>}
               facts={<>
                 <Facts of={[
                   ['Key id', <Code>{key.kid}</Code>], [key.state === 'prepared' ? 'Signs' : 'Signs since', <When at={key.signs_at} />],
                   key.state !== 'retired' && ['As a JWK', <Code block>{JSON.stringify(key.jwk)}</Code>], key.state !== 'retired' && ['In PEM', <Code block>{key.public_key}</Code>],
                 ]} />
                 <Text size="sm" c="dimmed">{standing.means}</Text>
-              </>} />
+              </>}
+              actions={key.state === 'prepared' && can('gatehouse.connections:write') && (
+                <Group gap="xs">
+                  <Button size="xs" variant="light" onClick={() => change.ask({
+                    title: 'Sign with the next key now?', verb: 'Sign with it now', text: clientSignNowMeans,
+                    act: async () => ({ said: 'The new key signs.', state: await done(api.POST('/v1/connections/{name}/oidc/keys/next/sign', path)) }),
+                  })}>Sign with it now</Button>
+                  <Button size="xs" variant="light" color="red" onClick={() => change.ask({
+                    title: 'Take the next key back?', verb: 'Take it back', text: clientTakeBackMeans,
+                    act: async () => ({ said: 'The next key is gone. The one that signs goes on.', state: await done(api.DELETE('/v1/connections/{name}/oidc/keys/next', path)) }),
+                  })}>Take it back</Button>
+                </Group>
+              )} />
           );
         })}
       </Rows>
+      {change.dialog}
       {can('gatehouse.connections:write') && canPrepare(state.keys) && (
         <Prepare first={1} most={30} means={clientOverlapMeans}
           act={(days) => done(api.POST('/v1/connections/{name}/oidc/keys', { params: { path: { name } }, body: { overlap_days: days } }))}
