@@ -83,6 +83,7 @@ type Sessions interface {
 	Get(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (sessions.Session, error)
 	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s sessions.Selector, reason string) (sessions.Revocation, error)
 	LogoutHint(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (string, error)
+	Knows(ctx context.Context, tenant identity.TenantID, deviceToken string, user identity.UserID) (bool, error)
 }
 
 // Devices tells what a person is signed in with.

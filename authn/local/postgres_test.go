@@ -14,5 +14,5 @@ func TestOnPostgres(t *testing.T) {
 		TestWhenLocalAccountsLetPeopleIn, TestP1_NothingOfALocalAccountWithoutItsRecord, TestP6_LocalSecretsAreNotToBeRead, TestAPasswordIsHashedAnewWhenItsCostChanges,
 		TestALinkIsWorthWhatItsMakerMayGive, TestWhoIsNoOwnerAnyMoreHasNoLocalAccount, TestALinkIsForWhereItsPersonMaySignIn, TestALinkIsTriedSoOften, TestAPersonChangesTheirPassword,
 		TestASessionAloneChangesNoPassword, TestWhoHasNoPasswordChangesNone, TestP1_NoPasswordIsChangedWithoutItsRecord,
-	}, "TestNoStrangerKeepsAPersonOut", "TestWrongCodesWithARightPassword", "TestAPasswordAloneIsNoWayIn", "TestHashes", "TestPasswords", "TestHashingIsBounded", "TestP3_ATenantsFloodHoldsUpNoOther")
+	}, "TestNoStrangerKeepsAPersonOut", "TestPasskeysAreCounted", "TestManyAddressesAreNotManyGuesses", "TestWrongCodesOfOthersSlowNobodyDown", "TestWrongCodesWithARightPassword", "TestAPasswordAloneIsNoWayIn", "TestHashes", "TestPasswords", "TestHashingIsBounded", "TestP3_ATenantsFloodHoldsUpNoOther")
 }
