@@ -333,7 +333,7 @@ func (s *Service) newSession(r *http.Request, c tenants.Connection, state flow) 
 	wanted := sessions.NewSession{
 		Refresh: a.Refresh, RefreshDue: recheckDue(c, s.now()),
 		User: state.User, Connection: c.ID, ConnectionVersion: c.Version, IDPSubject: a.Subject, IDPSession: a.IDPSession, LogoutHint: a.LogoutHint,
-		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: r.UserAgent(), Hints: hintsOf(r), AuthAt: a.AuthTime,
+		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: r.UserAgent(), Hints: hintsOf(r), AuthAt: a.AuthTime, Until: a.Until,
 		DeviceToken: device, Replaces: old,
 		Details: map[string]string{"protocol": string(c.Type), "connection": c.Name, "subject": a.Subject,
 			"amr": strings.Join(a.AMR, " "), "acr": a.ACR, "created": strconv.FormatBool(state.Created)},

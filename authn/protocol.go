@@ -194,6 +194,9 @@ type Assertion struct {
 	AMR           []string
 	ACR           string
 	AuthTime      time.Time // when they authenticated; zero: the provider does not say
+	// Until is when the provider's own session ends, and with it what comes of it here;
+	// zero: the provider does not say.
+	Until time.Time
 	// IDPSession is how the provider calls its own session (sid, SessionIndex).
 	IDPSession string
 	// Claims is all that the provider says of the person, as text, by name: for the
