@@ -47,13 +47,16 @@ func TestP6_AnOAuth2SecretIsKeptAndShownToNobodyElse(t *testing.T) {
 	}
 
 	// apply and export say the same, without the secret; a preset stays what was said.
-	operator.do("PUT", "connections/github", map[string]any{"type": "oauth2", "preset": "github", "client_id": "Iv1.x", "client_secret": hidden}).want(http.StatusOK)
+	github := map[string]any{"type": "oauth2", "preset": "github", "client_id": "Iv1.x", "client_secret": hidden}
+	// Anybody can have an account there, and is let in only if that is said.
+	operator.do("PUT", "connections/github", github).want(http.StatusBadRequest)
+	operator.do("PUT", "connections/github", with(github, "anybody", true)).want(http.StatusOK)
 	secretAfter(hub)
 	all := h.operator("platform").do("GET", "platform/export", nil).want(http.StatusOK)
 	if text := string(all.body); strings.Contains(text, hidden) || !strings.Contains(text, "organization.login") || strings.Contains(text, "api.github.com") {
 		t.Errorf("%s", text)
 	}
-	documents := parse(t, "{kind: Connection, tenant: acme, name: github, spec: {type: oauth2, preset: github, client_id: Iv1.x}}")
+	documents := parse(t, "{kind: Connection, tenant: acme, name: github, spec: {type: oauth2, preset: github, client_id: Iv1.x, anybody: true}}")
 	if _, result := h.operator("platform").apply(documents, false); result.Failed || result.Results[0].Action != unchanged {
 		t.Errorf("%+v", result)
 	}
@@ -70,7 +73,7 @@ func TestFieldsOfOAuth2AreForItAlone(t *testing.T) {
 		operator.do("PUT", "connections/mixed", with(oidc, field, value)).want(http.StatusBadRequest)
 	}
 	for field, value := range map[string]any{"acr_values": []string{"mfa"}, "idp_initiated": true, "attributes": map[string]any{"email_verified": "x"}} {
-		operator.do("PUT", "connections/mixed", with(map[string]any{"type": "oauth2", "preset": "github", "client_id": "x"}, field, value)).want(http.StatusBadRequest)
+		operator.do("PUT", "connections/mixed", with(map[string]any{"type": "oauth2", "preset": "github", "client_id": "x", "anybody": true}, field, value)).want(http.StatusBadRequest)
 	}
 	if _, err := h.tenants.Connection(t.Context(), h.acme.ID, "mixed"); err == nil {
 		t.Error("it was kept")

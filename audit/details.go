@@ -79,7 +79,7 @@ var classified = map[Type][]string{
 	PolicyChanged: {"change", "version", "assignment", "role", "team", "team_name", "subject_kind", "subject", "subject_name",
 		"role_before", "team_before", "team_name_before", "subject_kind_before", "subject_before", "subject_name_before",
 		"added", "removed", "permissions"},
-	ConnectionChanged: {"change", "changed", "type", "enabled", "version", "certificate", "key", "signs_at"},
+	ConnectionChanged: {"change", "changed", "type", "enabled", "version", "anybody", "certificate", "key", "signs_at"},
 	ConnectionDeleted: {"type", "sessions"},
 	ConnectionTested:  {"protocol", "connection"},
 	SetupLinkCreated:  {"connection", "default_role", "link", "created_by", "expires"},

@@ -45,6 +45,7 @@ func (s *Service) answer(kind tenants.ConnectionType) httpkit.HandlerFunc {
 			return s.turnDown(w, r, c, state.Test, err)
 		}
 		if state.Test != nil {
+			s.takeBack(r.Context(), tenantOf(r), c, a.Refresh)
 			return s.showTest(w, r, c, state.Test, &a, nil)
 		}
 		if r.Method == http.MethodPost {
@@ -340,7 +341,7 @@ func (s *Service) newSession(r *http.Request, c tenants.Connection, state flow) 
 	wanted := sessions.NewSession{
 		Refresh: a.Refresh, RefreshDue: recheckDue(c, s.now()),
 		User: state.User, Connection: c.ID, ConnectionVersion: c.Version, IDPSubject: a.Subject, IDPSession: a.IDPSession, LogoutHint: a.LogoutHint,
-		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: r.UserAgent(), Hints: hintsOf(r), AuthAt: a.AuthTime,
+		AMR: a.AMR, ACR: a.ACR, IP: httpkit.RequestFrom(r.Context()).ClientIP, UserAgent: r.UserAgent(), Hints: hintsOf(r), AuthAt: a.AuthTime, Until: a.Until,
 		DeviceToken: device, Replaces: old,
 		Details: map[string]string{"protocol": string(c.Type), "connection": c.Name, "subject": a.Subject,
 			"amr": strings.Join(a.AMR, " "), "acr": a.ACR, "created": strconv.FormatBool(state.Created)},

@@ -50,6 +50,9 @@ type Holder struct {
 	Name   string
 	Issuer string
 	Origin string // "https://acme.example.com"
+	// Known says that they come by a browser in which they have signed in before,
+	// whose wrong codes count apart from those of others.
+	Known bool
 }
 
 // Offer is what a browser or a person is shown to show a factor.

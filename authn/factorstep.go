@@ -139,6 +139,10 @@ func (s *Service) visitor(w http.ResponseWriter, r *http.Request) (*visitor, err
 	v.holder = Holder{Tenant: req.Tenant, User: user, Name: cmp.Or(person.Email, person.UserName, person.Name),
 		Issuer: cmp.Or(req.TenantTitle, req.TenantName), Origin: req.Origin}
 	v.email = person.Email
+	device, _ := httpkit.ReadCookie(r, httpkit.DeviceCookie)
+	if v.holder.Known, err = s.sessions.Knows(ctx, req.Tenant, device, user); err != nil {
+		return nil, err
+	}
 	if v.held, err = s.factors.Held(ctx, req.Tenant, user); err != nil {
 		return nil, err
 	}

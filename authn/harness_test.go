@@ -172,10 +172,10 @@ func (c *connections) put(conn tenants.Connection) {
 
 // PutConnection keeps a connection as that room does.
 func (c *connections) PutConnection(ctx context.Context, _ audit.Cause, tenant identity.TenantID, conn tenants.Connection) (tenants.Connection, error) {
-	if conn.OIDC != nil && !strings.HasPrefix(conn.OIDC.Issuer, "http") {
-		return tenants.Connection{}, fault.New(fault.Invalid, "bad-connection", "The connection is not right: issuer is an https URL.")
-	}
 	was, err := c.Connection(ctx, tenant, conn.Name)
+	if err := conn.Check(was); err != nil {
+		return tenants.Connection{}, err
+	}
 	if err == nil && conn.Version != 0 && conn.Version != was.Version || err != nil && conn.Version != 0 && conn.Version != tenants.NoConnection {
 		return tenants.Connection{}, fault.New(fault.Precondition, "version-changed", "It was changed by somebody else.")
 	}

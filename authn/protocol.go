@@ -204,6 +204,9 @@ type Assertion struct {
 	// Undated tells that the provider has no way to say so, and is no reason to take
 	// the answer for one that was tampered with.
 	Undated bool
+	// Until is when the provider's own session ends, and with it what comes of it here;
+	// zero: the provider does not say.
+	Until time.Time
 	// IDPSession is how the provider calls its own session (sid, SessionIndex).
 	IDPSession string
 	// Claims is all that the provider says of the person, as text, by name: for the

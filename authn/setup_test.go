@@ -217,6 +217,13 @@ func TestASetupLinkLetsNotEverybodyIn(t *testing.T) {
 	github := url.Values{"provider": {"github"}, "client_id": {"x"}, "client_secret": {"y"}, "allowed_domains": {"acme.example"}}
 	b.open(setup.Path+"?provider=github").has(t, http.StatusOK, w.url+"/.gatehouse/oauth2/corp/callback")
 	b.post(setup.Path+"/save", github).has(t, http.StatusBadRequest, "say which groups may sign in here")
+	// Whatever it is called on the form.
+	for _, issuer := range []string{"https://accounts.google.com", "https://gitlab.com"} {
+		other := url.Values{"provider": {"oidc"}, "issuer": {issuer}, "client_id": {"x"}, "client_secret": {"y"}}
+		b.post(setup.Path+"/save", other).has(t, http.StatusBadRequest, "anybody can have an account at its provider")
+		other.Set("provider", "okta")
+		b.post(setup.Path+"/save", other).has(t, http.StatusBadRequest, "anybody can have an account at its provider")
+	}
 	if _, err := w.connections.Connection(t.Context(), acme, "corp"); err == nil {
 		t.Error("something was kept")
 	}

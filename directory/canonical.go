@@ -7,6 +7,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"gatehouse/internal/fault"
 )
 
@@ -56,15 +58,36 @@ func cleanKey(field, s string, limit int) (string, error) {
 
 // fold is the one way that letter case is ignored: it decides uniqueness and
 // search alike. It refuses characters outside ASCII that would fold into ASCII
-// (the Kelvin sign into "k"), because two names that differ on the wire would
-// become the same person.
+// (the Kelvin sign into "k", the long s into "s"), because two names that differ on
+// the wire would become the same person, here or wherever they are told.
 func fold(field, s string) (string, error) {
 	for _, r := range s {
-		if r >= utf8.RuneSelf && unicode.ToLower(r) < utf8.RuneSelf {
-			return "", invalid("invalid-text", "%s contains a character that passes for an ASCII letter.", fault.Sentence{Format: field})
+		if r >= utf8.RuneSelf && (unicode.ToLower(r) < utf8.RuneSelf || orbit(r) < utf8.RuneSelf) {
+			return "", passesForASCII(field)
 		}
 	}
 	return strings.ToLower(s), nil
+}
+
+func passesForASCII(field string) error {
+	return invalid("invalid-text", "%s contains a character that passes for an ASCII letter.", fault.Sentence{Format: field})
+}
+
+// orbit is the first of the characters that are one where letter case is ignored
+// ([strings.EqualFold]).
+func orbit(r rune) rune {
+	first := r
+	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+		first = min(first, next)
+	}
+	return first
+}
+
+// foldEmail is [fold] for addresses, of which no two that are kept are the same where
+// case is ignored, however that is done: by lower case, by upper case (of which the
+// dotless i is an "I"), or by folding (which takes both forms of a sigma for one).
+func foldEmail(s string) string {
+	return strings.Map(func(r rune) rune { return unicode.ToLower(unicode.ToUpper(orbit(r))) }, s)
 }
 
 // foldForSearch folds what somebody searches for; a text that no record can
@@ -94,21 +117,28 @@ func canonicalUserName(s string) (name, key string, err error) {
 }
 
 // CanonicalEmail gives the one form in which an address is kept, compared and
-// told to the app: trimmed, lower case. Quoted local parts, comments and a
-// second @ are refused rather than understood: they have fooled too many
-// parsers to be worth their rarity.
+// told to the app: trimmed, lower case, in Unicode's form NFC (RFC 6532 §3.1). Quoted
+// local parts, comments and a second @ are refused rather than understood: they have
+// fooled too many parsers to be worth their rarity. So is a domain that ends with a
+// dot, which mail does not know (RFC 5321 §4.1.2).
 func CanonicalEmail(s string) (string, error) {
 	email, err := cleanKey("The email address", s, maxEmail)
 	if err != nil {
 		return "", err
 	}
+	for _, r := range email {
+		if r >= utf8.RuneSelf && (unicode.ToLower(r) < utf8.RuneSelf || unicode.ToUpper(r) < utf8.RuneSelf || orbit(r) < utf8.RuneSelf) {
+			return "", passesForASCII("The email address")
+		}
+	}
+	email = norm.NFC.String(foldEmail(norm.NFC.String(email)))
 	local, domain, found := strings.Cut(email, "@")
-	if !found || local == "" || domain == "" || len(email) > maxEmail ||
-		strings.ContainsAny(domain, "@") || strings.ContainsAny(email, `"(),:;<>[\]`) ||
+	if !found || local == "" || domain == "" || len(email) > maxEmail || foldEmail(email) != email ||
+		strings.ContainsAny(domain, "@") || strings.HasSuffix(domain, ".") || strings.ContainsAny(email, `"(),:;<>[\]`) ||
 		strings.ContainsFunc(email, unicode.IsSpace) {
 		return "", invalid("invalid-email", "That is not an email address of the form name@example.com.")
 	}
-	return fold("The email address", email)
+	return email, nil
 }
 
 // canonicalise brings a person into the one form that is stored, and gives the

@@ -229,7 +229,10 @@ func whole() map[string]resources.ConnectionSpec {
 	pasted := saml
 	pasted.IDPMetadata, pasted.Signals = &resources.Metadata{XML: "<EntityDescriptor\r\n  xmlns=\"urn:oasis:names:tc:SAML:2.0:metadata\"/>\n"}, &polled
 
+	oidc.Anybody = true
+
 	oauth2 := general
+	oauth2.Anybody = true
 	oauth2.Type, oauth2.ClientID, oauth2.ClientSecret, oauth2.ClientAuth, oauth2.PKCE, oauth2.Scopes = tenants.OAuth2, "client", "hidden-secret", tenants.ClientSecretPost, "none", []string{"user", "team"}
 	oauth2.AuthorizationURL, oauth2.TokenURL, oauth2.UserinfoURL = "https://hub.example/authorize?x=1", "https://hub.example/token", "https://hub.example/me"
 	oauth2.RevocationURL, oauth2.Issuer, oauth2.Signals = "https://hub.example/revoke", "https://hub.example", &polled

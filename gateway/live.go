@@ -40,6 +40,7 @@ func (r *rooms) prepare(cfg *configs.Config, before *live, log *slog.Logger) (*l
 		BodyTime: limits.BodyTimeout, BodyRate: int64(limits.BodyRate), BodyIdle: limits.StallTimeout, WriteIdle: limits.StallTimeout}}
 	l.terms = proxy.Terms{MinTLS: tls.VersionTLS12,
 		HeadTimeout: limits.HeaderTimeout, IdleTimeout: limits.IdleTimeout, Drain: limits.DrainTimeout}
+	l.settings.HSTS = proxy.HSTS{MaxAge: cfg.TLS.HSTS, Subdomains: cfg.TLS.HSTSSubdomains}
 	if !alone(cfg) {
 		l.terms.Notice = limits.DrainNotice // else there is nowhere else to go
 	}

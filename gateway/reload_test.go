@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -51,6 +52,17 @@ var proofs = []proof{
 	{name: "TLS version", after: written{"tls.min_version": "1.3"}, holds: func(h *house) bool {
 		_, err := h.dial(func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 })
 		return err != nil
+	}},
+	{name: "TLS alone", after: written{"tls.hsts": "1h", "tls.hsts_subdomains": "true"}, holds: func(h *house) bool {
+		c, err := h.dial(nil)
+		if err == nil {
+			_, err = io.WriteString(c, request)
+		}
+		if err != nil {
+			return false
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		return err == nil && resp.Body.Close() == nil && resp.Header.Get("Strict-Transport-Security") == "max-age=3600; includeSubDomains"
 	}},
 	{name: "routes", after: written{"app.routes": "[ { path: /**, access: signed_in } ]"}, holds: func(h *house) bool {
 		return h.status("/x") == http.StatusUnauthorized

@@ -158,6 +158,7 @@ func (g *Gate) findTenant(v *visit) error {
 	}
 	v.tenant, v.Tenant, v.TenantName, v.TenantTitle = t, t.ID, t.Name, t.DisplayName
 	v.Origin = assertion.Origin(v.r.Host)
+	v.sayHSTS()
 	if err := g.config.Ready(t.ID); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ type Settings struct {
 	App            *upstream.Pool
 	TrustedProxies httpkit.TrustedProxies // nil: nobody is in front
 	Limits         Limits
+	HSTS           HSTS
 }
 
 // Routes is the app's route table; path is decoded once.
@@ -64,6 +65,7 @@ func (l Limits) withDefaults() Limits {
 type settings struct {
 	Settings
 	form      httpkit.FormLimits
+	hsts      []string // the value of the header; nil: none. It is shared, and not changed.
 	strangers *httpkit.ClientRate
 }
 
@@ -74,7 +76,7 @@ func (g *Gate) Apply(s Settings) error {
 	}
 	s.Limits = s.Limits.withDefaults()
 	l := s.Limits
-	next := &settings{Settings: s,
+	next := &settings{Settings: s, hsts: s.HSTS.lines(),
 		form: httpkit.FormLimits{Target: l.TargetBytes, Fields: l.Fields, Header: l.HeaderBytes, Body: max(l.BodyBytes, 0)}}
 	if before := g.settings.Load(); before != nil && before.Limits.StrangerRate == l.StrangerRate {
 		next.strangers = before.strangers // what strangers have used up stays used up

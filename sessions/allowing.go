@@ -43,6 +43,27 @@ func (s *Service) follow(ctx context.Context, tenant identity.TenantID, n *NewSe
 	return errDisowned
 }
 
+// boundProgram has a program's session end with the provider's, as the one does in
+// which it was allowed.
+func (s *Service) boundProgram(ctx context.Context, tenant identity.TenantID, n *NewSession) error {
+	if n.Program == nil {
+		return nil
+	}
+	var until int64
+	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		until, err = store.One(ctx, tx, store.Scalar[int64], `SELECT until_at FROM sessions WHERE id = $1 AND user_id = $2`, n.Program.AllowedBy, n.User)
+		return err
+	})
+	if errors.Is(err, store.ErrNoRows) {
+		return nil // and so there will be none, as is found out where it would be made
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	n.Until = store.Time(until)
+	return nil
+}
+
 // allowed reports whether the session in which a program was allowed lives: it has not
 // ended, nor run out, nor been ended by what SQL has not got yet ([Unsettled]). Who is
 // no program needs none.

@@ -48,6 +48,9 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	if err := s.room(ctx, tenant, n, now); err != nil {
 		return Created{}, err
 	}
+	if err := s.boundProgram(ctx, tenant, &n); err != nil {
+		return Created{}, err
+	}
 	hint, err := s.sealHint(ctx, tenant, n.LogoutHint)
 	if err != nil {
 		return Created{}, err
@@ -172,7 +175,7 @@ func (s *Service) signedIn(tenant identity.TenantID, n NewSession, now time.Time
 		ID: identity.NewSessionID(), Tenant: tenant, User: n.User, Connection: n.Connection,
 		IDPSubject: n.IDPSubject, IDPSession: n.IDPSession, AMR: n.AMR, ACR: n.ACR,
 		IP: n.IP, UserAgent: clip(n.UserAgent, maxUserAgent), Program: n.Program != nil, AuthAt: auth, FactorAt: factor,
-		CreatedAt: now, SeenAt: now, ExpiresAt: until(now, absolute),
+		CreatedAt: now, SeenAt: now, ExpiresAt: sooner(until(now, absolute), n.Until), Until: n.Until.UTC(),
 	}
 }
 
@@ -189,6 +192,14 @@ func until(from time.Time, limit time.Duration) time.Time {
 		return time.Time{}
 	}
 	return from.Add(limit)
+}
+
+// sooner is the first of two moments of which either may be none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // record writes down the sign-in and the new device, before there is either.

@@ -115,7 +115,7 @@ func (s *Service) freshen(tenant identity.TenantID, items []Session) {
 	absolute := s.limits(tenant).Absolute
 	for i := range items {
 		if items[i].EndedAt.IsZero() {
-			items[i].ExpiresAt = until(items[i].CreatedAt, absolute)
+			items[i].ExpiresAt = sooner(until(items[i].CreatedAt, absolute), items[i].Until)
 			live[items[i].ID] = &items[i]
 		}
 	}

@@ -35,6 +35,7 @@ type Live struct {
 	proof   Proof        // of a registry that several nodes share; nil: always good
 	proven  atomic.Int64 // until when, by the proof's clock, SQL's last answer counts
 	created int64        // Unix milliseconds
+	until   int64        // Unix milliseconds of the end that the provider gave it; 0: none
 	seen    atomic.Int64 // Unix milliseconds of the last request
 	ended   atomic.Bool  // set with mu held
 	listed  atomic.Bool  // in the roll's list of those in use
@@ -71,6 +72,9 @@ var nobody = func() chan struct{} { c := make(chan struct{}); close(c); return c
 // [Service.Find].
 func NewLive(s Session, hash TokenHash) *Live {
 	l := &Live{session: s, hash: hash, created: s.CreatedAt.UnixMilli()}
+	if !s.Until.IsZero() {
+		l.until = s.Until.UnixMilli()
+	}
 	l.seen.Store(s.SeenAt.UnixMilli())
 	l.saved.Store(s.SeenAt.UnixMilli())
 	return l
@@ -289,6 +293,6 @@ func (l *Live) busy() bool {
 // expired reports whether the session ran out by these limits; zero means no
 // limit.
 func (l *Live) expired(now int64, idle, absolute time.Duration) bool {
-	return (absolute > 0 && now-l.created >= absolute.Milliseconds()) ||
+	return (absolute > 0 && now-l.created >= absolute.Milliseconds()) || (l.until != 0 && now >= l.until) ||
 		(idle > 0 && now-l.seen.Load() >= idle.Milliseconds())
 }

@@ -19,7 +19,7 @@ func TestOnPostgres(t *testing.T) {
 		TestP3_RevocationStaysInItsTenant, TestSignOutHasItsOwnEvent, TestRecord, TestUntilSparesLaterSessions,
 		TestP8_WhoMayVouchForTheCopies, TestP2_WhoLeavesAGroupThatIsBeingEnded,
 		TestARefreshIsOneHoldersAtATime, TestARefreshGoesAlongWithARenewedSession, TestP6_ARefreshIsSealedAndGoesWithItsSession, TestARenewedSessionTakesThePlaceOfTheOldOne,
-		TestP2_NoSessionIsRenewedThatHasEnded, TestP1_NoSessionIsRenewedWithoutRecord, TestASessionIsRenewedOnce,
+		TestP2_NoSessionIsRenewedThatHasEnded, TestASessionEndsWithTheProviders, TestP1_NoSessionIsRenewedWithoutRecord, TestASessionIsRenewedOnce,
 	}, "TestP2_NoRequestAfterTheReturn", "TestP2_AGroupOfMany", "TestLocalRegistry", "TestRunStopsWithItsContext", "TestCurrent", "TestKeepAndEvict", "TestInUseIsLookedAtWhilePeopleComeAndGo",
 		"TestP2_CutEndsWhatCannotBeRead", "TestP2_CutWaitsForStreams",
 		"TestP8_RevokedWithoutSQL", "TestRevokingWithoutSQLHasItsLimits") // which have servers of their own

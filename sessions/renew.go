@@ -105,9 +105,9 @@ func renewRow(ctx context.Context, tx *store.Tx, live *Live, old identity.Sessio
 	s := &live.session
 	n, err := tx.Exec(ctx, `INSERT INTO sessions
 		(id, token_hash, user_id, device_id, connection_id, idp_subject, idp_session, logout_hint, amr, acr,
-		 ip, user_agent, auth_at, created_at, seen_at, expires_at, factor_at)
+		 ip, user_agent, auth_at, created_at, seen_at, expires_at, factor_at, until_at)
 		SELECT $1, $2, o.user_id, o.device_id, o.connection_id, o.idp_subject, o.idp_session, o.logout_hint, $3, o.acr,
-			o.ip, o.user_agent, o.auth_at, o.created_at, $4, o.expires_at, $5
+			o.ip, o.user_agent, o.auth_at, o.created_at, $4, o.expires_at, $5, o.until_at
 		FROM sessions o JOIN users u ON u.id = o.user_id AND u.active JOIN devices d ON d.id = o.device_id AND NOT d.blocked
 			JOIN connections c ON c.id = o.connection_id AND c.enabled
 		WHERE o.id = $6`,

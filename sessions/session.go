@@ -30,7 +30,8 @@ type Session struct {
 	FactorAt   time.Time // when they last showed a second factor; zero: never
 	CreatedAt  time.Time
 	SeenAt     time.Time // last request, to within the write-behind interval
-	ExpiresAt  time.Time // absolute limit
+	ExpiresAt  time.Time // absolute limit, or Until if that is sooner
+	Until      time.Time // when the provider's own session ends; zero: it did not say
 	EndedAt    time.Time // zero while it lives
 	EndReason  string
 }
@@ -124,6 +125,7 @@ type NewSession struct {
 	Hints      ClientHints
 	AuthAt     time.Time // zero: not known
 	FactorAt   time.Time // zero: none was shown
+	Until      time.Time // when the provider's own session ends, and this at the latest; zero: it did not say
 	// DeviceToken is the browser's device cookie, or what a program was given to be
 	// known again by, if it sent one; anything that is not a token of ours for that
 	// counts as none.

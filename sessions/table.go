@@ -15,24 +15,24 @@ import (
 )
 
 const sessionColumns = `s.id, s.user_id, s.device_id, s.connection_id, s.idp_subject, s.idp_session, s.amr, s.acr,
-	s.ip, s.user_agent, s.program, s.auth_at, s.factor_at, s.created_at, s.seen_at, s.expires_at, s.ended_at, s.end_reason`
+	s.ip, s.user_agent, s.program, s.auth_at, s.factor_at, s.created_at, s.seen_at, s.expires_at, s.until_at, s.ended_at, s.end_reason`
 
 // scanSession reads [sessionColumns], and the columns after them into more.
 func scanSession(tenant identity.TenantID, row store.Row, more ...any) (Session, error) {
 	s := Session{Tenant: tenant}
 	var amr, ip string
-	var auth, factor, created, seen, expires int64
+	var auth, factor, created, seen, expires, until int64
 	var ended sql.NullInt64
 	var reason sql.NullString
 	dest := append([]any{&s.ID, &s.User, &s.Device, &s.Connection, &s.IDPSubject, &s.IDPSession, &amr, &s.ACR,
-		&ip, &s.UserAgent, &s.Program, &auth, &factor, &created, &seen, &expires, &ended, &reason}, more...)
+		&ip, &s.UserAgent, &s.Program, &auth, &factor, &created, &seen, &expires, &until, &ended, &reason}, more...)
 	if err := row.Scan(dest...); err != nil {
 		return Session{}, err
 	}
 	s.AMR = strings.Fields(amr)
 	s.IP, _ = netip.ParseAddr(ip) // empty when it was not known
 	s.AuthAt, s.FactorAt, s.CreatedAt, s.SeenAt = store.Time(auth), store.Time(factor), store.Time(created), store.Time(seen)
-	s.ExpiresAt, s.EndedAt, s.EndReason = store.Time(expires), store.Time(ended.Int64), reason.String
+	s.ExpiresAt, s.Until, s.EndedAt, s.EndReason = store.Time(expires), store.Time(until), store.Time(ended.Int64), reason.String
 	return s, nil
 }
 
@@ -49,15 +49,15 @@ func insertSession(ctx context.Context, tx *store.Tx, s *Session, wanted *NewSes
 	}
 	n, err := tx.Exec(ctx, `INSERT INTO sessions
 		(id, token_hash, user_id, device_id, connection_id, idp_subject, idp_session, logout_hint, amr, acr,
-		 ip, user_agent, auth_at, created_at, seen_at, expires_at, factor_at, program)
-		SELECT $1, $2, u.id, d.id, c.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $23, $21
+		 ip, user_agent, auth_at, created_at, seen_at, expires_at, factor_at, program, until_at)
+		SELECT $1, $2, u.id, d.id, c.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $23, $21, $24
 		FROM users u JOIN devices d ON d.user_id = u.id JOIN connections c ON c.id = $3
 		WHERE u.id = $15 AND u.active AND d.id = $16 AND NOT d.blocked AND c.enabled AND c.version = $17
 			AND ($18 = 0 OR (SELECT count(*) FROM sessions x WHERE x.user_id = u.id AND x.ended_at IS NULL AND x.seen_at > $19 AND x.created_at > $20) < $18)
 			AND (NOT $21 OR EXISTS (SELECT 1 FROM sessions b WHERE b.id = $22 AND b.user_id = u.id AND b.ended_at IS NULL))`,
 		s.ID, hash[:], s.Connection, s.IDPSubject, s.IDPSession, hint, strings.Join(s.AMR, " "), s.ACR,
 		addrText(s.IP), s.UserAgent, store.Millis(s.AuthAt), store.Millis(s.CreatedAt), store.Millis(s.SeenAt), store.Millis(s.ExpiresAt),
-		s.User, s.Device, wanted.ConnectionVersion, limits.PerPerson, seen, created, s.Program, allowedBy, store.Millis(s.FactorAt))
+		s.User, s.Device, wanted.ConnectionVersion, limits.PerPerson, seen, created, s.Program, allowedBy, store.Millis(s.FactorAt), store.Millis(s.Until))
 	return n > 0, err
 }
 

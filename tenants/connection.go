@@ -2,6 +2,7 @@ package tenants
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -46,6 +47,9 @@ type Connection struct {
 	Unknown UnknownRule
 	// Admits says who of the provider's people may use the connection.
 	Admits Admission
+	// Anybody says that whoever can have an account at the provider may come in, where
+	// anybody can have one.
+	Anybody bool
 	// GroupRules put people into groups by what the provider says of them, at every
 	// sign-in.
 	GroupRules []GroupRule
@@ -291,11 +295,11 @@ func (c *Connection) check() error {
 	case c.Type == Local:
 		return c.checkLocal()
 	case c.Type == OIDC && c.OIDC != nil && c.SAML == nil && c.OAuth2 == nil:
-		return c.OIDC.check()
+		return cmp.Or(c.OIDC.check(), c.checkOpen())
 	case c.Type == SAML && c.SAML != nil && c.OIDC == nil && c.OAuth2 == nil:
 		return c.SAML.check()
 	case c.Type == OAuth2 && c.OAuth2 != nil && c.OIDC == nil && c.SAML == nil:
-		return c.OAuth2.check()
+		return cmp.Or(c.OAuth2.check(), c.checkOpen())
 	}
 	return badConnection("its type is oidc, saml, oauth2 or local, with the settings of that type alone").At("type")
 }

@@ -229,6 +229,9 @@ func (s *Service) putConnection(ctx context.Context, cause audit.Cause, tenant i
 	}
 	e := c.event(cause, tenant, audit.ConnectionChanged)
 	e.Details = map[string]string{"change": change, "type": string(c.Type), "enabled": fmt.Sprint(c.Enabled), "version": fmt.Sprint(c.Version)}
+	if c.Anybody {
+		e.Details["anybody"] = "true"
+	}
 	if _, err := s.journal.Commit(ctx, e); err != nil {
 		return Connection{}, false, err
 	}

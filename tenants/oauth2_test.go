@@ -19,7 +19,7 @@ func oauth2(name string) tenants.Connection {
 }
 
 func github() tenants.Connection {
-	return tenants.Connection{Name: "github", Type: tenants.OAuth2, Enabled: true,
+	return tenants.Connection{Name: "github", Type: tenants.OAuth2, Enabled: true, Admits: tenants.Admission{Groups: []string{"acme"}},
 		OAuth2: &tenants.OAuth2Spec{Preset: tenants.PresetGitHub, ClientID: "Iv1.x", ClientSecret: secret}}
 }
 

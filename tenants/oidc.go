@@ -190,10 +190,8 @@ func (s *OIDCSpec) checkEntra() error {
 		return badConnection("entra_tenants go with an issuer such as https://login.microsoftonline.com/organizations/v2.0").At("entra_tenants")
 	}
 	// Without the list, everybody with any account at all could come in.
-	if u, err := url.Parse(s.Issuer); !many && err == nil && strings.EqualFold(u.Hostname(), "login.microsoftonline.com") {
-		if first, _, _ := strings.Cut(strings.TrimPrefix(u.EscapedPath(), "/"), "/"); slices.Contains(append(entraSegments, "consumers"), strings.ToLower(first)) {
-			return badConnection("an issuer of Entra ID for many directories needs entra_tenants, which names those that may sign in").At("entra_tenants")
-		}
+	if u, err := url.Parse(s.Issuer); !many && err == nil && slices.Contains(append(entraSegments, "consumers"), entraDirectory(u)) {
+		return badConnection("an issuer of Entra ID for many directories needs entra_tenants, which names those that may sign in").At("entra_tenants")
 	}
 	if s.GroupsURL != "" {
 		if _, err := fetchable(s.GroupsURL); err != nil {

@@ -17,6 +17,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP2_WhatIsOpenIsJudgedByNewSettings, TestRoleNetworksAreChecked, TestADomainIsVerifiedByItsRecord, TestASilentDNSVerifiesNothing,
 		TestDomainsAreChecked, TestSecondFactorSettings, TestALogoIsKeptWithItsTenant, TestP10_ALogoIsSealed, TestATenantIsMadeWithALogo,
 		TestAHangingChangeHoldsUpNobodyElse, TestChangesOfATenantWaitForEachOther, TestANameIsGivenOnce,
-		TestOIDCSettingsAreChecked, TestP2_WhatWasKeptOnceCanBeClosed, TestP2_ATenantAgainstTodaysRulesIsSuspended,
+		TestOIDCSettingsAreChecked, TestWhereAnybodyHasAnAccountPeopleAreBounded, TestP2_WhatAnybodyCameByCanBeClosed, TestP2_WhatWasKeptOnceCanBeClosed, TestP2_ATenantAgainstTodaysRulesIsSuspended,
 	}, "TestProvidersHaveGuides", "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion", "TestWhatIsSaidWinsOverAPreset", "TestWhomAnOAuth2ConnectionTrusts", "TestWhatAConnectionTrustsAnew", "TestWhoIsStillRuled", "TestIssuersForManyDirectories")
 }

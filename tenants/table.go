@@ -121,6 +121,7 @@ type storedSpec struct {
 	Link        LinkRule    `json:"link,omitempty"`
 	Unknown     UnknownRule `json:"unknown,omitempty"`
 	Admits      Admission   `json:"admits,omitzero"`
+	Anybody     bool        `json:"anybody,omitempty"`
 	GroupRules  []GroupRule `json:"group_rules,omitempty"`
 	OIDC        *OIDCSpec   `json:"oidc,omitempty"`
 	SAML        *SAMLSpec   `json:"saml,omitempty"`
@@ -129,12 +130,12 @@ type storedSpec struct {
 }
 
 func specOf(c Connection) storedSpec {
-	return storedSpec{DisplayName: c.DisplayName, DefaultRole: c.DefaultRole, Link: c.Link, Unknown: c.Unknown, Admits: c.Admits,
+	return storedSpec{DisplayName: c.DisplayName, DefaultRole: c.DefaultRole, Link: c.Link, Unknown: c.Unknown, Admits: c.Admits, Anybody: c.Anybody,
 		GroupRules: c.GroupRules, OIDC: c.OIDC, SAML: c.SAML, OAuth2: c.OAuth2, Signals: c.Signals}
 }
 
 func (s storedSpec) fill(c *Connection) {
-	c.DisplayName, c.DefaultRole, c.Link, c.Unknown, c.Admits = s.DisplayName, s.DefaultRole, s.Link, s.Unknown, s.Admits
+	c.DisplayName, c.DefaultRole, c.Link, c.Unknown, c.Admits, c.Anybody = s.DisplayName, s.DefaultRole, s.Link, s.Unknown, s.Admits, s.Anybody
 	c.GroupRules, c.OIDC, c.SAML, c.OAuth2, c.Signals = s.GroupRules, s.OIDC, s.SAML, s.OAuth2, s.Signals
 }
 

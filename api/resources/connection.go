@@ -13,7 +13,7 @@ import (
 // SpecOfConnection shows a connection as a spec, without its secrets.
 func SpecOfConnection(c tenants.Connection) ConnectionSpec {
 	spec := ConnectionSpec{Type: c.Type, DisplayName: c.DisplayName, DefaultRole: c.DefaultRole, Link: c.Link, UnknownPeople: c.Unknown,
-		AllowedDomains: c.Admits.Domains, AllowedGroups: c.Admits.Groups}
+		AllowedDomains: c.Admits.Domains, AllowedGroups: c.Admits.Groups, Anybody: c.Anybody}
 	if !c.Enabled {
 		spec.Enabled = new(bool)
 	}
@@ -47,7 +47,7 @@ func (s ConnectionSpec) Connection(name string, current tenants.Connection) (ten
 		return tenants.Connection{}, err
 	}
 	wanted := tenants.Connection{ID: current.ID, Name: name, DisplayName: s.DisplayName, Type: s.Type, Enabled: s.Enabled == nil || *s.Enabled,
-		DefaultRole: s.DefaultRole, Link: s.Link, Unknown: s.UnknownPeople, Admits: tenants.Admission{Domains: s.AllowedDomains, Groups: s.AllowedGroups},
+		DefaultRole: s.DefaultRole, Link: s.Link, Unknown: s.UnknownPeople, Admits: tenants.Admission{Domains: s.AllowedDomains, Groups: s.AllowedGroups}, Anybody: s.Anybody,
 		Version: current.Version, CreatedAt: current.CreatedAt, UpdatedAt: current.UpdatedAt, Signals: s.Signals.signals(current.Signals)}
 	for _, r := range s.GroupRules {
 		wanted.GroupRules = append(wanted.GroupRules, tenants.GroupRule(r))

@@ -62,6 +62,7 @@ type ConnectionSpec struct {
 	UnknownPeople  tenants.UnknownRule `json:"unknown_people,omitempty" yaml:"unknown_people,omitempty" enum:",refuse" doc:"refuse: only whom SCIM or an admin has made may sign in; absent: a first sign-in makes a person"`
 	AllowedDomains []string            `json:"allowed_domains,omitempty" yaml:"allowed_domains,omitempty" maxItems:"100" doc:"Domains of verified email addresses that may use the connection; absent: any"`
 	AllowedGroups  []string            `json:"allowed_groups,omitempty" yaml:"allowed_groups,omitempty" maxItems:"100" doc:"Groups of the provider, one of which people must be in to use the connection; absent: anybody"`
+	Anybody        bool                `json:"anybody,omitempty" yaml:"anybody,omitempty" of:"oidc,oauth2" doc:"Whoever has an account at the provider may come in, though anybody can have one there (Google, gitlab.com, GitHub and others): without it such a connection needs allowed_domains or allowed_groups, or unknown_people: refuse without link"`
 	GroupRules     []GroupRuleSpec     `json:"group_rules,omitempty" yaml:"group_rules,omitempty" maxItems:"100" doc:"Groups that people are put into, and taken out of, by what the provider says of them at every sign-in"`
 
 	Issuer       string    `json:"issuer,omitempty" yaml:"issuer,omitempty" maxLength:"2048" of:"oidc,oauth2"`

@@ -43,7 +43,8 @@ func TestKeysAreAskedForSeldom(t *testing.T) {
 		keys := Asked{KeySet: remote}
 		_, err := keys.VerifySignature(t.Context(), raw)
 		tooOften := err != nil && strings.Contains(err.Error(), ErrTooOften.Error())
-		if err == nil || keys.Unfetched != tooOften || tooOften == (asked.Load() > before) {
+		// Who asks while an answer is being handed out has that one, and asks nothing.
+		if err == nil || keys.Unfetched != tooOften || tooOften && asked.Load() > before {
 			t.Fatalf("%v, unfetched %t, asked %d times", err, keys.Unfetched, asked.Load()-before)
 		}
 	}

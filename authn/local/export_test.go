@@ -2,8 +2,14 @@ package local
 
 import (
 	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 
 	"gatehouse/identity"
+	"gatehouse/internal/httpkit"
+	"gatehouse/internal/throttle"
 )
 
 // Hashes is how many hashes the room has computed.
@@ -15,8 +21,27 @@ var (
 	PerAccount = perAccount
 	PerTenant  = perTenant
 	PerBrowser = perBrowser
+	PerSite    = perSite
+	PerCrowd   = perCrowd
 	PerLink    = perLink
+
+	PasskeysPerNetwork = passkeysPerNetwork
 )
+
+// Limits are those of passwords, on a node by itself.
+type Limits struct{ *Service }
+
+// NewLimits makes some.
+func NewLimits() Limits {
+	return Limits{&Service{throttle: throttle.New(nil, "", slog.New(slog.DiscardHandler))}}
+}
+
+// Stranger counts a password from a browser that nobody knows.
+func (l Limits) Stranger(ip netip.Addr, address string) error {
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	r = r.WithContext(httpkit.WithRequest(r.Context(), &httpkit.Request{Tenant: "ten_acme", ClientIP: ip}))
+	return l.allowPassword(r, address, nil, false)
+}
 
 // ReadHash reads a hash, and gives it as it is written.
 func ReadHash(text string) (string, error) {

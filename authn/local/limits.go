@@ -22,6 +22,12 @@ var (
 	perNetwork = throttle.Limit{Every: 30 * time.Second, Burst: 10}
 	perAccount = throttle.Limit{Every: 5 * time.Minute, Burst: 10}
 	perTenant  = throttle.Limit{Every: 3 * time.Second, Burst: 100}
+	// perSite is what is left to one site (an IPv4 address, a /48 of IPv6) once
+	// strangers have used up what there is for an address or at a tenant: enough for a
+	// person who comes from elsewhere than they. perCrowd bounds what all sites have of
+	// it together, so that nobody's many addresses make a guess worth while.
+	perSite  = throttle.Limit{Every: time.Hour, Burst: 3}
+	perCrowd = throttle.Limit{Every: 1800 * time.Millisecond, Burst: 4000}
 	// perBrowser is for one browser that knows one person.
 	perBrowser = throttle.Limit{Every: time.Minute, Burst: 10}
 	// passkeysPerNetwork bounds what a network has us verify. Nobody guesses a
@@ -48,26 +54,38 @@ func tooMany(code, detail string, wait time.Duration) error {
 func (s *Service) allowPassword(r *http.Request, address string, a *account, known bool) error {
 	ctx, req := r.Context(), httpkit.RequestFrom(r.Context())
 	tenant := string(req.Tenant)
-	type count struct {
-		key   string
-		limit throttle.Limit
-	}
-	counts := []count{
-		{"password network " + httpkit.ClientNetwork(req.ClientIP).String(), perNetwork},
-		{"password account " + tenant + " " + address, perAccount},
-		{"password tenant " + tenant, perTenant},
-	}
+	var ok bool
+	var wait time.Duration
 	if known {
 		browser, _ := httpkit.ReadCookie(r, httpkit.DeviceCookie)
 		sum := sha256.Sum256([]byte(browser))
-		counts = []count{{"password browser " + tenant + " " + string(a.user) + " " + base64.RawURLEncoding.EncodeToString(sum[:]), perBrowser}}
-	}
-	for _, c := range counts {
-		if ok, wait := s.throttle.Allow(ctx, c.key, c.limit); !ok {
-			return tooMany("too-many-passwords", "Too many passwords were tried. Wait a while and try again, sign in with a passkey, or use a browser in which you have signed in before.", wait)
+		ok, wait = s.throttle.Allow(ctx, "password browser "+tenant+" "+string(a.user)+" "+base64.RawURLEncoding.EncodeToString(sum[:]), perBrowser)
+	} else {
+		ok, wait = s.throttle.Allow(ctx, "password network "+httpkit.ClientNetwork(req.ClientIP).String(), perNetwork)
+		if ok {
+			ok, wait = s.allowStranger(ctx, "password account "+tenant+" "+address, perAccount)
+		}
+		if ok {
+			ok, wait = s.allowStranger(ctx, "password tenant "+tenant, perTenant)
 		}
 	}
+	if !ok {
+		return tooMany("too-many-passwords", "Too many passwords were tried. Wait a while and try again, sign in with a passkey, or use a browser in which you have signed in before.", wait)
+	}
 	return nil
+}
+
+// allowStranger counts a password by what all strangers have, and when that is used
+// up, by what is left to the site that it comes from.
+func (s *Service) allowStranger(ctx context.Context, key string, all throttle.Limit) (bool, time.Duration) {
+	if ok, _ := s.throttle.Allow(ctx, key, all); ok {
+		return true, 0
+	}
+	site := httpkit.ClientSite(httpkit.RequestFrom(ctx).ClientIP).String()
+	if ok, wait := s.throttle.Allow(ctx, key+" site "+site, perSite); !ok {
+		return false, wait
+	}
+	return s.throttle.Allow(ctx, key+" crowd", perCrowd)
 }
 
 // allowPasskey is the same for passkeys.

@@ -15,5 +15,5 @@ func TestOnPostgres(t *testing.T) {
 		TestALinkIsWorthWhatItsMakerMayGive, TestWhoIsNoOwnerAnyMoreHasNoLocalAccount, TestALinkIsForWhereItsPersonMaySignIn, TestALinkIsTriedSoOften, TestAPersonChangesTheirPassword,
 		TestASessionAloneChangesNoPassword, TestWhoHasNoPasswordChangesNone, TestP1_NoPasswordIsChangedWithoutItsRecord,
 		TestTheLastPasskeyStaysWhicheverGoesFirst, TestP9_ComingBackRevivesNoLink,
-	}, "TestNoStrangerKeepsAPersonOut", "TestWrongCodesWithARightPassword", "TestAPasswordAloneIsNoWayIn", "TestHashes", "TestPasswords", "TestHashingIsBounded", "TestP3_ATenantsFloodHoldsUpNoOther")
+	}, "TestNoStrangerKeepsAPersonOut", "TestPasskeysAreCounted", "TestManyAddressesAreNotManyGuesses", "TestWrongCodesOfOthersSlowNobodyDown", "TestWrongCodesWithARightPassword", "TestAPasswordAloneIsNoWayIn", "TestHashes", "TestPasswords", "TestHashingIsBounded", "TestP3_ATenantsFloodHoldsUpNoOther")
 }

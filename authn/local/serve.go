@@ -183,7 +183,11 @@ func (s *Service) takeCode(v *visit) (*authn.Assertion, error) {
 	if proof.Kind != authn.TOTP && proof.Kind != authn.RecoveryCode {
 		return nil, fault.New(fault.Invalid, "bad-kind", "With a password goes a code of an authenticator app, or a recovery code.")
 	}
-	shown, err := s.factors.Verify(ctx, v.is(a), nil, proof)
+	holder := v.is(a)
+	if holder.Known, err = s.knows(v, a); err != nil {
+		return nil, err
+	}
+	shown, err := s.factors.Verify(ctx, holder, nil, proof)
 	if err != nil {
 		return nil, s.turnAway(v, audit.FactorRefused, a, err, func(v *visit, p problem) error { return s.codePage(v, a, p) })
 	}

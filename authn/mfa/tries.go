@@ -43,10 +43,14 @@ const (
 
 // try counts a code before it is looked at, in the same transaction, so that no
 // number of them at once, on whatever nodes, gets more looks than one after the
-// other. Each kind of code has a count of its own. Only somebody who has passed the
-// identity provider comes here, so that no stranger slows anybody down.
+// other. Each kind of code has a count of its own, and so have browsers in which the
+// person has signed in before: who has got hold of a password, with which alone
+// somebody comes here, holds up none of those.
 func (s *Service) try(ctx context.Context, h authn.Holder, kind authn.FactorKind, use func(*store.Tx) (outcome, error)) error {
-	now := s.now()
+	now, counted := s.now(), string(kind)
+	if h.Known {
+		counted += " known"
+	}
 	var wait time.Duration
 	var came outcome
 	err := s.store.Tenant(h.Tenant).Write(ctx, func(tx *store.Tx) error {
@@ -54,7 +58,7 @@ func (s *Service) try(ctx context.Context, h authn.Holder, kind authn.FactorKind
 		so, err := store.One(ctx, tx, func(row store.Row) (t tries, err error) {
 			err = row.Scan(&t.wrong, &t.until)
 			return t, err
-		}, `SELECT wrong, wait_until FROM factor_tries WHERE user_id = $1 AND kind = $2`, h.User, string(kind))
+		}, `SELECT wrong, wait_until FROM factor_tries WHERE user_id = $1 AND kind = $2`, h.User, counted)
 		if err != nil && !errors.Is(err, store.ErrNoRows) {
 			return err
 		}
@@ -69,13 +73,13 @@ func (s *Service) try(ctx context.Context, h authn.Holder, kind authn.FactorKind
 			return err
 		}
 		if came == good {
-			_, err = tx.Exec(ctx, `DELETE FROM factor_tries WHERE user_id = $1 AND kind = $2`, h.User, string(kind))
+			_, err = tx.Exec(ctx, `DELETE FROM factor_tries WHERE user_id = $1 AND kind = $2`, h.User, counted)
 			return err
 		}
 		so.wrong++
 		_, err = tx.Exec(ctx, `INSERT INTO factor_tries (user_id, kind, wrong, wait_until) SELECT id, $2, $3, $4 FROM users WHERE id = $1
 			ON CONFLICT (user_id, kind) DO UPDATE SET wrong = excluded.wrong, wait_until = excluded.wait_until`,
-			h.User, string(kind), so.wrong, store.Millis(now.Add(waitAfter(so.wrong))))
+			h.User, counted, so.wrong, store.Millis(now.Add(waitAfter(so.wrong))))
 		return err
 	})
 	switch {

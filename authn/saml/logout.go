@@ -271,7 +271,7 @@ func whom(root *element) (string, *authn.Refusal) {
 	if name == nil || len(name.children) > 0 {
 		return "", authn.Refuse(authn.SubjectUnusable, "The request does not have exactly one plain NameID.")
 	}
-	subject := strings.TrimSpace(string(name.text))
+	subject := name.plainText()
 	format, _ := name.attr("Format")
 	switch {
 	case !plain(subject, maxSubject):

@@ -58,6 +58,9 @@ func (v *verification) person() (authn.Assertion, error) {
 		p.IDPSession = strings.TrimSpace(index) // as a sign-out's is
 	}
 	var err error
+	if p.Until, err = v.sessionEnd(); err != nil {
+		return authn.Assertion{}, err
+	}
 	if p.LogoutHint, err = hintOf(id, index); err != nil {
 		return authn.Assertion{}, err
 	}

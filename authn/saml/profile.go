@@ -186,6 +186,24 @@ func (v *verification) providerSession() error {
 	return nil
 }
 
+// sessionEnd is when the session at the provider ends, by the clock of which it may be
+// a little later here (SAML profiles §4.1.4.3); zero if it does not say.
+func (v *verification) sessionEnd() (end time.Time, err error) {
+	for _, s := range v.assertion.all(nsAssertion, "AuthnStatement") {
+		at, err := moment(s, "SessionNotOnOrAfter")
+		if err != nil {
+			return end, err
+		}
+		if !at.IsZero() && (end.IsZero() || at.Before(end)) {
+			end = at
+		}
+	}
+	if !end.IsZero() {
+		end = end.Add(v.skew())
+	}
+	return end, nil
+}
+
 // audience wants every restriction to name us (SAML core §2.5.1.4).
 func (v *verification) audience() error {
 	for _, r := range v.conditions().all(nsAssertion, "AudienceRestriction") {

@@ -1493,6 +1493,8 @@ export interface components {
             allowed_domains?: string[];
             /** @description Groups of the provider, one of which people must be in to use the connection; absent: anybody */
             allowed_groups?: string[];
+            /** @description Whoever has an account at the provider may come in, though anybody can have one there (Google, gitlab.com, GitHub and others): without it such a connection needs allowed_domains or allowed_groups, or unknown_people: refuse without link */
+            anybody?: boolean;
             attributes?: components["schemas"]["NamesMap"];
             authorization_url?: string;
             claims?: components["schemas"]["NamesMap"];

@@ -56,7 +56,7 @@ function Control({ of: key }: { of: Key }) {
     case 'words':
       return (
         <TagsInput {...common} value={(spec[key] as string[] | undefined) ?? []} onChange={(tags) => change(field.commas ? [...new Set(tags.flatMap((tag) => tag.split(/[,\s]+/)).filter(Boolean))] : tags)} maxTags={field.most} splitChars={field.commas ? [',', ' '] : []}
-          withAsterisk={key === bounded(provider?.public)} clearable clearButtonProps={{ 'aria-label': `Remove all: ${field.label}` }} />
+          withAsterisk={key === bounded(provider?.public) && !spec.anybody} clearable clearButtonProps={{ 'aria-label': `Remove all: ${field.label}` }} />
       );
     case 'amount':
       return (

@@ -57,7 +57,7 @@ export function FormBody({ read, provider, open: first, touch, close }: Props) {
       if (path && !input.validity.valid) found[path] ??= input.validationMessage;
     }
     const bounds = bounded(provider?.public);
-    if (bounds && !spec[bounds]?.length) found[bounds] = `Anybody can have an account at ${provider!.title}: say who of them comes in.`;
+    if (bounds && !spec[bounds]?.length && !spec.anybody && (spec.unknown_people !== 'refuse' || spec.link)) found[bounds] = `Anybody can have an account at ${provider!.title}: say who of them comes in.`;
     return found;
   };
   const saving = useSaving({ spec, name, connection, tag, wrong, complain, close });

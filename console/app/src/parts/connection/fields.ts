@@ -103,6 +103,10 @@ export const fields: { [K in Key]-?: Field<K> } = {
   },
   allowed_domains: { of: federated, at: 'people', label: 'Allowed domains', help: 'Only people with a verified address in one of them come in; empty: any', as: 'words', most: 100, commas: true },
   allowed_groups: { of: federated, at: 'people', label: 'Allowed groups', help: 'Only people in one of these groups of the provider come in, by their exact names; empty: anybody', as: 'words', most: 100 },
+  anybody: {
+    of: ['oidc', 'oauth2'], at: 'people', label: 'Anybody with an account there', help: 'Needed where anybody can make an account (Google, gitlab.com, GitHub) and neither domains nor groups are named; off by default', as: 'flag', unset: false,
+    risks: { true: 'Whoever makes an account at the provider comes in.' },
+  },
 
   scopes: { of: ['oidc', 'oauth2'], at: 'names', label: 'Scopes', help: (s) => (s.type === 'oidc' ? 'What the provider is asked for; empty: openid, profile and email' : s.preset ? 'What the provider is asked for; empty: what the preset says' : 'What the provider is asked for; empty: nothing in particular'), as: 'words', most: 20, commas: true },
   name_id_format: {
