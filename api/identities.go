@@ -89,7 +89,7 @@ func (a *API) linkIdentity(ctx context.Context, c *call, in *linkIdentityInput) 
 	if err != nil {
 		return nil, err
 	}
-	if err := a.cfg.People.Link(ctx, c.cause, c.tenant(), in.ID, directory.Namer{Naming: found.Naming()}, found.ID, in.Body.Subject); err != nil {
+	if err := a.cfg.People.Link(ctx, c.cause, c.tenant(), in.ID, namer(found), found.ID, in.Body.Subject); err != nil {
 		return nil, err
 	}
 	held, err := a.cfg.People.Identities(ctx, c.tenant(), in.ID)
@@ -102,6 +102,15 @@ func (a *API) linkIdentity(ctx context.Context, c *call, in *linkIdentityInput) 
 		}
 	}
 	return nil, errNoIdentity // somebody was faster to unlink it
+}
+
+// namer is who names the people of a connection, as far as it says so itself.
+func namer(c tenants.Connection) directory.Namer {
+	by := directory.Namer{Naming: c.Naming()}
+	if c.OIDC != nil && c.OIDC.IssuerTemplate() == "" {
+		by.Issuer = c.Namer(c.OIDC.Issuer)
+	}
+	return by
 }
 
 type unlinkIdentityInput struct {

@@ -257,6 +257,9 @@ func (s *Service) stillComing(r *http.Request, v *visitor) (tenants.Connection, 
 	if err := s.flows.still(ctx, tenant, c.ID, v.state.Assertion, v.state.SignedOut); err != nil {
 		return c, err
 	}
+	if err := s.directory.StillLinked(ctx, tenant, c.ID, v.state.Assertion.Subject, v.holder.User); err != nil {
+		return c, err
+	}
 	if err := s.admitted(ctx, tenant, c, v.state.Assertion); err != nil {
 		return c, err
 	}

@@ -24,11 +24,7 @@ func arrival(c tenants.Connection, a *Assertion) directory.SignIn {
 
 // namer is who calls the person so.
 func namer(c tenants.Connection, a *Assertion) directory.Namer {
-	by := directory.Namer{Naming: c.Naming()}
-	if a.Issuer != "" {
-		by.Issuer = string(c.Type) + " " + a.Issuer
-	}
-	return by
+	return directory.Namer{Issuer: c.Namer(a.Issuer), Naming: c.Naming()}
 }
 
 // admitted refuses somebody of a connection's provider who may not use it. What

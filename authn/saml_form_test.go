@@ -61,7 +61,7 @@ func TestSignInByARequestInAForm(t *testing.T) {
 	p.has(t, http.StatusOK, `<form method="post" action="https://idp.acme.example/sso">`, "You go on to forms now.", `<button class="main" type="submit">Continue</button>`,
 		"<script>document.forms[0].submit()</script>")
 	policy := p.header.Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none';", "form-action 'self' https://idp.acme.example;", "script-src 'sha256-", "frame-ancestors 'none';"} {
+	for _, want := range []string{"default-src 'none';", "form-action 'self' https://idp.acme.example https:;", "script-src 'sha256-", "frame-ancestors 'none';"} {
 		if !strings.Contains(policy, want) {
 			t.Errorf("%q is not in %q", want, policy)
 		}

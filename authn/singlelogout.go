@@ -148,7 +148,9 @@ func (s *Service) depart(w http.ResponseWriter, r *http.Request, d Departure, pa
 	if err != nil {
 		return err
 	}
-	page.Body, page.FormAction, page.Submit = form, []string{originOf(d.URL)}, true
+	// Browsers hold the redirects that follow to it as well, and providers send people on
+	// to other hosts of theirs.
+	page.Body, page.FormAction, page.Submit = form, []string{originOf(d.URL), "https:"}, true
 	s.page(w, r, page)
 	return nil
 }

@@ -110,7 +110,7 @@ func TestAnswersGoWhereTheMetadataSays(t *testing.T) {
 		t.Errorf("answered %+v", answer)
 	}
 	policy := p.header.Get("Content-Security-Policy")
-	for _, want := range []string{"form-action 'self' https://answers.acme.example;", "script-src 'sha256-", "frame-ancestors https://answers.acme.example;"} {
+	for _, want := range []string{"form-action 'self' https://answers.acme.example https:;", "script-src 'sha256-", "frame-ancestors https://answers.acme.example;"} {
 		if !strings.Contains(policy, want) {
 			t.Errorf("%q is not in %q", want, policy)
 		}
@@ -285,7 +285,7 @@ func TestSignOutAtAProviderThatTakesForms(t *testing.T) {
 	b.samlSignIn("adfs", "gil", "s1")
 	p := b.signOutHere()
 	asked := w.readForm(t, p, "SAMLRequest")
-	if asked.Destination != sloAtIDP || asked.NameID.Value != "gil" || !strings.Contains(p.header.Get("Content-Security-Policy"), "form-action 'self' https://idp.acme.example;") {
+	if asked.Destination != sloAtIDP || asked.NameID.Value != "gil" || !strings.Contains(p.header.Get("Content-Security-Policy"), "form-action 'self' https://idp.acme.example https:;") {
 		t.Errorf("asked %+v under %s", asked, p.header.Get("Content-Security-Policy"))
 	}
 	b.send(w.logoutAnswer(asked, "Success"), postBind, asked.relay).has(t, http.StatusOK, "You are signed out")

@@ -92,9 +92,10 @@ func linkIdentity(ctx context.Context, tx *store.Tx, by Namer, connection identi
 }
 
 // seeIdentity notes that a linked identity was seen. One that was unlinked since it was
-// found, on another node, is not linked again by that.
+// found, on another node, is not linked again by that, nor one that was linked to another
+// provider's person.
 func seeIdentity(ctx context.Context, tx *store.Tx, in *SignIn, user identity.UserID) error {
-	n, err := tx.Exec(ctx, `UPDATE identities SET issuer = $1, naming = $2, seen_at = $3 WHERE connection_id = $4 AND subject = $5 AND user_id = $6`,
+	n, err := tx.Exec(ctx, `UPDATE identities SET issuer = $1, naming = $2, seen_at = $3 WHERE connection_id = $4 AND subject = $5 AND user_id = $6 AND `+given,
 		in.By.Issuer, in.By.Naming, store.Millis(now()), in.Connection, in.Subject, user)
 	if err == nil && n == 0 {
 		return errUnlinked()

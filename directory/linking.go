@@ -155,21 +155,27 @@ func (s *Service) Unlink(ctx context.Context, cause audit.Cause, tenant identity
 			if err != nil {
 				return err
 			}
-			// For the room of sessions, in case that nobody goes on to end them.
-			if _, err := tx.Exec(ctx, `INSERT INTO unlinked_identities (connection_id, subject, user_id, unlinked_at) VALUES ($1, $2, $3, $4)
-				ON CONFLICT (connection_id, subject, user_id) DO UPDATE SET unlinked_at = excluded.unlinked_at`, connection, subject, user, store.Millis(now())); err != nil {
+			if err := p.groups.apply(ctx, tx, none, user); err != nil {
 				return err
 			}
-			if err := p.groups.apply(ctx, tx, none, user); err != nil || more > 0 {
-				return err
-			}
-			// Also out of those that a sign-in on another node has put them into meanwhile.
-			_, err = tx.Exec(ctx, `DELETE FROM group_members WHERE user_id = $1 AND group_id IN (SELECT id FROM groups WHERE source = $2 AND connection_id = $3)`,
-				user, SourceSignIn, connection)
-			return err
+			return lose(ctx, tx, connection, subject, user)
 		}}, nil
 	})
 	return theirs && (err == nil || errors.Is(err, errUntold)), err
+}
+
+// lose does what there is to do where somebody has lost an identity: it is noted for the
+// room of sessions, in case that nobody goes on to end what it has begun, and with the
+// last of the connection they leave its groups, also those that a sign-in on another node
+// has put them into meanwhile.
+func lose(ctx context.Context, tx *store.Tx, connection identity.ConnectionID, subject string, user identity.UserID) error {
+	if _, err := tx.Exec(ctx, `INSERT INTO unlinked_identities (connection_id, subject, user_id, unlinked_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (connection_id, subject, user_id) DO UPDATE SET unlinked_at = excluded.unlinked_at`, connection, subject, user, store.Millis(now())); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM group_members WHERE user_id = $1 AND group_id IN (SELECT id FROM groups WHERE source = $2 AND connection_id = $3)
+		AND NOT EXISTS (SELECT 1 FROM identities WHERE user_id = $1 AND connection_id = $3)`, user, SourceSignIn, connection)
+	return err
 }
 
 // unsaid reports runes that nobody gives by hand: such as stand where bytes could not be

@@ -293,6 +293,56 @@ func TestASubjectIsItsProviders(t *testing.T) {
 	}
 }
 
+// What somebody loses with their last identity of a connection is lost whichever way it
+// goes: on two nodes at once, or to whom another provider calls so.
+func TestTheLastIdentityTakesTheGroupsAlong(t *testing.T) {
+	b := newBench(t)
+	old := directory.Namer{Issuer: "oidc https://old.example", Naming: "a"}
+	in := okta("s1", "ada@acme.example")
+	in.By, in.Groups = old, []string{"admins"}
+	ada := b.signIn(t, in)
+	must(t, b.Link(t.Context(), cause, b.tenant, ada.ID, old, "con_okta", "s2"))
+	b.meanwhile(func() {
+		_, err := b.node().Unlink(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s2")
+		must(t, err)
+	})
+	_, err := b.Unlink(t.Context(), cause, b.tenant, ada.ID, "con_okta", "s1")
+	must(t, err)
+	if p, err := b.Person(t.Context(), b.tenant, ada.ID); err != nil || len(p.Groups) > 0 {
+		t.Errorf("unlinked on two nodes: %v, %v", p.Groups, err)
+	}
+
+	in.Subject, in.Email = "1", "bob@acme.example"
+	bob := b.signIn(t, in)
+	eve := okta("1", "eve@evil.example")
+	eve.By = directory.Namer{Issuer: "oidc https://new.example", Naming: "b"}
+	b.signIn(t, eve)
+	if p, err := b.Person(t.Context(), b.tenant, bob.ID); err != nil || len(p.Groups) > 0 {
+		t.Errorf("after another provider's: %v, %v", p.Groups, err)
+	}
+	if unlinked, err := b.Unlink(t.Context(), cause, b.tenant, bob.ID, "con_okta", "1"); unlinked || !fault.Is(err, fault.NotFound) {
+		t.Errorf("what is eve's: %v, %v", unlinked, err)
+	}
+}
+
+// A sign-in by the old provider that is under way does not undo a link to the new one.
+func TestASignInLeavesTheLinkToAnotherProvider(t *testing.T) {
+	b := newBench(t)
+	in := okta("1", "ada@acme.example")
+	in.By = directory.Namer{Issuer: "oidc https://old.example", Naming: "a"}
+	ada := b.signIn(t, in)
+	b.meanwhile(func() {
+		must(t, b.node().Link(t.Context(), cause, b.tenant, ada.ID, directory.Namer{Naming: "b"}, "con_okta", "1"))
+	})
+	in.Name = "Ada Another Name" // which is recorded
+	_, _, err := b.SignIn(t.Context(), cause, b.tenant, in)
+	wantFault(t, err, fault.Denied, "identity-unlinked")
+	in.By = directory.Namer{Issuer: "oidc https://new.example", Naming: "b"}
+	if u := b.signIn(t, in); u.ID != ada.ID {
+		t.Error("the link is undone")
+	}
+}
+
 func TestAPersonsIdentitiesAreBounded(t *testing.T) {
 	b := newBench(t)
 	ada := b.create(t, directory.User{UserName: "ada", Active: true})

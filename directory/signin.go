@@ -62,7 +62,7 @@ func (s *Service) SignIn(ctx context.Context, cause audit.Cause, tenant identity
 	plan, changed, err := s.signIn(ctx, cause, tenant, &in)
 	var people []identity.UserID
 	if changed {
-		people = []identity.UserID{plan.user.ID}
+		people = plan.people()
 	}
 	if err = s.tell(ctx, tenant, changed, people, err); err != nil {
 		return User{}, false, err
@@ -115,7 +115,7 @@ func (s *Service) signIn(ctx context.Context, cause audit.Cause, tenant identity
 		err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return plan.apply(ctx, tx, in) })
 		return plan, false, err
 	}
-	err = s.commit(ctx, tenant, &step{events: plan.events, people: []identity.UserID{plan.user.ID}, write: func(ctx context.Context, tx *store.Tx) error {
+	err = s.commit(ctx, tenant, &step{events: plan.events, people: plan.people(), write: func(ctx context.Context, tx *store.Tx) error {
 		if err := plan.apply(ctx, tx, in); err != nil {
 			return err
 		}
@@ -147,7 +147,8 @@ type signInPlan struct {
 	was    uint64 // version of the stored person
 	create bool
 	update bool
-	linked bool // the identity is theirs already
+	linked bool            // the identity is theirs already
+	loser  identity.UserID // who has lost it to them, if anybody
 	groups groupPlan
 	events []audit.Event
 }
@@ -254,7 +255,7 @@ func (p *signInPlan) renamed(ctx context.Context, tx *store.Tx, cause audit.Caus
 		return err
 	}
 	e := identityEvent(cause, tenant, audit.IdentityUnlinked, &u, in.Connection, in.Subject)
-	e.Reason = "another-provider"
+	e.Reason, p.loser = "another-provider", was
 	p.events = append(p.events, e)
 	return nil
 }
@@ -322,8 +323,19 @@ func (p *signInPlan) apply(ctx context.Context, tx *store.Tx, in *SignIn) (err e
 	} else {
 		err = linkIdentity(ctx, tx, in.By, in.Connection, in.Subject, p.user.ID, now())
 	}
+	if err == nil && p.loser != "" {
+		err = lose(ctx, tx, in.Connection, in.Subject, p.loser)
+	}
 	if err != nil {
 		return err
 	}
 	return p.groups.apply(ctx, tx, in, p.user.ID)
+}
+
+// people are those whose record, or whose groups, the plan changes.
+func (p *signInPlan) people() []identity.UserID {
+	if p.loser != "" {
+		return []identity.UserID{p.user.ID, p.loser}
+	}
+	return []identity.UserID{p.user.ID}
 }

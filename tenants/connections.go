@@ -238,7 +238,14 @@ func (s *Service) putConnection(ctx context.Context, cause audit.Cause, tenant i
 	ctx, cancel := effect(ctx)
 	defer cancel()
 	defer s.connections.forget(tenant) // whatever came of it
-	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return putConnection(ctx, tx, sealed) })
+	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+		if err := putConnection(ctx, tx, sealed); err != nil || current.ID == "" || current.Naming() == c.Naming() {
+			return err
+		}
+		// Whom nobody has noted who named: it was who is believed until now.
+		_, err := tx.Exec(ctx, `UPDATE identities SET naming = $1 WHERE connection_id = $2 AND issuer = '' AND naming = ''`, current.Naming(), current.ID)
+		return err
+	})
 	if store.IsUnique(err) {
 		return Connection{}, true, errVersion
 	}

@@ -25,3 +25,12 @@ func (c Connection) Naming() string {
 	sum := sha256.Sum256(encoded)
 	return hex.EncodeToString(sum[:16])
 }
+
+// Namer is how a provider of the connection calls itself, apart from what is called so by
+// another protocol; "" if it does not say.
+func (c Connection) Namer(issuer string) string {
+	if issuer == "" {
+		return ""
+	}
+	return string(c.Type) + " " + issuer
+}

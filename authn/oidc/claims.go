@@ -42,8 +42,9 @@ func (p *Protocol) person(ctx context.Context, c tenants.Connection, idp *provid
 	a := said.assertion(id.Subject, c.OIDC.Claims)
 	a.Issuer = id.Issuer
 	// A provider that has the claim answers with it (§3.1.2.1): without, what was asked
-	// may have been lost on the way through the browser.
-	a.Undated = said["auth_time"] == nil && !slices.Contains(idp.metadata.Claims, "auth_time")
+	// may have been lost on the way through the browser. Whoever does not say which
+	// claims they have may have it.
+	a.Undated = said["auth_time"] == nil && len(idp.metadata.Claims) > 0 && !slices.Contains(idp.metadata.Claims, "auth_time")
 	return a, nil
 }
 

@@ -181,9 +181,13 @@ const maxLocation = 2 << 10
 // host stands in the policy of the page that holds the form.
 func usable(address string) bool {
 	u, err := url.Parse(address)
-	return err == nil && len(address) <= maxLocation && u.Host != "" && u.User == nil && !strings.ContainsAny(u.Host, "*;, '\"") &&
+	return err == nil && len(address) <= maxLocation && u.Host != "" && u.User == nil && !strings.ContainsFunc(u.Host, unfit) &&
 		(u.Scheme == "https" || httpkit.PlainLoopback(u.Scheme, u.Hostname()))
 }
+
+// unfit reports what a host in a policy of a page must not have (CSP §2.3.1): names in
+// other letters are given in ASCII (RFC 5891).
+func unfit(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("*;,'\"", r) }
 
 // depart has the browser take a message along, signed as its binding has it if
 // there is a key (SAML bindings §3.4.4.1, §3.5.4).

@@ -79,7 +79,7 @@ func TestSignInGoesToAnAddressOverTLSAlone(t *testing.T) {
 			"http://idp.acme.example/sso", "javascript:alert(document.domain)//", "javascript://idp.acme.example/%0aalert(1)", "data:text/html,x",
 			"//idp.acme.example/sso", "/sso", "https:///sso", "https://user:secret@idp.acme.example/sso", "ftp://idp.acme.example/sso", " https://idp.acme.example/sso", "",
 			// Hosts that would say something else in the policy of a page with the form.
-			"https://*/sso", "https://*.example/sso", "https://idp.acme.example;sandbox/sso", "https://'self'/sso", "https://idp.acme.example,evil.example/sso",
+			"https://*/sso", "https://idp.bücher.example/sso", "https://*.example/sso", "https://idp.acme.example;sandbox/sso", "https://'self'/sso", "https://idp.acme.example,evil.example/sso",
 			good + "?" + strings.Repeat("x", maxLocation), "https://" + strings.Repeat("x", maxLocation) + ".example/sso",
 		} {
 			unusable(sso, binding, "")

@@ -15,6 +15,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/identity"
+	"gatehouse/internal/httpkit"
 	"gatehouse/tenants"
 )
 
@@ -143,7 +144,7 @@ func (w *Watch) Look(ctx context.Context) {
 
 // one looks at a connection, and says what is about to be over.
 func (w *Watch) one(ctx context.Context, tenant identity.TenantID, c tenants.Connection) string {
-	ctx, cancel := context.WithTimeout(ctx, watchTime)
+	ctx, cancel := context.WithTimeout(httpkit.OnBehalf(ctx, tenant), watchTime)
 	defer cancel()
 	if err := w.protocol.tend(ctx, tenant, c); err != nil {
 		w.log.WarnContext(ctx, "the next key of a connection is not prepared", "tenant", tenant, "connection", c.Name, "error", err)

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -75,6 +76,15 @@ func hashOf(kind, token string) []byte {
 	return sum[:]
 }
 
+// knows reports whether there are people or groups of a connection; a zero one has none.
+func (s *Service) knows(ctx context.Context, tenant identity.TenantID, c tenants.Connection) (bool, error) {
+	if c.ID == "" {
+		return false, nil
+	}
+	known, err := s.people.Knows(ctx, tenant, c.ID)
+	return known, storeDown(err)
+}
+
 // Create makes a link for a connection of a name that none in use has, and gives
 // the token that stands in it, which is kept nowhere. What the terms give is for
 // the caller to have checked.
@@ -93,14 +103,8 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	case err != nil && !fault.Is(err, fault.NotFound):
 		return Link{}, "", err
 	}
-	if err == nil {
-		known, err := s.people.Knows(ctx, tenant, found.ID)
-		if err != nil {
-			return Link{}, "", storeDown(err)
-		}
-		if known {
-			return Link{}, "", errKnown
-		}
+	if knows, err := s.knows(ctx, tenant, found); err != nil || knows {
+		return Link{}, "", cmp.Or[error](err, errKnown)
 	}
 	now := s.now().UTC().Truncate(time.Millisecond)
 	l := Link{ID: rand.Text(), Connection: connection, Terms: terms, CreatedBy: cause.Actor.Name, CreatedAt: now, ExpiresAt: now.Add(life),

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"embed"
 	"net/http"
 	"net/url"
@@ -159,6 +160,9 @@ func (s *Service) save(w http.ResponseWriter, r *http.Request) error {
 	current, err := s.current(r.Context(), tenantOf(r), l)
 	if err != nil {
 		return err
+	}
+	if knows, err := s.knows(r.Context(), tenantOf(r), current); err != nil || knows {
+		return cmp.Or[error](err, errKnown)
 	}
 	known := tenants.Providers()
 	i := slices.IndexFunc(known, func(p tenants.Provider) bool { return p.ID == form.Get("provider") })

@@ -188,7 +188,7 @@ func (p *Poller) stands(ctx context.Context, under *poll) bool {
 }
 
 func (p *Poller) begin(ctx context.Context, at place, c tenants.Connection) {
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancel(httpkit.OnBehalf(ctx, at.tenant))
 	under := &poll{place: at, connection: c, stop: stop, pace: rate.NewLimiter(pollsPerSecond, pollBurst)}
 	p.polls[at] = under
 	p.work.Go(func() {

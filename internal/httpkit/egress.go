@@ -153,6 +153,9 @@ func (e *Egress) RoundTrip(req *http.Request) (*http.Response, error) {
 	if e.shares != nil {
 		var err error
 		if leave, err = e.shares.take(req.Context(), req.URL.Host); err != nil {
+			if req.Body != nil { // as [http.RoundTripper] must
+				_ = req.Body.Close()
+			}
 			return nil, err
 		}
 	}

@@ -11,7 +11,7 @@ export function Rows({ label, children }: { label: string; children: ReactNode }
 export function Row({ name, facts, actions, testId }: { name: ReactNode; facts?: ReactNode; actions?: ReactNode; testId?: string }) {
   return (
     <li className={classes.row} data-testid={testId}>
-      <div>{name}</div>
+      <div className={classes.name}>{name}</div>
       {facts && <div className={classes.facts}>{facts}</div>}
       {actions && <div className={classes.actions}>{actions}</div>}
     </li>

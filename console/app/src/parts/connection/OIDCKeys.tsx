@@ -35,7 +35,7 @@ function Shown({ name, state }: { name: string; state: OIDCState }) {
   }, () => Promise.resolve());
   return (
     <Stack>
-      <Text size="sm">The provider fetches our keys from <Code>{`${window.location.origin}/.gatehouse/oidc/${name}/jwks.json`}</Code>. One that takes no address is given them by hand.</Text>
+      <Text size="sm">The provider fetches our keys from <Code style={{ overflowWrap: 'anywhere' }}>{`${window.location.origin}/.gatehouse/oidc/${name}/jwks.json`}</Code>. One that takes no address is given them by hand.</Text>
       {change.outcome}
       <Rows label="Our keys">
         {state.keys.map((key) => {

@@ -61,7 +61,7 @@ function Shown({ name, state }: { name: string; state: SAMLState }) {
           );
         })}
       </Rows>
-      <Text size="sm">Our metadata, which shows all that the provider needs: <Code>{`${window.location.origin}/.gatehouse/saml/${name}/metadata`}</Code></Text>
+      <Text size="sm">Our metadata, which shows all that the provider needs: <Code style={{ overflowWrap: 'anywhere' }}>{`${window.location.origin}/.gatehouse/saml/${name}/metadata`}</Code></Text>
       {can('gatehouse.connections:write') && canPrepare(state.keys) && (
         <Prepare first={30} most={365} means={overlapMeans}
           act={(days) => done(api.POST('/v1/connections/{name}/saml/keys', { params: { path: { name } }, body: { overlap_days: days } }))}
