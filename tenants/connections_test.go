@@ -180,6 +180,50 @@ func TestP6_ConnectionSecretsStayInside(t *testing.T) {
 	}
 }
 
+// Identities of which nobody has noted who gave them are the provider's that is believed
+// when another one is to be; what is noted stays.
+func TestWhoNamedPeopleBeforeIsNotedWithTheChange(t *testing.T) {
+	h := newHouse(t)
+	acme := h.add(t, "acme")
+	c, err := h.service.PutConnection(t.Context(), cause, acme.ID, oidc("okta"))
+	must(t, err)
+	must(t, h.db.Tenant(acme.ID).Write(t.Context(), func(tx *store.Tx) error {
+		if _, err := tx.Exec(t.Context(), `INSERT INTO users (id, user_name, user_key, email, display_key, display_name, external_id, active, source, attributes, version, created_at, updated_at)
+			VALUES ('usr_a', 'a', 'a', '', '', '', '', TRUE, 'signin', '{}', 1, 0, 0)`); err != nil {
+			return err
+		}
+		for subject, naming := range map[string]string{"unnoted": "", "noted": "x"} {
+			if _, err := tx.Exec(t.Context(), `INSERT INTO identities (connection_id, subject, user_id, created_at, seen_at, issuer, naming) VALUES ($1, $2, 'usr_a', 0, 0, '', $3)`, c.ID, subject, naming); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	named := func() (unnoted, noted string) {
+		must(t, h.db.Tenant(acme.ID).Read(t.Context(), func(tx *store.Tx) (err error) {
+			const of = `SELECT naming FROM identities WHERE subject = $1`
+			if unnoted, err = store.One(t.Context(), tx, store.Scalar[string], of, "unnoted"); err == nil {
+				noted, err = store.One(t.Context(), tx, store.Scalar[string], of, "noted")
+			}
+			return err
+		}))
+		return unnoted, noted
+	}
+	next := c
+	next.DisplayName = "Okta"
+	next, err = h.service.PutConnection(t.Context(), cause, acme.ID, next)
+	must(t, err)
+	if unnoted, noted := named(); unnoted != "" || noted != "x" {
+		t.Errorf("by the same provider: %q, %q", unnoted, noted)
+	}
+	next.OIDC.Issuer = "https://another.example"
+	_, err = h.service.PutConnection(t.Context(), cause, acme.ID, next)
+	must(t, err)
+	if unnoted, noted := named(); unnoted != c.Naming() || noted != "x" {
+		t.Errorf("by another provider: %q, %q", unnoted, noted)
+	}
+}
+
 func TestConnectionsAreChecked(t *testing.T) {
 	h := newHouse(t)
 	acme := h.add(t, "acme")

@@ -8,7 +8,7 @@ import (
 
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
-		TestConnectionsAreKeptWholeAcrossRestarts, TestPutConnectionReplacesWhatTheCallerHasSeen, TestP3_ConnectionsBelongToOneTenant,
+		TestConnectionsAreKeptWholeAcrossRestarts, TestWhoNamedPeopleBeforeIsNotedWithTheChange, TestPutConnectionReplacesWhatTheCallerHasSeen, TestP3_ConnectionsBelongToOneTenant,
 		TestP6_ConnectionSecretsStayInside, TestConnectionsAreChecked, TestOAuth2ConnectionsAreKeptWholeAcrossRestarts,
 		TestOAuth2ConnectionsAreChecked, TestP2_SuspendedMeansOut, TestP10_DeletionGoesInOrder,
 		TestThePlatformIsATenantFromTheStart, TestATenantIsFoundByHostIDAndNameAcrossRestarts, TestTenantsAreChecked,
