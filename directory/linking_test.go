@@ -325,6 +325,29 @@ func TestTheLastIdentityTakesTheGroupsAlong(t *testing.T) {
 	}
 }
 
+// A connection knows people by identities, and by the groups that it has filled.
+func TestWhetherAConnectionKnowsAnybody(t *testing.T) {
+	b := newBench(t)
+	knows := func(want bool) {
+		t.Helper()
+		if got, err := b.Knows(t.Context(), b.tenant, "con_okta"); err != nil || got != want {
+			t.Errorf("knows somebody: %t, %v", got, err)
+		}
+	}
+	other := okta("s1", "ada@acme.example")
+	other.Connection = "con_other"
+	b.signIn(t, other)
+	knows(false)
+	in := okta("s1", "bob@acme.example")
+	bob := b.signIn(t, in)
+	knows(true)
+	in.Groups = []string{"ops"}
+	b.signIn(t, in)
+	_, err := b.Unlink(t.Context(), cause, b.tenant, bob.ID, "con_okta", "s1")
+	must(t, err)
+	knows(true) // roles may hang on the group
+}
+
 // A sign-in by the old provider that is under way does not undo a link to the new one.
 func TestASignInLeavesTheLinkToAnotherProvider(t *testing.T) {
 	b := newBench(t)

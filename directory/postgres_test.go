@@ -19,6 +19,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP8_WhoIsKnownIsServedWithoutSQL,
 		TestLinkingAndUnlinking, TestALinkByARuleNamesTheSubject, TestUnlinkingLeavesTheGroupsOfTheConnection, TestAPersonsIdentitiesAreBounded,
 		TestP1_NoIdentityIsLinkedWithoutItsRecord, TestP3_IdentitiesAreTheirTenants, TestALinkAndASignInMakeOnePerson, TestASignInDoesNotLinkAgainWhatIsUnlinked,
-		TestP2_WhatIsUnlinkedIsKnownToBeOver, TestTheLastIdentityTakesTheGroupsAlong, TestASignInLeavesTheLinkToAnotherProvider, TestASubjectIsItsProviders,
+		TestP2_WhatIsUnlinkedIsKnownToBeOver, TestTheLastIdentityTakesTheGroupsAlong, TestWhetherAConnectionKnowsAnybody, TestASignInLeavesTheLinkToAnotherProvider, TestASubjectIsItsProviders,
 	})
 }

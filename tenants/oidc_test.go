@@ -96,6 +96,30 @@ func TestWhatAConnectionTrustsAnew(t *testing.T) {
 	}
 }
 
+// How people are sent to a SAML provider changes nothing about whom is believed.
+func TestHowRequestsGoTrustsNobodyAnew(t *testing.T) {
+	for what, change := range map[string]func(*tenants.SAMLSpec){
+		"the binding":          func(s *tenants.SAMLSpec) { s.RequestBinding = tenants.RequestPost },
+		"signed requests":      func(s *tenants.SAMLSpec) { s.SignRequests = !s.SignRequests },
+		"a fresh sign-in":      func(s *tenants.SAMLSpec) { s.ForceAuthn = !s.ForceAuthn },
+		"the name's format":    func(s *tenants.SAMLSpec) { s.NameIDFormat = tenants.NameIDPersistent },
+		"what is asked for":    func(s *tenants.SAMLSpec) { s.AuthnContexts = []string{"a"} },
+		"an offered key":       func(s *tenants.SAMLSpec) { s.Encryption = tenants.EncryptionOffered },
+		"sign-ins begun there": func(s *tenants.SAMLSpec) { s.IDPInitiated = !s.IDPInitiated },
+	} {
+		before, after := saml("adfs"), saml("adfs")
+		change(after.SAML)
+		if after.TrustsAnew(before) {
+			t.Errorf("%s: trusts anew", what)
+		}
+	}
+	before, after := saml("adfs"), saml("adfs")
+	after.SAML.AllowSHA1 = !before.SAML.AllowSHA1
+	if !after.TrustsAnew(before) {
+		t.Error("weaker signatures trust nothing anew")
+	}
+}
+
 // Whoever a rule has put into a group stays there only if what is there now would have
 // put them there too.
 func TestWhoIsStillRuled(t *testing.T) {
