@@ -18,5 +18,5 @@ func TestOnPostgres(t *testing.T) {
 		TestDomainsAreChecked, TestSecondFactorSettings, TestALogoIsKeptWithItsTenant, TestP10_ALogoIsSealed, TestATenantIsMadeWithALogo,
 		TestAHangingChangeHoldsUpNobodyElse, TestChangesOfATenantWaitForEachOther, TestANameIsGivenOnce,
 		TestOIDCSettingsAreChecked, TestWhereAnybodyHasAnAccountPeopleAreBounded, TestP2_WhatAnybodyCameByCanBeClosed, TestP2_WhatWasKeptOnceCanBeClosed, TestP2_ATenantAgainstTodaysRulesIsSuspended,
-	}, "TestProvidersHaveGuides", "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion", "TestWhatIsSaidWinsOverAPreset", "TestWhomAnOAuth2ConnectionTrusts", "TestWhatAConnectionTrustsAnew", "TestHowRequestsGoTrustsNobodyAnew", "TestNamingStays", "TestWhoIsStillRuled", "TestIssuersForManyDirectories")
+	}, "TestProvidersHaveGuides", "TestP2_RefreshNeverGoesBack", "TestP10_ALostRowIsNoDeletion", "TestWhatIsSaidWinsOverAPreset", "TestWhomAnOAuth2ConnectionTrusts", "TestWhatAConnectionTrustsAnew", "TestHowRequestsGoTrustsNobodyAnew", "TestWhoIsStillRuled", "TestIssuersForManyDirectories")
 }
