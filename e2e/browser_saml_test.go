@@ -60,6 +60,14 @@ func TestBrowserSignsInByAForm(t *testing.T) {
 	p.click(`//button[text()="Continue"]`)
 	p.see(`//input[@name="username"]`)
 
+	// A provider may answer by sending people on to another host of its.
+	elsewhere := httptest.NewServer(http.RedirectHandler(info.Tenants["globex"].URL+".gatehouse/login?connection=nowhere", http.StatusSeeOther))
+	t.Cleanup(elsewhere.Close)
+	asAdmin(t, gilsBrowser(t, d), acme, http.MethodPut, "connections/elsewhere", sending(t, described, elsewhere.URL))
+	p = b.profile(desktopChrome, desk)
+	p.open(acme.URL + ".gatehouse/login?connection=elsewhere")
+	p.see(`//*[contains(text(), "Globex")]`)
+
 	// The page itself, where the provider's answer leads nowhere.
 	sent := make(chan string, 1)
 	silent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -70,14 +78,7 @@ func TestBrowserSignsInByAForm(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	t.Cleanup(silent.Close)
-	const service = `SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="`
-	before, rest, _ := strings.Cut(string(described), service)
-	_, after, _ := strings.Cut(rest, `"`)
-	body, err := json.Marshal(map[string]any{"type": "saml", "idp_metadata": map[string]string{"xml": before + service + silent.URL + `"` + after}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	asAdmin(t, gilsBrowser(t, d), acme, http.MethodPut, "connections/silent", string(body))
+	asAdmin(t, gilsBrowser(t, d), acme, http.MethodPut, "connections/silent", sending(t, described, silent.URL))
 	p = b.profile(desktopChrome, desk)
 	p.reads("de-AT")
 	p.open(strings.TrimSuffix(acme.URL, "/") + "/.gatehouse/login?connection=silent")
@@ -92,4 +93,18 @@ func TestBrowserSignsInByAForm(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the form was not sent by itself")
 	}
+}
+
+// sending is a connection to a provider that is described so, with forms for another
+// address.
+func sending(t *testing.T, described []byte, at string) string {
+	t.Helper()
+	const service = `SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="`
+	before, rest, _ := strings.Cut(string(described), service)
+	_, after, _ := strings.Cut(rest, `"`)
+	body, err := json.Marshal(map[string]any{"type": "saml", "idp_metadata": map[string]string{"xml": before + service + at + `"` + after}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
