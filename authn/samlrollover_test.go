@@ -291,6 +291,27 @@ func TestTheWatchFindsWhatEnds(t *testing.T) {
 			t.Errorf("%s: %+v", name, found)
 		}
 	}
+	// Who has mended it is not told of it any more, and nobody is looked at besides.
+	broken, other := samlConnection(), samlConnection(ourKey())
+	broken.SAML.IDPMetadata.XML, other.Name = "<html/>", "other"
+	other.SAML.IDPMetadata.XML = good
+	w.connections.put(broken)
+	w.connections.put(other)
+	watch.Look(t.Context())
+	other.SAML.IDPMetadata.XML = "<html/>"
+	w.connections.put(other)
+	watch.LookAgain(t.Context())
+	if found := watch.Ending(); len(found) != 1 || found[0].Connection != "adfs" {
+		t.Errorf("looked at again: %+v", found)
+	}
+	broken.SAML.IDPMetadata.XML = good
+	w.connections.put(broken)
+	watch.LookAgain(t.Context())
+	if found := watch.Ending(); len(found) != 0 {
+		t.Errorf("mended: %+v", found)
+	}
+	w.connections.remove("other")
+
 	// Nobody is told of a connection that nobody signs in by.
 	c := samlConnection(ourKey())
 	c.Enabled = false

@@ -22,6 +22,8 @@ import (
 const (
 	// watchEvery is how often the providers of all connections are looked at.
 	watchEvery = time.Hour
+	// watchAgain is how often those are by which nobody will be able to sign in.
+	watchAgain = 5 * time.Minute
 	// watchTime bounds a look at one of them, and watchers is how many are looked at
 	// at a time.
 	watchTime = 30 * time.Second
@@ -88,22 +90,48 @@ func (w *Watch) Ending() []Ending {
 	return slices.Clone(w.ending)
 }
 
-// Run looks now and every hour until ctx ends.
+// Run looks now and every hour until ctx ends, and in between, more often, at what it has
+// found: whoever has mended something is not told of it for an hour more.
 func (w *Watch) Run(ctx context.Context) error {
-	tick := time.NewTicker(watchEvery)
+	tick, again := time.NewTicker(watchEvery), time.NewTicker(watchAgain)
 	defer tick.Stop()
+	defer again.Stop()
+	w.Look(ctx)
 	for {
-		w.Look(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			w.Look(ctx)
+		case <-again.C:
+			w.LookAgain(ctx)
 		}
 	}
 }
 
 // Look looks at every connection that is enabled.
 func (w *Watch) Look(ctx context.Context) {
+	w.look(ctx, func(identity.TenantID, string) bool { return true })
+}
+
+// LookAgain looks at the connections that the last look has found, as they are now.
+func (w *Watch) LookAgain(ctx context.Context) {
+	type named struct {
+		tenant     identity.TenantID
+		connection string
+	}
+	found := map[named]bool{}
+	for _, e := range w.Ending() {
+		found[named{e.Tenant, e.Connection}] = true
+	}
+	if len(found) > 0 {
+		w.look(ctx, func(tenant identity.TenantID, connection string) bool { return found[named{tenant, connection}] })
+	}
+}
+
+// look looks at those of the enabled connections that are chosen: nothing else is known
+// of any more.
+func (w *Watch) look(ctx context.Context, chosen func(identity.TenantID, string) bool) {
 	var work errgroup.Group
 	work.SetLimit(watchers)
 	var mu sync.Mutex
@@ -117,7 +145,7 @@ func (w *Watch) Look(ctx context.Context) {
 			w.log.WarnContext(ctx, "connections are not watched", "tenant", t.ID, "error", err)
 		}
 		for _, c := range all {
-			if c.Type != tenants.SAML || !c.Enabled {
+			if c.Type != tenants.SAML || !c.Enabled || !chosen(t.ID, c.Name) {
 				continue
 			}
 			work.Go(func() error {
