@@ -32,16 +32,16 @@ func (p *tab) readsIn(l *words.Language) *reader {
 
 // heading is the XPath of a page by its heading, in the reader's language.
 func (p *reader) heading(english string, args ...any) string {
-	return fmt.Sprintf(`//html[@lang=%q]//h1[text()=%q]`, p.in.Tag(), p.in.Say(english, args...))
+	return fmt.Sprintf(`//html[@lang="%s"]//h1[text()="%s"]`, p.in.Tag(), p.in.Say(english, args...))
 }
 
 // button and link are XPaths of what can be pressed.
 func (p *reader) button(english string) string {
-	return fmt.Sprintf(`//button[text()=%q]`, p.in.Say(english))
+	return fmt.Sprintf(`//button[text()="%s"]`, p.in.Say(english))
 }
 
 func (p *reader) link(english string, args ...any) string {
-	return fmt.Sprintf(`//a[text()=%q]`, p.in.Say(english, args...))
+	return fmt.Sprintf(`//a[text()="%s"]`, p.in.Say(english, args...))
 }
 
 // page waits for a page by its heading and looks at all of it: it is in one language,

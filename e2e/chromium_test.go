@@ -269,23 +269,9 @@ func (p *tab) look(name string, screens ...screen) {
 			if width := script[int64](p, "document.documentElement.scrollWidth"); width > s.width {
 				p.t.Errorf("%s%s is %d pixels wide on a screen of %d", name, s.name, width, s.width)
 			}
-			for _, row := range script[[]string](p, covered) {
-				p.t.Errorf("%s%s: parts of a row cover each other: %s", name, s.name, row)
-			}
 		}
 	}
 }
-
-// covered gives the rows of lists of which one part lies upon another, and dialogs that
-// have to be moved sideways.
-const covered = `[...document.querySelectorAll("ul[aria-label] > li")].filter(row => {
-	const parts = [...row.children].map(part => {
-		const all = document.createRange();
-		all.selectNodeContents(part);
-		return all.getBoundingClientRect();
-	});
-	return parts.some((a, i) => parts.slice(i + 1).some(b => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1));
-}).concat([...document.querySelectorAll('[role="dialog"]')].filter(dialog => dialog.scrollWidth > dialog.clientWidth + 1)).map(e => e.textContent.slice(0, 80))`
 
 // colours sets the reader's wish for light or dark, and waits until the page
 // is painted so: two frames, and no transition under way.

@@ -107,6 +107,7 @@ function RefusedSignIns({ user: u, name, take, taken }: { user: User; name: stri
   const emails = [u.email, u.user_name];
   const query = useQuery({
     queryKey: [...keys.events, 'refused sign-ins', ...emails],
+    refetchInterval: 3000, // whoever is asked to try does so while this stands open
     queryFn: async () => {
       const look = (search?: string) => done(api.GET('/v1/audit/events', { params: { query: { type: 'signin.refused', limit: looked, ...(search && { search }) } } }));
       // Others who were refused since do not hide theirs, unless they name the address as well.

@@ -9,6 +9,8 @@ import { Row, Rows } from '../Rows';
 import { Failure, LoadingRows } from '../States';
 import { Prepare } from './Prepare';
 
+const whole = { whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' } as const; // nothing to move sideways
+
 /** The keys by which an OpenID provider knows us (private_key_jwt). */
 export function OIDCKeys({ of: name, close }: { of: string | undefined; close: () => void }) {
   return (
@@ -45,7 +47,7 @@ function Shown({ name, state }: { name: string; state: OIDCState }) {
               facts={<>
                 <Facts of={[
                   ['Key id', <Code>{key.kid}</Code>], [key.state === 'prepared' ? 'Signs' : 'Signs since', <When at={key.signs_at} />],
-                  key.state !== 'retired' && ['As a JWK', <Code block>{JSON.stringify(key.jwk)}</Code>], key.state !== 'retired' && ['In PEM', <Code block>{key.public_key}</Code>],
+                  key.state !== 'retired' && ['As a JWK', <Code block style={whole}>{JSON.stringify(key.jwk)}</Code>], key.state !== 'retired' && ['In PEM', <Code block style={whole}>{key.public_key}</Code>],
                 ]} />
                 <Text size="sm" c="dimmed">{standing.means}</Text>
               </>}
