@@ -167,7 +167,9 @@ func (s *street) invited(acme *tenants.Tenant, email string, passkey bool) (in f
 	const period = 30 * time.Second
 	var next time.Time
 	code := func() string { // one that was not used yet, of this or the next period: that of the last may come too late
-		<-time.After(time.Until(next) - period)
+		if !next.IsZero() {
+			<-time.After(time.Until(next) - period)
+		}
 		at := time.Now()
 		if at.Before(next) {
 			at = next
