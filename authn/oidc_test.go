@@ -397,6 +397,7 @@ func TestP2_NoSessionByAConnectionThatHasChanged(t *testing.T) {
 	if got := w.journal.lastRefusal(t); got != "connection-changed" || b.cookie(httpkit.SessionCookie) != "" {
 		t.Errorf("reason %q, session %t", got, b.cookie(httpkit.SessionCookie) != "")
 	}
+	w.grants.after = nil
 	other.claims = func(c jwt.MapClaims) { c["email"] = "eve@acme.example" } // whom the new one calls as the old one called Ann
 	b.open("/").has(t, http.StatusOK, "for eve@acme.example")
 }
