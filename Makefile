@@ -9,7 +9,7 @@ LINT     := bin/tools/golangci-lint-v2.15.0
 # races in them finds nothing, and costs more than all of the tests besides. The
 # model of the cluster starts none either, nor do the arithmetic of cryptography and
 # compression, which cost a fourth of the tests of signing in.
-UNRACED  := $(foreach pkg,github.com/ncruces/go-sqlite3-wasm/... golang.org/x/crypto/xts crypto/internal/fips140/... compress/flate gatehouse/internal/cluster/model,-gcflags=$(pkg)=-race=false)
+UNRACED  := $(foreach pkg,github.com/ncruces/go-sqlite3-wasm/... golang.org/x/crypto/xts golang.org/x/crypto/argon2 golang.org/x/crypto/blake2b crypto/internal/fips140/... compress/flate gatehouse/internal/cluster/model,-gcflags=$(pkg)=-race=false)
 
 # What takes longest, most of it spent waiting for leases, faults and browsers, begins
 # first, while all else is tested beside it; go test prints in this order as well.
