@@ -45,10 +45,10 @@ func (a *API) registerOIDC() {
 		status: http.StatusOK, summary: "Prepare our next key of an OpenID Connect connection: it is published at once beside the one that signs, and takes its place when the overlap is over"}, a.prepareOIDCKey)
 	register(a, operation{id: "finish-oidc-key", method: http.MethodPost, path: "/connections/{name}/oidc/keys/next/sign", tag: "Connections", needs: writes("connections"),
 		status: http.StatusOK, summary: "Have the prepared key of an OpenID Connect connection sign now: a provider that does not know it yet refuses us until it does"},
-		a.changeOIDCKey(func() keyChange { return a.cfg.OIDC.FinishKey }))
+		changeKey(a.oidcConnection, func() keyChange { return a.cfg.OIDC.FinishKey }, a.showOIDC))
 	register(a, operation{id: "take-back-oidc-key", method: http.MethodDelete, path: "/connections/{name}/oidc/keys/next", tag: "Connections", needs: writes("connections"),
 		status: http.StatusOK, summary: "Let go of the prepared key of an OpenID Connect connection: the one that signs goes on"},
-		a.changeOIDCKey(func() keyChange { return a.cfg.OIDC.TakeBackKey }))
+		changeKey(a.oidcConnection, func() keyChange { return a.cfg.OIDC.TakeBackKey }, a.showOIDC))
 }
 
 func (a *API) oidcConnection(ctx context.Context, c *call, name string) (tenants.Connection, error) {
@@ -64,6 +64,10 @@ func (a *API) getOIDC(ctx context.Context, c *call, in *ByName) (*bodyOutput[OID
 	if err != nil {
 		return nil, err
 	}
+	return a.showOIDC(ctx, c, found)
+}
+
+func (a *API) showOIDC(ctx context.Context, c *call, found tenants.Connection) (*bodyOutput[OIDCState], error) {
 	keys, err := a.cfg.OIDC.Keys(ctx, c.tenant(), found)
 	return &bodyOutput[OIDCState]{OIDCState{keys}}, err
 }
@@ -85,20 +89,5 @@ func (a *API) prepareOIDCKey(ctx context.Context, c *call, in *struct {
 	if err := a.cfg.OIDC.PrepareKey(ctx, c.cause, c.tenant(), found, time.Duration(days)*24*time.Hour); err != nil {
 		return nil, err
 	}
-	keys, err := a.cfg.OIDC.Keys(ctx, c.tenant(), found)
-	return &bodyOutput[OIDCState]{OIDCState{keys}}, err
-}
-
-func (a *API) changeOIDCKey(change func() keyChange) func(context.Context, *call, *ByName) (*bodyOutput[OIDCState], error) {
-	return func(ctx context.Context, c *call, in *ByName) (*bodyOutput[OIDCState], error) {
-		found, err := a.oidcConnection(ctx, c, in.Name)
-		if err == nil {
-			err = change()(ctx, c.cause, c.tenant(), found)
-		}
-		if err != nil {
-			return nil, err
-		}
-		keys, err := a.cfg.OIDC.Keys(ctx, c.tenant(), found)
-		return &bodyOutput[OIDCState]{OIDCState{keys}}, err
-	}
+	return a.showOIDC(ctx, c, found)
 }

@@ -60,10 +60,10 @@ func (a *API) registerSAML() {
 		status: http.StatusOK, summary: "Prepare our next key of a SAML connection: it is published at once beside the one that signs, and takes its place when the overlap is over"}, a.prepareSAMLKey)
 	register(a, operation{id: "finish-saml-key", method: http.MethodPost, path: "/connections/{name}/saml/keys/next/sign", tag: "Connections", needs: writes("connections"),
 		status: http.StatusOK, summary: "Have the prepared key of a SAML connection sign now: a provider that has not got our metadata since refuses what it signs"},
-		a.changeSAMLKey(func() keyChange { return a.cfg.SAML.FinishKey }))
+		changeKey(a.samlConnection, func() keyChange { return a.cfg.SAML.FinishKey }, a.showSAML))
 	register(a, operation{id: "take-back-saml-key", method: http.MethodDelete, path: "/connections/{name}/saml/keys/next", tag: "Connections", needs: writes("connections"),
 		status: http.StatusOK, summary: "Let go of the prepared key of a SAML connection: the one that signs goes on, and what is encrypted for the other one is opened no more"},
-		a.changeSAMLKey(func() keyChange { return a.cfg.SAML.TakeBackKey }))
+		changeKey(a.samlConnection, func() keyChange { return a.cfg.SAML.TakeBackKey }, a.showSAML))
 }
 
 func (a *API) samlConnection(ctx context.Context, c *call, name string) (tenants.Connection, error) {
@@ -79,6 +79,10 @@ func (a *API) getSAML(ctx context.Context, c *call, in *ByName) (*bodyOutput[SAM
 	if err != nil {
 		return nil, err
 	}
+	return a.showSAML(ctx, c, found)
+}
+
+func (a *API) showSAML(ctx context.Context, c *call, found tenants.Connection) (*bodyOutput[SAMLState], error) {
 	state, err := a.cfg.SAML.State(ctx, c.tenant(), found)
 	return &bodyOutput[SAMLState]{state}, err
 }
@@ -100,23 +104,24 @@ func (a *API) prepareSAMLKey(ctx context.Context, c *call, in *struct {
 	if err := a.cfg.SAML.PrepareKey(ctx, c.cause, c.tenant(), found, time.Duration(days)*24*time.Hour); err != nil {
 		return nil, err
 	}
-	state, err := a.cfg.SAML.State(ctx, c.tenant(), found)
-	return &bodyOutput[SAMLState]{state}, err
+	return a.showSAML(ctx, c, found)
 }
 
 // keyChange is what can be done with a prepared key.
 type keyChange func(ctx context.Context, cause audit.Cause, tenant identity.TenantID, c tenants.Connection) error
 
-func (a *API) changeSAMLKey(change func() keyChange) func(context.Context, *call, *ByName) (*bodyOutput[SAMLState], error) {
-	return func(ctx context.Context, c *call, in *ByName) (*bodyOutput[SAMLState], error) {
-		found, err := a.samlConnection(ctx, c, in.Name)
+// changeKey does something with the prepared key of a connection, and shows what there is
+// then. What it does is known only once the API is wired.
+func changeKey[S any](find func(context.Context, *call, string) (tenants.Connection, error), change func() keyChange,
+	show func(context.Context, *call, tenants.Connection) (*bodyOutput[S], error)) func(context.Context, *call, *ByName) (*bodyOutput[S], error) {
+	return func(ctx context.Context, c *call, in *ByName) (*bodyOutput[S], error) {
+		found, err := find(ctx, c, in.Name)
 		if err == nil {
 			err = change()(ctx, c.cause, c.tenant(), found)
 		}
 		if err != nil {
 			return nil, err
 		}
-		state, err := a.cfg.SAML.State(ctx, c.tenant(), found)
-		return &bodyOutput[SAMLState]{state}, err
+		return show(ctx, c, found)
 	}
 }

@@ -35,8 +35,9 @@ var ErrTooOften = errors.New("keyset: the keys were fetched just now")
 // Fetch gives the keys that are published at an address, once they could be
 // fetched. They are fetched anew whenever a token is signed with none that is known,
 // which anybody can bring about, and so seldom; while that fails, those that are
-// known stay good. Keys that are too short for their algorithm are none. They may be asked for as long as they are kept: ctx bounds the
-// first fetch, and gives its values to the others.
+// known stay good. Keys that are too short for their algorithm are none. They may be
+// asked for as long as they are kept: ctx bounds the first fetch, and gives its values
+// to the others.
 func Fetch(ctx context.Context, client *http.Client, address string) (gooidc.KeySet, error) {
 	bounded := *client
 	bounded.Transport = seldom{strong{client.Transport}, rate.NewLimiter(rate.Every(time.Second), fetches)}
