@@ -45,7 +45,6 @@ func (s *Service) answer(kind tenants.ConnectionType) httpkit.HandlerFunc {
 			return s.turnDown(w, r, c, state.Test, err)
 		}
 		if state.Test != nil {
-			s.takeBack(r.Context(), tenantOf(r), c, a.Refresh)
 			return s.showTest(w, r, c, state.Test, &a, nil)
 		}
 		if r.Method == http.MethodPost {

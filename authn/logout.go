@@ -58,11 +58,9 @@ func (s *Service) signOut(w http.ResponseWriter, r *http.Request) error {
 	provider, awaited := Departure{}, false
 	if caller.Live != nil {
 		p, token := caller.Principal, newToken()
-		c, refresh := s.keptRefresh(r.Context(), caller.Live)
 		if _, err := s.sessions.Revoke(r.Context(), s.causeOf(r, p), p.Tenant, sessions.Selector{Session: p.Session}, sessions.ReasonSignedOut); err != nil {
 			return err
 		}
-		s.takeBack(r.Context(), p.Tenant, c, refresh)
 		if s.inside(r, caller) {
 			provider = s.providerSignOut(r, caller.Live, token)
 		}

@@ -85,7 +85,6 @@ type Sessions interface {
 	Get(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (sessions.Session, error)
 	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, s sessions.Selector, reason string) (sessions.Revocation, error)
 	LogoutHint(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (string, error)
-	KeptRefresh(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (string, error)
 	Knows(ctx context.Context, tenant identity.TenantID, deviceToken string, user identity.UserID) (bool, error)
 }
 
@@ -164,7 +163,6 @@ type Service struct {
 	signals   SignalReader
 	log       *slog.Logger
 	now       func() time.Time
-	takesBack chan struct{} // a place for each that is asked
 	handler   http.Handler
 }
 
@@ -191,7 +189,6 @@ func New(c Config) *Service {
 		signals:   c.Signals,
 		log:       c.Log,
 		now:       c.Now,
-		takesBack: make(chan struct{}, takeBacks),
 	}
 	s.handler = s.routes()
 	return s

@@ -114,29 +114,6 @@ func (s *Service) ClaimRefresh(ctx context.Context, tenant identity.TenantID, se
 	return r, true, nil
 }
 
-// KeptRefresh gives what is kept of a session to ask its identity provider by; empty if
-// there is nothing.
-func (s *Service) KeptRefresh(ctx context.Context, tenant identity.TenantID, id identity.SessionID) (string, error) {
-	var row string
-	var sealed []byte
-	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
-		_, err = store.One(ctx, tx, func(r store.Row) (struct{}, error) { return struct{}{}, r.Scan(&row, &sealed) },
-			`SELECT id, secret FROM session_refreshes WHERE session_id = $1`, id)
-		return err
-	})
-	switch {
-	case errors.Is(err, store.ErrNoRows):
-		return "", nil
-	case err != nil:
-		return "", unavailable(err)
-	}
-	secret, err := s.keys.Open(ctx, tenant, refreshPurpose+row, sealed)
-	if err != nil {
-		return "", fmt.Errorf("open what is kept to refresh %s: %w", id, err)
-	}
-	return string(secret), nil
-}
-
 // RotateRefresh keeps the provider's new secret instead of the one that was claimed,
 // whose use it may have made impossible. Who holds it goes on doing so. kept is false
 // if it is another's by now, or the session is over. r names the session for which it

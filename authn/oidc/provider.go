@@ -21,7 +21,6 @@ type metadata struct {
 	Issuer      string   `json:"issuer"`
 	JWKS        string   `json:"jwks_uri"`
 	EndSession  string   `json:"end_session_endpoint"`
-	Revocation  string   `json:"revocation_endpoint"`
 	Algorithms  []string `json:"id_token_signing_alg_values_supported"`
 	AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
 	NamesItself bool     `json:"authorization_response_iss_parameter_supported"`
