@@ -495,7 +495,7 @@ func TestANodeThatStartsInTheMiddle(t *testing.T) {
 		w.start(p)
 		late = append(late, p)
 		w.untilAllConfirm(p, p)
-		joined[p] = int(p.verified())
+		joined[p] = p.verified()
 	}
 	if done, failed := stop(); done == 0 || failed > 0 {
 		t.Errorf("%d revoked, %d failed", done, failed)
@@ -504,7 +504,7 @@ func TestANodeThatStartsInTheMiddle(t *testing.T) {
 	all := a.has()
 	for _, p := range late {
 		got := p.has()
-		if int(p.verified()) != joined[p] {
+		if p.verified() != joined[p] {
 			continue // starved beyond its lease, it has made sure of its cache anew, and passed over messages
 		}
 		if len(got) == 0 || !slices.Equal(got, all[len(all)-len(got):]) {
