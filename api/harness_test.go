@@ -149,7 +149,7 @@ func newHouse(t *testing.T) *house {
 		Log: slog.New(slog.DiscardHandler), Cost: local.Cost{Memory: 64, Passes: 1, Threads: 1}})
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
 		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Services: h.services, Health: &h.health, SAML: &h.saml, OIDC: &h.oidc,
-		Factors: factors{held}, LocalAccounts: localAccounts{h.local}})
+		Factors: factors{held}, LocalAccounts: localAccounts{h.local}, Port: 8443})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))
 	t.Cleanup(h.server.Close)

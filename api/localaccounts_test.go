@@ -154,7 +154,7 @@ func TestInvitingTakesWhatItGives(t *testing.T) {
 func TestOperatorsAreInvited(t *testing.T) {
 	h := newHouse(t)
 	made := into[LocalInvitation](h.operator("platform").do("POST", "local-accounts", map[string]any{"email": "ops@example.com"}).want(http.StatusCreated))
-	if !strings.HasPrefix(made.URL, "https://admin.localhost/") || h.roles(identity.Platform, made.User) != authz.Owner {
+	if !strings.HasPrefix(made.URL, "https://admin.localhost:8443/") || h.roles(identity.Platform, made.User) != authz.Owner {
 		t.Errorf("made %+v", made)
 	}
 	ops := h.signIn(h.platform, "boss", "owner")
@@ -169,7 +169,7 @@ func TestOperatorsAreInvited(t *testing.T) {
 	}
 	// On behalf of a tenant, over the socket.
 	glass := into[LocalInvitation](h.operator("acme").do("POST", "local-accounts", map[string]any{"email": "glass@acme.example"}).want(http.StatusCreated))
-	if !strings.HasPrefix(glass.URL, "https://acme.localhost/") || h.roles(h.acme.ID, glass.User) != authz.Owner {
+	if !strings.HasPrefix(glass.URL, "https://acme.localhost:8443/") || h.roles(h.acme.ID, glass.User) != authz.Owner {
 		t.Errorf("made %+v", glass)
 	}
 }

@@ -35,6 +35,9 @@ type Config struct {
 	LocalAccounts LocalAccounts
 	Services      Services
 	Health        Health
+	// Port is where the tenants' hosts are served, for links that are asked for over
+	// the admin socket; 0 is that of https.
+	Port int
 }
 
 // Callers answers who made a request. A nil principal is an anonymous caller;

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"gatehouse/internal/fault"
@@ -76,10 +78,15 @@ func (a *API) onHost(c *call, path string) string {
 	if c.request.ClientIP.IsValid() {
 		return c.request.Origin + path
 	}
-	if t, ok := a.cfg.Tenants.ByID(c.tenant()); ok && len(t.Hosts) > 0 {
-		return "https://" + t.Hosts[0] + path
+	t, ok := a.cfg.Tenants.ByID(c.tenant())
+	if !ok || len(t.Hosts) == 0 {
+		return ""
 	}
-	return ""
+	host := t.Hosts[0]
+	if a.cfg.Port != 0 && a.cfg.Port != 443 {
+		host = net.JoinHostPort(host, strconv.Itoa(a.cfg.Port))
+	}
+	return "https://" + host + path
 }
 
 func (a *API) deleteSetupLink(ctx context.Context, c *call, in *ByID[string]) (*struct{}, error) {

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"strconv"
@@ -11,12 +12,31 @@ import (
 // Listen holds the listeners' addresses as host:port. An empty host means all
 // interfaces, port 0 a free port.
 type Listen struct {
-	HTTPS    string `yaml:"https" default:":443" doc:"The gate itself (TLS)."`
-	HTTP     string `yaml:"http" doc:"Redirects to HTTPS. Empty: not served."`
-	Ops      string `yaml:"ops" default:"127.0.0.1:8480" doc:"Health, readiness and metrics, without authentication: keep it on loopback or a private network."`
-	Profiles bool   `yaml:"profiles" live:"true" doc:"Serves /debug/pprof on the ops listener. Profiles cost time and tell much: switch it on to look, and off again."`
+	HTTPS string `yaml:"https" default:":443" doc:"The gate itself (TLS)."`
+	HTTP  string `yaml:"http" doc:"Redirects to HTTPS. Empty: not served."`
+	// PublicPort is told apart from that of HTTPS by what stands in front and passes
+	// connections on.
+	PublicPort int    `yaml:"public_port" doc:"The port at which browsers reach https, for redirects and for the links that the command line prints. 0: that of https. Set it where something in front passes another port on, such as 443."`
+	Ops        string `yaml:"ops" default:"127.0.0.1:8480" doc:"Health, readiness and metrics, without authentication: keep it on loopback or a private network."`
+	Profiles   bool   `yaml:"profiles" live:"true" doc:"Serves /debug/pprof on the ops listener. Profiles cost time and tell much: switch it on to look, and off again."`
 	// TrustedProxies are the hops whose X-Forwarded-* headers are believed.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" live:"true" doc:"Addresses or networks (CIDR) of proxies in front whose X-Forwarded-For is believed. Empty: nobody's."`
+}
+
+// Port is where browsers reach the gate; 0 if that is known only once it listens.
+func (l *Listen) Port() int {
+	if l.PublicPort != 0 {
+		return l.PublicPort
+	}
+	_, port, err := net.SplitHostPort(l.HTTPS)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return 0
+	}
+	return int(n)
 }
 
 func (l *Listen) check(c *checker) {
@@ -29,6 +49,9 @@ func (l *Listen) check(c *checker) {
 		if err := checkAddress(address.value); err != nil {
 			c.add(address.key, err.Error(), `write host:port, such as "127.0.0.1:8443" or ":443"`)
 		}
+	}
+	if l.PublicPort < 0 || l.PublicPort > math.MaxUint16 {
+		c.add("listen.public_port", strconv.Itoa(l.PublicPort)+" is not a port number", "write the port at which browsers reach the gate, such as 443")
 	}
 	for i, p := range l.TrustedProxies {
 		if p.Bits() == 0 {

@@ -98,7 +98,7 @@ func New(ctx context.Context, cfg *configs.Config, o Options) (_ *Gateway, err e
 	if err := r.gate(cfg, g.live.settings, g.readiness.Ready, g.log); err != nil {
 		return nil, err
 	}
-	if g.server, err = proxy.Listen(ctx, proxy.ServerConfig{Gate: r.front, HTTPS: cfg.Listen.HTTPS, HTTP: cfg.Listen.HTTP,
+	if g.server, err = proxy.Listen(ctx, proxy.ServerConfig{Gate: r.front, HTTPS: cfg.Listen.HTTPS, HTTP: cfg.Listen.HTTP, Port: cfg.Listen.Port(),
 		Authorities: r.authorities, Terms: g.live.terms, Log: g.log}); err != nil {
 		return nil, err
 	}

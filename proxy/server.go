@@ -50,6 +50,7 @@ type ServerConfig struct {
 	Gate  *Gate
 	HTTPS string       // address of the TLS listener
 	HTTP  string       // address of the listener that redirects to it; empty: none
+	Port  int          // at which browsers reach the first, for the second; 0: the one it has got
 	Log   *slog.Logger // nil: slog.Default()
 	// Authorities gives those whose client certificates are asked for at a host; nil:
 	// none are asked for there. A nil function asks nowhere.
@@ -137,7 +138,7 @@ func Listen(ctx context.Context, c ServerConfig) (*Server, error) {
 			return nil, errors.Join(fmt.Errorf("proxy: %w", err), s.https.Close())
 		}
 	}
-	s.redirects = s.newRedirects()
+	s.redirects = s.newRedirects(cmp.Or(c.Port, https.Addr().(*net.TCPAddr).Port)) //nolint:errcheck,forcetypeassert // as above
 	return s, nil
 }
 
@@ -201,11 +202,7 @@ func (t *terms) tlsConfig() *tls.Config {
 	}
 }
 
-func (s *Server) newRedirects() *http.Server {
-	port := 0
-	if a, ok := s.https.Addr().(*net.TCPAddr); ok {
-		port = a.Port
-	}
+func (s *Server) newRedirects(port int) *http.Server {
 	return &http.Server{
 		Handler:                      redirect(port),
 		ReadTimeout:                  plainTimeout,

@@ -52,6 +52,24 @@ func TestPlainHTTPIsSentToTLS(t *testing.T) {
 	}
 }
 
+// Whoever stands in front may pass another port on.
+func TestPlainHTTPIsSentToThePortOfBrowsers(t *testing.T) {
+	w := newWorld(t, nil)
+	certs, err := ca.Open(t.TempDir(), func(string) bool { return true })
+	w.must(err)
+	for _, port := range []int{0, 443, 9443} {
+		s, err := Listen(t.Context(), ServerConfig{Gate: w.gate, Terms: Terms{Certificates: certs}, HTTPS: "127.0.0.1:0", HTTP: "127.0.0.1:0", Port: port})
+		w.must(err)
+		want := map[int]string{0: fmt.Sprintf("https://acme.test:%d/", s.Addr().(*net.TCPAddr).Port), 443: "https://acme.test/", 9443: "https://acme.test:9443/"}[port]
+		rec := httptest.NewRecorder()
+		s.redirects.Handler.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "http://acme.test/", http.NoBody))
+		if got := rec.Header().Get("Location"); got != want {
+			t.Errorf("port %d leads to %q, not to %q", port, got, want)
+		}
+		w.must(s.Close())
+	}
+}
+
 func TestOldTLSIsRefusedAndSessionsResume(t *testing.T) {
 	w := newWorld(t, nil)
 	old := w.tlsConfig()
