@@ -22,12 +22,14 @@ const (
 	listURN   = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 )
 
-// call is one authorised request on its way to a reply.
+// call is one authorised request on its way to a reply, however it came.
 type call struct {
 	service    *Service
-	kind       *resource.Kind      // of resource; nil at the discovery endpoints
-	w          http.ResponseWriter // for the limit on the body alone
-	r          *http.Request
+	kind       *resource.Kind // of resource; nil at the discovery endpoints
+	method     string
+	ifMatch    string // the headers of these names (RFC 7644 §3.14)
+	ifNone     string
+	read       func() (map[string]any, error) // reads the body, once
 	tenant     identity.TenantID
 	cause      audit.Cause
 	base       string // absolute URL of the service, without a slash at the end
@@ -58,8 +60,7 @@ func (c *call) addCommon(res resource.Object, k *resource.Kind, id string, versi
 
 func (c *call) resourceReply(status int, k *resource.Kind, res resource.Object, id string, version uint64) *reply {
 	r := &reply{status: status, body: c.projection.Of(k, res), etag: etag(version), location: c.location(k, id)}
-	if status == http.StatusOK && (c.r.Method == http.MethodGet || c.r.Method == http.MethodHead) &&
-		matches(c.r.Header.Get("If-None-Match"), version) {
+	if status == http.StatusOK && (c.method == http.MethodGet || c.method == http.MethodHead) && matches(c.ifNone, version) {
 		return &reply{status: http.StatusNotModified, etag: r.etag}
 	}
 	return r
@@ -79,14 +80,13 @@ func matches(header string, version uint64) bool {
 	return false
 }
 
-// ifMatch gives the version that a write depends on; 0: on none.
-func (c *call) ifMatch(ctx context.Context) (uint64, error) {
-	header := c.r.Header.Get("If-Match")
-	if header == "" || header == "*" {
+// dependsOn gives the version that a write depends on; 0: on none.
+func (c *call) dependsOn(ctx context.Context) (uint64, error) {
+	if c.ifMatch == "" || c.ifMatch == "*" {
 		return 0, nil
 	}
 	version, err := c.currentVersion(ctx)
-	if err == nil && !matches(header, version) {
+	if err == nil && !matches(c.ifMatch, version) {
 		err = fault.New(fault.Precondition, "version-changed", "The resource has changed since the version in If-Match.")
 	}
 	return version, err
@@ -103,7 +103,7 @@ func (c *call) currentVersion(ctx context.Context) (uint64, error) {
 
 // readResource reads the body of a POST or PUT.
 func (c *call) readResource() (map[string]any, error) {
-	body, err := readObject(c.w, c.r)
+	body, err := c.read()
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (c *call) readResource() (map[string]any, error) {
 }
 
 func (c *call) readPatch() (resource.Patch, error) {
-	body, err := readObject(c.w, c.r)
+	body, err := c.read()
 	if err != nil {
 		return nil, err
 	}

@@ -110,7 +110,7 @@ func (c *call) patchGroup(ctx context.Context) (*reply, error) {
 }
 
 func (c *call) updateGroup(ctx context.Context, edit func(resource.Object) (resource.Object, error)) (directory.Group, error) {
-	ifVersion, err := c.ifMatch(ctx)
+	ifVersion, err := c.dependsOn(ctx)
 	if err != nil {
 		return directory.Group{}, err
 	}
@@ -125,7 +125,7 @@ func (c *call) updateGroup(ctx context.Context, edit func(resource.Object) (reso
 }
 
 func (c *call) deleteGroup(ctx context.Context) (*reply, error) {
-	version, err := c.ifMatch(ctx)
+	version, err := c.dependsOn(ctx)
 	if err != nil {
 		return nil, err
 	}

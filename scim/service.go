@@ -92,7 +92,9 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &call{service: s, kind: endpoint.kind, w: w, r: r, tenant: req.Tenant, cause: event.Cause(), base: req.Origin + root, id: id, query: query}
+	c := &call{service: s, kind: endpoint.kind, method: r.Method, ifMatch: r.Header.Get("If-Match"), ifNone: r.Header.Get("If-None-Match"),
+		read:   func() (map[string]any, error) { return readObject(w, r) },
+		tenant: req.Tenant, cause: event.Cause(), base: req.Origin + root, id: id, query: query}
 	if c.projection, err = resource.ReadProjection(query); err != nil {
 		return nil, err
 	}

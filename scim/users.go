@@ -190,7 +190,7 @@ func (c *call) patchUser(ctx context.Context) (*reply, error) {
 }
 
 func (c *call) updateUser(ctx context.Context, edit func(resource.Object) (resource.Object, error)) (*reply, error) {
-	ifVersion, err := c.ifMatch(ctx)
+	ifVersion, err := c.dependsOn(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +211,7 @@ func (c *call) updateUser(ctx context.Context, edit func(resource.Object) (resou
 }
 
 func (c *call) deleteUser(ctx context.Context) (*reply, error) {
-	version, err := c.ifMatch(ctx)
+	version, err := c.dependsOn(ctx)
 	if err != nil {
 		return nil, err
 	}
