@@ -60,9 +60,13 @@ func TestPlainHTTPIsSentToThePortOfBrowsers(t *testing.T) {
 	for _, port := range []int{0, 443, 9443} {
 		s, err := Listen(t.Context(), ServerConfig{Gate: w.gate, Terms: Terms{Certificates: certs}, HTTPS: "127.0.0.1:0", HTTP: "127.0.0.1:0", Port: port})
 		w.must(err)
-		want := map[int]string{0: fmt.Sprintf("https://acme.test:%d/", s.Addr().(*net.TCPAddr).Port), 443: "https://acme.test/", 9443: "https://acme.test:9443/"}[port]
+		_, own, err := net.SplitHostPort(s.Addr().String())
+		w.must(err)
+		want := map[int]string{0: "https://acme.test:" + own + "/", 443: "https://acme.test/", 9443: "https://acme.test:9443/"}[port]
 		rec := httptest.NewRecorder()
-		s.redirects.Handler.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "http://acme.test/", http.NoBody))
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Host = "acme.test"
+		s.redirects.Handler.ServeHTTP(rec, r)
 		if got := rec.Header().Get("Location"); got != want {
 			t.Errorf("port %d leads to %q, not to %q", port, got, want)
 		}
