@@ -255,7 +255,13 @@ func (h *house) hold(header ...string) *tls.Conn {
 // ask sends a request of its own connection to acme.
 func (h *house) ask(method, path, body string, header ...string) (status int, text string) {
 	h.t.Helper()
-	transport := &http.Transport{DisableKeepAlives: true, DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return h.dial(nil) }}
+	transport := &http.Transport{DisableKeepAlives: true, DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
+		c, err := h.dial(nil)
+		if err == nil && method != http.MethodGet { // a change waits for every node
+			err = c.SetDeadline(time.Now().Add(patience))
+		}
+		return c, err
+	}}
 	defer transport.CloseIdleConnections()
 	r, err := http.NewRequest(method, "https://acme.test"+path, strings.NewReader(body))
 	if err != nil {
