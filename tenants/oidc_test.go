@@ -108,7 +108,13 @@ func TestHowRequestsGoTrustsNobodyAnew(t *testing.T) {
 		"sign-ins begun there": func(s *tenants.SAMLSpec) { s.IDPInitiated = !s.IDPInitiated },
 	} {
 		before, after := saml("adfs"), saml("adfs")
+		for _, of := range []*tenants.SAMLSpec{before.SAML, after.SAML} {
+			of.RequestBinding, of.Encryption = "", tenants.EncryptionNotOffered
+		}
 		change(after.SAML)
+		if after.Same(before) {
+			t.Errorf("%s: counts as no change", what)
+		}
 		if after.TrustsAnew(before) {
 			t.Errorf("%s: trusts anew", what)
 		}
