@@ -279,7 +279,7 @@ func TestP2_AFactorStepEndsWithWhatItRestsOn(t *testing.T) {
 		}, "user-inactive"},
 		"deleted": {func(t *testing.T, w *world, _ *issuer, user identity.UserID) {
 			check(w.t, w.directory.DeleteUser(w.t.Context(), audit.SystemCause(), acme, user, 0))
-		}, "user-inactive"},
+		}, "unsolicited"},
 		"signed out at the provider": {func(t *testing.T, w *world, idp *issuer, _ identity.UserID) {
 			w.tellToken(t, idp.logoutToken(t, nil)).has(t, http.StatusOK)
 		}, "signed-out-meanwhile"},

@@ -81,6 +81,15 @@ type flow struct {
 	connection identity.ConnectionID
 }
 
+// waits gives whose sign-in needs nothing but a second factor any more; "" of all
+// others.
+func (f *flow) waits() identity.UserID {
+	if f.Hop == hopFactor {
+		return f.User
+	}
+	return ""
+}
+
 // flows keeps the sign-ins under way of every tenant.
 type flows struct {
 	stores Stores
@@ -118,9 +127,9 @@ func (f *flows) put(ctx context.Context, tenant identity.TenantID, token, browse
 		if err := makeRoom(ctx, tx, now); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO login_flows (id_hash, browser_hash, network_hash, connection_id, state, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			hash(token), hash(browser), site, string(connection), sealed, store.Millis(now), store.Millis(now.Add(stepLife)))
+		_, err := tx.Exec(ctx, `INSERT INTO login_flows (id_hash, browser_hash, network_hash, connection_id, user_id, state, created_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+			hash(token), hash(browser), site, string(connection), state.waits(), sealed, store.Millis(now), store.Millis(now.Add(stepLife)))
 		return err
 	})
 }

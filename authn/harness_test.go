@@ -395,7 +395,7 @@ func newWorldWith(t testing.TB, log *slog.Logger) *world {
 	check(t, w.db.Create(t.Context(), acme))
 	check(t, w.db.Create(t.Context(), globex))
 	w.connections.db = w.db
-	w.sessions = sessions.New(sessions.Config{Store: w.db, Keys: ring, Journal: w.journal, Node: "n1", Carry: authn.CarryAllowed,
+	w.sessions = sessions.New(sessions.Config{Store: w.db, Keys: ring, Journal: w.journal, Node: "n1", Carry: authn.CarryAllowed, Withhold: authn.Withhold,
 		Limits: func(identity.TenantID) sessions.Limits {
 			return sessions.Limits{Idle: 8 * time.Hour, Absolute: 168 * time.Hour}
 		}})

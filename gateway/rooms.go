@@ -134,7 +134,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	if err != nil {
 		return nil, err
 	}
-	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Carry: authn.CarryAllowed,
+	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Carry: authn.CarryAllowed, Withhold: authn.Withhold,
 		Dir: filepath.Join(cfg.Data, unsettledName), Registry: registry, Log: log})
 	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Retire: local.Retire, Announce: r.nodes.AnnouncePeople}
 	if !alone(cfg) {

@@ -130,9 +130,13 @@ func (s *Service) endPeople(ctx context.Context, tenant identity.TenantID, sel S
 		return rows, nil, err
 	}
 	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-		if people, err = peopleOf(ctx, tx, sel); err == nil {
-			rows, err = endRows(ctx, tx, sel, time.Now(), reason)
+		if people, err = peopleOf(ctx, tx, sel); err != nil {
+			return err
 		}
+		if err = s.withhold(ctx, tx, Selector{Users: people}); err != nil {
+			return err
+		}
+		rows, err = endRows(ctx, tx, sel, time.Now(), reason)
 		return err
 	})
 	if err != nil || len(rows) < endBatch {
@@ -217,6 +221,9 @@ func (s *Service) endSome(ctx context.Context, tenant identity.TenantID, sel Sel
 	ctx, cancel := context.WithTimeout(ctx, sqlTime)
 	defer cancel()
 	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		if err = s.withhold(ctx, tx, sel); err != nil {
+			return err
+		}
 		batch, err = endRows(ctx, tx, sel, time.Now(), reason)
 		return err
 	})

@@ -64,6 +64,9 @@ type Config struct {
 	// Carry takes what others keep by the id of a session over to the one that takes its
 	// place, in the transaction that makes that ([Service.Renew]); nil: nobody does.
 	Carry func(ctx context.Context, tx *store.Tx, old, made identity.SessionID) error
+	// Withhold takes away what is about to become a session of those selected, in the
+	// transaction that ends the sessions that they have; nil: there is nothing.
+	Withhold func(ctx context.Context, tx *store.Tx, sel Selector) error
 	// Registry holds the live sessions; nil: a [Local] one.
 	Registry Registry
 	// Log is for the operator; nil: nowhere.
@@ -77,6 +80,7 @@ type Service struct {
 	journal  audit.Recorder
 	limits   func(identity.TenantID) Limits
 	carry    func(context.Context, *store.Tx, identity.SessionID, identity.SessionID) error
+	withhold func(context.Context, *store.Tx, Selector) error
 	registry Registry
 	log      *slog.Logger
 	loads    singleflight.Group
@@ -90,10 +94,13 @@ func New(c Config) *Service {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if c.Withhold == nil {
+		c.Withhold = func(context.Context, *store.Tx, Selector) error { return nil }
+	}
 	if c.Registry == nil {
 		c.Registry = NewLocal(c.Node, c.Log)
 	}
-	return &Service{store: c.Store, keys: c.Keys, journal: c.Journal, limits: c.Limits, carry: c.Carry, registry: c.Registry, log: c.Log,
+	return &Service{store: c.Store, keys: c.Keys, journal: c.Journal, limits: c.Limits, carry: c.Carry, withhold: c.Withhold, registry: c.Registry, log: c.Log,
 		debts: newDebts(c.Dir, c.Keys), closed: make(chan struct{})}
 }
 

@@ -1,0 +1,3 @@
+-- login_flows: whose sign-in it is, where that is known: who has a second factor yet to
+-- show
+ALTER TABLE login_flows ADD COLUMN user_id TEXT COLLATE "C" NOT NULL DEFAULT '';
