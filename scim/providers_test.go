@@ -198,3 +198,16 @@ func TestADisplayNameThatWeMadeFollowsTheName(t *testing.T) {
 	b.do(t, "PATCH", user, patch(`{"op":"add","path":"displayName","value":"Countess"}`)).wants(200).same(`"Countess"`, "displayName")
 	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"name.familyName","value":"Byron"}`)).wants(200).same(`"Countess"`, "displayName")
 }
+
+func TestAnAddressThatWeMadeFollowsTheUserName(t *testing.T) {
+	b := newBench(t)
+	user := "/Users/" + b.user(t, "ada@acme.example", "")
+	made := b.do(t, "GET", user, "").wants(200).same(`[{"value":"ada@acme.example","type":"work","primary":true}]`, "emails")
+	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"title","value":"Countess"}`)).wants(200).same(made.json("emails"), "emails")
+	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"userName","value":"king@acme.example"}`)).wants(200).
+		same(`[{"value":"king@acme.example","type":"work","primary":true}]`, "emails")
+	// The client sees the address, and so can change it.
+	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"emails[type eq \"work\"].value","value":"own@acme.example"}`)).wants(200)
+	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"userName","value":"lovelace@acme.example"}`)).wants(200).
+		same(`[{"value":"own@acme.example","type":"work","primary":true}]`, "emails")
+}
