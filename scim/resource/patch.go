@@ -209,7 +209,7 @@ func applySimple(in map[string]any, t *target, o operation) error {
 }
 
 // read gives an operation's value as the schema allows it; nil stands for
-// nothing: null, an empty list, or no text where more than a text is due.
+// nothing: null, an empty list, or no text where an object is due.
 func (o operation) read(a schema.CoreAttribute) (any, error) {
 	v := unwrap(a, o.value)
 	checked, err := validate(a, v)
@@ -218,7 +218,7 @@ func (o operation) read(a schema.CoreAttribute) (any, error) {
 	}
 	list, isList := v.([]any)
 	switch {
-	case v == nil, v == "", isList && len(list) == 0 && o.op != "remove":
+	case v == nil, v == "" && !a.MultiValued(), isList && len(list) == 0 && o.op != "remove":
 		if o.op == "add" && !isList {
 			return nil, Bad(scimerrors.ScimTypeInvalidValue, "An add needs a value.")
 		}
