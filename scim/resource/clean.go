@@ -49,9 +49,11 @@ func cleanInto(out, raw map[string]any, attrs schema.Attributes) error {
 			return err
 		}
 		if list, ok := v.([]any); ok {
+			list, _ = mergeValues(nil, list)
 			if err := checkPrimary(a, list); err != nil {
 				return err
 			}
+			v = list
 		}
 		if v != nil {
 			out[a.Name()] = v

@@ -37,20 +37,27 @@ func (p *patcher) applyList(in map[string]any, t *target, o operation) error {
 	return put(in, t, list)
 }
 
-// addValues adds elements, or makes one that is there already what it is added
-// as: a value is not listed twice (RFC 7643 §2.4, RFC 7644 §3.5.2.1).
+// addValues adds what an operation brings.
 func addValues(list []any, t *target, o operation) ([]any, map[int]bool, error) {
 	v, err := o.read(t.attr)
 	if err != nil {
 		return nil, nil, err
 	}
 	values, _ := v.([]any)
+	list, touched := mergeValues(list, values)
+	return list, touched, nil
+}
+
+// mergeValues adds elements to a list, or makes one that is there already what
+// it is added as: a value is not listed twice (RFC 7643 §2.4, RFC 7644 §3.5.2.1).
+// touched are the positions that it wrote.
+func mergeValues(list, values []any) (merged []any, touched map[int]bool) {
 	known := make(map[string][]int, len(list)+len(values)) // positions by value
 	for i, element := range list {
 		key := valueKey(element)
 		known[key] = append(known[key], i)
 	}
-	touched := make(map[int]bool)
+	touched = make(map[int]bool)
 	for _, element := range values {
 		key := valueKey(element)
 		i := slices.IndexFunc(known[key], func(i int) bool { return sameType(list[i], element) })
@@ -68,7 +75,7 @@ func addValues(list []any, t *target, o operation) ([]any, map[int]bool, error) 
 			list[i], touched[i] = now, true
 		}
 	}
-	return list, touched, nil
+	return list, touched
 }
 
 // sameType reports whether two elements with one value are the same one: both
