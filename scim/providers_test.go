@@ -206,7 +206,13 @@ func TestAnAddressThatWeMadeFollowsTheUserName(t *testing.T) {
 	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"title","value":"Countess"}`)).wants(200).same(made.json("emails"), "emails")
 	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"userName","value":"king@acme.example"}`)).wants(200).
 		same(`[{"value":"king@acme.example","type":"work","primary":true}]`, "emails")
-	// The client sees the address, and so can change it.
+	// What a client has written is its own, although it is the same.
+	other := "/Users/" + b.user(t, "grace@acme.example", "")
+	b.do(t, "PUT", other, `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"grace@acme.example",
+		"emails":[{"value":"grace@acme.example","type":"work","primary":true}]}`).wants(200)
+	b.do(t, "PATCH", other, patch(`{"op":"replace","path":"userName","value":"hopper@acme.example"}`)).wants(200).
+		same(`[{"value":"grace@acme.example","type":"work","primary":true}]`, "emails")
+	// The client sees the address that we made, and so can change it.
 	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"emails[type eq \"work\"].value","value":"own@acme.example"}`)).wants(200)
 	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"userName","value":"lovelace@acme.example"}`)).wants(200).
 		same(`[{"value":"own@acme.example","type":"work","primary":true}]`, "emails")

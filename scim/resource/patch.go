@@ -218,7 +218,7 @@ func (o operation) read(a schema.CoreAttribute) (any, error) {
 	}
 	list, isList := v.([]any)
 	switch {
-	case v == nil, v == "" && !a.MultiValued(), isList && len(list) == 0 && o.op != "remove":
+	case v == nil, v == "" && !a.MultiValued(), isList && len(list) == 0:
 		if o.op == "add" && !isList {
 			return nil, Bad(scimerrors.ScimTypeInvalidValue, "An add needs a value.")
 		}
@@ -266,7 +266,7 @@ func applyComplex(in map[string]any, t *target, o operation) error {
 			return nil
 		}
 		example, ok := t.where.example(t.attr.SubAttributes())
-		if now != nil || o.op == "replace" && !o.makes || !ok {
+		if now != nil || o.op == "replace" || !ok {
 			return errNoTarget(o.path)
 		}
 		now = example
