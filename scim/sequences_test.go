@@ -79,6 +79,9 @@ func (p *player) do(file string, s *step, look bool) (ok bool) {
 	if err == nil && s.made != "" {
 		object, _ := body.(map[string]any)
 		p.ids[s.made], _ = object["id"].(string)
+		if p.ids[s.made] == "" {
+			err = errors.New("the answer has no id")
+		}
 	}
 	if err == nil && s.answer != "" {
 		var want any
@@ -121,6 +124,9 @@ func (p *player) send(s *step) (status int, body any, err error) {
 	}
 	data, err := io.ReadAll(answer.Body)
 	if err = errors.Join(err, answer.Body.Close()); err == nil && len(data) > 0 {
+		if got := answer.Header.Get("Content-Type"); got != "application/scim+json" {
+			return 0, nil, fmt.Errorf("answered as %q", got) // Entra ID takes nothing else
+		}
 		body, err = parseJSON(string(data))
 	}
 	return answer.StatusCode, body, err
