@@ -8,6 +8,7 @@ import (
 
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
+		TestProviderSequences, TestAnAddressThatWeMadeFollowsTheUserName,
 		TestRFC7643_2_5_UnassignedValues, TestRFC7643_3_Schemas, TestRFC7643_3_1_CommonAttributes,
 		TestRFC7643_4_1_1_APasswordIsNeitherKeptNorReturned, TestRFC7643_4_1_2_GroupsOfAPerson,
 		TestRFC7643_8_7_1_ValuesAreWhatTheSchemaSays, TestRFC7644_3_1_ContentTypes, TestRFC7644_3_3_Creating,

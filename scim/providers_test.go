@@ -163,7 +163,14 @@ func TestPatchThatIsNotUnderstoodChangesNothing(t *testing.T) {
 		{`{"op":"remove","path":"userName"}`, "mutability"},
 		{`{"op":"remove","path":"active"}`, "invalidValue"},
 		{`{"op":"replace","path":"active","value":"perhaps"}`, "invalidValue"},
-		{`{"op":"replace","path":"userName","value":["x"]}`, "invalidValue"},
+		{`{"op":"replace","path":"userName","value":["x","y"]}`, "invalidValue"},
+		{`{"op":"replace","path":"userName","value":[{"display":"x"}]}`, "invalidValue"},
+		{`{"op":"replace","path":"emails","value":[{"colour":"blue"}]}`, "invalidValue"},
+		{`{"op":"add","path":"emails","value":""}`, "invalidValue"},
+		{`{"op":"remove","path":"emails","value":[]}`, "invalidValue"},
+		{`{"op":"remove","path":"emails","value":""}`, "invalidValue"},
+		{`{"op":"replace","value":"{\"title\":\"x\",\"title\":\"y\"}"}`, "invalidValue"},
+		{`{"op":"replace","value":[{"title":"x"},{"title":"y"}]}`, "invalidValue"},
 		{`{"op":"replace","path":"emails","value":[{"value":5}]}`, "invalidValue"},
 		{`{"op":"replace","path":"emails","value":[{"value":"a@x.example","primary":true},{"value":"b@x.example","primary":true}]}`, "invalidValue"},
 		{`{"op":"replace","path":"userName","value":"two@ats@acme.example"}`, "invalidValue"},
@@ -190,4 +197,23 @@ func TestADisplayNameThatWeMadeFollowsTheName(t *testing.T) {
 	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"name.familyName","value":"Lovelace"}`)).wants(200).same(`"Ada Lovelace"`, "displayName")
 	b.do(t, "PATCH", user, patch(`{"op":"add","path":"displayName","value":"Countess"}`)).wants(200).same(`"Countess"`, "displayName")
 	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"name.familyName","value":"Byron"}`)).wants(200).same(`"Countess"`, "displayName")
+}
+
+func TestAnAddressThatWeMadeFollowsTheUserName(t *testing.T) {
+	b := newBench(t)
+	user := "/Users/" + b.user(t, "ada@acme.example", "")
+	made := b.do(t, "GET", user, "").wants(200).same(`[{"value":"ada@acme.example","type":"work","primary":true}]`, "emails")
+	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"title","value":"Countess"}`)).wants(200).same(made.json("emails"), "emails")
+	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"userName","value":"king@acme.example"}`)).wants(200).
+		same(`[{"value":"king@acme.example","type":"work","primary":true}]`, "emails")
+	// What a client has written is its own, although it is the same.
+	other := "/Users/" + b.user(t, "grace@acme.example", "")
+	b.do(t, "PUT", other, `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"grace@acme.example",
+		"emails":[{"value":"grace@acme.example","type":"work","primary":true}]}`).wants(200)
+	b.do(t, "PATCH", other, patch(`{"op":"replace","path":"userName","value":"hopper@acme.example"}`)).wants(200).
+		same(`[{"value":"grace@acme.example","type":"work","primary":true}]`, "emails")
+	// The client sees the address that we made, and so can change it.
+	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"emails[type eq \"work\"].value","value":"own@acme.example"}`)).wants(200)
+	b.do(t, "PATCH", user, patch(`{"op":"replace","path":"userName","value":"lovelace@acme.example"}`)).wants(200).
+		same(`[{"value":"own@acme.example","type":"work","primary":true}]`, "emails")
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 
 	scimerrors "github.com/elimity-com/scim/errors"
@@ -131,6 +132,19 @@ func addresses(res resource.Object) (email string, others []string) {
 	return email, others
 }
 
+// addressIsName reports whether a person's address is their user name, for want
+// of one that was sent.
+func addressIsName(u *directory.User) bool {
+	var sent struct {
+		Emails json.RawMessage `json:"emails"`
+	}
+	if json.Unmarshal(u.Attributes, &sent) != nil || sent.Emails != nil {
+		return false
+	}
+	email, err := directory.CanonicalEmail(u.UserName)
+	return err == nil && email == u.Email
+}
+
 func (c *call) createUser(ctx context.Context) (*reply, error) {
 	body, err := c.readResource()
 	if err != nil {
@@ -199,8 +213,12 @@ func (c *call) updateUser(ctx context.Context, edit func(resource.Object) (resou
 		if err != nil {
 			return err
 		}
+		shown, made := res["emails"], addressIsName(u)
 		if res, err = edit(res); err != nil {
 			return err
+		}
+		if made && c.method == http.MethodPatch && reflect.DeepEqual(res["emails"], shown) {
+			delete(res, "emails") // it stays ours to make, of the name that there is now
 		}
 		return storeUser(res, u)
 	})

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"slices"
 	"strings"
 
 	scimerrors "github.com/elimity-com/scim/errors"
@@ -48,9 +49,11 @@ func cleanInto(out, raw map[string]any, attrs schema.Attributes) error {
 			return err
 		}
 		if list, ok := v.([]any); ok {
+			list, _ = mergeValues(nil, list)
 			if err := checkPrimary(a, list); err != nil {
 				return err
 			}
+			v = list
 		}
 		if v != nil {
 			out[a.Name()] = v
@@ -72,7 +75,8 @@ func validate(a schema.CoreAttribute, v any) (any, error) {
 	}
 	switch v := checked[a.Name()].(type) {
 	case []any:
-		if len(v) == 0 {
+		// What holds nothing but unknown attributes is not there (RFC 7644 §3.3).
+		if v = slices.DeleteFunc(v, isEmpty); len(v) == 0 {
 			return nil, nil
 		}
 		return v, nil
@@ -86,6 +90,11 @@ func validate(a schema.CoreAttribute, v any) (any, error) {
 	}
 }
 
+func isEmpty(element any) bool {
+	object, ok := element.(map[string]any)
+	return ok && len(object) == 0
+}
+
 func typeName(a schema.CoreAttribute) string {
 	if a.MultiValued() {
 		return "a list of " + a.AttributeType()
@@ -95,8 +104,8 @@ func typeName(a schema.CoreAttribute) string {
 
 // coerce brings known departures of real clients into the standard's form:
 // booleans as strings (Entra ID), a complex value as the bare string of its
-// "value" (Entra ID's manager), one element where a list is due, and null for
-// "not there". Everything else stays for the schema to judge.
+// "value" (Entra ID's manager), one element where a list is due, and null or no
+// text for "not there". Everything else stays for the schema to judge.
 func coerce(a schema.CoreAttribute, v any) any {
 	if v == nil {
 		return nil
@@ -110,8 +119,8 @@ func coerce(a schema.CoreAttribute, v any) any {
 	}
 	out := make([]any, 0, len(list))
 	for _, element := range list {
-		if element != nil {
-			out = append(out, coerceOne(a, element))
+		if element = coerceOne(a, element); element != nil {
+			out = append(out, element)
 		}
 	}
 	return out
@@ -125,10 +134,16 @@ func coerceOne(a schema.CoreAttribute, v any) any {
 				return b
 			}
 		}
+		if v == "" && a.HasSubAttributes() {
+			return nil
+		}
 		if _, ok := a.SubAttributes().ContainsAttribute("value"); ok {
 			return map[string]any{"value": v}
 		}
 	case map[string]any:
+		if a.Name() == "roles" {
+			v = readRole(v)
+		}
 		out := make(map[string]any, len(v))
 		for name, value := range v {
 			if sub, ok := a.SubAttributes().ContainsAttribute(name); ok {
@@ -141,6 +156,38 @@ func coerceOne(a schema.CoreAttribute, v any) any {
 		return out
 	}
 	return v
+}
+
+// readRole reads an element of roles whose value is itself a role as JSON: what
+// Entra ID's AppRoleAssignmentsComplex puts into a PATCH, though not into a POST.
+func readRole(element map[string]any) map[string]any {
+	v, _ := Member(element, "value")
+	text, _ := v.(string)
+	if !strings.HasPrefix(text, "{") {
+		return element
+	}
+	decoded, err := decodeStrict([]byte(text))
+	role, ok := decoded.(map[string]any)
+	if err != nil || !ok {
+		return element
+	}
+	value, ok := role["value"].(string)
+	if !ok || strings.HasPrefix(value, "{") { // once: what is clean stays as it is
+		return element
+	}
+	out := make(map[string]any, len(element)+1)
+	for name, v := range element {
+		if !strings.EqualFold(name, "value") {
+			out[name] = v
+		}
+	}
+	out["value"] = value
+	if name, ok := role["displayName"].(string); ok {
+		if _, given := Member(element, "display"); !given {
+			out["display"] = name
+		}
+	}
+	return out
 }
 
 // BoolText reads the booleans that Entra ID sends: "True", "False".

@@ -64,6 +64,9 @@ func FuzzPatch(f *testing.F) {
 		`{"op":"add","value":{"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":"y","division":"z"}}}`,
 		`{"op":"remove","path":"members","value":[{"value":"usr_1"}]}`,
 		`{"op":"add","path":"x509Certificates","value":[{"value":"AAAA"}]}`,
+		`{"op":"Replace","path":"emails[type eq \"x\"].value","value":["a"]}`,
+		`{"op":"Add","path":"roles","value":[{"value":"{\"value\":\"25\",\"displayName\":\"r\"}"}]}`,
+		`{"op":"replace","value":"{\"title\":\"x\"}"}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	scimerrors "github.com/elimity-com/scim/errors"
+	"github.com/elimity-com/scim/schema"
 )
 
 // patchURN names the message of a PATCH (RFC 7644 §8.2).
@@ -27,6 +28,7 @@ type operation struct {
 	op    string // add, replace, remove
 	path  string // empty: value holds attributes of the resource
 	value any    // nil: none given, or null
+	makes bool   // a replace makes what its path describes and is not there
 }
 
 // ReadPatch reads the message of a PATCH; the letter case of op is ignored,
@@ -62,6 +64,10 @@ func readOperation(object map[string]any) (o operation, err error) {
 	name, _ := Member(object, "op")
 	text, _ := name.(string)
 	o.op = strings.ToLower(text)
+	// Entra ID, alone in writing its operations with a capital, replaces values
+	// that it takes to be there: a work address at whom the directory knows one
+	// without a type. A refusal would stop the person's synchronisation for good.
+	o.makes = text == "Replace"
 	if o.op != "add" && o.op != "replace" && o.op != "remove" {
 		return o, Bad(scimerrors.ScimTypeInvalidSyntax, "The op of an operation is add, replace or remove.")
 	}
@@ -107,7 +113,7 @@ func (p *patcher) apply(o operation) error {
 		return p.applyObject(o, func(name string) string { return name })
 	}
 	if ext := p.kind.Extension; ext != nil && strings.EqualFold(o.path, ext.ID) {
-		if o.op == "remove" && o.value == nil {
+		if o.op != "add" && o.value == nil {
 			delete(p.res, ext.ID)
 			return nil
 		}
@@ -125,7 +131,7 @@ func (p *patcher) apply(o operation) error {
 // a name under its URN (Entra ID). What is not understood is refused, never
 // passed over in silence.
 func (p *patcher) applyObject(o operation, path func(name string) string) error {
-	object, ok := o.value.(map[string]any)
+	object, ok := readAttributes(o.value)
 	if !ok {
 		return Bad(scimerrors.ScimTypeInvalidValue, "Without the path of an attribute, the value of an operation is an object.")
 	}
@@ -140,7 +146,7 @@ func (p *patcher) applyObject(o operation, path func(name string) string) error 
 			}
 			continue
 		}
-		if err := p.apply(operation{op: o.op, path: path(name), value: object[name]}); err != nil {
+		if err := p.apply(operation{op: o.op, path: path(name), value: object[name], makes: o.makes}); err != nil {
 			return err
 		}
 		understood = true
@@ -149,6 +155,23 @@ func (p *patcher) applyObject(o operation, path func(name string) string) error 
 		return Bad(scimerrors.ScimTypeInvalidValue, "The operation names nothing that can be changed.")
 	}
 	return nil
+}
+
+// readAttributes reads a value that holds attributes under their names; SCIM-SDK,
+// with which Keycloak's clients are made, sends it in a list of one, or as text.
+func readAttributes(v any) (map[string]any, bool) {
+	if list, ok := v.([]any); ok && len(list) == 1 {
+		v = list[0]
+	}
+	if text, ok := v.(string); ok {
+		decoded, err := decodeStrict([]byte(text))
+		if err != nil {
+			return nil, false
+		}
+		v = decoded
+	}
+	object, ok := v.(map[string]any)
+	return object, ok
 }
 
 // applyTarget changes one attribute, in the resource or in its extension.
@@ -178,11 +201,45 @@ func applySimple(in map[string]any, t *target, o operation) error {
 	if o.op == "remove" {
 		return put(in, t, nil)
 	}
-	v, err := validate(t.attr, o.value)
+	v, err := o.read(t.attr)
 	if err != nil {
 		return err
 	}
 	return put(in, t, v)
+}
+
+// read gives an operation's value as the schema allows it; nil stands for
+// nothing: null, an empty list, or no text where an object is due.
+func (o operation) read(a schema.CoreAttribute) (any, error) {
+	v := unwrap(a, o.value)
+	checked, err := validate(a, v)
+	if err != nil || checked != nil {
+		return checked, err
+	}
+	list, isList := v.([]any)
+	switch {
+	case v == nil, v == "" && !a.MultiValued(), isList && len(list) == 0:
+		if o.op == "add" && !isList {
+			return nil, Bad(scimerrors.ScimTypeInvalidValue, "An add needs a value.")
+		}
+		return nil, nil
+	}
+	return nil, Bad(scimerrors.ScimTypeInvalidValue, "The value of %s holds nothing that the schema knows.", a.Name())
+}
+
+// unwrap takes one value out of the list that SCIM-SDK (Keycloak) sends it in,
+// and a simple one out of the object that Entra ID's older jobs put around it.
+func unwrap(a schema.CoreAttribute, v any) any {
+	list, ok := v.([]any)
+	if a.MultiValued() || !ok || len(list) != 1 {
+		return v
+	}
+	object, ok := list[0].(map[string]any)
+	if !ok || a.HasSubAttributes() {
+		return list[0]
+	}
+	inner, _ := Member(object, "value")
+	return inner
 }
 
 // put stores an attribute, or takes it away where nothing is left of it.
@@ -220,9 +277,6 @@ func applyComplex(in map[string]any, t *target, o operation) error {
 	if o.op == "remove" && t.sub == nil {
 		return put(in, t, nil)
 	}
-	if o.op != "remove" && o.value == nil && t.sub == nil {
-		return put(in, t, nil)
-	}
 	if err := t.change(now, o); err != nil {
 		return err
 	}
@@ -240,7 +294,7 @@ func (t *target) change(element map[string]any, o operation) error {
 			delete(element, t.sub.Name())
 			return nil
 		}
-		v, err := validate(*t.sub, o.value)
+		v, err := o.read(*t.sub)
 		if err != nil {
 			return err
 		}
@@ -249,9 +303,13 @@ func (t *target) change(element map[string]any, o operation) error {
 		}
 		return nil
 	}
-	v, err := validate(t.attr, o.value)
+	v, err := o.read(t.attr)
 	if err != nil {
 		return err
+	}
+	if v == nil && o.op == "replace" { // by nothing
+		clear(element)
+		return nil
 	}
 	if list, ok := v.([]any); ok && len(list) == 1 {
 		v = list[0]

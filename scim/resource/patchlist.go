@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 
 	scimerrors "github.com/elimity-com/scim/errors"
 )
@@ -36,39 +37,57 @@ func (p *patcher) applyList(in map[string]any, t *target, o operation) error {
 	return put(in, t, list)
 }
 
-// elementKey tells whether two elements are the same: a member by whom it
-// names, anything else by all it says (RFC 7644 §3.5.2.1: no value twice).
-func elementKey(t *target, element any) string {
-	if object, ok := element.(map[string]any); ok && t.attr.Name() == "members" {
-		id, _ := object["value"].(string)
-		return id
-	}
-	key, err := json.Marshal(element)
-	if err != nil {
-		panic(err) // it came out of JSON
-	}
-	return string(key)
-}
-
+// addValues adds what an operation brings.
 func addValues(list []any, t *target, o operation) ([]any, map[int]bool, error) {
-	v, err := validate(t.attr, o.value)
+	v, err := o.read(t.attr)
 	if err != nil {
 		return nil, nil, err
 	}
 	values, _ := v.([]any)
-	known := make(map[string]bool, len(list)+len(values))
-	for _, element := range list {
-		known[elementKey(t, element)] = true
+	list, touched := mergeValues(list, values)
+	return list, touched, nil
+}
+
+// mergeValues adds elements to a list, or makes one that is there already what
+// it is added as: a value is not listed twice (RFC 7643 §2.4, RFC 7644 §3.5.2.1).
+// touched are the positions that it wrote.
+func mergeValues(list, values []any) (merged []any, touched map[int]bool) {
+	known := make(map[string][]int, len(list)+len(values)) // positions by value
+	for i, element := range list {
+		key := valueKey(element)
+		known[key] = append(known[key], i)
 	}
-	touched := make(map[int]bool)
+	touched = make(map[int]bool)
 	for _, element := range values {
-		if key := elementKey(t, element); !known[key] {
-			known[key] = true
+		key := valueKey(element)
+		i := slices.IndexFunc(known[key], func(i int) bool { return sameType(list[i], element) })
+		if i < 0 {
+			known[key] = append(known[key], len(list))
 			touched[len(list)] = true
 			list = append(list, element)
+			continue
+		}
+		i = known[key][i]
+		old, _ := list[i].(map[string]any)
+		added, _ := element.(map[string]any)
+		if now := maps.Clone(old); old != nil {
+			maps.Copy(now, added)
+			list[i], touched[i] = now, true
 		}
 	}
-	return list, touched, nil
+	return list, touched
+}
+
+// sameType reports whether two elements with one value are the same one: both
+// of a type, or one that does not say which it has.
+func sameType(a, b any) bool {
+	typeOf := func(v any) string {
+		object, _ := v.(map[string]any)
+		text, _ := object["type"].(string)
+		return text
+	}
+	x, y := typeOf(a), typeOf(b)
+	return x == "" || y == "" || strings.EqualFold(x, y)
 }
 
 // removeValues empties the attribute, or, where the operation has a value,
@@ -78,27 +97,37 @@ func removeValues(list []any, t *target, o operation) ([]any, error) {
 	if o.value == nil {
 		return nil, nil
 	}
-	v, err := validate(t.attr, o.value)
+	v, err := o.read(t.attr)
 	if err != nil {
 		return nil, err
 	}
-	gone := make(map[string]bool)
+	gone := make(map[string][]any) // by value
 	values, _ := v.([]any)
-	for _, element := range values {
-		gone[valueKey(element)] = true
+	if len(values) == 0 {
+		return nil, Bad(scimerrors.ScimTypeInvalidValue, "The remove says that values are to be removed, and not which.")
 	}
-	return slices.DeleteFunc(list, func(element any) bool { return gone[valueKey(element)] }), nil
+	for _, element := range values {
+		key := valueKey(element)
+		gone[key] = append(gone[key], element)
+	}
+	return slices.DeleteFunc(list, func(element any) bool {
+		return slices.ContainsFunc(gone[valueKey(element)], func(other any) bool { return sameType(element, other) })
+	}), nil
 }
 
-// valueKey is what an element is known by when it is to be removed: its
-// "value" where it has one.
+// valueKey is what an element is known by: its "value" where it has one, else
+// all it says.
 func valueKey(element any) string {
 	if object, ok := element.(map[string]any); ok {
 		if v, ok := object["value"].(string); ok {
 			return v
 		}
 	}
-	return elementKey(&target{}, element)
+	key, err := json.Marshal(element)
+	if err != nil {
+		panic(err) // it came out of JSON
+	}
+	return string(key)
 }
 
 // changeElements changes the elements that the path selects, or the only one
@@ -119,6 +148,9 @@ func changeElements(list []any, t *target, o operation) ([]any, map[int]bool, er
 		changed, err := t.changed(element, o)
 		if err != nil {
 			return nil, nil, err
+		}
+		if o.op == "remove" && !saysAnything(changed) {
+			continue
 		}
 		if len(changed) > 0 {
 			touched[len(kept)] = true
@@ -141,6 +173,17 @@ func changeElements(list []any, t *target, o operation) ([]any, map[int]bool, er
 	return append(kept, element), touched, nil
 }
 
+// saysAnything reports whether an element is more than labels on nothing:
+// Entra ID removes an address as emails[type eq "work"].value.
+func saysAnything(element map[string]any) bool {
+	for name := range element {
+		if name != "type" && name != "primary" && name != "display" {
+			return true
+		}
+	}
+	return false
+}
+
 // changed gives an element as it is after the operation. Replacing a whole
 // element leaves nothing of the old one (RFC 7644 §3.5.2.3).
 func (t *target) changed(element map[string]any, o operation) (map[string]any, error) {
@@ -158,7 +201,7 @@ func (t *target) missing(o operation) (map[string]any, error) {
 	element := make(map[string]any)
 	if t.where != nil {
 		example, ok := t.where.example(t.attr.SubAttributes())
-		if !ok || o.op == "replace" {
+		if !ok || o.op == "replace" && !o.makes {
 			return nil, errNoTarget(o.path)
 		}
 		element = example

@@ -1,6 +1,8 @@
 package resource
 
 import (
+	"strings"
+
 	scimerrors "github.com/elimity-com/scim/errors"
 	scimfilter "github.com/elimity-com/scim/filter"
 	"github.com/elimity-com/scim/schema"
@@ -18,6 +20,9 @@ type target struct {
 func (k *Kind) resolve(path string) (*target, error) {
 	if err := checkExpression(path); err != nil {
 		return nil, Bad(scimerrors.ScimTypeInvalidPath, "A path cannot be used: %v.", err)
+	}
+	if strings.EqualFold(path, "password") {
+		return nil, Bad(scimerrors.ScimTypeInvalidPath, "There are no passwords here: people sign in at their identity provider. Switch the synchronisation of passwords off.")
 	}
 	var extensions []schema.Schema
 	if k.Extension != nil {
