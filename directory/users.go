@@ -78,24 +78,11 @@ func (s *Service) User(ctx context.Context, tenant identity.TenantID, id identit
 // CreateUser adds a person; the id, version and times of u are set here. A
 // user name that is taken is a Conflict fault with the code "uniqueness".
 func (s *Service) CreateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, u User) (User, error) {
-	key, err := u.canonicalise()
-	if err != nil {
-		return User{}, err
+	made := s.CreateUsers(ctx, cause, tenant, []User{u}, 0)[0]
+	if made.Err != nil {
+		return User{}, made.Err
 	}
-	err = s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
-		if err := checkFree(ctx, tx, "users", "user_key", key, "", errUserNameTaken()); err != nil {
-			return nil, err
-		}
-		u.ID, u.Version, u.CreatedAt = identity.NewUserID(), 1, now()
-		u.UpdatedAt, u.Groups = u.CreatedAt, nil
-		return &step{events: []audit.Event{userCreated(cause, tenant, &u)}, write: func(ctx context.Context, tx *store.Tx) error {
-			return insertUser(ctx, tx, &u, key)
-		}}, nil
-	})
-	if err != nil {
-		return User{}, err
-	}
-	return u, nil
+	return made.User, nil
 }
 
 func userEvent(cause audit.Cause, tenant identity.TenantID, kind audit.Type, u *User) audit.Event {
