@@ -18,5 +18,9 @@ func TestOnPostgres(t *testing.T) {
 		TestP1_EveryRequestHasItsRecord, TestP7_NothingIsAnsweredWithoutTheJournal, TestP9_SessionsAreOverWhenTheAnswerIsSent,
 		TestP9_APersonMadeInactiveCannotSignIn, TestOktaCycle, TestEntraCycle, TestPatchThatIsNotUnderstoodChangesNothing,
 		TestADisplayNameThatWeMadeFollowsTheName,
+		TestRFC7644_3_7_EveryMethod, TestRFC7644_3_7_OneOperationFails, TestRFC7644_3_7_VersionsInOperations, TestRFC7644_3_7_3_FailOnErrors,
+		TestRFC7644_3_7_2_References, TestRFC7644_3_7_2_ReferencesToWhatIsNotMade, TestRFC7644_3_7_1_Circles, TestRFC7644_3_7_4_Limits,
+		TestRFC7644_3_7_MessagesThatAreRefused, TestP1_P9_OperationsOfABulk, TestABulkEndsBetweenOperationsWhenTheClientIsGone,
+		TestP3_ABulkReachesItsTenantAlone, TestP7_ABulkWithoutTheJournalDoesNothing,
 	})
 }
