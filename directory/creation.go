@@ -3,10 +3,11 @@ package directory
 import (
 	"context"
 	"errors"
+	"strconv"
+	"strings"
 
 	"gatehouse/audit"
 	"gatehouse/identity"
-	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
 )
 
@@ -55,26 +56,42 @@ type creations struct {
 // check refuses whose name is taken, by somebody who is there or who comes before
 // them, and drops those behind the failAfter-th refusal.
 func (c *creations) check(ctx context.Context, tx *store.Tx, failAfter int) error {
-	wanted, refused := make(map[string]bool, len(c.made)), 0
+	taken, err := c.taken(ctx, tx)
+	if err != nil {
+		return err
+	}
+	refused := 0
 	for i := range c.made {
 		m := &c.made[i]
-		if m.Err == nil {
-			m.Err = checkFree(ctx, tx, "users", "user_key", c.keys[i], "", errUserNameTaken())
-			if m.Err != nil && !fault.Is(m.Err, fault.Conflict) {
-				return m.Err
-			}
-		}
-		if m.Err == nil && wanted[c.keys[i]] {
+		if m.Err == nil && taken[c.keys[i]] {
 			m.Err = errUserNameTaken()
 		}
 		if m.Err == nil {
-			wanted[c.keys[i]] = true
+			taken[c.keys[i]] = true
 		} else if refused++; refused == failAfter {
 			c.made = c.made[:i+1]
 			break
 		}
 	}
 	return nil
+}
+
+// taken are those of the keys that somebody has.
+func (c *creations) taken(ctx context.Context, tx *store.Tx) (map[string]bool, error) {
+	var keys []any
+	for i := range c.made {
+		if c.made[i].Err == nil {
+			keys = append(keys, c.keys[i])
+		}
+	}
+	taken := make(map[string]bool, len(keys))
+	return taken, inPieces(keys, func(keys []any) error {
+		found, err := store.All(ctx, tx, store.Scalar[string], `SELECT user_key FROM users WHERE user_key IN `+values(1, len(keys)), keys...)
+		for _, key := range found {
+			taken[key] = true
+		}
+		return err
+	})
 }
 
 // step adds those who are not refused; nil if nobody is left.
@@ -94,17 +111,54 @@ func (c *creations) step(cause audit.Cause, tenant identity.TenantID) *step {
 		return nil
 	}
 	do.write = func(ctx context.Context, tx *store.Tx) error {
+		people := make([]newcomer, len(left))
 		for n, i := range left {
-			m := &c.made[i]
-			err := insertUser(ctx, tx, &m.User, c.keys[i])
-			if fault.Is(err, fault.Conflict) { // another node was faster
-				m.Err, c.late, err = err, append(c.late, do.events[n]), nil
-			}
-			if err != nil {
-				return err
+			people[n] = newcomer{&c.made[i].User, c.keys[i]}
+		}
+		there, err := insertUsers(ctx, tx, people)
+		if err != nil {
+			return err
+		}
+		for n, i := range left {
+			if m := &c.made[i]; !there[m.User.ID] { // another node was faster
+				m.Err, c.late = errUserNameTaken(), append(c.late, do.events[n])
 			}
 		}
 		return nil
 	}
 	return do
+}
+
+// inPieces does something with a list in pieces of 64, 32, 16 and so on: of so few
+// sizes that a database remembers what it is asked.
+func inPieces[T any](list []T, do func([]T) error) error {
+	for size := 64; len(list) > 0; {
+		if len(list) < size {
+			size /= 2
+			continue
+		}
+		if err := do(list[:size]); err != nil {
+			return err
+		}
+		list = list[size:]
+	}
+	return nil
+}
+
+// values are the parameters of so many rows.
+func values(rows, columns int) string {
+	var b strings.Builder
+	for i := range rows * columns {
+		switch {
+		case i == 0:
+			b.WriteByte('(')
+		case i%columns == 0:
+			b.WriteString("), (")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString("$" + strconv.Itoa(i+1))
+	}
+	b.WriteByte(')')
+	return b.String()
 }
