@@ -32,7 +32,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, tooLarge erro
 		return nil, err
 	}
 	// What is packed can be anything once it is unpacked.
-	if coding := r.Header.Values("Content-Encoding"); len(coding) > 1 || len(coding) == 1 && !strings.EqualFold(coding[0], "identity") {
+	if coding := joined(r.Header, "Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		w.Header().Set("Accept-Encoding", "identity") // RFC 9110 §12.5.3
 		return nil, scimerrors.ScimError{Status: http.StatusUnsupportedMediaType, Detail: "Send the request body as it is, without a Content-Encoding."}
 	}
@@ -45,6 +45,9 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, tooLarge erro
 	}
 	return data, nil
 }
+
+// joined is a header field that is a list, whose lines are one (RFC 9110 §5.3).
+func joined(h http.Header, name string) string { return strings.Join(h.Values(name), ",") }
 
 // checkContentType accepts SCIM's own media type and plain JSON (RFC 7644
 // §3.1), in UTF-8.
