@@ -2,6 +2,7 @@ package scim_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,18 +14,21 @@ import (
 
 // BenchmarkBulk makes 1,000 people in one request, and one by one in as many.
 func BenchmarkBulk(b *testing.B) {
-	for name, at := range map[string]func(string) string{
-		"sqlite":   func(sqlite string) string { return sqlite },
-		"postgres": func(string) string { return postgrestest.Shared(b).Borrow(b).Application },
+	for name, database := range map[string]func(b *testing.B, dir string) string{
+		"sqlite":   func(_ *testing.B, dir string) string { return "sqlite://" + filepath.Join(dir, "db") },
+		"postgres": func(b *testing.B, _ string) string { return postgrestest.Shared(b).Borrow(b).Application },
 	} {
-		b.Run(name+"/bulk", func(b *testing.B) { benchmarkCreations(b, at, 1000) })
-		b.Run(name+"/single", func(b *testing.B) { benchmarkCreations(b, at, 1) })
+		for form, together := range map[string]int{"bulk": 1000, "single": 1} {
+			b.Run(name+"/"+form, func(b *testing.B) {
+				dir := b.TempDir()
+				benchmarkCreations(b, newBenchOn(b, dir, database(b, dir)), together)
+			})
+		}
 	}
 }
 
 // benchmarkCreations makes people, so many in one request.
-func benchmarkCreations(b *testing.B, at func(string) string, together int) {
-	w := newBenchOn(b, at)
+func benchmarkCreations(b *testing.B, w *bench, together int) {
 	people, spent := 0, time.Duration(0)
 	for b.Loop() {
 		b.StopTimer()

@@ -2,6 +2,7 @@ package scim_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -41,9 +42,9 @@ func FuzzBulk(f *testing.F) {
 				for path := range want {
 					switch {
 					case !strings.HasPrefix(d.Location, base+path+"/"):
-					case d.Method == "POST" && d.Status == "201":
+					case d.Method == http.MethodPost && d.Status == "201":
 						want[path]++
-					case d.Method == "DELETE" && d.Status == "204":
+					case d.Method == http.MethodDelete && d.Status == "204":
 						want[path]--
 					}
 				}

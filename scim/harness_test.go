@@ -51,13 +51,12 @@ var system = audit.SystemCause()
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
-	return newBenchOn(t, func(sqlite string) string { return postgrestest.Or(t, sqlite) })
+	dir := t.TempDir()
+	return newBenchOn(t, dir, postgrestest.Or(t, "sqlite://"+filepath.Join(dir, "db")))
 }
 
-// newBenchOn is newBench on the store whose URL is given, instead of SQLite's.
-func newBenchOn(t testing.TB, at func(sqlite string) string) *bench {
+func newBenchOn(t testing.TB, dir, database string) *bench {
 	t.Helper()
-	dir := t.TempDir()
 	kek, err := keys.OpenFileKEK(filepath.Join(dir, "kek.key"), true)
 	must(t, err)
 	vault, err := keys.OpenDirVault(filepath.Join(dir, "keys"))
@@ -68,7 +67,7 @@ func newBenchOn(t testing.TB, at func(sqlite string) string) *bench {
 	for _, id := range []identity.TenantID{identity.Platform, b.acme.id, b.globex.id} {
 		must(t, ring.Create(t.Context(), id))
 	}
-	db, err := store.Open(t.Context(), at("sqlite://"+filepath.Join(dir, "db")), store.Options{Keys: ring, Environment: "test"})
+	db, err := store.Open(t.Context(), database, store.Options{Keys: ring, Environment: "test"})
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
 	must(t, db.Create(t.Context(), b.acme.id))
