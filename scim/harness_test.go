@@ -31,14 +31,14 @@ import (
 // bench is the service over real parts: encrypted store, journal, tokens,
 // sessions and directory of two tenants.
 type bench struct {
-	handler     http.Handler
-	directory   *directory.Service
-	permissions *authz.Engine
-	sessions    *sessions.Service
-	tokens      *token.Service
-	journal     *audit.Journal
-	acme        tenant
-	globex      tenant
+	handler   http.Handler
+	directory *directory.Service
+	roles     *authz.Engine
+	sessions  *sessions.Service
+	tokens    *token.Service
+	journal   *audit.Journal
+	acme      tenant
+	globex    tenant
 }
 
 type tenant struct {
@@ -89,9 +89,9 @@ func newBenchOn(t testing.TB, dir, database string) *bench {
 	b.directory = directory.New(directory.Config{Store: db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw})
 	b.tokens = token.New(token.Config{Store: db, Journal: b.journal})
 	b.acme.token, b.globex.token = b.newToken(t, b.acme.id, token.ScopeSCIM, ""), b.newToken(t, b.globex.id, token.ScopeSCIM, "")
-	b.permissions = authz.New(authz.Config{Store: db, Journal: b.journal, People: b.directory})
+	b.roles = authz.New(authz.Config{Store: db, Journal: b.journal, People: b.directory})
 	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
-		Refusals: audit.NewRefusals(b.journal), Permissions: b.permissions}).Handler()
+		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles}).Handler()
 	return b
 }
 
