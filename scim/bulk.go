@@ -65,6 +65,7 @@ func (c *call) bulk(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.whole.hold()
 	j.run(ctx, j.operations, 0)
 	results := make([]*result, 0, len(j.operations))
 	for _, o := range j.operations {

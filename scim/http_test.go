@@ -3,6 +3,7 @@ package scim_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -13,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/audit"
+	"gatehouse/authz"
 	"gatehouse/identity"
 	"gatehouse/internal/httpkit"
+	"gatehouse/scim"
 )
 
 // wire is the service behind a real HTTP server.
@@ -26,12 +30,17 @@ type wire struct {
 func newWire(t *testing.T) wire {
 	t.Helper()
 	b := newBench(t)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b.handler.ServeHTTP(w, r.WithContext(httpkit.WithRequest(r.Context(), &httpkit.Request{ID: identity.NewRequestID(), Start: time.Now(),
-			ClientIP: netip.MustParseAddr("192.0.2.7"), Tenant: b.acme.id, Origin: b.acme.origin})))
-	}))
+	server := httptest.NewServer(b.gate())
 	t.Cleanup(server.Close)
 	return wire{b, server.URL + "/scim/v2"}
+}
+
+// gate hands requests of acme on to the service.
+func (b *bench) gate() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.handler.ServeHTTP(w, r.WithContext(httpkit.WithRequest(r.Context(), &httpkit.Request{ID: identity.NewRequestID(), Start: time.Now(),
+			ClientIP: netip.MustParseAddr("192.0.2.7"), Tenant: b.acme.id, Origin: b.acme.origin})))
+	})
 }
 
 // send sends a request as it stands; the headers take the place of what a client
@@ -308,4 +317,44 @@ func (c *counting) Read(p []byte) (int, error) {
 	}
 	c.bytes += int64(len(p))
 	return len(p), nil
+}
+
+// slow takes longer for each decision than a server gives an answer.
+type slow struct {
+	authz.Decider
+	time time.Duration
+}
+
+func (s slow) Decide(ctx context.Context, p *identity.Principal, q authz.Query) (authz.Permit, authz.Decision, error) {
+	<-time.After(s.time)
+	return s.Decider.Decide(ctx, p, q)
+}
+
+// A Bulk may take longer than any other request, and is answered all the same.
+func TestABulkIsAnsweredHoweverLongItTakes(t *testing.T) {
+	b := newBench(t)
+	const answerTime = 300 * time.Millisecond
+	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal, Refusals: audit.NewRefusals(b.journal),
+		Permissions: slow{b.roles, answerTime / 2}}).Handler()
+	for protocol, two := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
+		t.Run(protocol, func(t *testing.T) {
+			server := httptest.NewUnstartedServer(b.gate())
+			server.Config.WriteTimeout = answerTime
+			server.EnableHTTP2 = two
+			server.StartTLS()
+			t.Cleanup(server.Close)
+			message := bulk("", newGroup("a", "a "+protocol), newGroup("b", "b "+protocol), newGroup("c", "c "+protocol), newGroup("d", "d "+protocol))
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/scim/v2/Bulk", strings.NewReader(message))
+			must(t, err)
+			r.Header.Set("Authorization", "Bearer "+b.acme.token)
+			r.Header.Set("Content-Type", "application/scim+json")
+			resp, err := server.Client().Do(r)
+			must(t, err)
+			defer func() { _ = resp.Body.Close() }()
+			raw, err := io.ReadAll(resp.Body)
+			if must(t, err); resp.StatusCode != http.StatusOK || resp.Proto != protocol || strings.Count(string(raw), `"status":"201"`) != 4 {
+				t.Errorf("%s %s: %s", resp.Proto, resp.Status, raw)
+			}
+		})
+	}
 }
