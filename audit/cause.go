@@ -84,3 +84,20 @@ func clip(s string, p *identity.Principal) string {
 type Recorder interface {
 	Commit(ctx context.Context, e Event) (Receipt, error)
 }
+
+// CommitAll commits events of one tenant that take effect together, in their
+// order. The [Journal] makes all of them durable at once.
+func CommitAll(ctx context.Context, r Recorder, events []Event) error {
+	if all, ok := r.(interface {
+		CommitAll(ctx context.Context, events []Event) error
+	}); ok {
+		return all.CommitAll(ctx, events)
+	}
+	for _, e := range events {
+		if _, err := r.Commit(ctx, e); err != nil {
+			return err
+		}
+		ctx = context.WithoutCancel(ctx)
+	}
+	return nil
+}

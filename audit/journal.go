@@ -159,6 +159,39 @@ func (j *Journal) Commit(ctx context.Context, e Event) (Receipt, error) {
 	return receipt(&e), nil
 }
 
+// CommitAll is [Journal.Commit] for events of one tenant that take effect
+// together: recorded in their order, with one wait for all of them to be durable.
+// ctx counts until the first record is written. An error is one of any of them,
+// and none of their effects must happen, though records may be there.
+func (j *Journal) CommitAll(ctx context.Context, events []Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	l, err := j.logOf(events[0].Tenant)
+	if err != nil {
+		return err
+	}
+	last := make(map[*tail]uint64) // by segment: a new one may begin on the way
+	for _, e := range events {
+		if e.Tenant != l.tenant {
+			return errOtherTenant
+		}
+		t, err := l.record(ctx, &e)
+		if err != nil {
+			return err
+		}
+		last[t], ctx = e.Seq, context.WithoutCancel(ctx)
+	}
+	for t, seq := range last {
+		if err := l.sync(t, seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errOtherTenant = errors.New("audit: events of two tenants are not recorded together")
+
 func receipt(e *Event) Receipt {
 	return Receipt{event: e.ID, tenant: e.Tenant, request: e.RequestID, seq: e.Seq}
 }

@@ -167,11 +167,8 @@ func (s *Service) alter(ctx context.Context, tenant identity.TenantID, plan func
 // record: it comes true without them. A change that was announced and then
 // failed is said to have failed by a second record.
 func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step) error {
-	for _, e := range do.events {
-		if _, err := s.journal.Commit(ctx, e); err != nil {
-			return fmt.Errorf("directory: journal %s: %w", e.Type, err)
-		}
-		ctx = context.WithoutCancel(ctx)
+	if err := audit.CommitAll(ctx, s.journal, do.events); err != nil {
+		return fmt.Errorf("directory: journal: %w", err)
 	}
 	bounded, cancel := effect(ctx)
 	err := s.store.Tenant(tenant).Write(bounded, func(tx *store.Tx) error { return do.write(bounded, tx) })
@@ -194,13 +191,13 @@ func effect(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 func (s *Service) recordFailure(ctx context.Context, events []audit.Event) {
-	for _, e := range events {
+	failed := make([]audit.Event, len(events))
+	for i, e := range events {
 		e.Outcome, e.Reason = audit.Failed, "store-failed"
 		e.Message = "The change was announced by an earlier record of this request, but could not be stored."
-		if _, err := s.journal.Commit(ctx, e); err != nil {
-			return // the caller already reports the failure that matters
-		}
+		failed[i] = e
 	}
+	_ = audit.CommitAll(ctx, s.journal, failed) // the caller already reports the failure that matters
 }
 
 // endSessions keeps promise P9. It goes on when the caller is gone, because

@@ -78,24 +78,11 @@ func (s *Service) User(ctx context.Context, tenant identity.TenantID, id identit
 // CreateUser adds a person; the id, version and times of u are set here. A
 // user name that is taken is a Conflict fault with the code "uniqueness".
 func (s *Service) CreateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, u User) (User, error) {
-	key, err := u.canonicalise()
-	if err != nil {
-		return User{}, err
+	made := s.CreateUsers(ctx, cause, tenant, []User{u}, 0)[0]
+	if made.Err != nil {
+		return User{}, made.Err
 	}
-	err = s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
-		if err := checkFree(ctx, tx, "users", "user_key", key, "", errUserNameTaken()); err != nil {
-			return nil, err
-		}
-		u.ID, u.Version, u.CreatedAt = identity.NewUserID(), 1, now()
-		u.UpdatedAt, u.Groups = u.CreatedAt, nil
-		return &step{events: []audit.Event{userCreated(cause, tenant, &u)}, write: func(ctx context.Context, tx *store.Tx) error {
-			return insertUser(ctx, tx, &u, key)
-		}}, nil
-	})
-	if err != nil {
-		return User{}, err
-	}
-	return u, nil
+	return made.User, nil
 }
 
 func userEvent(cause audit.Cause, tenant identity.TenantID, kind audit.Type, u *User) audit.Event {
@@ -119,30 +106,66 @@ func emailFree(ctx context.Context, tx *store.Tx, email string, except identity.
 }
 
 func insertUser(ctx context.Context, tx *store.Tx, u *User, key string) error {
-	n, err := tx.Exec(ctx, `INSERT INTO users (id, user_name, user_key, external_id, email, display_name, display_key,
-			active, source, attributes, version, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) ON CONFLICT (user_key) DO NOTHING`,
-		u.ID, u.UserName, key, u.ExternalID, u.Email, u.DisplayName, foldForSearch(u.DisplayName),
-		u.Active, u.Source, string(u.Attributes), u.Version, store.Millis(u.CreatedAt))
-	if err == nil && n == 0 {
-		return errUserNameTaken()
+	there, err := insertUsers(ctx, tx, []newcomer{{u, key}})
+	if err == nil && !there[u.ID] {
+		err = errUserNameTaken()
 	}
-	if err != nil {
-		return err
-	}
-	return putEmails(ctx, tx, u)
+	return err
 }
 
-func putEmails(ctx context.Context, tx *store.Tx, u *User) error {
-	for _, email := range append([]string{u.Email}, u.OtherEmails...) {
-		if email == "" {
-			continue
+// newcomer is somebody with the key of their user name.
+type newcomer struct {
+	*User
+	key string
+}
+
+// insertUsers adds people, and gives those whose user name was free.
+func insertUsers(ctx context.Context, tx *store.Tx, people []newcomer) (there map[identity.UserID]bool, err error) {
+	there = make(map[identity.UserID]bool, len(people))
+	err = inPieces(people, func(people []newcomer) error {
+		var args []any
+		for _, p := range people {
+			created := store.Millis(p.CreatedAt)
+			args = append(args, p.ID, p.UserName, p.key, p.ExternalID, p.Email, p.DisplayName, foldForSearch(p.DisplayName),
+				p.Active, p.Source, string(p.Attributes), p.Version, created, created)
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO user_emails (user_id, email) VALUES ($1, $2)`, u.ID, email); err != nil {
-			return err
+		ids, err := store.All(ctx, tx, store.Scalar[identity.UserID], `INSERT INTO users (id, user_name, user_key, external_id, email, display_name, display_key,
+				active, source, attributes, version, created_at, updated_at)
+			VALUES `+values(len(people), 13)+` ON CONFLICT (user_key) DO NOTHING RETURNING id`, args...)
+		for _, id := range ids {
+			there[id] = true
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var added []*User
+	for _, p := range people {
+		if there[p.ID] {
+			added = append(added, p.User)
 		}
 	}
-	return nil
+	return there, putEmails(ctx, tx, added...)
+}
+
+func putEmails(ctx context.Context, tx *store.Tx, people ...*User) error {
+	var all [][2]string
+	for _, u := range people {
+		for _, email := range append([]string{u.Email}, u.OtherEmails...) {
+			if email != "" {
+				all = append(all, [2]string{string(u.ID), email})
+			}
+		}
+	}
+	return inPieces(all, func(emails [][2]string) error {
+		var args []any
+		for _, e := range emails {
+			args = append(args, e[0], e[1])
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO user_emails (user_id, email) VALUES `+values(len(emails), 2), args...)
+		return err
+	})
 }
 
 // UpdateUser lets edit change a copy of the person and stores the result, all

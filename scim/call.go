@@ -30,6 +30,7 @@ type call struct {
 	ifMatch    string // the headers of these names (RFC 7644 §3.14)
 	ifNone     string
 	read       func() (map[string]any, error) // reads the body, once
+	whole      whole                          // the request, where it may hold several calls
 	tenant     identity.TenantID
 	cause      audit.Cause
 	base       string // absolute URL of the service, without a slash at the end
@@ -41,6 +42,7 @@ type call struct {
 // reply is what an endpoint answers with.
 type reply struct {
 	status   int
+	id       string // of the resource
 	body     any    // nil: none
 	etag     string // RFC 7644 §3.14
 	location string
@@ -59,7 +61,7 @@ func (c *call) addCommon(res resource.Object, k *resource.Kind, id string, versi
 }
 
 func (c *call) resourceReply(status int, k *resource.Kind, res resource.Object, id string, version uint64) *reply {
-	r := &reply{status: status, body: c.projection.Of(k, res), etag: etag(version), location: c.location(k, id)}
+	r := &reply{status: status, id: id, body: c.projection.Of(k, res), etag: etag(version), location: c.location(k, id)}
 	if status == http.StatusOK && (c.method == http.MethodGet || c.method == http.MethodHead) && matches(c.ifNone, version) {
 		return &reply{status: http.StatusNotModified, etag: r.etag}
 	}

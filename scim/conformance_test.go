@@ -250,7 +250,6 @@ func TestRFC7644_3_12_Errors(t *testing.T) {
 			}
 		}
 		b.do(t, "DELETE", "/Users", "").wants(405)
-		b.do(t, "POST", "/Bulk", "{}").wants(501)
 		b.do(t, "GET", "/Me", "").wants(501)
 	})
 	t.Run("errors are SCIM's", func(t *testing.T) {
@@ -288,7 +287,7 @@ func TestRFC7644_4_Discovery(t *testing.T) {
 	t.Run("ServiceProviderConfig tells the truth", func(t *testing.T) {
 		got := b.do(t, "GET", "/ServiceProviderConfig", "").wants(200)
 		got.same(`{"supported":true}`, "patch").same(`{"supported":true}`, "etag").same(`{"supported":false}`, "sort").
-			same(`{"supported":false}`, "changePassword").same(`false`, "bulk", "supported").same(`200`, "filter", "maxResults")
+			same(`{"supported":false}`, "changePassword").same(`{"supported":true,"maxOperations":1000,"maxPayloadSize":8388608}`, "bulk").same(`200`, "filter", "maxResults")
 		if strings.Contains(got.raw, `""`) {
 			t.Errorf("an empty value: %s", got.raw)
 		}

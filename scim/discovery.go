@@ -24,7 +24,7 @@ func (c *call) serviceProviderConfig(context.Context) (*reply, error) {
 	return &reply{status: http.StatusOK, body: map[string]any{
 		"schemas":        []string{configURN},
 		"patch":          supported(true),
-		"bulk":           map[string]any{"supported": false, "maxOperations": 0, "maxPayloadSize": 0},
+		"bulk":           map[string]any{"supported": true, "maxOperations": maxBulkOperations, "maxPayloadSize": maxBulk},
 		"filter":         map[string]any{"supported": true, "maxResults": directory.MaxPage},
 		"changePassword": supported(false),
 		"sort":           supported(false),

@@ -2,6 +2,7 @@ package scim_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +33,7 @@ import (
 type bench struct {
 	handler   http.Handler
 	directory *directory.Service
+	roles     *authz.Engine
 	sessions  *sessions.Service
 	tokens    *token.Service
 	journal   *audit.Journal
@@ -49,6 +52,11 @@ var system = audit.SystemCause()
 func newBench(t testing.TB) *bench {
 	t.Helper()
 	dir := t.TempDir()
+	return newBenchOn(t, dir, postgrestest.Or(t, "sqlite://"+filepath.Join(dir, "db")))
+}
+
+func newBenchOn(t testing.TB, dir, database string) *bench {
+	t.Helper()
 	kek, err := keys.OpenFileKEK(filepath.Join(dir, "kek.key"), true)
 	must(t, err)
 	vault, err := keys.OpenDirVault(filepath.Join(dir, "keys"))
@@ -59,7 +67,7 @@ func newBench(t testing.TB) *bench {
 	for _, id := range []identity.TenantID{identity.Platform, b.acme.id, b.globex.id} {
 		must(t, ring.Create(t.Context(), id))
 	}
-	db, err := store.Open(t.Context(), postgrestest.Or(t, "sqlite://"+filepath.Join(dir, "db")), store.Options{Keys: ring, Environment: "test"})
+	db, err := store.Open(t.Context(), database, store.Options{Keys: ring, Environment: "test"})
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
 	must(t, db.Create(t.Context(), b.acme.id))
@@ -81,9 +89,9 @@ func newBench(t testing.TB) *bench {
 	b.directory = directory.New(directory.Config{Store: db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw})
 	b.tokens = token.New(token.Config{Store: db, Journal: b.journal})
 	b.acme.token, b.globex.token = b.newToken(t, b.acme.id, token.ScopeSCIM, ""), b.newToken(t, b.globex.id, token.ScopeSCIM, "")
+	b.roles = authz.New(authz.Config{Store: db, Journal: b.journal, People: b.directory})
 	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
-		Refusals:    audit.NewRefusals(b.journal),
-		Permissions: authz.New(authz.Config{Store: db, Journal: b.journal, People: b.directory})}).Handler()
+		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles}).Handler()
 	return b
 }
 
@@ -123,17 +131,23 @@ func (b *bench) request(t testing.TB, to tenant, r *http.Request) answer {
 // do sends a request with acme's token. body is JSON text or empty.
 func (b *bench) do(t testing.TB, method, path, body string, headers ...string) answer {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), method, b.acme.origin+"/scim/v2"+path, strings.NewReader(body))
-	r.Header.Set("Authorization", "Bearer "+b.acme.token)
-	if body != "" {
-		r.Header.Set("Content-Type", "application/scim+json")
-	}
+	r := b.newRequest(t.Context(), method, path, body)
 	for i := 0; i < len(headers); i += 2 {
 		if r.Header.Del(headers[i]); headers[i+1] != "" {
 			r.Header.Set(headers[i], headers[i+1])
 		}
 	}
 	return b.request(t, b.acme, r)
+}
+
+// newRequest is a request with acme's token.
+func (b *bench) newRequest(ctx context.Context, method, path, body string) *http.Request {
+	r := httptest.NewRequestWithContext(ctx, method, b.acme.origin+"/scim/v2"+path, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+b.acme.token)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/scim+json")
+	}
+	return r
 }
 
 // wants checks the status, and the scimType where one is given.
@@ -153,10 +167,16 @@ func (a answer) wants(status int, scimType ...string) answer {
 	return a
 }
 
-// at gives a value of the body by its path: at("name", "givenName").
+// at gives a value of the body by its path: at("name", "givenName"), at("members", "0").
 func (a answer) at(path ...string) any {
 	var v any = a.body
 	for _, name := range path {
+		if list, ok := v.([]any); ok {
+			if i, err := strconv.Atoi(name); err == nil && i < len(list) {
+				v = list[i]
+				continue
+			}
+		}
 		object, ok := v.(map[string]any)
 		if !ok {
 			return nil

@@ -34,6 +34,8 @@ var endpoints = []endpoint{
 	{http.MethodPatch, root + "/Groups/{id}", resource.Group, (*call).patchGroup},
 	{http.MethodDelete, root + "/Groups/{id}", resource.Group, (*call).deleteGroup},
 
+	{http.MethodPost, root + "/Bulk", nil, (*call).bulk},
+
 	{http.MethodGet, root + "/ServiceProviderConfig", nil, (*call).serviceProviderConfig},
 	{http.MethodGet, root + "/ResourceTypes", nil, (*call).listResourceTypes},
 	{http.MethodGet, root + "/ResourceTypes/{id}", nil, (*call).getResourceType},
@@ -43,12 +45,12 @@ var endpoints = []endpoint{
 
 // notOffered are addresses of the standard that this service does not have
 // (RFC 7644 §3.2); saying so is clearer than "not found".
-var notOffered = []string{root + "/Bulk", root + "/Me", root + "/.search", root + "/Users/.search", root + "/Groups/.search"}
+var notOffered = []string{root + "/Me", root + "/.search", root + "/Users/.search", root + "/Groups/.search"}
 
-// match finds the endpoint of a request. The gate let only paths through that
-// are written in one way, so comparing texts is safe.
-func match(r *http.Request) (*endpoint, string, error) {
-	path, known := r.URL.Path, false
+// match finds the endpoint of a request, or of an operation in one. Only paths
+// come here that are written in one way, so comparing texts is safe.
+func match(method, path string) (*endpoint, string, error) {
+	known := false
 	if slices.Contains(notOffered, path) {
 		return nil, "", scimerrors.ScimError{Status: http.StatusNotImplemented, Detail: "This service does not offer that. See /ServiceProviderConfig."}
 	}
@@ -58,7 +60,7 @@ func match(r *http.Request) (*endpoint, string, error) {
 			continue
 		}
 		known = true
-		if r.Method == endpoints[i].method || r.Method == http.MethodHead && endpoints[i].method == http.MethodGet {
+		if method == endpoints[i].method || method == http.MethodHead && endpoints[i].method == http.MethodGet {
 			return &endpoints[i], id, nil
 		}
 	}
@@ -79,10 +81,10 @@ func (e *endpoint) at(path string) (id string, ok bool) {
 }
 
 // allowed lists the methods of an address, for 405 (RFC 9110 §15.5.6).
-func allowed(r *http.Request) string {
+func allowed(path string) string {
 	var methods []string
 	for i := range endpoints {
-		if _, ok := endpoints[i].at(r.URL.Path); ok {
+		if _, ok := endpoints[i].at(path); ok {
 			methods = append(methods, endpoints[i].method)
 		}
 	}

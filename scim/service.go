@@ -67,7 +67,7 @@ func (s *Service) Handler() http.Handler {
 // then the endpoint.
 func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) {
 	ctx, req := r.Context(), httpkit.RequestFrom(r.Context())
-	endpoint, id, routeErr := match(r)
+	endpoint, id, routeErr := match(r.Method, r.URL.Path)
 	event := audit.Event{Route: root}
 	if endpoint != nil {
 		event.Route = endpoint.pattern
@@ -80,9 +80,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 	if err != nil {
 		return nil, err // a failure of ours refuses nobody
 	}
-	need := authz.Permission{Object: "gatehouse.scim", Action: action(r.Method)}
-	event.Permission = need.String()
-	if err := s.guard.Admit(ctx, caller, authz.Query{Tenant: req.Tenant, Permission: need}, &event); err != nil {
+	if err := s.admit(ctx, req.Tenant, caller, r.Method, &event); err != nil {
 		return nil, err
 	}
 	if routeErr != nil {
@@ -92,13 +90,22 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &call{service: s, kind: endpoint.kind, method: r.Method, ifMatch: r.Header.Get("If-Match"), ifNone: r.Header.Get("If-None-Match"),
-		read:   func() (map[string]any, error) { return readObject(w, r) },
+	c := &call{service: s, kind: endpoint.kind, method: r.Method, ifMatch: joined(r.Header, "If-Match"), ifNone: joined(r.Header, "If-None-Match"),
+		read: func() (map[string]any, error) { return readObject(w, r) },
+		whole: whole{caller: caller, event: event, match: match, hold: func() { holdOn(w) },
+			load: func() ([]byte, error) { return readBody(w, r, maxBulk, errBulkSize) }},
 		tenant: req.Tenant, cause: event.Cause(), base: req.Origin + root, id: id, query: query}
 	if c.projection, err = resource.ReadProjection(query); err != nil {
 		return nil, err
 	}
 	return endpoint.handle(c, ctx)
+}
+
+// admit decides on one call and records that before anything comes of it.
+func (s *Service) admit(ctx context.Context, tenant identity.TenantID, caller *identity.Principal, method string, e *audit.Event) error {
+	need := authz.Permission{Object: "gatehouse.scim", Action: action(method)}
+	e.Permission = need.String()
+	return s.guard.Admit(ctx, caller, authz.Query{Tenant: tenant, Permission: need}, e)
 }
 
 func errToken(cause error) error {
@@ -158,18 +165,23 @@ func readQuery(raw string) (url.Values, error) {
 // (RFC 7644 §3.12). Causes of our own failures go to the log.
 func refusal(w http.ResponseWriter, r *http.Request, err error) *reply {
 	e := describe(err)
-	if e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented {
-		slog.ErrorContext(r.Context(), "scim request failed", "request_id", httpkit.RequestFrom(r.Context()).ID, "error", err)
-	}
+	noteFailure(r.Context(), e, err)
 	switch e.Status {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="scim"`)
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
 	case http.StatusMethodNotAllowed:
-		w.Header().Set("Allow", allowed(r))
+		w.Header().Set("Allow", allowed(r.URL.Path))
 	}
 	return &reply{status: e.Status, body: e}
+}
+
+// noteFailure logs an error that is ours.
+func noteFailure(ctx context.Context, e scimerrors.ScimError, err error) {
+	if e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented {
+		slog.ErrorContext(ctx, "scim request failed", "request_id", httpkit.RequestFrom(ctx).ID, "error", err)
+	}
 }
 
 func (a *reply) write(w http.ResponseWriter) {

@@ -146,25 +146,30 @@ func addressIsName(u *directory.User) bool {
 }
 
 func (c *call) createUser(ctx context.Context) (*reply, error) {
-	body, err := c.readResource()
+	u, err := c.readUser()
 	if err != nil {
-		return nil, err
-	}
-	if v, _ := resource.Member(body, "active"); v == nil {
-		body["active"] = true
-	}
-	res, err := resource.User.Clean(body)
-	if err != nil {
-		return nil, err
-	}
-	var u directory.User
-	if err := storeUser(res, &u); err != nil {
 		return nil, err
 	}
 	if u, err = c.service.directory.CreateUser(ctx, c.cause, c.tenant, u); err != nil {
 		return nil, err
 	}
 	return c.userReply(http.StatusCreated, &u)
+}
+
+// readUser reads the person that the body of a POST is to make.
+func (c *call) readUser() (u directory.User, err error) {
+	body, err := c.readResource()
+	if err != nil {
+		return u, err
+	}
+	if v, _ := resource.Member(body, "active"); v == nil {
+		body["active"] = true
+	}
+	res, err := resource.User.Clean(body)
+	if err != nil {
+		return u, err
+	}
+	return u, storeUser(res, &u)
 }
 
 func (c *call) getUser(ctx context.Context) (*reply, error) {

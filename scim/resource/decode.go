@@ -19,13 +19,19 @@ const maxDepth = 64
 func Decode(data []byte) (map[string]any, error) {
 	v, err := decodeStrict(data)
 	if err != nil {
-		return nil, Bad(scimerrors.ScimTypeInvalidSyntax, "The request body cannot be used: %v.", err)
+		return nil, unusable(err)
 	}
 	object, ok := v.(map[string]any)
 	if !ok {
-		return nil, Bad(scimerrors.ScimTypeInvalidSyntax, "The request body is not a JSON object.")
+		return nil, errNoObject
 	}
 	return object, nil
+}
+
+var errNoObject = Bad(scimerrors.ScimTypeInvalidSyntax, "The request body is not a JSON object.")
+
+func unusable(why error) error {
+	return Bad(scimerrors.ScimTypeInvalidSyntax, "The request body cannot be used: %v.", why)
 }
 
 // decodeStrict decodes one JSON value into maps, slices, strings, bools,
