@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	userURN  = `"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"]`
-	groupURN = `"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"]`
-	managed  = `"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"]`
+	asUser   = `"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"]`
+	asGroup  = `"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"]`
+	asReport = `"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"]`
 )
 
 // bulk is the message with these operations; more stands beside them.
@@ -39,12 +39,12 @@ func operation(method, path, bulkID, data string) string {
 }
 
 func newUser(bulkID, userName string) string {
-	return operation("POST", "/Users", bulkID, `{`+userURN+`,"userName":"`+userName+`"}`)
+	return operation("POST", "/Users", bulkID, `{`+asUser+`,"userName":"`+userName+`"}`)
 }
 
 // newReport is somebody whose manager another operation makes.
 func newReport(bulkID, userName, manager string) string {
-	return operation("POST", "/Users", bulkID, `{`+managed+`,"userName":"`+userName+`",
+	return operation("POST", "/Users", bulkID, `{`+asReport+`,"userName":"`+userName+`",
 		"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":{"value":"bulkId:`+manager+`"}}}`)
 }
 
@@ -52,7 +52,7 @@ func newGroup(bulkID, name string, members ...string) string {
 	for i, m := range members {
 		members[i] = `{"value":"` + m + `"}`
 	}
-	return operation("POST", "/Groups", bulkID, `{`+groupURN+`,"displayName":"`+name+`","members":[`+strings.Join(members, ",")+`]}`)
+	return operation("POST", "/Groups", bulkID, `{`+asGroup+`,"displayName":"`+name+`","members":[`+strings.Join(members, ",")+`]}`)
 }
 
 // done is the result of an operation.
@@ -106,7 +106,7 @@ func TestRFC7644_3_7_EveryMethod(t *testing.T) {
 	ops := b.group(t, "Ops", ada)
 	results := b.bulk(t, bulk("",
 		newUser("q1", "cy"),
-		operation("PUT", "/Users/"+ada, "", `{`+userURN+`,"userName":"ada","nickName":"A"}`),
+		operation("PUT", "/Users/"+ada, "", `{`+asUser+`,"userName":"ada","nickName":"A"}`),
 		operation("patch", "/scim/v2/Groups/"+ops, "q2", patch(`{"op":"add","path":"members","value":[{"value":"`+bob+`"}]}`)),
 		operation("DELETE", base+"/Users/"+bob, "", ""),
 		newGroup("q3", "Sales"),
@@ -143,13 +143,13 @@ func TestRFC7644_3_7_OneOperationFails(t *testing.T) {
 	large := strings.Repeat("x", 1<<20)
 	results := b.bulk(t, bulk("",
 		newUser("a", "ann"), newUser("b", "ADA"), newUser("c", "cy"),
-		operation("POST", "/Users", "d", `{`+userURN+`}`),
+		operation("POST", "/Users", "d", `{`+asUser+`}`),
 		operation("POST", "/Users", "e", `{"userName":"eve"}`),
-		operation("POST", "/Users", "f", `{`+userURN+`,"userName":"eve","USERNAME":"mallory"}`),
-		operation("POST", "/Users", "g", `{`+userURN+`,"userName":"eve","title":"`+large+`"}`),
+		operation("POST", "/Users", "f", `{`+asUser+`,"userName":"eve","USERNAME":"mallory"}`),
+		operation("POST", "/Users", "g", `{`+asUser+`,"userName":"eve","title":"`+large+`"}`),
 		operation("POST", "/Users", "h", `"eve"`),
 		operation("POST", "/Users", "i", ""),
-		operation("POST", "/Users", "j", `{`+userURN+`,"userName":"eve","name":`+strings.Repeat(`{"a":`, 70)+`1`+strings.Repeat(`}`, 70)+`}`),
+		operation("POST", "/Users", "j", `{`+asUser+`,"userName":"eve","name":`+strings.Repeat(`{"a":`, 70)+`1`+strings.Repeat(`}`, 70)+`}`),
 		operation("PATCH", "/Users/"+ada, "", patch(`{"op":"add","path":"nonsense","value":1}`)),
 		operation("DELETE", "/Users/usr_nobody", "", ""),
 		operation("DELETE", "/Users", "", ""), operation("PUT", "/Schemas/urn:x", "", `{}`),
@@ -248,7 +248,7 @@ func TestRFC7644_3_7_MessagesThatAreRefused(t *testing.T) {
 		"BOM":                  {"\ufeff" + bulk("", first), "invalidSyntax"},
 		"not UTF-8":            {bulk("", first, newUser("b", "\xff")), "invalidSyntax"},
 		"deep":                 {bulk(`"x":`+strings.Repeat("[", 20_000)+strings.Repeat("]", 20_000)+`,`, first), "invalidSyntax"},
-		"many names":           {bulk(manyNames(100), first), "invalidSyntax"},
+		"many names":           {bulk(namesOf(100), first), "invalidSyntax"},
 		"null":                 {bulk("", first, `null`), "invalidSyntax"},
 		"a string":             {bulk("", first, `"POST"`), "invalidSyntax"},
 		"a name twice":         {bulk("", first, `{"method":"DELETE","Method":"PUT","path":"/Users/x"}`), "invalidSyntax"},
@@ -280,7 +280,7 @@ func TestRFC7644_3_7_MessagesThatAreRefused(t *testing.T) {
 	b.bulk(t, bulk(`"failOnErrors":null,"id":"x",`, first), "201")
 }
 
-func manyNames(n int) string {
+func namesOf(n int) string {
 	var text strings.Builder
 	for i := range n {
 		fmt.Fprintf(&text, `"n%d":0,`, i)
@@ -297,7 +297,7 @@ func TestP1_P9_OperationsOfABulk(t *testing.T) {
 	before := len(b.events(t))
 	b.bulk(t, bulk("",
 		operation("PATCH", "/Users/"+ada, "", patch(`{"op":"Replace","path":"active","value":"False"}`)),
-		operation("PUT", "/Users/"+bob, "", `{`+userURN+`,"userName":"bob","active":false}`),
+		operation("PUT", "/Users/"+bob, "", `{`+asUser+`,"userName":"bob","active":false}`),
 		operation("DELETE", "/Users/"+cy, "", ""),
 		newUser("a", "ann"), newUser("b", "ben"), newUser("c", "ada"), operation("DELETE", "/Nothing", "", ""),
 	), "200", "200", "204", "201", "201", "409", "404")

@@ -21,7 +21,7 @@ func TestRFC7644_3_7_2_References(t *testing.T) {
 		operation("PATCH", "/Groups/"+ops, "", patch(`{"op":"add","value":{"members":[{"value":"bulkId:u1"},{"value":"bulkId:u2"}]}}`)),
 		operation("PATCH", "/Groups/"+ops, "", patch(`{"op":"remove","path":"members[value eq \"bulkId:u1\"]"}`)),
 		operation("PATCH", "/Users/bulkId:u1", "", patch(`{"op":"add","path":"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager","value":"bulkId:u2"}`)),
-		operation("PUT", "/Users/bulkId:u2", "", `{`+userURN+`,"userName":"bob","title":"bulkId:u1"}`),
+		operation("PUT", "/Users/bulkId:u2", "", `{`+asUser+`,"userName":"bob","title":"bulkId:u1"}`),
 		newUser("u4", "dan"), operation("DELETE", "/Users/bulkId:u4", "", ""),
 	), "201", "201", "201", "201", "204", "204", "204", "200", "200", "201", "204")
 	ann, cy, bob := results[1].id(), results[2].id(), results[3].id()
