@@ -91,9 +91,9 @@ func (j *job) perform(ctx context.Context, o *operation, depth int) {
 	o.stage, o.depth, o.low = begun, depth, depth
 	mark := len(j.held)
 	if err := j.try(ctx, o); err != nil {
+		j.fail(ctx, o, err)
 		j.takeBack(ctx, j.held[mark:], nil, nil)
 		j.held = j.held[:mark]
-		j.fail(ctx, o, err)
 		return
 	}
 	o.stage = made
@@ -325,7 +325,8 @@ func (j *job) takeBack(ctx context.Context, circle []*operation, culprit *operat
 			_, gone = e.handle(j.callOf(o, e, id), ctx)
 		}
 		if gone != nil {
-			err = fmt.Errorf("%w: %w", errLeft, gone)
+			j.note(ctx, gone)
+			err = errLeft
 		}
 		o.id = ""
 		j.fail(ctx, o, err)
@@ -344,16 +345,23 @@ func (j *job) fail(ctx context.Context, o *operation, err error) {
 	if errors.Is(err, errStopped) || ctx.Err() != nil {
 		return
 	}
+	j.note(ctx, err)
 	e := describe(err)
-	if j.away == nil {
-		noteFailure(ctx, e, err)
-		if fault.Is(err, fault.Unavailable) {
-			j.away = err // each of the rest would wait for it in vain
-		}
-	}
 	j.failed++
 	o.result = &result{Method: o.method, BulkID: o.bulkID, Status: strconv.Itoa(e.Status), Response: e}
 	if o.method != http.MethodPost && o.kind != nil { // RFC 7644 §3.7: all but a POST that failed
 		o.result.Location = j.call.location(o.kind, o.id)
+	}
+}
+
+// note logs a failure of ours, and keeps one that each of the rest would wait for in
+// vain.
+func (j *job) note(ctx context.Context, err error) {
+	if j.away != nil {
+		return
+	}
+	noteFailure(ctx, describe(err), err)
+	if fault.Is(err, fault.Unavailable) {
+		j.away = err
 	}
 }

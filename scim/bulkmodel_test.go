@@ -23,10 +23,10 @@ func TestRFC7644_3_7_ABulkDoesWhatSingleRequestsDo(t *testing.T) {
 		prefix := fmt.Sprintf("run%d-", runs)
 		one, other := &side{t, b, b.acme, prefix, map[string]string{}}, &side{t, b, b.globex, prefix, map[string]string{}}
 		for _, s := range []*side{one, other} {
-			s.together(steps{
-				{"POST", "/Users", "u0", `{` + userURN + `,"userName":"` + prefix + `u0"}`}, {"POST", "/Users", "u1", `{` + userURN + `,"userName":"` + prefix + `u1"}`},
-				{"POST", "/Users", "u2", `{` + userURN + `,"userName":"` + prefix + `u2"}`},
-				{"POST", "/Groups", "g0", `{` + groupURN + `,"displayName":"` + prefix + `g0","members":[{"value":"<u0>"},{"value":"<u1>"}]}`}})
+			s.together(modelSteps{
+				{"POST", "/Users", "u0", `{` + asUser + `,"userName":"` + prefix + `u0"}`}, {"POST", "/Users", "u1", `{` + asUser + `,"userName":"` + prefix + `u1"}`},
+				{"POST", "/Users", "u2", `{` + asUser + `,"userName":"` + prefix + `u2"}`},
+				{"POST", "/Groups", "g0", `{` + asGroup + `,"displayName":"` + prefix + `g0","members":[{"value":"<u0>"},{"value":"<u1>"}]}`}})
 		}
 		steps := randomSteps(r, prefix)
 		if got, want := one.together(steps), other.oneByOne(steps); !slices.Equal(got, want) {
@@ -38,20 +38,20 @@ func TestRFC7644_3_7_ABulkDoesWhatSingleRequestsDo(t *testing.T) {
 	})
 }
 
-// step is an operation; <x> stands for the id of x, or for bulkId:x where x is made on
+// modelStep is an operation; <x> stands for the id of x, or for bulkId:x where x is made on
 // the way.
-type step struct{ method, path, bulkID, data string }
+type modelStep struct{ method, path, bulkID, data string }
 
-type steps []step
+type modelSteps []modelStep
 
-func (s steps) texts() (all []string) {
+func (s modelSteps) texts() (all []string) {
 	for _, o := range s {
 		all = append(all, operation(o.method, o.path, o.bulkID, o.data))
 	}
 	return all
 }
 
-func randomSteps(r *rapid.T, prefix string) (all steps) {
+func randomSteps(r *rapid.T, prefix string) (all modelSteps) {
 	people, groups := []string{"u0", "u1", "u2"}, []string{"g0"}
 	of := func(from []string, label string) string { return "<" + rapid.SampledFrom(from).Draw(r, label) + ">" }
 	for i := range rapid.IntRange(1, 12).Draw(r, "operations") {
@@ -63,21 +63,21 @@ func randomSteps(r *rapid.T, prefix string) (all steps) {
 		nick := rapid.SampledFrom([]string{`"a"`, `"b"`, `5`}).Draw(r, "nick")
 		switch rapid.SampledFrom([]string{"person", "person", "person", "group", "rename", "deactivate", "member", "remove person", "remove group"}).Draw(r, "what") {
 		case "person":
-			all = append(all, step{"POST", "/Users", id, `{` + userURN + `,"userName":"` + name + `","nickName":` + nick + `}`})
+			all = append(all, modelStep{"POST", "/Users", id, `{` + asUser + `,"userName":"` + name + `","nickName":` + nick + `}`})
 			people = append(people, id)
 		case "group":
-			all = append(all, step{"POST", "/Groups", id, `{` + groupURN + `,"displayName":"` + name + `","members":[{"value":"` + of(people, "first") + `"},{"value":"` + of(people, "second") + `"}]}`})
+			all = append(all, modelStep{"POST", "/Groups", id, `{` + asGroup + `,"displayName":"` + name + `","members":[{"value":"` + of(people, "first") + `"},{"value":"` + of(people, "second") + `"}]}`})
 			groups = append(groups, id)
 		case "rename":
-			all = append(all, step{"PUT", "/Users/" + of(people, "whom"), "", `{` + userURN + `,"userName":"` + name + `","nickName":` + nick + `}`})
+			all = append(all, modelStep{"PUT", "/Users/" + of(people, "whom"), "", `{` + asUser + `,"userName":"` + name + `","nickName":` + nick + `}`})
 		case "deactivate":
-			all = append(all, step{"PATCH", "/Users/" + of(people, "whom"), "", patch(`{"op":"replace","path":"active","value":false}`)})
+			all = append(all, modelStep{"PATCH", "/Users/" + of(people, "whom"), "", patch(`{"op":"replace","path":"active","value":false}`)})
 		case "member":
-			all = append(all, step{"PATCH", "/Groups/" + of(groups, "which"), "", patch(`{"op":"` + rapid.SampledFrom([]string{"add", "remove"}).Draw(r, "op") + `","path":"members","value":[{"value":"` + of(people, "whom") + `"}]}`)})
+			all = append(all, modelStep{"PATCH", "/Groups/" + of(groups, "which"), "", patch(`{"op":"` + rapid.SampledFrom([]string{"add", "remove"}).Draw(r, "op") + `","path":"members","value":[{"value":"` + of(people, "whom") + `"}]}`)})
 		case "remove person":
-			all = append(all, step{"DELETE", "/Users/" + of(people, "whom"), "", ""})
+			all = append(all, modelStep{"DELETE", "/Users/" + of(people, "whom"), "", ""})
 		case "remove group":
-			all = append(all, step{"DELETE", "/Groups/" + of(groups, "which"), "", ""})
+			all = append(all, modelStep{"DELETE", "/Groups/" + of(groups, "which"), "", ""})
 		}
 	}
 	return all
@@ -114,7 +114,7 @@ func (s *side) fill(text string, id func(name string) string) (string, bool) {
 	}
 }
 
-func (s *side) oneByOne(all steps) (statuses []string) {
+func (s *side) oneByOne(all modelSteps) (statuses []string) {
 	known := func(name string) string { return s.ids[name] }
 	for _, o := range all {
 		path, there := s.fill(o.path, known)
@@ -132,7 +132,7 @@ func (s *side) oneByOne(all steps) (statuses []string) {
 	return statuses
 }
 
-func (s *side) together(all steps) (statuses []string) {
+func (s *side) together(all modelSteps) (statuses []string) {
 	known := func(name string) string {
 		if id := s.ids[name]; id != "" {
 			return id

@@ -25,6 +25,6 @@ func TestOnPostgres(t *testing.T) {
 		TestRFC7644_3_12_TheFormOfErrors, TestRFC7644_3_1_WhatABodyIs, TestRFC7644_3_8_AnswersAreJSON, TestRFC9110_9_3_BodiesThatMeanNothing,
 		TestRFC9110_9_3_2_HEAD, TestRFC9110_5_3_VersionsInSeveralLines, TestRFC9110_15_5_6_Methods, TestRFC7644_3_2_AddressesThatAreNone,
 		TestRFC7644_3_4_2_Queries, TestRFC8259_BodiesThatAreRefused, TestRFC7644_3_7_4_BodiesWithoutAnEnd, TestABulkIsAnsweredHoweverLongItTakes,
-		TestP3_ABulkReachesItsTenantAlone, TestP7_ABulkWithoutTheJournalDoesNothing,
+		TestWhatIsLeftOfACircleIsToldOf, TestP3_ABulkReachesItsTenantAlone, TestP7_ABulkWithoutTheJournalDoesNothing,
 	})
 }
