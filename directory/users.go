@@ -119,11 +119,15 @@ func emailFree(ctx context.Context, tx *store.Tx, email string, except identity.
 }
 
 func insertUser(ctx context.Context, tx *store.Tx, u *User, key string) error {
+	search, err := u.search()
+	if err != nil {
+		return err
+	}
 	n, err := tx.Exec(ctx, `INSERT INTO users (id, user_name, user_key, external_id, email, display_name, display_key,
-			active, source, attributes, version, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) ON CONFLICT (user_key) DO NOTHING`,
+			active, source, attributes, version, created_at, updated_at, search)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13) ON CONFLICT (user_key) DO NOTHING`,
 		u.ID, u.UserName, key, u.ExternalID, u.Email, u.DisplayName, foldForSearch(u.DisplayName),
-		u.Active, u.Source, string(u.Attributes), u.Version, store.Millis(u.CreatedAt))
+		u.Active, u.Source, string(u.Attributes), u.Version, store.Millis(u.CreatedAt), search)
 	if err == nil && n == 0 {
 		return errUserNameTaken()
 	}
@@ -214,11 +218,15 @@ func (s *Service) updateUser(ctx context.Context, cause audit.Cause, tenant iden
 }
 
 func replaceUser(ctx context.Context, tx *store.Tx, u *User, key string, was uint64) error {
+	search, err := u.search()
+	if err != nil {
+		return err
+	}
 	n, err := tx.Exec(ctx, `UPDATE users SET user_name = $1, user_key = $2, external_id = $3, email = $4, display_name = $5,
-			display_key = $6, active = $7, source = $8, attributes = $9, version = $10, updated_at = $11
-		WHERE id = $12 AND version = $13`,
+			display_key = $6, active = $7, source = $8, attributes = $9, version = $10, updated_at = $11, search = $12
+		WHERE id = $13 AND version = $14`,
 		u.UserName, key, u.ExternalID, u.Email, u.DisplayName, foldForSearch(u.DisplayName), u.Active, u.Source,
-		string(u.Attributes), u.Version, store.Millis(u.UpdatedAt), u.ID, was)
+		string(u.Attributes), u.Version, store.Millis(u.UpdatedAt), search, u.ID, was)
 	if err == nil && n == 0 {
 		return errVersion() // another node was faster
 	}
