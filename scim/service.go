@@ -80,7 +80,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 	if err != nil {
 		return nil, err // a failure of ours refuses nobody
 	}
-	need := authz.Permission{Object: "gatehouse.scim", Action: action(r.Method)}
+	need := authz.Permission{Object: "gatehouse.scim", Action: action(r)}
 	event.Permission = need.String()
 	if err := s.guard.Admit(ctx, caller, authz.Query{Tenant: req.Tenant, Permission: need}, &event); err != nil {
 		return nil, err
@@ -131,11 +131,11 @@ func (s *Service) who(ctx context.Context, tenant identity.TenantID, r *http.Req
 	return p, nil
 }
 
-func action(method string) string {
-	switch method {
-	case http.MethodGet, http.MethodHead:
+func action(r *http.Request) string {
+	switch {
+	case r.Method == http.MethodGet || r.Method == http.MethodHead, r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, searchPath):
 		return "read"
-	case http.MethodDelete:
+	case r.Method == http.MethodDelete:
 		return "delete"
 	}
 	return "write"
