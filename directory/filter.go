@@ -3,7 +3,9 @@ package directory
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -392,6 +394,24 @@ func behindAll(s string) string {
 func (c *compiler) bind(arg any) string {
 	c.args = append(c.args, arg)
 	return fmt.Sprintf("$%d", len(c.args))
+}
+
+var parameter = regexp.MustCompile(`\$[0-9]+`)
+
+// statement gives a query with what it uses of all that was bound: a condition may not
+// need in the end what was bound for a part of it.
+func (c *compiler) statement(query string) (string, []any, error) {
+	var args []any
+	numbers := make(map[string]string)
+	query = parameter.ReplaceAllStringFunc(query, func(old string) string {
+		if _, ok := numbers[old]; !ok {
+			n, _ := strconv.Atoi(old[1:]) // digits alone
+			args = append(args, c.args[n-1])
+			numbers[old] = fmt.Sprintf("$%d", len(args))
+		}
+		return numbers[old]
+	})
+	return query, args, nil
 }
 
 // present is the condition that there is a value.

@@ -265,7 +265,7 @@ func (l *lister) total() (string, []any, error) {
 		}
 		counts[i] = fmt.Sprintf("(SELECT count(*) FROM %s t WHERE %s AND %s)", p.table, p.where, behind)
 	}
-	return "SELECT " + strings.Join(counts, " + "), c.args, nil
+	return c.statement("SELECT " + strings.Join(counts, " + "))
 }
 
 // page is the statement that reads a piece: kind, key and id of each record.
@@ -309,7 +309,7 @@ func (l *lister) page(of piece, start, count int) (string, []any, error) {
 			p.scheme, key, absent, p.table, p.where, behind, only, order, c.bind(start+count)))
 	}
 	limit := fmt.Sprintf(" LIMIT %s OFFSET %s", c.bind(count), c.bind(start))
-	return "SELECT scheme, key, id FROM (SELECT * FROM (" + strings.Join(selects, ") a UNION ALL SELECT * FROM (") + ") b) u ORDER BY " + order + limit, c.args, nil
+	return c.statement("SELECT scheme, key, id FROM (SELECT * FROM (" + strings.Join(selects, ") a UNION ALL SELECT * FROM (") + ") b) u ORDER BY " + order + limit)
 }
 
 // pieces are what a page is read from, one after the other. Where a list begins

@@ -135,7 +135,11 @@ func (t translation) compare(a attribute, here bool, e *filter.AttributeExpressi
 		return nil, err
 	}
 	if a.sub == nil && a.HasSubAttributes() { // and it is asked whether it is there
-		return t.present(a, here), nil
+		f := t.present(a, here)
+		if e.Operator == filter.EQ {
+			f = directory.Not{Of: f}
+		}
+		return f, nil
 	}
 	op, value, err := operand(a, e)
 	if err != nil {

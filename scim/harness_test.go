@@ -30,6 +30,7 @@ import (
 // sessions and directory of two tenants.
 type bench struct {
 	handler   http.Handler
+	db        *store.DB
 	directory *directory.Service
 	sessions  *sessions.Service
 	tokens    *token.Service
@@ -49,6 +50,11 @@ var system = audit.SystemCause()
 func newBench(t testing.TB) *bench {
 	t.Helper()
 	dir := t.TempDir()
+	return newBenchOn(t, dir, postgrestest.Or(t, "sqlite://"+filepath.Join(dir, "db")))
+}
+
+func newBenchOn(t testing.TB, dir, database string) *bench {
+	t.Helper()
 	kek, err := keys.OpenFileKEK(filepath.Join(dir, "kek.key"), true)
 	must(t, err)
 	vault, err := keys.OpenDirVault(filepath.Join(dir, "keys"))
@@ -59,8 +65,9 @@ func newBench(t testing.TB) *bench {
 	for _, id := range []identity.TenantID{identity.Platform, b.acme.id, b.globex.id} {
 		must(t, ring.Create(t.Context(), id))
 	}
-	db, err := store.Open(t.Context(), postgrestest.Or(t, "sqlite://"+filepath.Join(dir, "db")), store.Options{Keys: ring, Environment: "test"})
+	db, err := store.Open(t.Context(), database, store.Options{Keys: ring, Environment: "test"})
 	must(t, err)
+	b.db = db
 	t.Cleanup(func() { must(t, db.Close()) })
 	must(t, db.Create(t.Context(), b.acme.id))
 	must(t, db.Create(t.Context(), b.globex.id))

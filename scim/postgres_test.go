@@ -18,5 +18,10 @@ func TestOnPostgres(t *testing.T) {
 		TestP1_EveryRequestHasItsRecord, TestP7_NothingIsAnsweredWithoutTheJournal, TestP9_SessionsAreOverWhenTheAnswerIsSent,
 		TestP9_APersonMadeInactiveCannotSignIn, TestOktaCycle, TestEntraCycle, TestPatchThatIsNotUnderstoodChangesNothing,
 		TestADisplayNameThatWeMadeFollowsTheName,
+		TestRFC7644_3_4_2_2_EveryAttribute, TestRFC7644_3_4_2_2_AnAddressThatIsAnswered, TestRFC7644_3_4_2_2_ValuePaths,
+		TestRFC7644_3_4_2_2_WhatIsNotThere, TestRFC7644_3_4_2_2_CommonAttributes, TestRFC7644_3_4_2_2_FiltersThatAreRefused,
+		TestRFC7644_3_4_2_1_TheRoot, TestRFC7644_3_4_2_3_Sorting, TestRFC7644_3_4_2_4_SortedPages, TestRFC7644_3_4_3_SearchByPOST,
+		TestRFC7644_3_11_Me, TestRFC7644_4_DiscoveryIsNotFiltered, TestRFC9865_2_Cursors, TestRFC9865_2_1_Errors,
+		TestP3_CursorsOfAnotherTenant, TestFilteringPeopleOfOtherSources,
 	})
 }
