@@ -52,7 +52,7 @@ type relation struct {
 var userAttrs = map[Attr]column{
 	AttrID:          {expr: "t.id", always: true},
 	AttrUserName:    {expr: "t.user_key", fold: foldForSearch, always: true},
-	AttrDisplayName: {expr: "t.display_key", fold: foldForSearch},
+	AttrDisplayName: {expr: "t.display_key", fold: strings.ToLower},
 	AttrExternalID:  {expr: "t.external_id"},
 	AttrEmail:       {expr: "e.email", fold: foldForSearch, within: "t.id IN (SELECT e.user_id FROM user_emails e WHERE %s)"},
 	AttrSource:      {expr: "t.source"},
@@ -85,7 +85,7 @@ var userLists = map[Attr]relation{
 var groupLists = map[Attr]relation{
 	AttrMember: {from: "group_members m JOIN users u ON u.id = m.user_id", owner: "m.group_id", order: "u.id", attrs: map[Attr]column{
 		AttrID:          {expr: "u.id", always: true},
-		AttrDisplayName: {expr: "u.display_key", fold: foldForSearch},
+		AttrDisplayName: {expr: "u.display_key", fold: strings.ToLower},
 		AttrType:        {expr: "CAST('user' AS TEXT)", fold: strings.ToLower, always: true},
 	}},
 }

@@ -126,7 +126,7 @@ func insertUser(ctx context.Context, tx *store.Tx, u *User, key string) error {
 	n, err := tx.Exec(ctx, `INSERT INTO users (id, user_name, user_key, external_id, email, display_name, display_key,
 			active, source, attributes, version, created_at, updated_at, search)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13) ON CONFLICT (user_key) DO NOTHING`,
-		u.ID, u.UserName, key, u.ExternalID, u.Email, u.DisplayName, foldForSearch(u.DisplayName),
+		u.ID, u.UserName, key, u.ExternalID, u.Email, u.DisplayName, strings.ToLower(u.DisplayName),
 		u.Active, u.Source, string(u.Attributes), u.Version, store.Millis(u.CreatedAt), search)
 	if err == nil && n == 0 {
 		return errUserNameTaken()
@@ -225,7 +225,7 @@ func replaceUser(ctx context.Context, tx *store.Tx, u *User, key string, was uin
 	n, err := tx.Exec(ctx, `UPDATE users SET user_name = $1, user_key = $2, external_id = $3, email = $4, display_name = $5,
 			display_key = $6, active = $7, source = $8, attributes = $9, version = $10, updated_at = $11, search = $12
 		WHERE id = $13 AND version = $14`,
-		u.UserName, key, u.ExternalID, u.Email, u.DisplayName, foldForSearch(u.DisplayName), u.Active, u.Source,
+		u.UserName, key, u.ExternalID, u.Email, u.DisplayName, strings.ToLower(u.DisplayName), u.Active, u.Source,
 		string(u.Attributes), u.Version, store.Millis(u.UpdatedAt), search, u.ID, was)
 	if err == nil && n == 0 {
 		return errVersion() // another node was faster
