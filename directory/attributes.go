@@ -127,7 +127,7 @@ func (u *User) search() (string, error) {
 // checkAttributes refuses what could not be looked into: PostgreSQL finds nothing in
 // a document with NUL in a text.
 func (u *User) checkAttributes() error {
-	if !json.Valid(u.Attributes) || u.Attributes[0] != '{' {
+	if !json.Valid(u.Attributes) || !bytes.HasPrefix(bytes.TrimSpace(u.Attributes), []byte("{")) {
 		return invalid("invalid-attributes", "The person's attributes are no JSON object.")
 	}
 	for rest := u.Attributes; ; {

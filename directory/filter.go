@@ -255,7 +255,8 @@ func checkPath(path []string) error {
 		return errFilter("That is no path to an attribute.")
 	}
 	for _, name := range path {
-		if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsAny(name, `"\`) || strings.ContainsFunc(name, unicode.IsControl) {
+		_, err := strconv.Atoi(name)
+		if err == nil || name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsAny(name, `"\`) || strings.ContainsFunc(name, unicode.IsControl) {
 			return errFilter("That is no path to an attribute.")
 		}
 	}
