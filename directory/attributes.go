@@ -92,7 +92,7 @@ var groupLists = map[Attr]relation{
 
 // ofUsers and ofGroups are what a filter of people and of groups can speak of.
 func ofUsers(j store.JSON) scope {
-	return scope{attrs: userAttrs, lists: userLists, folded: "t.search", exact: func() string { return j.Document("t.attributes") }}
+	return scope{attrs: userAttrs, lists: userLists, folded: "t.search", text: "t.search", exact: func() string { return j.Document("t.attributes") }}
 }
 
 func ofGroups() scope { return scope{attrs: groupAttrs, lists: groupLists} }

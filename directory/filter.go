@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"regexp"
@@ -104,6 +105,8 @@ type scope struct {
 	// them as they are.
 	folded string
 	exact  func() string
+	// text is the column that folded is from, as [User.search] has written it.
+	text string
 }
 
 // compiler turns a filter into a condition that means the same to SQLite and
@@ -216,8 +219,25 @@ func (f Value) compile(c *compiler, _ int) error {
 		return err
 	}
 	condition, err := c.condition(col, f.Path[len(f.Path)-1], f.Op, f.Value)
+	if mentioned := c.mentioned(f); mentioned != "" {
+		condition = "(" + mentioned + " AND " + condition + ")"
+	}
 	c.sql.WriteString(condition)
 	return err
+}
+
+// mentioned is a condition that all meet who meet f, and that is less work than f
+// itself; "" if there is none.
+func (c *compiler) mentioned(f Value) string {
+	text, ok := f.Value.(string)
+	if !ok || text == "" || f.Exact || f.Kind != Text || f.Op != Equal && f.Op != Contains && f.Op != StartsWith && f.Op != EndsWith {
+		return ""
+	}
+	written, err := json.Marshal(text)
+	if err != nil || c.json.Mentions(c.scope.text, "") == "" {
+		return ""
+	}
+	return c.json.Mentions(c.scope.text, c.bind(strings.ToLower(string(written[1:len(written)-1]))))
 }
 
 // value finds what is at a path of the attributes.
@@ -312,7 +332,7 @@ func (c *compiler) elements(path []string) (string, error) {
 	}
 	c.lists++
 	alias := c.alias()
-	c.scope = scope{folded: c.json.Element(alias), exact: func() string {
+	c.scope = scope{text: in.text, folded: c.json.Element(alias), exact: func() string {
 		return c.json.Twin(in.exact(), c.bind(c.json.Path(path...)), alias)
 	}}
 	return c.json.Elements(in.folded, c.bind(c.json.Path(lower(path)...)), alias), nil

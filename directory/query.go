@@ -53,7 +53,7 @@ type Query struct {
 	// Start is how many to pass over, and counts from 0; Count is at most [MaxPage].
 	Start, Count int
 	// Total asks how many there are from the position on, which costs more the more
-	// there are.
+	// there are, unless all are on the page.
 	Total       bool
 	WithMembers bool
 }
@@ -68,7 +68,7 @@ type Part struct {
 type Page struct {
 	Items []Item
 	More  bool // there are more in the direction of reading
-	Total int
+	Total int  // if it was asked for
 }
 
 // Item is a person or a group, and where in the list it stands.
@@ -128,21 +128,12 @@ type record struct {
 }
 
 func find(ctx context.Context, tx *store.Tx, l *lister, q Query) (page Page, err error) {
-	if q.Total {
-		query, args, err := l.total()
-		if err != nil {
-			return page, err
-		}
-		if page.Total, err = store.One(ctx, tx, store.Scalar[int], query, args...); err != nil {
-			return page, err
-		}
-	}
-	if q.Count <= 0 {
-		return page, nil
-	}
-	count, start := min(q.Count, MaxPage), max(q.Start, 0)
+	count, start := min(max(q.Count, 0), MaxPage), max(q.Start, 0)
 	var records []record
 	for _, of := range l.pieces(start) {
+		if count == 0 || len(records) > count {
+			break
+		}
 		query, args, err := l.page(of, start, count+1-len(records))
 		if err != nil {
 			return page, err
@@ -151,25 +142,25 @@ func find(ctx context.Context, tx *store.Tx, l *lister, q Query) (page Page, err
 		if err != nil {
 			return page, err
 		}
-		if records = append(records, more...); len(records) > count {
-			break
-		}
+		records = append(records, more...)
 	}
 	if page.More = len(records) > count; page.More {
 		records = records[:count]
 	}
-	if q.Back {
-		slices.Reverse(records)
-	}
-	page.Items = make([]Item, 0, len(records))
-	for _, r := range records {
-		item, err := load(ctx, tx, r, q.WithMembers)
+	if page.Total = len(records); q.Total && (page.More || count == 0 || start > 0) {
+		query, args, err := l.total()
 		if err != nil {
 			return page, err
 		}
-		page.Items = append(page.Items, item)
+		if page.Total, err = store.One(ctx, tx, store.Scalar[int], query, args...); err != nil {
+			return page, err
+		}
 	}
-	return page, nil
+	if q.Back {
+		slices.Reverse(records)
+	}
+	page.Items, err = load(ctx, tx, records, q.WithMembers)
+	return page, err
 }
 
 func scanRecord(row store.Row) (r record, err error) {
@@ -179,11 +170,29 @@ func scanRecord(row store.Row) (r record, err error) {
 	return r, err
 }
 
-func load(ctx context.Context, tx *store.Tx, r record, withMembers bool) (Item, error) {
-	if r.scheme == schemeGroup {
-		g, err := loadGroup(ctx, tx, identity.GroupID(r.at.ID), withMembers)
-		return Item{Group: &g, At: r.at}, err
+// load reads what a list has found.
+func load(ctx context.Context, tx *store.Tx, records []record, withMembers bool) ([]Item, error) {
+	var ids []identity.UserID
+	for _, r := range records {
+		if r.scheme == schemeUser {
+			ids = append(ids, identity.UserID(r.at.ID))
+		}
 	}
-	u, err := loadUser(ctx, tx, identity.UserID(r.at.ID))
-	return Item{User: &u, At: r.at}, err
+	users, err := loadUsers(ctx, tx, ids)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]Item, 0, len(records))
+	for _, r := range records {
+		item := Item{User: users[identity.UserID(r.at.ID)], At: r.at}
+		if r.scheme == schemeGroup {
+			g, err := loadGroup(ctx, tx, identity.GroupID(r.at.ID), withMembers)
+			if err != nil {
+				return nil, err
+			}
+			item.Group = &g
+		}
+		items = append(items, item)
+	}
+	return items, nil
 }

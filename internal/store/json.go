@@ -29,6 +29,9 @@ type JSON interface {
 	Twin(document, path, alias string) string
 	// Place sorts elements as they stand in the list.
 	Place(alias string) string
+	// Mentions is a condition that documents meet in whose text another one is, where
+	// looking for that is less work than reading the document; "" where it is not.
+	Mentions(document, text string) string
 	// Bytes has a text compared by its bytes (of UTF-8: by code points).
 	Bytes(text string) string
 }
@@ -70,6 +73,10 @@ func (sqliteJSON) Twin(document, path, alias string) string {
 
 func (sqliteJSON) Place(alias string) string { return alias + ".key" }
 
+func (sqliteJSON) Mentions(document, text string) string {
+	return fmt.Sprintf("instr(%s, %s) > 0", document, text)
+}
+
 func (sqliteJSON) Bytes(text string) string { return text }
 
 type postgresJSON struct{}
@@ -107,5 +114,8 @@ func (postgresJSON) Twin(document, path, alias string) string {
 }
 
 func (postgresJSON) Place(alias string) string { return alias + ".place" }
+
+// Mentions is nothing here: a column of documents holds them read already.
+func (postgresJSON) Mentions(string, string) string { return "" }
 
 func (postgresJSON) Bytes(text string) string { return "(" + text + `) COLLATE "C"` }
