@@ -506,7 +506,7 @@ func TestRFC9865_2_1_Errors(t *testing.T) {
 }
 
 // forged gives a cursor in which something else stands.
-func forged(t *testing.T, cursor string, changes map[string]any) string {
+func forged(t testing.TB, cursor string, changes map[string]any) string {
 	t.Helper()
 	data, err := base64.RawURLEncoding.DecodeString(cursor)
 	must(t, err)
