@@ -381,7 +381,7 @@ func TestRFC9865_2_2_CursorsKeepTheOrder(t *testing.T) {
 		}
 		read := func(first, cursor string) (got []string, last string) {
 			at := first
-			for pages := 0; pages < 100; pages++ {
+			for range 100 {
 				page := b.do(t, "GET", path+"&cursor="+at, "").wants(200)
 				here := strings.Fields(page.names("id"))
 				if cursor == "previousCursor" {
@@ -425,5 +425,48 @@ func TestRFC9865_2_2_CursorsKeepTheOrder(t *testing.T) {
 		got, _ = read(previous, "previousCursor")
 		slices.Reverse(got)
 		check(append(got, here...))
+	})
+}
+
+// At the root people and groups are in one order, by cursor and by number.
+func TestRFC7644_3_4_2_1_BothKindsInOneOrder(t *testing.T) {
+	b := newBench(t)
+	for i, name := range []string{"a", "AB", "Äb", "zz", "%", `a"b`} {
+		b.group(t, strings.ReplaceAll(name, `"`, `\"`))
+		b.user(t, fmt.Sprint("u", i), fmt.Sprintf(`,"displayName":%q,"externalId":%q,"title":"x"`, texts[i+1], texts[i+10]))
+	}
+	list, _ := b.do(t, "GET", "?count=200", "").wants(200).at("Resources").([]any)
+	var all []map[string]any
+	for _, v := range list {
+		object, _ := v.(map[string]any)
+		all = append(all, object)
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		a := rapid.SampledFrom([]known{{name: "displayName", path: []string{"displayName"}}, {name: "externalId", path: []string{"externalId"}, exact: true},
+			{name: "title", path: []string{"title"}}, {name: "active", path: []string{"active"}, kind: "bool"}, {name: "userName", path: []string{"userName"}},
+			{name: "meta.created", path: []string{"meta", "created"}, kind: "time"}, {name: "id", path: []string{"id"}, exact: true}}).Draw(rt, "sortBy")
+		descending, count := rapid.Bool().Draw(rt, "descending"), rapid.IntRange(1, 13).Draw(rt, "count")
+		slices.SortFunc(all, inOrder(a, descending))
+		path := fmt.Sprintf("?sortBy=%s&count=%d", a.name, count)
+		if descending {
+			path += "&sortOrder=descending"
+		}
+		var want, read []string
+		for _, v := range all {
+			want = append(want, id(v))
+		}
+		for at, more := "", true; more; {
+			page := b.do(t, "GET", path+"&cursor="+at, "").wants(200).same("12", "totalResults")
+			read = append(read, strings.Fields(page.names("id"))...)
+			at, more = page.at("nextCursor").(string)
+		}
+		if !slices.Equal(read, want) {
+			rt.Fatalf("%s: read %s, want %s", path, read, want)
+		}
+		start := rapid.IntRange(1, 12).Draw(rt, "startIndex")
+		page := b.do(t, "GET", fmt.Sprint(path, "&startIndex=", start), "").wants(200).same("12", "totalResults")
+		if got := strings.Fields(page.names("id")); !slices.Equal(got, want[start-1:min(start-1+count, 12)]) {
+			rt.Fatalf("%s from %d: %s, want %s", path, start, got, want)
+		}
 	})
 }

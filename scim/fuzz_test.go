@@ -101,12 +101,13 @@ func written(t *testing.T, query url.Values) map[string]any {
 		case "count", "startIndex":
 			body[name] = json.Number(text)
 		case "attributes", "excludedAttributes":
-			body[name] = []any{}
+			list := []any{}
 			for part := range strings.SplitSeq(text, ",") {
 				if text != "" {
-					body[name] = append(body[name].([]any), part)
+					list = append(list, part)
 				}
 			}
+			body[name] = list
 		default:
 			body[name] = text
 		}
