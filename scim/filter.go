@@ -233,18 +233,33 @@ func operand(a attribute, e *filter.AttributeExpression) (op directory.Op, value
 	return op, value, nil
 }
 
-// indexed has people found by an address without going through them all: among whom
-// the directory knows by it in its own form is everybody who has it in another.
+// indexed has records found by an address, a group or a member without going through
+// them all: among whom the directory knows by it are all of whom f holds.
 func indexed(a attribute, op directory.Op, value any, f directory.Filter) directory.Filter {
-	text, _ := value.(string)
-	if a.Name() != "emails" || a.value().Name() != "value" || op != directory.Equal {
-		return f
+	if by := lookedUp(a, op, value); by != nil {
+		return directory.All{by, f}
 	}
-	email, err := directory.CanonicalEmail(text)
-	if err != nil {
-		return f
+	return f
+}
+
+// lookedUp is a condition that an index serves, and that holds where an element is equal
+// to a value; nil: there is none.
+func lookedUp(a attribute, op directory.Op, value any) directory.Filter {
+	text, ok := value.(string)
+	if !ok || op != directory.Equal || a.value().Name() != "value" {
+		return nil
 	}
-	return directory.All{directory.Compare{Attr: directory.AttrEmail, Op: directory.Equal, Value: email}, f}
+	switch in := lists[a.Name()]; {
+	case in != "" && a.sub.CaseExact():
+		return directory.Compare{Attr: in, Op: op, Value: text}
+	case in != "":
+		return directory.Compare{Attr: in, Op: op, Value: strings.ToLower(text)} // as all ids are
+	case a.Name() == "emails":
+		if email, err := directory.CanonicalEmail(text); err == nil { // as the directory keeps it beside what was sent
+			return directory.Compare{Attr: directory.AttrEmail, Op: op, Value: email}
+		}
+	}
+	return nil
 }
 
 // valuePath translates a filter in brackets, all of which holds for the same value
@@ -265,8 +280,8 @@ func (t translation) valuePath(e *filter.ValuePath) (directory.Filter, error) {
 		return always(false), nil
 	}
 	of = a.list().some(of)
-	if address := addressed(a, e.ValueFilter); address != nil {
-		of = directory.All{address, of}
+	if by := inBrackets(a, e.ValueFilter); by != nil {
+		of = directory.All{by, of}
 	}
 	return of, nil
 }
@@ -293,25 +308,21 @@ func (t translation) element(of attribute) func(*filter.AttributeExpression) (di
 	}
 }
 
-// addressed is [indexed] for brackets that cannot hold without an address.
-func addressed(a attribute, e filter.Expression) directory.Filter {
+// inBrackets is [lookedUp] for a filter in brackets, which holds only where each of the
+// parts does that "and" joins.
+func inBrackets(of attribute, e filter.Expression) directory.Filter {
 	switch e := e.(type) {
 	case *filter.LogicalExpression:
 		if e.Operator != filter.AND {
 			return nil
 		}
-		if f := addressed(a, e.Left); f != nil {
+		if f := inBrackets(of, e.Left); f != nil {
 			return f
 		}
-		return addressed(a, e.Right)
+		return inBrackets(of, e.Right)
 	case *filter.AttributeExpression:
-		part, ok := a.with(e.AttributePath.AttributeName)
-		if !ok {
-			return nil
-		}
-		all, ok := indexed(part, operators[e.Operator], e.CompareValue, directory.All{}).(directory.All)
-		if ok && len(all) > 0 {
-			return all[0]
+		if a, ok := of.with(e.AttributePath.AttributeName); ok && a.MultiValued() {
+			return lookedUp(a, operators[e.Operator], e.CompareValue)
 		}
 	}
 	return nil

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/directory"
+	"gatehouse/scim"
 )
 
 const (
@@ -557,4 +559,18 @@ func TestFilteringPeopleOfOtherSources(t *testing.T) {
 			t.Errorf("%s: found %q, want %q", filter, got, want)
 		}
 	}
+}
+
+// A search that takes too long is refused, as RFC 7644 §3.12 has it.
+func TestRFC7644_3_12_ASearchThatTakesTooLong(t *testing.T) {
+	b := newBench(t)
+	id := b.user(t, "ada", "")
+	hasty := b.config
+	hasty.SearchTime = time.Nanosecond
+	b.handler = scim.New(hasty).Handler()
+	for _, path := range []string{"/Users", "/Users?cursor", "?filter=" + escape("title pr")} {
+		b.do(t, "GET", path, "").wants(400, "tooMany")
+	}
+	b.do(t, "POST", "/Groups/.search", search("")).wants(400, "tooMany")
+	b.do(t, "GET", "/Users/"+id, "").wants(200)
 }

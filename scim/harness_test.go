@@ -29,6 +29,7 @@ import (
 // bench is the service over real parts: encrypted store, journal, tokens,
 // sessions and directory of two tenants.
 type bench struct {
+	config    scim.Config
 	handler   http.Handler
 	db        *store.DB
 	directory *directory.Service
@@ -88,9 +89,10 @@ func newBenchOn(t testing.TB, dir, database string) *bench {
 	b.directory = directory.New(directory.Config{Store: db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw})
 	b.tokens = token.New(token.Config{Store: db, Journal: b.journal})
 	b.acme.token, b.globex.token = b.newToken(t, b.acme.id, token.ScopeSCIM, ""), b.newToken(t, b.globex.id, token.ScopeSCIM, "")
-	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
+	b.config = scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
 		Refusals:    audit.NewRefusals(b.journal),
-		Permissions: authz.New(authz.Config{Store: db, Journal: b.journal, People: b.directory})}).Handler()
+		Permissions: authz.New(authz.Config{Store: db, Journal: b.journal, People: b.directory})}
+	b.handler = scim.New(b.config).Handler()
 	return b
 }
 

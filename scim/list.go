@@ -135,7 +135,7 @@ func (c *call) listByIndex(ctx context.Context, q directory.Query) (*reply, erro
 	if q.Total, q.At = true, at.after; q.At.ID == "" {
 		q.Start = at.start - 1
 	}
-	page, err := c.service.directory.Find(ctx, c.tenant, q)
+	page, err := c.find(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func (c *call) listByCursor(ctx context.Context, q directory.Query) (*reply, err
 		q.Total = true
 	}
 	q.At, q.Back = directory.Position{Key: at.Key, ID: at.ID}, at.Back
-	page, err := c.service.directory.Find(ctx, c.tenant, q)
+	page, err := c.find(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +199,17 @@ func (c *call) listByCursor(ctx context.Context, q directory.Query) (*reply, err
 		body["previousCursor"] = previous.text()
 	}
 	return &reply{status: http.StatusOK, body: body}, nil
+}
+
+// find bounds the time that a list takes: what no index serves looks at everybody.
+func (c *call) find(ctx context.Context, q directory.Query) (directory.Page, error) {
+	bounded, cancel := context.WithTimeout(ctx, c.service.searchTime)
+	defer cancel()
+	page, err := c.service.directory.Find(bounded, c.tenant, q)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = resource.Bad(scimerrors.ScimTypeTooMany, "Looking through everybody takes too long. Ask for something that is looked up, such as userName, externalId or an address.")
+	}
+	return page, err
 }
 
 // answers gives what was found as the client gets it.

@@ -24,5 +24,6 @@ func TestOnPostgres(t *testing.T) {
 		TestRFC7644_3_11_Me, TestRFC7644_4_DiscoveryIsNotFiltered, TestRFC9865_2_Cursors, TestRFC9865_2_1_Errors,
 		TestP3_CursorsOfAnotherTenant, TestFilteringPeopleOfOtherSources,
 		TestRFC7644_3_4_2_2_FiltersMeanWhatTheySay, TestRFC9865_2_2_CursorsKeepTheOrder, TestRFC7644_3_4_2_1_BothKindsInOneOrder, TestFiltersAreNotSQL,
+		TestRFC7644_3_12_ASearchThatTakesTooLong,
 	})
 }

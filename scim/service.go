@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	scimerrors "github.com/elimity-com/scim/errors"
 
@@ -27,13 +28,15 @@ type Tokens interface {
 	Verify(ctx context.Context, tenant identity.TenantID, secret string) (*identity.Principal, error)
 }
 
-// Config is what the service works with; all of it is required.
+// Config is what the service works with; all of it is required, save where it says so.
 type Config struct {
 	Directory   *directory.Service
 	Tokens      Tokens
 	Permissions authz.Decider
 	Journal     authz.Journal
 	Refusals    authz.Refusals
+	// SearchTime is how long a list may take; 0: half a minute.
+	SearchTime time.Duration
 }
 
 // Service answers SCIM requests of every tenant. It is safe for concurrent use
@@ -43,11 +46,16 @@ type Service struct {
 	tokens    Tokens
 	guard     authz.Guard
 	readings  readings
+	// searchTime bounds a list that no index serves.
+	searchTime time.Duration
 }
 
 // New makes the service.
 func New(c Config) *Service {
-	return &Service{directory: c.Directory, tokens: c.Tokens,
+	if c.SearchTime == 0 {
+		c.SearchTime = 30 * time.Second
+	}
+	return &Service{directory: c.Directory, tokens: c.Tokens, searchTime: c.SearchTime,
 		guard: authz.Guard{Decider: c.Permissions, Journal: c.Journal, Refusals: c.Refusals}}
 }
 
