@@ -178,7 +178,7 @@ func (u *User) canonicalise() (key string, err error) {
 	if len(u.Attributes) == 0 {
 		u.Attributes = []byte("{}")
 	}
-	return key, nil
+	return key, u.checkAttributes()
 }
 
 // canonicalise does for a group what it does for a person.

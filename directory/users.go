@@ -126,12 +126,16 @@ func insertUsers(ctx context.Context, tx *store.Tx, people []newcomer) (there ma
 		var args []any
 		for _, p := range people {
 			created := store.Millis(p.CreatedAt)
-			args = append(args, p.ID, p.UserName, p.key, p.ExternalID, p.Email, p.DisplayName, foldForSearch(p.DisplayName),
-				p.Active, p.Source, string(p.Attributes), p.Version, created, created)
+			search, err := p.search()
+			if err != nil {
+				return err
+			}
+			args = append(args, p.ID, p.UserName, p.key, p.ExternalID, p.Email, p.DisplayName, strings.ToLower(p.DisplayName),
+				p.Active, p.Source, string(p.Attributes), p.Version, created, created, search)
 		}
 		ids, err := store.All(ctx, tx, store.Scalar[identity.UserID], `INSERT INTO users (id, user_name, user_key, external_id, email, display_name, display_key,
-				active, source, attributes, version, created_at, updated_at)
-			VALUES `+values(len(people), 13)+` ON CONFLICT (user_key) DO NOTHING RETURNING id`, args...)
+				active, source, attributes, version, created_at, updated_at, search)
+			VALUES `+values(len(people), 14)+` ON CONFLICT (user_key) DO NOTHING RETURNING id`, args...)
 		for _, id := range ids {
 			there[id] = true
 		}
@@ -237,11 +241,15 @@ func (s *Service) updateUser(ctx context.Context, cause audit.Cause, tenant iden
 }
 
 func replaceUser(ctx context.Context, tx *store.Tx, u *User, key string, was uint64) error {
+	search, err := u.search()
+	if err != nil {
+		return err
+	}
 	n, err := tx.Exec(ctx, `UPDATE users SET user_name = $1, user_key = $2, external_id = $3, email = $4, display_name = $5,
-			display_key = $6, active = $7, source = $8, attributes = $9, version = $10, updated_at = $11
-		WHERE id = $12 AND version = $13`,
-		u.UserName, key, u.ExternalID, u.Email, u.DisplayName, foldForSearch(u.DisplayName), u.Active, u.Source,
-		string(u.Attributes), u.Version, store.Millis(u.UpdatedAt), u.ID, was)
+			display_key = $6, active = $7, source = $8, attributes = $9, version = $10, updated_at = $11, search = $12
+		WHERE id = $13 AND version = $14`,
+		u.UserName, key, u.ExternalID, u.Email, u.DisplayName, strings.ToLower(u.DisplayName), u.Active, u.Source,
+		string(u.Attributes), u.Version, store.Millis(u.UpdatedAt), search, u.ID, was)
 	if err == nil && n == 0 {
 		return errVersion() // another node was faster
 	}

@@ -184,7 +184,7 @@ func (j *job) admit(ctx context.Context, o *operation, path string) (*endpoint, 
 	if e != nil {
 		event.Route = e.pattern
 	}
-	if err := j.call.service.admit(ctx, j.call.tenant, w.caller, o.method, &event); err != nil {
+	if err := j.call.service.admit(ctx, j.call.tenant, w.caller, o.method, root+path, &event); err != nil {
 		return nil, "", err
 	}
 	if routeErr == nil && (e.kind == nil || o.method == http.MethodPost && path != e.kind.Endpoint) {

@@ -8,24 +8,18 @@ import (
 	"strings"
 	"time"
 
-	scimerrors "github.com/elimity-com/scim/errors"
-
 	"gatehouse/audit"
-	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/scim/resource"
 )
 
-const (
-	mediaType = "application/scim+json" // RFC 7644 §8.1
-	listURN   = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
-)
+const mediaType = "application/scim+json" // RFC 7644 §8.1
 
 // call is one authorised request on its way to a reply, however it came.
 type call struct {
 	service    *Service
-	kind       *resource.Kind // of resource; nil at the discovery endpoints
+	kind       *resource.Kind // of resource; nil where there is none or every one
 	method     string
 	ifMatch    string // the headers of these names (RFC 7644 §3.14)
 	ifNone     string
@@ -118,76 +112,6 @@ func (c *call) readPatch() (resource.Patch, error) {
 		return nil, err
 	}
 	return resource.ReadPatch(body)
-}
-
-// listQuery is what a list is asked for (RFC 7644 §3.4.2).
-type listQuery struct {
-	filter directory.Filter
-	at     place // its index counts from 1
-	skip   int   // what matches the filter and comes before the page
-	count  int
-}
-
-const defaultCount = 100
-
-func (c *call) readList() (q listQuery, err error) {
-	if q.filter, err = directoryFilter(c.kind, c.query.Get("filter")); err != nil {
-		return q, err
-	}
-	// RFC 7644 §3.4.2.4: a start below 1 means 1, a count below 0 means 0.
-	start, err := readNumber(c.query, "startIndex", 1)
-	if err != nil {
-		return q, err
-	}
-	if q.count, err = readNumber(c.query, "count", defaultCount); err != nil {
-		return q, err
-	}
-	q.count = min(max(q.count, 0), directory.MaxPage)
-	q.at = c.service.readings.find(c.reading(), max(start, 1))
-	if q.at.after == "" {
-		q.skip = q.at.start - 1
-		return q, nil
-	}
-	behind := directory.All{directory.Compare{Attr: directory.AttrID, Op: directory.Greater, Value: q.at.after}}
-	if q.filter != nil {
-		behind = append(behind, q.filter)
-	}
-	q.filter = behind
-	return q, nil
-}
-
-// reading says which pages this one belongs to.
-func (c *call) reading() readingKey {
-	return readingKey{tenant: c.tenant, token: c.cause.Actor.ID, filter: c.query.Get("filter"), kind: c.kind}
-}
-
-// pageReply answers with a page, and notes where it ended if it is not the
-// whole list. What a reading has behind it counts as it was read: totalResults
-// is how many the client gets in all, which tells it when to stop.
-func (c *call) pageReply(q listQuery, matched int, items []resource.Object) *reply {
-	total := matched + q.at.start - 1 - q.skip
-	if n := len(items); n > 0 && n < total {
-		last, _ := items[n-1]["id"].(string)
-		c.service.readings.note(c.reading(), q.at, place{q.at.start + n, last})
-	}
-	return listReply(q.at.start, total, items)
-}
-
-func readNumber(query url.Values, name string, otherwise int) (int, error) {
-	text := query.Get(name)
-	if text == "" {
-		return otherwise, nil
-	}
-	n, err := strconv.ParseInt(text, 10, 32)
-	if err != nil {
-		return 0, resource.Bad(scimerrors.ScimTypeInvalidValue, "%s is a whole number.", name)
-	}
-	return int(n), nil
-}
-
-func listReply(start, total int, items []resource.Object) *reply {
-	return &reply{status: http.StatusOK, body: map[string]any{"schemas": []string{listURN}, "totalResults": total,
-		"startIndex": start, "itemsPerPage": len(items), "Resources": items}}
 }
 
 func errNotFound() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	scimerrors "github.com/elimity-com/scim/errors"
 	"github.com/elimity-com/scim/schema"
 
 	"gatehouse/directory"
@@ -19,6 +20,16 @@ const (
 	schemaURN       = "urn:ietf:params:scim:schemas:core:2.0:Schema"
 )
 
+// unfiltered refuses a filter, which would be passed over here (RFC 7644 §4).
+func unfiltered(handle handler) handler {
+	return func(c *call, ctx context.Context) (*reply, error) {
+		if c.query.Has("filter") {
+			return nil, scimerrors.ScimError{Status: http.StatusForbidden, Detail: "There is no filtering here."}
+		}
+		return handle(c, ctx)
+	}
+}
+
 func (c *call) serviceProviderConfig(context.Context) (*reply, error) {
 	supported := func(yes bool) map[string]any { return map[string]any{"supported": yes} }
 	return &reply{status: http.StatusOK, body: map[string]any{
@@ -27,8 +38,12 @@ func (c *call) serviceProviderConfig(context.Context) (*reply, error) {
 		"bulk":           map[string]any{"supported": true, "maxOperations": maxBulkOperations, "maxPayloadSize": maxBulk},
 		"filter":         map[string]any{"supported": true, "maxResults": directory.MaxPage},
 		"changePassword": supported(false),
-		"sort":           supported(false),
+		"sort":           supported(true),
 		"etag":           supported(true),
+		"pagination": map[string]any{ // RFC 9865 §4
+			"cursor": true, "index": true, "defaultPaginationMethod": "index",
+			"defaultPageSize": defaultCount, "maxPageSize": directory.MaxPage, "cursorTimeout": int(cursorLife.Seconds()),
+		},
 		"authenticationSchemes": []any{map[string]any{
 			"type": "oauthbearertoken", "name": "Bearer token", "primary": true,
 			"description": "A SCIM token of this tenant, in the Authorization header (RFC 6750).",

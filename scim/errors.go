@@ -22,6 +22,8 @@ func describe(err error) scimerrors.ScimError {
 		e.ScimType = scimerrors.ScimTypeUniqueness
 	case f.Code == "invalid-filter":
 		e.ScimType = scimerrors.ScimTypeInvalidFilter
+	case f.Code == "invalid-position":
+		e.ScimType = invalidCursor
 	case f.Kind == fault.Invalid:
 		e.ScimType = scimerrors.ScimTypeInvalidValue
 	}

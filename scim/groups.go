@@ -135,23 +135,6 @@ func (c *call) deleteGroup(ctx context.Context) (*reply, error) {
 	return &reply{status: http.StatusNoContent}, nil
 }
 
-func (c *call) listGroups(ctx context.Context) (*reply, error) {
-	q, err := c.readList()
-	if err != nil {
-		return nil, err
-	}
-	page, err := c.service.directory.Groups(ctx, c.tenant, directory.GroupQuery{Filter: q.filter, Start: q.skip,
-		Count: q.count, WithMembers: c.projection.Wants("members")})
-	if err != nil {
-		return nil, err
-	}
-	items := make([]resource.Object, 0, len(page.Items))
-	for i := range page.Items {
-		items = append(items, c.projection.Of(resource.Group, c.groupAnswer(&page.Items[i])))
-	}
-	return c.pageReply(q, page.Total, items), nil
-}
-
 func (c *call) groupReply(status int, g *directory.Group) *reply {
 	return c.resourceReply(status, resource.Group, c.groupAnswer(g), string(g.ID), g.Version)
 }

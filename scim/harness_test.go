@@ -31,7 +31,9 @@ import (
 // bench is the service over real parts: encrypted store, journal, tokens,
 // sessions and directory of two tenants.
 type bench struct {
+	config    scim.Config
 	handler   http.Handler
+	db        *store.DB
 	directory *directory.Service
 	roles     *authz.Engine
 	sessions  *sessions.Service
@@ -69,6 +71,7 @@ func newBenchOn(t testing.TB, dir, database string) *bench {
 	}
 	db, err := store.Open(t.Context(), database, store.Options{Keys: ring, Environment: "test"})
 	must(t, err)
+	b.db = db
 	t.Cleanup(func() { must(t, db.Close()) })
 	must(t, db.Create(t.Context(), b.acme.id))
 	must(t, db.Create(t.Context(), b.globex.id))
@@ -90,8 +93,9 @@ func newBenchOn(t testing.TB, dir, database string) *bench {
 	b.tokens = token.New(token.Config{Store: db, Journal: b.journal})
 	b.acme.token, b.globex.token = b.newToken(t, b.acme.id, token.ScopeSCIM, ""), b.newToken(t, b.globex.id, token.ScopeSCIM, "")
 	b.roles = authz.New(authz.Config{Store: db, Journal: b.journal, People: b.directory})
-	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
-		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles}).Handler()
+	b.config = scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
+		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles}
+	b.handler = scim.New(b.config).Handler()
 	return b
 }
 

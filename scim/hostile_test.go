@@ -155,3 +155,33 @@ func TestP7_NothingIsAnsweredWithoutTheJournal(t *testing.T) {
 		t.Errorf("%+v, %v", u, err)
 	}
 }
+
+// What is searched for is never more than a text to the database.
+func TestFiltersAreNotSQL(t *testing.T) {
+	b := newBench(t)
+	b.user(t, "ada", `,"title":"%' OR 1=1 --","nickName":"$1 ?1 {} [0] $.\"x\"","emails":[{"value":"\\","type":"\"] or id pr or x[y eq \""}]`)
+	b.user(t, "bob", `,"title":"x"`)
+	for filter, want := range map[string]string{
+		`title eq "' OR 1=1 --"`: "", `title co "%' OR 1=1 --"`: "ada", `title co "%"`: "ada", `title co "_"`: "", `title sw "x' --"`: "", `title eq "x\u0000"`: "",
+		`title eq "x'; DROP TABLE users; --"`: "", `nickName sw "$1 ?1 {}"`: "ada", `nickName ew "[0] $.\"x\""`: "ada", `nickName co "$1"`: "ada",
+		`emails[value eq "\\"]`: "ada", `emails[type eq "\"] or id pr or x[y eq \""]`: "ada", `emails[type eq "'] or 1=1 --"]`: "",
+		`externalId eq "\" OR \"\"=\""`: "", `id sw "' UNION SELECT user_name FROM users --"`: "", `meta.location co "' OR '1'='1"`: "", `groups.$ref eq "' OR '1'='1"`: "",
+		`meta.version ne "') OR (1=1"`: "ada bob", `schemas eq "') OR (1=1"`: "",
+	} {
+		got := b.do(t, "GET", "/Users?filter="+escape(filter), "")
+		if strings.Contains(filter, `\u0000`) { // which no text has
+			got.wants(400)
+		} else if got.wants(200).names("userName") != want {
+			t.Errorf("%s: found %q, want %q", filter, got.names("userName"), want)
+		}
+	}
+	for _, filter := range []string{`title' eq "x"`, `title" eq "x"`, `title;-- pr`, `title) OR (1=1`, `$.title eq "x"`, `name."x" pr`, `name.$ pr`, `emails[0].value pr`, `emails[*] pr`,
+		`emails['x' eq 'x']`, `urn:x' OR 1=1:title pr`, `t.user_key pr`, `search pr`, `attributes pr`, `tenant_id eq "x"`, `user_emails[email pr]`} {
+		b.do(t, "GET", "/Users?filter="+escape(filter), "").wants(400, "invalidFilter")
+	}
+	for _, sort := range []string{`userName; DROP TABLE users`, `title'`, `"title"`, `t.id`, `(SELECT 1)`, `name.$`, `random()`, `title DESC`} {
+		b.do(t, "GET", "/Users?sortBy="+escape(sort), "").wants(400, "invalidValue")
+	}
+	b.do(t, "GET", "/Users?sortBy=title&sortOrder="+escape("descending; --"), "").wants(400, "invalidValue")
+	b.do(t, "GET", "/Users", "").wants(200).same(`2`, "totalResults")
+}

@@ -26,5 +26,12 @@ func TestOnPostgres(t *testing.T) {
 		TestRFC9110_9_3_2_HEAD, TestRFC9110_5_3_VersionsInSeveralLines, TestRFC9110_15_5_6_Methods, TestRFC7644_3_2_AddressesThatAreNone,
 		TestRFC7644_3_4_2_Queries, TestRFC8259_BodiesThatAreRefused, TestRFC7644_3_7_4_BodiesWithoutAnEnd, TestABulkIsAnsweredHoweverLongItTakes,
 		TestWhatIsLeftOfACircleIsToldOf, TestP3_ABulkReachesItsTenantAlone, TestP7_ABulkWithoutTheJournalDoesNothing,
+		TestRFC7644_3_4_2_2_EveryAttribute, TestRFC7644_3_4_2_2_AnAddressThatIsAnswered, TestRFC7644_3_4_2_2_ValuePaths,
+		TestRFC7644_3_4_2_2_WhatIsNotThere, TestRFC7644_3_4_2_2_CommonAttributes, TestRFC7644_3_4_2_2_FiltersThatAreRefused,
+		TestRFC7644_3_4_2_1_TheRoot, TestRFC7644_3_4_2_3_Sorting, TestRFC7644_3_4_2_4_SortedPages, TestRFC7644_3_4_3_SearchByPOST,
+		TestRFC7644_3_11_Me, TestRFC7644_4_DiscoveryIsNotFiltered, TestRFC9865_2_Cursors, TestRFC9865_2_1_Errors,
+		TestP3_CursorsOfAnotherTenant, TestFilteringPeopleOfOtherSources,
+		TestRFC7644_3_4_2_2_FiltersMeanWhatTheySay, TestRFC9865_2_2_CursorsKeepTheOrder, TestRFC7644_3_4_2_1_BothKindsInOneOrder, TestFiltersAreNotSQL,
+		TestRFC7644_3_12_ASearchThatTakesTooLong,
 	})
 }

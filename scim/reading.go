@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/scim/resource"
 )
@@ -28,26 +29,27 @@ type readings struct {
 
 // readingKey says which pages belong together.
 type readingKey struct {
-	tenant        identity.TenantID
-	token, filter string
-	kind          *resource.Kind
+	tenant                identity.TenantID
+	token, filter, sorted string
+	kind                  *resource.Kind // nil: all of them
 }
 
 // reading is the last page: where it began, and where the next one does.
 type reading struct {
-	this, next place
+	this, next index
 	until      time.Time
 }
 
-// place is a startIndex, and the id that comes before it; empty: not known.
-type place struct {
+// index is a startIndex, and the record that comes before it; the zero position: not
+// known.
+type index struct {
 	start int
-	after string
+	after directory.Position
 }
 
-// find gives the place at an index: after the last page, or of the last page
+// find gives the index with its position: after the last page, or of the last page
 // itself, which a client whose connection broke asks for again.
-func (r *readings) find(k readingKey, start int) place {
+func (r *readings) find(k readingKey, start int) index {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last, ok := r.last[k]
@@ -58,10 +60,10 @@ func (r *readings) find(k readingKey, start int) place {
 	case start == last.this.start:
 		return last.this
 	}
-	return place{start: start}
+	return index{start: start}
 }
 
-func (r *readings) note(k readingKey, this, next place) {
+func (r *readings) note(k readingKey, this, next index) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.last == nil {

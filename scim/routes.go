@@ -3,7 +3,6 @@ package scim
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 
 	scimerrors "github.com/elimity-com/scim/errors"
@@ -15,19 +14,27 @@ import (
 // {id} stands for one segment.
 type endpoint struct {
 	method, pattern string
-	kind            *resource.Kind // of resource; nil at the discovery endpoints
-	handle          func(*call, context.Context) (*reply, error)
+	kind            *resource.Kind // of resource; nil where there is none or every one
+	handle          handler
 }
 
+type handler func(*call, context.Context) (*reply, error)
+
 var endpoints = []endpoint{
-	{http.MethodGet, root + "/Users", resource.User, (*call).listUsers},
+	{http.MethodGet, root, nil, (*call).list},
+	{http.MethodGet, root + "/", nil, (*call).list},
+	{http.MethodPost, root + searchPath, nil, (*call).search},
+
+	{http.MethodGet, root + "/Users", resource.User, (*call).list},
+	{http.MethodPost, root + "/Users" + searchPath, resource.User, (*call).search},
 	{http.MethodPost, root + "/Users", resource.User, (*call).createUser},
 	{http.MethodGet, root + "/Users/{id}", resource.User, (*call).getUser},
 	{http.MethodPut, root + "/Users/{id}", resource.User, (*call).replaceUser},
 	{http.MethodPatch, root + "/Users/{id}", resource.User, (*call).patchUser},
 	{http.MethodDelete, root + "/Users/{id}", resource.User, (*call).deleteUser},
 
-	{http.MethodGet, root + "/Groups", resource.Group, (*call).listGroups},
+	{http.MethodGet, root + "/Groups", resource.Group, (*call).list},
+	{http.MethodPost, root + "/Groups" + searchPath, resource.Group, (*call).search},
 	{http.MethodPost, root + "/Groups", resource.Group, (*call).createGroup},
 	{http.MethodGet, root + "/Groups/{id}", resource.Group, (*call).getGroup},
 	{http.MethodPut, root + "/Groups/{id}", resource.Group, (*call).replaceGroup},
@@ -36,23 +43,29 @@ var endpoints = []endpoint{
 
 	{http.MethodPost, root + "/Bulk", nil, (*call).bulk},
 
-	{http.MethodGet, root + "/ServiceProviderConfig", nil, (*call).serviceProviderConfig},
-	{http.MethodGet, root + "/ResourceTypes", nil, (*call).listResourceTypes},
-	{http.MethodGet, root + "/ResourceTypes/{id}", nil, (*call).getResourceType},
-	{http.MethodGet, root + "/Schemas", nil, (*call).listSchemas},
-	{http.MethodGet, root + "/Schemas/{id}", nil, (*call).getSchema},
+	{http.MethodGet, root + "/ServiceProviderConfig", nil, unfiltered((*call).serviceProviderConfig)},
+	{http.MethodGet, root + "/ResourceTypes", nil, unfiltered((*call).listResourceTypes)},
+	{http.MethodGet, root + "/ResourceTypes/{id}", nil, unfiltered((*call).getResourceType)},
+	{http.MethodGet, root + "/Schemas", nil, unfiltered((*call).listSchemas)},
+	{http.MethodGet, root + "/Schemas/{id}", nil, unfiltered((*call).getSchema)},
 }
 
+// searchPath is behind what is searched by POST (RFC 7644 §3.4.3).
+const searchPath = "/.search"
+
 // notOffered are addresses of the standard that this service does not have
-// (RFC 7644 §3.2); saying so is clearer than "not found".
-var notOffered = []string{root + "/Me", root + "/.search", root + "/Users/.search", root + "/Groups/.search"}
+// (RFC 7644 §3.2), and why; saying so is clearer than "not found".
+var notOffered = map[string]string{
+	// RFC 7644 §3.11.
+	root + "/Me": "/Me stands for the person who asks, and a SCIM token is nobody's: it stands for a program. Find people at /Users.",
+}
 
 // match finds the endpoint of a request, or of an operation in one. Only paths
 // come here that are written in one way, so comparing texts is safe.
 func match(method, path string) (*endpoint, string, error) {
 	known := false
-	if slices.Contains(notOffered, path) {
-		return nil, "", scimerrors.ScimError{Status: http.StatusNotImplemented, Detail: "This service does not offer that. See /ServiceProviderConfig."}
+	if why, ok := notOffered[path]; ok {
+		return nil, "", scimerrors.ScimError{Status: http.StatusNotImplemented, Detail: why}
 	}
 	for i := range endpoints {
 		id, ok := endpoints[i].at(path)
@@ -77,7 +90,7 @@ func (e *endpoint) at(path string) (id string, ok bool) {
 		return "", path == e.pattern
 	}
 	id, ok = strings.CutPrefix(path, collection+"/")
-	return id, ok && id != "" && len(id) <= 128 && !strings.Contains(id, "/")
+	return id, ok && id != "" && len(id) <= 128 && !strings.Contains(id, "/") && "/"+id != searchPath
 }
 
 // allowed lists the methods of an address, for 405 (RFC 9110 §15.5.6).

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	scimerrors "github.com/elimity-com/scim/errors"
 
@@ -27,13 +28,15 @@ type Tokens interface {
 	Verify(ctx context.Context, tenant identity.TenantID, secret string) (*identity.Principal, error)
 }
 
-// Config is what the service works with; all of it is required.
+// Config is what the service works with; all of it is required, save where it says so.
 type Config struct {
 	Directory   *directory.Service
 	Tokens      Tokens
 	Permissions authz.Decider
 	Journal     authz.Journal
 	Refusals    authz.Refusals
+	// SearchTime is how long a list may take; 0: half a minute.
+	SearchTime time.Duration
 }
 
 // Service answers SCIM requests of every tenant. It is safe for concurrent use
@@ -43,11 +46,16 @@ type Service struct {
 	tokens    Tokens
 	guard     authz.Guard
 	readings  readings
+	// searchTime bounds a list that no index serves.
+	searchTime time.Duration
 }
 
 // New makes the service.
 func New(c Config) *Service {
-	return &Service{directory: c.Directory, tokens: c.Tokens,
+	if c.SearchTime == 0 {
+		c.SearchTime = 30 * time.Second
+	}
+	return &Service{directory: c.Directory, tokens: c.Tokens, searchTime: c.SearchTime,
 		guard: authz.Guard{Decider: c.Permissions, Journal: c.Journal, Refusals: c.Refusals}}
 }
 
@@ -80,7 +88,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 	if err != nil {
 		return nil, err // a failure of ours refuses nobody
 	}
-	if err := s.admit(ctx, req.Tenant, caller, r.Method, &event); err != nil {
+	if err := s.admit(ctx, req.Tenant, caller, r.Method, r.URL.Path, &event); err != nil {
 		return nil, err
 	}
 	if routeErr != nil {
@@ -102,8 +110,8 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 }
 
 // admit decides on one call and records that before anything comes of it.
-func (s *Service) admit(ctx context.Context, tenant identity.TenantID, caller *identity.Principal, method string, e *audit.Event) error {
-	need := authz.Permission{Object: "gatehouse.scim", Action: action(method)}
+func (s *Service) admit(ctx context.Context, tenant identity.TenantID, caller *identity.Principal, method, path string, e *audit.Event) error {
+	need := authz.Permission{Object: "gatehouse.scim", Action: action(method, path)}
 	e.Permission = need.String()
 	return s.guard.Admit(ctx, caller, authz.Query{Tenant: tenant, Permission: need}, e)
 }
@@ -138,11 +146,11 @@ func (s *Service) who(ctx context.Context, tenant identity.TenantID, r *http.Req
 	return p, nil
 }
 
-func action(method string) string {
-	switch method {
-	case http.MethodGet, http.MethodHead:
+func action(method, path string) string {
+	switch {
+	case method == http.MethodGet || method == http.MethodHead, method == http.MethodPost && strings.HasSuffix(path, searchPath):
 		return "read"
-	case http.MethodDelete:
+	case method == http.MethodDelete:
 		return "delete"
 	}
 	return "write"

@@ -21,10 +21,11 @@ var columns = []string{"id", "meta", "externalId", "userName", "displayName", "a
 
 // userResource is a person as a client may write them: what PATCH works on.
 func userResource(u *directory.User) (resource.Object, error) {
-	res := make(resource.Object)
-	if err := json.Unmarshal(u.Attributes, &res); err != nil {
+	document, err := u.Document()
+	if err != nil {
 		return nil, fmt.Errorf("scim: attributes of %s: %w", u.ID, err)
 	}
+	res := resource.Object(document)
 	res["id"], res["userName"], res["active"] = string(u.ID), u.UserName, u.Active
 	if u.ExternalID != "" {
 		res["externalId"] = u.ExternalID
@@ -32,9 +33,6 @@ func userResource(u *directory.User) (resource.Object, error) {
 	// A display name that we made up stays ours to make up again.
 	if u.DisplayName != "" && u.DisplayName != derivedName(res) {
 		res["displayName"] = u.DisplayName
-	}
-	if _, ok := res["emails"]; !ok && u.Email != "" {
-		res["emails"] = []any{map[string]any{"value": u.Email, "type": "work", "primary": true}}
 	}
 	return res, nil
 }
@@ -242,26 +240,6 @@ func (c *call) deleteUser(ctx context.Context) (*reply, error) {
 		return nil, err
 	}
 	return &reply{status: http.StatusNoContent}, nil
-}
-
-func (c *call) listUsers(ctx context.Context) (*reply, error) {
-	q, err := c.readList()
-	if err != nil {
-		return nil, err
-	}
-	page, err := c.service.directory.Users(ctx, c.tenant, directory.UserQuery{Filter: q.filter, Start: q.skip, Count: q.count})
-	if err != nil {
-		return nil, err
-	}
-	items := make([]resource.Object, 0, len(page.Items))
-	for i := range page.Items {
-		res, err := c.userAnswer(&page.Items[i])
-		if err != nil {
-			return nil, err
-		}
-		items = append(items, c.projection.Of(resource.User, res))
-	}
-	return c.pageReply(q, page.Total, items), nil
 }
 
 func (c *call) userReply(status int, u *directory.User) (*reply, error) {

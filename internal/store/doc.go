@@ -7,8 +7,9 @@
 // others by row-level security. The SQL above it is the same for both: numbered
 // parameters ($1, $2, each of them used, the first time where its type is plain:
 // "version < $1 OR $1 = 0"), times as BIGINT Unix milliseconds, documents as TEXT
-// JSON, texts in the order of their bytes, letter case by lower for ASCII alone,
-// and no tenant column in sight.
+// JSON (JSONB of PostgreSQL where they are looked into, by what [JSON] writes), texts
+// in the order of their bytes, letter case by lower for ASCII alone, and no tenant
+// column in sight.
 //
 // It must not know what the tables mean; only their migrations live here.
 package store

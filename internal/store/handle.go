@@ -107,7 +107,7 @@ func (t *Tx) text(query string, args []any) (string, error) {
 	if err := checkTexts(args); err != nil {
 		return "", err
 	}
-	return t.dialect(query, len(args))
+	return t.dialect.text(query, len(args))
 }
 
 // Exec runs a statement and returns how many rows it changed. A text among the

@@ -11,8 +11,18 @@ import (
 	"gatehouse/internal/fault"
 )
 
-// dialect turns a query with $1, $2 into what a database understands.
-type dialect func(query string, args int) (string, error)
+// dialect is how a database is spoken to: text turns a query with $1, $2 into what
+// it understands.
+type dialect struct {
+	text func(query string, args int) (string, error)
+	json JSON
+}
+
+var (
+	sqliteDialect         = dialect{sqliteText, sqliteJSON{}}
+	postgresDialect       = dialect{postgresText, postgresJSON{}}
+	postgresTenantDialect = dialect{postgresTenantText, postgresJSON{}}
+)
 
 // sqliteText writes $1 as ?1, because SQLite takes $1 for a name and would bind
 // it by the order of appearance.

@@ -50,11 +50,11 @@ func (p *postgres) tenantTx(ctx context.Context, id identity.TenantID, write boo
 	if err := checkTenant(id); err != nil {
 		return err
 	}
-	return p.transact(ctx, id, write, postgresTenantText, fn)
+	return p.transact(ctx, id, write, postgresTenantDialect, fn)
 }
 
 func (p *postgres) systemTx(ctx context.Context, write bool, fn func(*Tx) error) error {
-	return p.transact(ctx, "", write, postgresText, fn)
+	return p.transact(ctx, "", write, postgresDialect, fn)
 }
 
 func (p *postgres) transact(ctx context.Context, id identity.TenantID, write bool, d dialect, fn func(*Tx) error) error {
@@ -141,7 +141,7 @@ func (p *postgres) drop(ctx context.Context, id identity.TenantID) error {
 	}
 	system := func(query string) error {
 		return p.inTurn(ctx, id, true, fmt.Sprintf(beginDrop, id, ""), func(s *session) error {
-			tx := &Tx{conn: s, dialect: postgresText}
+			tx := &Tx{conn: s, dialect: postgresDialect}
 			if n, err := tx.Exec(ctx, query, id); err != nil || n == 0 {
 				return err
 			}
@@ -168,7 +168,7 @@ func (p *postgres) drop(ctx context.Context, id identity.TenantID) error {
 	for _, table := range tables {
 		for n := int64(dropBatch); n == dropBatch; {
 			err := p.inTurn(ctx, id, true, fmt.Sprintf(beginDrop, id, id), func(s *session) (err error) {
-				tx := &Tx{conn: s, dialect: postgresText}
+				tx := &Tx{conn: s, dialect: postgresDialect}
 				name := pgx.Identifier{table}.Sanitize()
 				n, err = tx.Exec(ctx, `DELETE FROM `+name+` WHERE ctid = ANY (ARRAY(SELECT ctid FROM `+name+` LIMIT $1))`, dropBatch)
 				if err != nil {

@@ -222,7 +222,7 @@ func (f *file) transact(ctx context.Context, write bool, fn func(*Tx) error) err
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after a commit
-	if err := fn(&Tx{conn: tx, dialect: sqliteText}); err != nil {
+	if err := fn(&Tx{conn: tx, dialect: sqliteDialect}); err != nil {
 		return err
 	}
 	if !write {

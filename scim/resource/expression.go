@@ -45,17 +45,14 @@ func checkExpression(text string) error {
 	return nil
 }
 
-// ParseFilter reads a filter (RFC 7644 §3.4.2.2) whose attributes the schema
-// of k knows.
-func (k *Kind) ParseFilter(text string) (filter.Expression, error) {
+// ParseFilter reads a filter (RFC 7644 §3.4.2.2); which attributes there are is for
+// its reader to say.
+func ParseFilter(text string) (filter.Expression, error) {
 	if err := checkExpression(text); err != nil {
 		return nil, err
 	}
-	expression, err := filter.ParseFilter([]byte(text))
+	expression, err := parseFilter(text)
 	if err != nil {
-		return nil, errors.New("it does not follow the grammar")
-	}
-	if err := scimfilter.NewFilterValidator(expression, k.full).Validate(); err != nil {
 		return nil, err
 	}
 	if err := unescape(expression); err != nil {
