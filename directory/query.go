@@ -26,8 +26,8 @@ const (
 	AttrActive      Attr = "active"       // bool
 	AttrCreated     Attr = "created"      // time.Time
 	AttrUpdated     Attr = "updated"      // time.Time
-	AttrGroup       Attr = "group"        // string: the id of a group that the person is in
-	AttrMember      Attr = "member"       // string: the id of a person who is in the group
+	AttrGroup       Attr = "group"        // string: the id of a group that the person is in, also through others
+	AttrMember      Attr = "member"       // string: the id of a person or a group that is in the group itself
 )
 
 // Op is a comparison (RFC 7644 §3.4.2.2 has the same ones). Present takes no
@@ -184,7 +184,7 @@ var userAttrs = map[Attr]column{
 	AttrActive:      {expr: "t.active", kind: boolValue},
 	AttrCreated:     {expr: "t.created_at", kind: timeValue},
 	AttrUpdated:     {expr: "t.updated_at", kind: timeValue},
-	AttrGroup:       {expr: "m.group_id", within: "EXISTS (SELECT 1 FROM group_members m WHERE m.user_id = t.id AND %s)"},
+	AttrGroup:       {expr: "g.id", within: "t.id IN (" + peopleWithin + ")"},
 }
 
 var groupAttrs = map[Attr]column{
@@ -194,7 +194,7 @@ var groupAttrs = map[Attr]column{
 	AttrSource:      {expr: "t.source"},
 	AttrCreated:     {expr: "t.created_at", kind: timeValue},
 	AttrUpdated:     {expr: "t.updated_at", kind: timeValue},
-	AttrMember:      {expr: "m.user_id", within: "EXISTS (SELECT 1 FROM group_members m WHERE m.group_id = t.id AND %s)"},
+	AttrMember:      {expr: "m.id", within: "t.id IN (SELECT m.group_id FROM (" + everyMember + ") m WHERE %s)"},
 }
 
 // compiler turns a filter into a condition that SQLite and PostgreSQL read

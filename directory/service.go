@@ -34,6 +34,8 @@ type Config struct {
 	// Retire takes away what a person may not find again when they come back, in the
 	// transaction that reactivates them. Nil: there is nothing.
 	Retire func(ctx context.Context, tx *store.Tx, user identity.UserID) error
+	// MaxMembers is how many people and groups a group may hold; default [MaxMembers].
+	MaxMembers int
 	// Announce tells the other nodes that a tenant's directory has changed, and returns
 	// once they have taken it in ([Service.Refresh]). Where nothing has changed now, it does
 	// so only if an earlier announcement failed. Nil: there are none.
@@ -64,7 +66,8 @@ type Service struct {
 	retire   func(context.Context, *store.Tx, identity.UserID) error
 	announce Announcement
 	// elsewhere is asked where SQL cannot be; nil: there is nobody.
-	elsewhere func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
+	elsewhere  func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
+	maxMembers int
 
 	memory  memory
 	asked   questions
@@ -79,7 +82,10 @@ func New(c Config) *Service {
 	if c.Retire == nil {
 		c.Retire = func(context.Context, *store.Tx, identity.UserID) error { return nil }
 	}
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, announce: c.Announce, elsewhere: c.Elsewhere}
+	if c.MaxMembers <= 0 {
+		c.MaxMembers = MaxMembers
+	}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory

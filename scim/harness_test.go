@@ -34,6 +34,8 @@ type bench struct {
 	sessions  *sessions.Service
 	tokens    *token.Service
 	journal   *audit.Journal
+	db        *store.DB
+	roles     *authz.Engine
 	acme      tenant
 	globex    tenant
 }
@@ -78,13 +80,19 @@ func newBench(t testing.TB) *bench {
 			return sessions.Limits{Idle: time.Hour, Absolute: 24 * time.Hour}
 		}})
 	t.Cleanup(func() { must(t, b.sessions.Close()) })
-	b.directory = directory.New(directory.Config{Store: db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw})
 	b.tokens = token.New(token.Config{Store: db, Journal: b.journal})
 	b.acme.token, b.globex.token = b.newToken(t, b.acme.id, token.ScopeSCIM, ""), b.newToken(t, b.globex.id, token.ScopeSCIM, "")
-	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
-		Refusals:    audit.NewRefusals(b.journal),
-		Permissions: authz.New(authz.Config{Store: db, Journal: b.journal, People: b.directory})}).Handler()
+	b.db = db
+	b.serve()
 	return b
+}
+
+// serve makes the service anew, as another node would.
+func (b *bench) serve() {
+	b.directory = directory.New(directory.Config{Store: b.db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw})
+	b.roles = authz.New(authz.Config{Store: b.db, Journal: b.journal, People: b.directory})
+	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
+		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles}).Handler()
 }
 
 func (b *bench) newToken(t testing.TB, tenant identity.TenantID, scope token.Scope, role string) string {

@@ -18,5 +18,9 @@ func TestOnPostgres(t *testing.T) {
 		TestP1_EveryRequestHasItsRecord, TestP7_NothingIsAnsweredWithoutTheJournal, TestP9_SessionsAreOverWhenTheAnswerIsSent,
 		TestP9_APersonMadeInactiveCannotSignIn, TestOktaCycle, TestEntraCycle, TestPatchThatIsNotUnderstoodChangesNothing,
 		TestADisplayNameThatWeMadeFollowsTheName,
+		TestRFC7644_3_5_2_EveryWayToChangeMembers, TestRFC7644_3_5_2_AGroupIsChangedAsAWhole, TestRFC7644_3_14_AGroupsVersionMovesWithItsMembers,
+		TestRFC7644_3_9_MembersAreAnsweredToWhomeverWantsThem, TestP1_TheJournalCountsTheMembersThatChange, TestRFC7644_3_5_2_MembersAgainstAModel,
+		TestRFC7644_3_14_FiftyClientsChangeOneGroup, TestRFC7643_4_2_AGroupIsAMemberOfAGroup, TestRFC7643_4_1_2_DirectAndIndirectGroups,
+		TestRFC7644_3_7_1_GroupsInACircle, TestP9_ALiveSessionsDecisionsGoByTheGroupsOfThisMoment,
 	})
 }
