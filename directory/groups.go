@@ -76,7 +76,7 @@ func (s *Service) CreateGroupWith(ctx context.Context, cause audit.Cause, tenant
 			}
 			g.ID, g.Version, g.CreatedAt = identity.NewGroupID(), 1, now()
 			g.UpdatedAt = g.CreatedAt
-			return &step{events: []audit.Event{groupCreated(cause, tenant, &g, plan.added())}, people: plan.touched(), write: func(ctx context.Context, tx *store.Tx) error {
+			return &step{events: []audit.Event{groupCreated(cause, tenant, &g, plan.added())}, people: plan.touched(), rows: plan.added(), write: func(ctx context.Context, tx *store.Tx) error {
 				if err := insertGroup(ctx, tx, &g, key); err != nil {
 					return err
 				}
@@ -177,7 +177,7 @@ func (s *Service) updateGroup(ctx context.Context, cause audit.Cause, tenant ide
 		if after.DisplayName != before.DisplayName { // people know their groups by name
 			touched = Everybody
 		}
-		return &step{events: []audit.Event{e}, people: touched, write: func(ctx context.Context, tx *store.Tx) error {
+		return &step{events: []audit.Event{e}, people: touched, rows: plan.added() + plan.removed(), write: func(ctx context.Context, tx *store.Tx) error {
 			more := plan.added() - plan.removed()
 			// Members who come and go by name hinder no others, whose changes may come between.
 			if ifVersion == 0 && len(fields) == 0 && !room.counted {
@@ -255,7 +255,8 @@ func (s *Service) changeMembers(ctx context.Context, cause audit.Cause, tenant i
 	return err
 }
 
-// DeleteGroup removes a group and its roles; its members stay in the directory.
+// DeleteGroup removes a group and its roles, and takes it out of other groups; its
+// members stay in the directory.
 // For ifVersion see [Service.UpdateGroup].
 func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64) error {
 	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
@@ -266,6 +267,17 @@ func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant ide
 		if ifVersion != 0 && ifVersion != g.Version {
 			return nil, errVersion()
 		}
-		return s.deletion(cause, groupEvent(cause, tenant, audit.GroupDeleted, &g), "groups", ifVersion, Everybody), nil
+		do := s.deletion(cause, groupEvent(cause, tenant, audit.GroupDeleted, &g), "groups", ifVersion, Everybody)
+		if do.rows, err = peopleTable.count(ctx, tx, id); err != nil {
+			return nil, err
+		}
+		end := do.write
+		do.write = func(ctx context.Context, tx *store.Tx) error {
+			if _, err := peopleTable.sweep(ctx, tx, id, nil); err != nil {
+				return err
+			}
+			return end(ctx, tx)
+		}
+		return do, nil
 	})
 }

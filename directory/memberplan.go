@@ -60,7 +60,7 @@ func (c *MemberChange) plan(ctx context.Context, tx *store.Tx, group identity.Gr
 func (w *wanted) against(ctx context.Context, tx *store.Tx, t memberTable, group identity.GroupID) (kindPlan, error) {
 	p := kindPlan{table: t}
 	named := slices.Sorted(maps.Keys(w.in))
-	there, err := present(ctx, tx, `SELECT `+t.column+` FROM `+t.name+` WHERE group_id = $1 AND `+t.column+` IN (`, named, group)
+	there, err := present(ctx, tx, `SELECT `+t.column+` FROM `+t.name+t.named(), named, group)
 	if err != nil {
 		return p, err
 	}
@@ -152,27 +152,36 @@ func (p *kindPlan) write(ctx context.Context, tx *store.Tx, group identity.Group
 }
 
 func (p *kindPlan) takeOut(ctx context.Context, tx *store.Tx, group identity.GroupID) (left int, err error) {
-	out := func(ids []string) error {
-		for batch := range slices.Chunk(ids, memberBatch) {
-			places, args := listOf(batch, group)
-			n, err := tx.Exec(ctx, `DELETE FROM `+p.table.name+` WHERE group_id = $1 AND `+p.table.column+` IN (`+places+`)`, args...)
-			if err != nil {
-				return err
-			}
-			left += int(n)
+	if p.rest {
+		return p.table.sweep(ctx, tx, group, p.stay)
+	}
+	for batch := range slices.Chunk(p.leave, memberBatch) {
+		places, args := listOf(batch, group)
+		n, err := tx.Exec(ctx, `DELETE FROM `+p.table.name+p.table.named()+places+`)`, args...)
+		if err != nil {
+			return left, err
 		}
-		return nil
+		left += int(n)
 	}
-	switch {
-	case !p.rest:
-		err = out(p.leave)
-	case len(p.stay) > 0:
-		err = p.table.pages(ctx, tx, group, func(page []string) error { return out(p.without(page)) })
-	default:
-		var n int64
-		n, err = tx.Exec(ctx, `DELETE FROM `+p.table.name+` WHERE group_id = $1`, group)
-		left = int(n)
-	}
+	return left, nil
+}
+
+// sweep takes all members out of a group who are not to stay, so many in one statement
+// that it is over within the database's limit.
+func (t memberTable) sweep(ctx context.Context, tx *store.Tx, group identity.GroupID, stay []string) (left int, err error) {
+	err = t.pages(ctx, tx, group, func(page []string) error {
+		first, last := page[0], page[len(page)-1]
+		statement := `DELETE FROM ` + t.name + ` WHERE group_id = $1 AND ` + t.column + ` >= $2 AND ` + t.column + ` <= $3`
+		from, _ := slices.BinarySearch(stay, first)
+		to, _ := slices.BinarySearch(stay, last+"\x00") // behind the last
+		places, args := listOf(stay[from:to], group, first, last)
+		if from < to {
+			statement += ` AND ` + t.column + ` NOT IN (` + places + `)`
+		}
+		n, err := tx.Exec(ctx, statement, args...)
+		left += int(n)
+		return err
+	})
 	return left, err
 }
 

@@ -33,7 +33,7 @@ const (
 	maxStored = 50_000
 	// memberBatch is how many members one statement names.
 	memberBatch = 500
-	// memberPage is how many members one statement reads of a group.
+	// memberPage is how many members of a group one statement reads, or takes out by range.
 	memberPage = 1000
 	// maxListed is how many members leave a group by name when all do: more are not
 	// listed, and told of as everybody.
@@ -99,6 +99,11 @@ func (c *MemberChange) replaceBy(members []Member) {
 // memberTable is where members of one kind are kept: who, in what column, and what
 // they are themselves.
 type memberTable struct{ name, column, of string }
+
+// named begins a condition that those of a list are in the group of $1. They are looked
+// up one by one: where a database takes all groups for small, as they are on average, it
+// would read through a large one instead, if its index were of use.
+func (t memberTable) named() string { return ` WHERE group_id || '' = $1 AND ` + t.column + ` IN (` }
 
 var (
 	peopleTable = memberTable{"group_members", "user_id", "users"}

@@ -109,6 +109,7 @@ type step struct {
 	first  func() error // what must come before the record; nil: nothing
 	events []audit.Event
 	people []identity.UserID // whose [Service.Person] it changes; Everybody: anybody's
+	rows   int               // how many it writes, where that can be many
 	write  func(context.Context, *store.Tx) error
 }
 
@@ -179,7 +180,7 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step
 		}
 		ctx = context.WithoutCancel(ctx)
 	}
-	bounded, cancel := effect(ctx)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime+time.Duration(do.rows)*rowTime)
 	err := s.store.Tenant(tenant).Write(bounded, func(tx *store.Tx) error { return do.write(bounded, tx) })
 	cancel()
 	// A commit whose outcome is unknown may have taken effect, so the version
@@ -194,9 +195,16 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step
 	return nil
 }
 
+// effectTime bounds what follows a record, and rowTime what is added to that for each
+// row of a large change: a group of many can go on a busy machine as well.
+const (
+	effectTime = 10 * time.Second
+	rowTime    = 100 * time.Microsecond
+)
+
 // effect bounds what follows a record, whose caller may go away.
 func effect(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	return context.WithTimeout(context.WithoutCancel(ctx), effectTime)
 }
 
 func (s *Service) recordFailure(ctx context.Context, events []audit.Event) {

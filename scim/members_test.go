@@ -1,7 +1,6 @@
 package scim_test
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,7 +14,6 @@ import (
 
 	"gatehouse/audit"
 	"gatehouse/directory"
-	"gatehouse/identity"
 	"gatehouse/internal/store"
 )
 
@@ -346,7 +344,7 @@ func BenchmarkOneMember(b *testing.B) {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			s := newBench(b)
 			group := s.filled(b, size)
-			one := []string{patch(`{"op":"add","path":"members","value":[{"value":"usr_outside"}]}`), patch(`{"op":"remove","path":"members[value eq \"usr_outside\"]"}`)}
+			one := []string{patch(`{"op":"add","path":"members","value":[{"value":"usr_0"}]}`), patch(`{"op":"remove","path":"members[value eq \"usr_0\"]"}`)}
 			s.do(b, "PATCH", "/Groups/"+group, one[1]).wants(204)
 			i := 0
 			for b.Loop() {
@@ -357,31 +355,25 @@ func BenchmarkOneMember(b *testing.B) {
 	}
 }
 
-// filled makes a group of people, and one who is outside of it, past the service.
+// filled makes a group of people, and usr_0 who is outside of it, past the service.
 func (b *bench) filled(t testing.TB, size int) string {
 	t.Helper()
 	g, err := b.directory.CreateGroup(t.Context(), system, b.acme.id, directory.Group{DisplayName: "large"})
 	must(t, err)
-	must(t, b.db.Tenant(b.acme.id).Write(t.Context(), func(tx *store.Tx) error {
-		for i := range size + 1 {
-			id := fmt.Sprintf("usr_%06d", i)
-			if i == size {
-				id = "usr_outside"
-			}
-			if err := seed(t.Context(), tx, g.ID, id, i < size); err != nil {
-				return err
-			}
+	for _, statement := range []string{
+		`INSERT INTO users (id, user_name, user_key, external_id, email, display_name, display_key, active, source, attributes, version, created_at, updated_at)
+			WITH RECURSIVE n (i) AS (SELECT CAST($1 AS BIGINT) UNION ALL SELECT i - 1 FROM n WHERE i > 0)
+			SELECT 'usr_' || CAST(i AS TEXT), 'user-' || CAST(i AS TEXT), 'user-' || CAST(i AS TEXT), '', '', 'User', 'user', TRUE, 'scim', '{}', 1, 0, 0 FROM n`,
+		`INSERT INTO group_members (group_id, user_id) SELECT $1, id FROM users WHERE id <> 'usr_0'`,
+	} {
+		arg := any(size)
+		if strings.Contains(statement, "group_members") {
+			arg = g.ID
 		}
-		return nil
-	}))
-	return string(g.ID)
-}
-
-func seed(ctx context.Context, tx *store.Tx, group identity.GroupID, id string, member bool) error {
-	_, err := tx.Exec(ctx, `INSERT INTO users (id, user_name, user_key, external_id, email, display_name, display_key, active, source, attributes, version, created_at, updated_at)
-		VALUES ($1, $1, $1, '', '', $1, $1, TRUE, 'scim', '{}', 1, 0, 0)`, id)
-	if err == nil && member {
-		_, err = tx.Exec(ctx, `INSERT INTO group_members (group_id, user_id) VALUES ($1, $2)`, group, id)
+		must(t, b.db.Tenant(b.acme.id).Write(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), statement, arg)
+			return err
+		}))
 	}
-	return err
+	return string(g.ID)
 }
