@@ -19,14 +19,53 @@ func groupResource(g *directory.Group) resource.Object {
 	return res
 }
 
-// memberResources are the members of a group as a client gets them.
+// memberAnswer is a member as a client gets it. There may be very many, so that they
+// are no maps.
+type memberAnswer struct {
+	Value   string `json:"value,omitempty"`
+	Type    string `json:"type,omitempty"`
+	Display string `json:"display,omitempty"`
+	Ref     string `json:"$ref,omitempty"`
+}
+
+// memberAnswers are the members of a group with what the client wants of them.
+func (c *call) memberAnswers(stored []directory.Member) []memberAnswer {
+	wants := func(sub string) bool { return c.projection.WantsOf(resource.Group, "members", sub) }
+	value, kind, display, ref := wants("value"), wants("type"), wants("display"), wants("$ref")
+	if !value && !kind && !display && !ref {
+		return nil
+	}
+	members := make([]memberAnswer, len(stored))
+	for i, m := range stored {
+		k, id := memberOf(m)
+		if value {
+			members[i].Value = id
+		}
+		if kind {
+			members[i].Type = k.Name
+		}
+		if display {
+			members[i].Display = m.Display
+		}
+		if ref {
+			members[i].Ref = c.location(k, id)
+		}
+	}
+	return members
+}
+
+func memberOf(m directory.Member) (kind *resource.Kind, id string) {
+	if m.Group != "" {
+		return resource.Group, string(m.Group)
+	}
+	return resource.User, string(m.User)
+}
+
+// memberResources are the members of a group as PATCH works on them.
 func (c *call) memberResources(stored []directory.Member) []any {
 	members := make([]any, 0, len(stored))
 	for _, m := range stored {
-		kind, id := resource.User, string(m.User)
-		if m.Group != "" {
-			kind, id = resource.Group, string(m.Group)
-		}
+		kind, id := memberOf(m)
 		members = append(members, map[string]any{"value": id, "type": kind.Name, "display": m.Display, "$ref": c.location(kind, id)})
 	}
 	return members
@@ -35,8 +74,8 @@ func (c *call) memberResources(stored []directory.Member) []any {
 // groupAnswer is a group as a client gets it.
 func (c *call) groupAnswer(g *directory.Group) resource.Object {
 	res := groupResource(g)
-	if len(g.Members) > 0 {
-		res["members"] = c.memberResources(g.Members)
+	if members := c.memberAnswers(g.Members); len(members) > 0 {
+		res["members"] = members
 	}
 	c.addCommon(res, resource.Group, string(g.ID), g.Version, g.CreatedAt, g.UpdatedAt)
 	return res

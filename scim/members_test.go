@@ -164,6 +164,16 @@ func TestRFC7644_3_9_MembersAreAnsweredToWhomeverWantsThem(t *testing.T) {
 		c.do(t, "PUT", c.group+query, `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"ops","members":["`+c.people[0]+`"]}`).wants(200).same(`null`, "members")
 	}
 	c.has(t, 0)
+	for query, want := range map[string]string{
+		"?attributes=members.value":                     `[{"value":"` + c.people[0] + `"}]`,
+		"?attributes=members.display,members.type":      `[{"type":"User","display":"ada"}]`,
+		"?excludedAttributes=members.$ref,members.TYPE": `[{"value":"` + c.people[0] + `","display":"ada"}]`,
+		"?attributes=members.nonsense":                  `null`,
+		"?attributes=displayName":                       `null`,
+		"?attributes=members":                           `[{"value":"` + c.people[0] + `","type":"User","display":"ada","$ref":"` + base + `/Users/` + c.people[0] + `"}]`,
+	} {
+		c.do(t, "GET", c.group+query, "").wants(200).same(want, "members")
+	}
 }
 
 // changes gives acme's records of changed groups.
