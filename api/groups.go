@@ -9,13 +9,14 @@ import (
 	"gatehouse/identity"
 )
 
-// group is a set of people, kept by the tenant's own directory.
+// group is a set of people and groups, kept by the tenant's own directory.
 type group struct {
 	ID         identity.GroupID `json:"id"`
 	Name       string           `json:"name"`
 	Source     directory.Source `json:"source"`
 	ExternalID string           `json:"external_id,omitempty"`
-	Members    []userRef        `json:"members,omitempty" doc:"Only when one group is read"`
+	Members    []userRef        `json:"members,omitempty" doc:"The people in it; only when one group is read"`
+	Groups     []groupRef       `json:"groups,omitempty" doc:"The groups in it, whose people have its roles as well; only when one group is read"`
 	CreatedAt  time.Time        `json:"created_at"`
 	UpdatedAt  time.Time        `json:"updated_at"`
 }
@@ -31,6 +32,10 @@ func groupOf(g directory.Group) group {
 	view := group{ID: g.ID, Name: g.DisplayName, Source: g.Source, ExternalID: g.ExternalID,
 		CreatedAt: g.CreatedAt.UTC(), UpdatedAt: g.UpdatedAt.UTC()}
 	for _, member := range g.Members {
+		if member.Group != "" {
+			view.Groups = append(view.Groups, groupRef{ID: member.Group, Name: member.Display})
+			continue
+		}
 		view.Members = append(view.Members, userRef{ID: member.User, Name: member.Display})
 	}
 	return view

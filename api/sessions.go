@@ -134,7 +134,7 @@ type revokeInput struct {
 		User          identity.UserID   `json:"user,omitempty" maxLength:"64"`
 		Device        identity.DeviceID `json:"device,omitempty" maxLength:"64"`
 		Connection    string            `json:"connection,omitempty" maxLength:"64" doc:"Name or id of a connection"`
-		Group         identity.GroupID  `json:"group,omitempty" maxLength:"64" doc:"Whose members are signed out"`
+		Group         identity.GroupID  `json:"group,omitempty" maxLength:"64" doc:"Whose people are signed out, also those who are in it through other groups"`
 		Team          string            `json:"team,omitempty" maxLength:"64" doc:"Name or id of a team; whoever has a role in it is signed out"`
 		Network       string            `json:"network,omitempty" maxLength:"64" example:"192.0.2.0/24" doc:"Addresses (CIDR) from which people signed in"`
 		Before        time.Time         `json:"before,omitzero" doc:"Everybody who signed in before this time is signed out"`

@@ -24,8 +24,9 @@ type user struct {
 }
 
 type groupRef struct {
-	ID   identity.GroupID `json:"id"`
-	Name string           `json:"name"`
+	ID       identity.GroupID `json:"id"`
+	Name     string           `json:"name"`
+	Indirect bool             `json:"indirect,omitempty" doc:"The person is in it through other groups alone"`
 }
 
 type listUsersInput struct {
@@ -57,7 +58,7 @@ func userOf(u directory.User) user {
 	view := user{ID: u.ID, UserName: u.UserName, Email: u.Email, Name: u.DisplayName, Active: u.Active, Source: u.Source,
 		ExternalID: u.ExternalID, Groups: []groupRef{}, CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC()}
 	for _, group := range u.Groups {
-		view.Groups = append(view.Groups, groupRef{ID: group.ID, Name: group.Name})
+		view.Groups = append(view.Groups, groupRef{ID: group.ID, Name: group.Name, Indirect: group.Indirect})
 	}
 	return view
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -180,11 +181,12 @@ func keepsOwner(ctx context.Context, tx *store.Tx, before, after Assignment) err
 	if before.Role != Owner || before.Team != "" {
 		return nil
 	}
-	remains, err := store.One(ctx, tx, store.Scalar[bool], `SELECT EXISTS (SELECT 1 FROM users u WHERE u.active AND (
-		(u.id = $2 AND $4) OR EXISTS (SELECT 1 FROM group_members m WHERE m.user_id = u.id AND m.group_id = $3 AND $4)
-		OR EXISTS (SELECT 1 FROM assignments a WHERE a.role = 'owner' AND a.team_id IS NULL AND a.id <> $1 AND (
-			(a.subject_kind = 'user' AND a.subject_id = u.id) OR
-			(a.subject_kind = 'group' AND a.subject_id IN (SELECT m.group_id FROM group_members m WHERE m.user_id = u.id))))))`,
+	const others = `SELECT a.subject_id FROM assignments a WHERE a.role = 'owner' AND a.team_id IS NULL AND a.id <> $1 AND a.subject_kind = `
+	remains, err := store.One(ctx, tx, store.Scalar[bool], `WITH RECURSIVE owning (id, depth) AS (
+			SELECT g.id, 0 FROM groups g WHERE (g.id = $3 AND $4) OR g.id IN (`+others+`'group')
+			UNION SELECT n.member_id, o.depth + 1 FROM owning o JOIN group_nestings n ON n.group_id = o.id WHERE o.depth < `+strconv.Itoa(identity.MaxGroupDepth)+`)
+		SELECT EXISTS (SELECT 1 FROM users u WHERE u.active AND ((u.id = $2 AND $4) OR u.id IN (`+others+`'user')
+			OR u.id IN (SELECT m.user_id FROM owning o JOIN group_members m ON m.group_id = o.id)))`,
 		before.ID, after.User, after.Group, after.Role == Owner && after.Team == "")
 	if err == nil && !remains {
 		return fault.New(fault.Conflict, "last-owner", "This is the last active owner. Make somebody else an owner first.")

@@ -26,8 +26,8 @@ const (
 	AttrVersion     Attr = "version"      // string, exact: the number in decimal
 	AttrCreated     Attr = "created"      // time.Time
 	AttrUpdated     Attr = "updated"      // time.Time
-	AttrGroup       Attr = "group"        // string: the id of a group that the person is in
-	AttrMember      Attr = "member"       // string: the id of a person who is in the group
+	AttrGroup       Attr = "group"        // string: the id of a group that the person is in, also through others
+	AttrMember      Attr = "member"       // string: the id of a person or a group that is in the group itself
 	AttrType        Attr = "type"         // string, letter case ignored: how somebody is in a group; what a member is
 )
 
@@ -44,6 +44,7 @@ type column struct {
 // relation is a list that a record has in other tables.
 type relation struct {
 	from  string // the elements of everybody
+	its   string // and those of the record t alone
 	owner string // whose an element is
 	order string // in which order they are answered
 	attrs map[Attr]column
@@ -60,7 +61,7 @@ var userAttrs = map[Attr]column{
 	AttrVersion:     {expr: "CAST(t.version AS TEXT)", always: true},
 	AttrCreated:     {expr: "t.created_at", kind: moment, always: true},
 	AttrUpdated:     {expr: "t.updated_at", kind: moment, always: true},
-	AttrGroup:       {expr: "m.group_id", within: "t.id IN (SELECT m.user_id FROM group_members m WHERE %s)"},
+	AttrGroup:       {expr: "g.id", within: "t.id IN (" + peopleWithin + ")"},
 }
 
 var groupAttrs = map[Attr]column{
@@ -71,22 +72,33 @@ var groupAttrs = map[Attr]column{
 	AttrVersion:     {expr: "CAST(t.version AS TEXT)", always: true},
 	AttrCreated:     {expr: "t.created_at", kind: moment, always: true},
 	AttrUpdated:     {expr: "t.updated_at", kind: moment, always: true},
-	AttrMember:      {expr: "m.user_id", within: "t.id IN (SELECT m.group_id FROM group_members m WHERE %s)"},
+	AttrMember:      {expr: "m.id", within: "t.id IN (SELECT m.group_id FROM (" + everyMember + ") m WHERE %s)"},
 }
 
 var userLists = map[Attr]relation{
-	AttrGroup: {from: "group_members m JOIN groups g ON g.id = m.group_id", owner: "m.user_id", order: "g.name_key", attrs: map[Attr]column{
+	AttrGroup: {from: groupsAround("TRUE"), its: groupsAround("user_id = t.id"), owner: "m.user_id", order: "g.name_key", attrs: map[Attr]column{
 		AttrID:          {expr: "g.id", always: true},
 		AttrDisplayName: {expr: "g.name_key", fold: foldForSearch, always: true},
-		AttrType:        {expr: "CAST('direct' AS TEXT)", fold: strings.ToLower, always: true},
+		AttrType:        {expr: "CASE WHEN m.depth > 0 THEN 'indirect' ELSE 'direct' END", fold: strings.ToLower, always: true},
 	}},
 }
 
+// groupsAround are the groups m that people are in, by themselves and through others, of
+// those people for whom a condition holds.
+func groupsAround(condition string) string {
+	return `(WITH RECURSIVE reached (user_id, group_id, depth) AS (SELECT user_id, group_id, 0 FROM group_members WHERE ` + condition + `
+		UNION SELECT r.user_id, n.group_id, r.depth + 1 FROM reached r JOIN group_nestings n ON n.member_id = r.group_id WHERE r.depth < ` + depth + `)
+		SELECT user_id, group_id, min(depth) AS depth FROM reached GROUP BY user_id, group_id) m JOIN groups g ON g.id = m.group_id`
+}
+
+const membersShown = `(SELECT p.group_id, p.user_id AS id, u.display_key AS display, 'user' AS type FROM group_members p JOIN users u ON u.id = p.user_id
+	UNION ALL SELECT n.group_id, n.member_id, g.name_key, 'group' FROM group_nestings n JOIN groups g ON g.id = n.member_id) m`
+
 var groupLists = map[Attr]relation{
-	AttrMember: {from: "group_members m JOIN users u ON u.id = m.user_id", owner: "m.group_id", order: "u.id", attrs: map[Attr]column{
-		AttrID:          {expr: "u.id", always: true},
-		AttrDisplayName: {expr: "u.display_key", fold: strings.ToLower},
-		AttrType:        {expr: "CAST('user' AS TEXT)", fold: strings.ToLower, always: true},
+	AttrMember: {from: membersShown, its: membersShown, owner: "m.group_id", order: "m.type DESC, m.id", attrs: map[Attr]column{
+		AttrID:          {expr: "m.id", always: true},
+		AttrDisplayName: {expr: "m.display", fold: strings.ToLower},
+		AttrType:        {expr: "m.type", fold: strings.ToLower, always: true},
 	}},
 }
 

@@ -19,8 +19,8 @@ const (
 	maxEmail      = 254 // octets
 	maxAttributes = 64 << 10
 	maxEmails     = 64
-	// MaxMembers is how many people a group may hold.
-	MaxMembers = 50_000
+	// MaxMembers is how many people and groups a group may hold, unless [Config] says so.
+	MaxMembers = 250_000
 )
 
 func invalid(code, format string, args ...any) error {
@@ -191,9 +191,6 @@ func (g *Group) canonicalise() (key string, err error) {
 	}
 	if g.ExternalID, err = cleanKey("The external id", g.ExternalID, maxName); err != nil {
 		return "", err
-	}
-	if len(g.Members) > MaxMembers {
-		return "", invalid("too-many-members", "A group can have at most %d members.", MaxMembers)
 	}
 	return fold("The group's name", g.DisplayName)
 }

@@ -33,17 +33,9 @@ func loadGroup(ctx context.Context, tx *store.Tx, id identity.GroupID, withMembe
 		return Group{}, fault.Wrap(err, fault.NotFound, "group-unknown", "There is no such group.")
 	}
 	if err == nil && withMembers {
-		g.Members, err = membersOf(ctx, tx, id)
+		g.Members, err = membersOf(ctx, tx, id, MaxMembers)
 	}
 	return g, err
-}
-
-func membersOf(ctx context.Context, tx *store.Tx, id identity.GroupID) ([]Member, error) {
-	return store.All(ctx, tx, func(row store.Row) (m Member, err error) {
-		err = row.Scan(&m.User, &m.Display)
-		return m, err
-	}, `SELECT u.id, u.display_name FROM group_members m JOIN users u ON u.id = m.user_id
-		WHERE m.group_id = $1 ORDER BY u.id LIMIT `+strconv.Itoa(MaxMembers), id)
 }
 
 // Group reads one group; its members, sorted by id, only where asked for.
@@ -59,30 +51,42 @@ func (s *Service) Group(ctx context.Context, tenant identity.TenantID, id identi
 // are set here. A name that is taken is a Conflict fault ("uniqueness"), a
 // member that does not exist an Invalid one ("unknown-member").
 func (s *Service) CreateGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, g Group) (Group, error) {
+	var members MemberChange
+	members.replaceBy(g.Members)
+	return s.CreateGroupWith(ctx, cause, tenant, g, members)
+}
+
+// CreateGroupWith is [Service.CreateGroup] with the members that a change gives.
+func (s *Service) CreateGroupWith(ctx context.Context, cause audit.Cause, tenant identity.TenantID, g Group, members MemberChange) (Group, error) {
 	key, err := g.canonicalise()
 	if err != nil {
 		return Group{}, err
 	}
-	added := memberIDs(g.Members)
-	err = s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
-		if err := checkFree(ctx, tx, "groups", "name_key", key, "", errGroupNameTaken()); err != nil {
-			return nil, err
-		}
-		if err := checkUsersExist(ctx, tx, added); err != nil {
-			return nil, err
-		}
-		g.ID, g.Version, g.CreatedAt = identity.NewGroupID(), 1, now()
-		g.UpdatedAt = g.CreatedAt
-		return &step{events: []audit.Event{groupCreated(cause, tenant, &g, len(added))}, people: added, write: func(ctx context.Context, tx *store.Tx) error {
-			if err := insertGroup(ctx, tx, &g, key); err != nil {
-				return err
+	err = settle(ctx, 0, func() error {
+		return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
+			if err := checkFree(ctx, tx, "groups", "name_key", key, "", errGroupNameTaken()); err != nil {
+				return nil, err
 			}
-			if err := addMembers(ctx, tx, g.ID, added); err != nil {
-				return err
+			plan, err := members.plan(ctx, tx, "")
+			if err != nil {
+				return nil, err
 			}
-			g.Members, err = membersOf(ctx, tx, g.ID)
-			return err
-		}}, nil
+			if plan.added() > s.maxMembers {
+				return nil, errTooManyMembers(s.maxMembers)
+			}
+			g.ID, g.Version, g.CreatedAt = identity.NewGroupID(), 1, now()
+			g.UpdatedAt = g.CreatedAt
+			return &step{events: []audit.Event{groupCreated(cause, tenant, &g, plan.added())}, people: plan.touched(), rows: plan.added(), write: func(ctx context.Context, tx *store.Tx) error {
+				if err := insertGroup(ctx, tx, &g, key); err != nil {
+					return err
+				}
+				if err := plan.write(ctx, tx, g.ID); err != nil {
+					return err
+				}
+				g.Members, err = membersOf(ctx, tx, g.ID, MaxMembers)
+				return err
+			}}, nil
+		})
 	})
 	if err != nil {
 		return Group{}, err
@@ -102,19 +106,6 @@ func groupCreated(cause audit.Cause, tenant identity.TenantID, g *Group, members
 	return e
 }
 
-func checkUsersExist(ctx context.Context, tx *store.Tx, ids []identity.UserID) error {
-	for _, id := range ids {
-		n, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM users WHERE id = $1`, id)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return invalid("unknown-member", "There is no person with the id %.64q.", id)
-		}
-	}
-	return nil
-}
-
 func insertGroup(ctx context.Context, tx *store.Tx, g *Group, key string) error {
 	n, err := tx.Exec(ctx, `INSERT INTO groups (id, display_name, name_key, external_id, source, connection_id, version, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) ON CONFLICT (name_key) DO NOTHING`,
@@ -125,83 +116,15 @@ func insertGroup(ctx context.Context, tx *store.Tx, g *Group, key string) error 
 	return err
 }
 
-// addMembers passes over a person who was deleted since the check: whoever
-// deletes a person takes them out of every group, before or after.
-func addMembers(ctx context.Context, tx *store.Tx, group identity.GroupID, users []identity.UserID) error {
-	for _, user := range users {
-		if _, err := tx.Exec(ctx, `INSERT INTO group_members (group_id, user_id) SELECT $1, id FROM users WHERE id = $2
-			ON CONFLICT (group_id, user_id) DO NOTHING`, group, user); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func removeMembers(ctx context.Context, tx *store.Tx, group identity.GroupID, users []identity.UserID) error {
-	for _, user := range users {
-		if _, err := tx.Exec(ctx, `DELETE FROM group_members WHERE group_id = $1 AND user_id = $2`, group, user); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// UpdateGroup lets edit change a copy of the group, members included, and
-// stores the result, all or nothing; an error of edit is returned as it is.
-// ifVersion, unless 0, must be the present version (fault Precondition). What
-// edit does to ID, Version and the times is ignored.
-func (s *Service) UpdateGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64, edit func(*Group) error) (after Group, err error) {
-	err = s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
-		before, err := loadGroup(ctx, tx, id, true)
-		if err != nil {
-			return nil, err
-		}
-		if ifVersion != 0 && ifVersion != before.Version {
-			return nil, errVersion()
-		}
-		after = before
-		after.Members = slices.Clone(before.Members)
-		if err := edit(&after); err != nil {
-			return nil, err
-		}
-		key, err := after.canonicalise()
-		if err != nil {
-			return nil, err
-		}
-		after.ID, after.CreatedAt = before.ID, before.CreatedAt
-		added, removed := memberDiff(before.Members, after.Members)
-		changed := changedGroupFields(&before, &after, len(added)+len(removed) > 0)
-		if len(changed) == 0 {
-			after = before
-			return nil, nil
-		}
-		if err := checkFree(ctx, tx, "groups", "name_key", key, id, errGroupNameTaken()); err != nil {
-			return nil, err
-		}
-		if err := checkUsersExist(ctx, tx, added); err != nil {
-			return nil, err
-		}
-		after.Version, after.UpdatedAt = before.Version+1, now()
-		e := groupEvent(cause, tenant, audit.GroupChanged, &after)
-		e.Details = map[string]string{"changed": strings.Join(changed, ","),
-			"added": strconv.Itoa(len(added)), "removed": strconv.Itoa(len(removed))}
-		touched := slices.Concat(added, removed)
-		if after.DisplayName != before.DisplayName { // people know their groups by name
-			touched = Everybody
-		}
-		return &step{events: []audit.Event{e}, people: touched, write: func(ctx context.Context, tx *store.Tx) error {
-			if err := replaceGroup(ctx, tx, &after, key, before.Version); err != nil {
-				return err
-			}
-			if err := removeMembers(ctx, tx, id, removed); err != nil {
-				return err
-			}
-			if err := addMembers(ctx, tx, id, added); err != nil {
-				return err
-			}
-			after.Members, err = membersOf(ctx, tx, id)
-			return err
-		}}, nil
+// UpdateGroup lets edit change a copy of the group, without its members, and say what
+// becomes of these, and stores the result, all or nothing; an error of edit is returned
+// as it is. ifVersion, unless 0, must be the present version (fault Precondition). What
+// edit does to ID, Version and the times is ignored. It is called again where another
+// node was faster. The group is given back without its members.
+func (s *Service) UpdateGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64, edit func(*Group, *MemberChange) error) (after Group, err error) {
+	err = settle(ctx, ifVersion, func() error {
+		after, err = s.updateGroup(ctx, cause, tenant, id, ifVersion, edit)
+		return err
 	})
 	if err != nil {
 		return Group{}, err
@@ -209,71 +132,131 @@ func (s *Service) UpdateGroup(ctx context.Context, cause audit.Cause, tenant ide
 	return after, nil
 }
 
-func replaceGroup(ctx context.Context, tx *store.Tx, g *Group, key string, was uint64) error {
-	n, err := tx.Exec(ctx, `UPDATE groups SET display_name = $1, name_key = $2, external_id = $3, source = $4, version = $5, updated_at = $6
-		WHERE id = $7 AND version = $8`,
-		g.DisplayName, key, g.ExternalID, g.Source, g.Version, store.Millis(g.UpdatedAt), g.ID, was)
+func (s *Service) updateGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64, edit func(*Group, *MemberChange) error) (after Group, err error) {
+	err = s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
+		before, err := loadGroup(ctx, tx, id, false)
+		if err != nil {
+			return nil, err
+		}
+		if ifVersion != 0 && ifVersion != before.Version {
+			return nil, errVersion()
+		}
+		after = before
+		members := MemberChange{stored: func() ([]Member, error) { return storedMembers(ctx, tx, id) }}
+		if err := edit(&after, &members); err != nil {
+			return nil, err
+		}
+		key, err := after.canonicalise()
+		if err != nil {
+			return nil, err
+		}
+		after.ID, after.CreatedAt, after.Members = before.ID, before.CreatedAt, nil
+		plan, err := members.plan(ctx, tx, id)
+		if err != nil {
+			return nil, err
+		}
+		fields := changedGroupFields(&before, &after)
+		changed := slices.Clone(fields)
+		changed.add("members", plan.added()+plan.removed() > 0)
+		if len(changed) == 0 {
+			after = before
+			return nil, nil
+		}
+		if err := checkFree(ctx, tx, "groups", "name_key", key, id, errGroupNameTaken()); err != nil {
+			return nil, err
+		}
+		room, err := plan.roomFor(ctx, tx, id, s.maxMembers)
+		if err != nil {
+			return nil, err
+		}
+		after.Version, after.UpdatedAt = before.Version+1, now()
+		e := groupEvent(cause, tenant, audit.GroupChanged, &after)
+		e.Details = map[string]string{"changed": strings.Join(changed, ","),
+			"added": strconv.Itoa(plan.added()), "removed": strconv.Itoa(plan.removed())}
+		touched := plan.touched()
+		if after.DisplayName != before.DisplayName { // people know their groups by name
+			touched = Everybody
+		}
+		return &step{events: []audit.Event{e}, people: touched, rows: plan.added() + plan.removed(), write: func(ctx context.Context, tx *store.Tx) error {
+			more := plan.added() - plan.removed()
+			// Members who come and go by name hinder no others, whose changes may come between.
+			if ifVersion == 0 && len(fields) == 0 && !room.counted {
+				after.Version, err = nextVersion(ctx, tx, &after, more)
+			} else {
+				err = replaceGroup(ctx, tx, &after, key, before.Version, room.atMost+more)
+			}
+			if err != nil {
+				return err
+			}
+			return plan.write(ctx, tx, id)
+		}}, nil
+	})
+	return after, err
+}
+
+// maxSettled is how often a change is planned anew that others come before.
+const maxSettled = 16
+
+// settle makes a change that depends on no version again if another node was faster:
+// its outcome then is that of having come after it.
+func settle(ctx context.Context, ifVersion uint64, change func() error) (err error) {
+	for range maxSettled {
+		if err = change(); ifVersion != 0 || !fault.Is(err, fault.Precondition) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return fault.Wrap(err, fault.Unavailable, "changes-under-way", "Other changes are under way here and take too long. Try again in a moment.")
+}
+
+// nextVersion notes a change of a group's members alone, whatever its version.
+func nextVersion(ctx context.Context, tx *store.Tx, g *Group, more int) (uint64, error) {
+	version, err := store.One(ctx, tx, store.Scalar[uint64], `UPDATE groups SET version = version + 1, updated_at = $1, members_at_most = members_at_most + $2
+		WHERE id = $3 RETURNING version`, store.Millis(g.UpdatedAt), more, g.ID)
+	if errors.Is(err, store.ErrNoRows) {
+		err = errVersion()
+	}
+	return version, err
+}
+
+func replaceGroup(ctx context.Context, tx *store.Tx, g *Group, key string, was uint64, atMost int) error {
+	n, err := tx.Exec(ctx, `UPDATE groups SET display_name = $1, name_key = $2, external_id = $3, source = $4, version = $5, updated_at = $6, members_at_most = $7
+		WHERE id = $8 AND version = $9`,
+		g.DisplayName, key, g.ExternalID, g.Source, g.Version, store.Millis(g.UpdatedAt), atMost, g.ID, was)
 	if err == nil && n == 0 {
 		return errVersion()
 	}
 	return err
 }
 
-func changedGroupFields(a, b *Group, members bool) (names differences) {
+func changedGroupFields(a, b *Group) (names differences) {
 	names.add("display_name", a.DisplayName != b.DisplayName)
 	names.add("external_id", a.ExternalID != b.ExternalID)
 	names.add("source", a.Source != b.Source)
-	names.add("members", members)
 	return names
-}
-
-func memberIDs(members []Member) []identity.UserID {
-	ids := make([]identity.UserID, 0, len(members))
-	for _, m := range members {
-		ids = append(ids, m.User)
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
-}
-
-func memberDiff(before, after []Member) (added, removed []identity.UserID) {
-	was, is := memberIDs(before), memberIDs(after)
-	for _, id := range is {
-		if _, found := slices.BinarySearch(was, id); !found {
-			added = append(added, id)
-		}
-	}
-	for _, id := range was {
-		if _, found := slices.BinarySearch(is, id); !found {
-			removed = append(removed, id)
-		}
-	}
-	return added, removed
 }
 
 // AddMembers puts people into a group; who is in it already stays.
 func (s *Service) AddMembers(ctx context.Context, cause audit.Cause, tenant identity.TenantID, group identity.GroupID, users []identity.UserID) error {
-	_, err := s.UpdateGroup(ctx, cause, tenant, group, 0, func(g *Group) error {
-		for _, id := range users {
-			g.Members = append(g.Members, Member{User: id})
-		}
-		slices.SortFunc(g.Members, func(a, b Member) int { return strings.Compare(string(a.User), string(b.User)) })
-		g.Members = slices.CompactFunc(g.Members, func(a, b Member) bool { return a.User == b.User })
-		return nil
-	})
-	return err
+	return s.changeMembers(ctx, cause, tenant, group, users, (*MemberChange).Add)
 }
 
 // RemoveMembers takes people out of a group; who is not in it is passed over.
 func (s *Service) RemoveMembers(ctx context.Context, cause audit.Cause, tenant identity.TenantID, group identity.GroupID, users []identity.UserID) error {
-	_, err := s.UpdateGroup(ctx, cause, tenant, group, 0, func(g *Group) error {
-		g.Members = slices.DeleteFunc(g.Members, func(m Member) bool { return slices.Contains(users, m.User) })
+	return s.changeMembers(ctx, cause, tenant, group, users, (*MemberChange).Remove)
+}
+
+func (s *Service) changeMembers(ctx context.Context, cause audit.Cause, tenant identity.TenantID, group identity.GroupID, users []identity.UserID, do func(*MemberChange, MemberKind, ...string)) error {
+	_, err := s.UpdateGroup(ctx, cause, tenant, group, 0, func(_ *Group, members *MemberChange) error {
+		for _, id := range users {
+			do(members, PersonMember, string(id))
+		}
 		return nil
 	})
 	return err
 }
 
-// DeleteGroup removes a group and its roles; its members stay in the directory.
+// DeleteGroup removes a group and its roles, and takes it out of other groups; its
+// members stay in the directory.
 // For ifVersion see [Service.UpdateGroup].
 func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64) error {
 	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
@@ -284,6 +267,17 @@ func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant ide
 		if ifVersion != 0 && ifVersion != g.Version {
 			return nil, errVersion()
 		}
-		return s.deletion(cause, groupEvent(cause, tenant, audit.GroupDeleted, &g), "groups", ifVersion, Everybody), nil
+		do := s.deletion(cause, groupEvent(cause, tenant, audit.GroupDeleted, &g), "groups", ifVersion, Everybody)
+		if do.rows, err = peopleTable.count(ctx, tx, id); err != nil {
+			return nil, err
+		}
+		end := do.write
+		do.write = func(ctx context.Context, tx *store.Tx) error {
+			if _, err := peopleTable.sweep(ctx, tx, id, nil); err != nil {
+				return err
+			}
+			return end(ctx, tx)
+		}
+		return do, nil
 	})
 }

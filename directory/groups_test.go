@@ -22,24 +22,31 @@ func TestGroupLifeCycle(t *testing.T) {
 	_, err = b.CreateGroup(t.Context(), cause, b.tenant, directory.Group{DisplayName: "OPS"})
 	wantFault(t, err, fault.Conflict, "uniqueness")
 
-	g, err = b.UpdateGroup(t.Context(), cause, b.tenant, g.ID, g.Version, func(g *directory.Group) error {
+	g, err = b.UpdateGroup(t.Context(), cause, b.tenant, g.ID, g.Version, func(g *directory.Group, members *directory.MemberChange) error {
 		g.DisplayName = "Operations"
-		g.Members = []directory.Member{{User: bob.ID}}
+		members.RemoveAll(directory.AnyMember)
+		members.Add(directory.PersonMember, string(bob.ID))
 		return nil
 	})
 	must(t, err)
 	if e := b.lastEvent(); e.Details["changed"] != "display_name,members" || e.Details["added"] != "1" || e.Details["removed"] != "1" {
 		t.Fatalf("event %+v", e)
 	}
-	if g.Version != 2 || len(g.Members) != 1 || g.Members[0].User != bob.ID {
-		t.Fatalf("group %+v", g)
+	after, err := b.Group(t.Context(), b.tenant, g.ID, true)
+	must(t, err)
+	if g.Version != 2 || after.Version != 2 || g.Members != nil || len(after.Members) != 1 || after.Members[0].User != bob.ID {
+		t.Fatalf("group %+v, %+v", g, after)
 	}
 
 	broken := errors.New("broken")
-	_, err = b.UpdateGroup(t.Context(), cause, b.tenant, g.ID, 0, func(g *directory.Group) error { g.Members = nil; return broken })
+	_, err = b.UpdateGroup(t.Context(), cause, b.tenant, g.ID, 0, func(_ *directory.Group, members *directory.MemberChange) error {
+		members.RemoveAll(directory.AnyMember)
+		return broken
+	})
 	wantError(t, err, broken)
-	_, err = b.UpdateGroup(t.Context(), cause, b.tenant, g.ID, 0, func(g *directory.Group) error {
-		g.Members = append(g.Members[:0], directory.Member{User: "usr_nobody"})
+	_, err = b.UpdateGroup(t.Context(), cause, b.tenant, g.ID, 0, func(_ *directory.Group, members *directory.MemberChange) error {
+		members.RemoveAll(directory.AnyMember)
+		members.Add(directory.AnyMember, "usr_nobody")
 		return nil
 	})
 	wantFault(t, err, fault.Invalid, "unknown-member")

@@ -65,7 +65,10 @@ func TestP8_WhoIsKnownIsServedWithoutSQL(t *testing.T) {
 	eve := b.create(t, directory.User{UserName: "eve", Active: true})
 	named, err := b.CreateGroup(t.Context(), cause, b.tenant, directory.Group{DisplayName: "named"})
 	must(t, err)
-	_, err = b.UpdateGroup(t.Context(), cause, b.tenant, named.ID, 0, func(g *directory.Group) error { g.DisplayName = "renamed"; return nil })
+	_, err = b.UpdateGroup(t.Context(), cause, b.tenant, named.ID, 0, func(g *directory.Group, _ *directory.MemberChange) error {
+		g.DisplayName = "renamed"
+		return nil
+	})
 	must(t, err)
 	must(t, b.DeleteGroup(t.Context(), cause, b.tenant, named.ID, 0))
 	if all := told[len(told)-2:]; !slices.Equal(all[0], directory.Everybody) || !slices.Equal(all[1], directory.Everybody) {

@@ -108,7 +108,7 @@ func (c *compiler) sorting(k Key) (sorting, error) {
 		if !ok || !known {
 			return sorting{}, errFilter("There is no sorting by %s here.", k.In)
 		}
-		col.expr = fmt.Sprintf("coalesce((SELECT %s FROM %s WHERE %s = t.id ORDER BY %s LIMIT 1), '')", col.expr, list.from, list.owner, list.order)
+		col.expr = fmt.Sprintf("coalesce((SELECT %s FROM %s WHERE %s = t.id ORDER BY %s LIMIT 1), '')", col.expr, list.its, list.owner, list.order)
 		col.always = false
 		return sorting{column: col}, nil
 	}

@@ -155,7 +155,7 @@ func (p *groupPlan) apply(ctx context.Context, tx *store.Tx, in *SignIn, user id
 		}
 	}
 	for _, id := range p.leave {
-		if err := removeMembers(ctx, tx, id, []identity.UserID{user}); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM group_members WHERE group_id = $1 AND user_id = $2`, id, user); err != nil {
 			return err
 		}
 	}

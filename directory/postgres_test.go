@@ -8,7 +8,9 @@ import (
 
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
-		TestGroupLifeCycle, TestTeams, TestUserFilters, TestFiltersThatAreRefused, TestPaging, TestSignInMakesAPersonOnce,
+		TestGroupLifeCycle, TestTeams, TestMembersAreChangedStepByStep, TestManyMembersAreReplaced, TestAGroupHoldsNoMoreThanItMay,
+		TestNodesThatChangeOneGroupLoseNothing, TestMembersAgainstAModel, TestPeopleAreInTheGroupsOfTheirGroups,
+		TestGroupsAboveEachOtherCountToADepth, TestNestingIsToldOfAsEverybodys, TestUserFilters, TestFiltersThatAreRefused, TestPaging, TestSignInMakesAPersonOnce,
 		TestSignInGoesByConnectionAndSubjectNeverByEmail, TestSignInLinksOnlyWhatTheRuleAllows, TestSignInRefusals,
 		TestSignInUpdatesWhatItMay, TestSignInWithoutAnAddress, TestAnUnverifiedAddressNamesNobody,
 		TestSignInGroupsBelongToTheirConnection, TestSignInSyncsItsOwnGroupsAlone, TestSignInGoesByRules, TestWhatIsUsableIsKnownBeforehand, TestARuleThatGoesTakesItsMembersAlong, TestAConnectionThatGoesEmptiesItsGroups, TestNobodyIsPutBackByRulesThatAreGone, TestSignInLinksByExternalID, TestLink, TestSubjectsByEmail, TestUserRoundTrip,

@@ -34,6 +34,8 @@ type Config struct {
 	// Retire takes away what a person may not find again when they come back, in the
 	// transaction that reactivates them. Nil: there is nothing.
 	Retire func(ctx context.Context, tx *store.Tx, user identity.UserID) error
+	// MaxMembers is how many people and groups a group may hold; default [MaxMembers].
+	MaxMembers int
 	// Announce tells the other nodes that a tenant's directory has changed, and returns
 	// once they have taken it in ([Service.Refresh]). Where nothing has changed now, it does
 	// so only if an earlier announcement failed. Nil: there are none.
@@ -64,7 +66,8 @@ type Service struct {
 	retire   func(context.Context, *store.Tx, identity.UserID) error
 	announce Announcement
 	// elsewhere is asked where SQL cannot be; nil: there is nobody.
-	elsewhere func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
+	elsewhere  func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
+	maxMembers int
 
 	memory  memory
 	asked   questions
@@ -79,7 +82,10 @@ func New(c Config) *Service {
 	if c.Retire == nil {
 		c.Retire = func(context.Context, *store.Tx, identity.UserID) error { return nil }
 	}
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, announce: c.Announce, elsewhere: c.Elsewhere}
+	if c.MaxMembers <= 0 {
+		c.MaxMembers = MaxMembers
+	}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory
@@ -103,6 +109,7 @@ type step struct {
 	first  func() error // what must come before the record; nil: nothing
 	events []audit.Event
 	people []identity.UserID // whose [Service.Person] it changes; Everybody: anybody's
+	rows   int               // how many it writes, where that can be many
 	write  func(context.Context, *store.Tx) error
 }
 
@@ -170,7 +177,7 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step
 	if err := audit.CommitAll(ctx, s.journal, do.events); err != nil {
 		return fmt.Errorf("directory: journal: %w", err)
 	}
-	bounded, cancel := effect(ctx)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime+time.Duration(do.rows)*rowTime)
 	err := s.store.Tenant(tenant).Write(bounded, func(tx *store.Tx) error { return do.write(bounded, tx) })
 	cancel()
 	// A commit whose outcome is unknown may have taken effect, so the version
@@ -185,9 +192,16 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step
 	return nil
 }
 
+// effectTime bounds what follows a record, and rowTime what is added to that for each
+// row of a large change: a group of many can go on a busy machine as well.
+const (
+	effectTime = 10 * time.Second
+	rowTime    = 100 * time.Microsecond
+)
+
 // effect bounds what follows a record, whose caller may go away.
 func effect(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	return context.WithTimeout(context.WithoutCancel(ctx), effectTime)
 }
 
 func (s *Service) recordFailure(ctx context.Context, events []audit.Event) {

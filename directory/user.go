@@ -32,13 +32,13 @@ type User struct {
 	// Attributes holds what SCIM knows beyond the fields above (name, emails, the
 	// enterprise extension...) as the JSON object that SCIM answers with.
 	Attributes json.RawMessage
-	Groups     []identity.Group // read only: the groups the person is in
+	Groups     []identity.Group // read only: the groups the person is in, also through others
 	Version    uint64
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 }
 
-// Group is a set of people.
+// Group is a set of people, and of groups whose people are in it as well.
 type Group struct {
 	ID          identity.GroupID
 	DisplayName string // unique in the tenant, letter case ignored
@@ -49,12 +49,6 @@ type Group struct {
 	Version     uint64
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
-}
-
-// Member is a person in a group.
-type Member struct {
-	User    identity.UserID
-	Display string // read only: the person's display name
 }
 
 // Team is the unit inside a tenant for which roles can be given.

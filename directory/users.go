@@ -58,14 +58,6 @@ func loadUser(ctx context.Context, tx *store.Tx, id identity.UserID) (User, erro
 	return u, err
 }
 
-func groupsOf(ctx context.Context, tx *store.Tx, id identity.UserID) ([]identity.Group, error) {
-	return store.All(ctx, tx, func(row store.Row) (g identity.Group, err error) {
-		err = row.Scan(&g.ID, &g.Name)
-		return g, err
-	}, `SELECT g.id, g.display_name FROM groups g JOIN group_members m ON m.group_id = g.id
-		WHERE m.user_id = $1 ORDER BY g.name_key LIMIT 10000`, id)
-}
-
 // User reads one person, with their groups.
 func (s *Service) User(ctx context.Context, tenant identity.TenantID, id identity.UserID) (u User, err error) {
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
@@ -175,7 +167,7 @@ func putEmails(ctx context.Context, tx *store.Tx, people ...*User) error {
 // UpdateUser lets edit change a copy of the person and stores the result, all
 // or nothing; an error of edit is returned as it is. ifVersion, unless 0, must
 // be the present version (fault Precondition). What edit does to ID, Version,
-// the times and Groups is ignored.
+// the times and Groups is ignored. It is called again where another node was faster.
 //
 // An update that ends with Active == false ends the person's sessions before
 // it returns, also when the person was inactive already: that makes repeating
@@ -192,6 +184,14 @@ func (s *Service) UpdateUser(ctx context.Context, cause audit.Cause, tenant iden
 }
 
 func (s *Service) updateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, edit func(*User) error) (after User, err error) {
+	err = settle(ctx, ifVersion, func() error {
+		after, err = s.updateUserOnce(ctx, cause, tenant, id, ifVersion, edit)
+		return err
+	})
+	return after, err
+}
+
+func (s *Service) updateUserOnce(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, edit func(*User) error) (after User, err error) {
 	err = s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
 		before, err := loadUser(ctx, tx, id)
 		if err != nil {

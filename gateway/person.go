@@ -23,8 +23,9 @@ type person struct {
 }
 
 type group struct {
-	ID   identity.GroupID `json:"id"`
-	Name string           `json:"name"`
+	ID       identity.GroupID `json:"id"`
+	Name     string           `json:"name"`
+	Indirect bool             `json:"indirect,omitempty"`
 }
 
 func tell(p *identity.Person) person {

@@ -96,8 +96,13 @@ type Person struct {
 	Groups   []Group
 }
 
+// MaxGroupDepth is how many groups above each other, beside the one that somebody is in
+// by themselves, they are in as well. Whatever asks who is in a group goes by it.
+const MaxGroupDepth = 16
+
 // Group is a directory group as seen from a member.
 type Group struct {
-	ID   GroupID
-	Name string
+	ID       GroupID
+	Name     string
+	Indirect bool // the member is in it through other groups alone
 }

@@ -15,6 +15,7 @@ import (
 type place struct {
 	attr          directory.Attr // one of its own
 	before, after string         // stand around it
+	member        string         // the service's address: it is that of a member, of whatever kind
 	path          []string       // among a person's attributes
 	constant      string         // the same for all
 	kind          directory.Kind
@@ -116,7 +117,7 @@ func (l *listing) find(k *resource.Kind, a attribute) place {
 		p.attr, p.before = directory.AttrID, l.base+resource.Group.Endpoint+"/"
 		return p
 	case name == "members.$ref":
-		p.attr, p.before = directory.AttrID, l.base+resource.User.Endpoint+"/"
+		p.attr, p.member = directory.AttrID, l.base
 		return p
 	}
 	if !a.MultiValued() {
@@ -133,6 +134,13 @@ func (p place) holds(op directory.Op, value any) directory.Filter {
 	switch {
 	case p.constant != "":
 		return constant(p.constant, p.exact, op, value)
+	case p.member != "":
+		var either directory.Any
+		for _, k := range []*resource.Kind{resource.User, resource.Group} {
+			either = append(either, directory.All{directory.Compare{Attr: directory.AttrType, Value: k.Name},
+				directory.Compare{Attr: p.attr, Op: op, Value: value, Before: p.member + k.Endpoint + "/"}})
+		}
+		return either
 	case p.attr == directory.AttrID && p.before == "" && !p.exact:
 		if id, ok := value.(string); ok { // all ids are in lower case
 			value = strings.ToLower(id)

@@ -20,6 +20,8 @@ func describe(err error) scimerrors.ScimError {
 	switch {
 	case f.Code == "uniqueness":
 		e.ScimType = scimerrors.ScimTypeUniqueness
+	case f.Code == "members-too-many":
+		e.ScimType = scimerrors.ScimTypeTooMany
 	case f.Code == "invalid-filter":
 		e.ScimType = scimerrors.ScimTypeInvalidFilter
 	case f.Code == "invalid-position":

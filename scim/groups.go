@@ -9,30 +9,73 @@ import (
 	"gatehouse/scim/resource"
 )
 
-// groupResource is a group as a client may write it: what PATCH works on.
+// groupResource is a group as a client may write it, without its members: what PATCH
+// works on.
 func groupResource(g *directory.Group) resource.Object {
 	res := resource.Object{"id": string(g.ID), "displayName": g.DisplayName}
 	if g.ExternalID != "" {
 		res["externalId"] = g.ExternalID
 	}
-	if len(g.Members) > 0 {
-		members := make([]any, 0, len(g.Members))
-		for _, m := range g.Members {
-			members = append(members, map[string]any{"value": string(m.User), "type": "User", "display": m.Display})
-		}
-		res["members"] = members
-	}
 	return res
+}
+
+// memberAnswer is a member as a client gets it. There may be very many, so that they
+// are no maps.
+type memberAnswer struct {
+	Value   string `json:"value,omitempty"`
+	Type    string `json:"type,omitempty"`
+	Display string `json:"display,omitempty"`
+	Ref     string `json:"$ref,omitempty"`
+}
+
+// memberAnswers are the members of a group with what the client wants of them.
+func (c *call) memberAnswers(stored []directory.Member) []memberAnswer {
+	wants := func(sub string) bool { return c.projection.WantsOf(resource.Group, "members", sub) }
+	value, kind, display, ref := wants("value"), wants("type"), wants("display"), wants("$ref")
+	if !value && !kind && !display && !ref {
+		return nil
+	}
+	members := make([]memberAnswer, len(stored))
+	for i, m := range stored {
+		k, id := memberOf(m)
+		if value {
+			members[i].Value = id
+		}
+		if kind {
+			members[i].Type = k.Name
+		}
+		if display {
+			members[i].Display = m.Display
+		}
+		if ref {
+			members[i].Ref = c.location(k, id)
+		}
+	}
+	return members
+}
+
+func memberOf(m directory.Member) (kind *resource.Kind, id string) {
+	if m.Group != "" {
+		return resource.Group, string(m.Group)
+	}
+	return resource.User, string(m.User)
+}
+
+// memberResources are the members of a group as PATCH works on them.
+func (c *call) memberResources(stored []directory.Member) []any {
+	members := make([]any, 0, len(stored))
+	for _, m := range stored {
+		kind, id := memberOf(m)
+		members = append(members, map[string]any{"value": id, "type": kind.Name, "display": m.Display, "$ref": c.location(kind, id)})
+	}
+	return members
 }
 
 // groupAnswer is a group as a client gets it.
 func (c *call) groupAnswer(g *directory.Group) resource.Object {
 	res := groupResource(g)
-	members, _ := res["members"].([]any)
-	for _, v := range members {
-		if m, ok := v.(map[string]any); ok {
-			m["$ref"] = c.location(resource.User, text(m["value"]))
-		}
+	if members := c.memberAnswers(g.Members); len(members) > 0 {
+		res["members"] = members
 	}
 	c.addCommon(res, resource.Group, string(g.ID), g.Version, g.CreatedAt, g.UpdatedAt)
 	return res
@@ -41,11 +84,22 @@ func (c *call) groupAnswer(g *directory.Group) resource.Object {
 // storeGroup puts a cleaned resource into the directory's form.
 func storeGroup(res resource.Object, g *directory.Group) {
 	g.DisplayName, g.ExternalID, g.Source = text(res["displayName"]), text(res["externalId"]), directory.SourceSCIM
-	members, _ := res["members"].([]any)
-	g.Members = make([]directory.Member, 0, len(members))
-	for _, v := range members {
-		if m, ok := v.(map[string]any); ok {
-			g.Members = append(g.Members, directory.Member{User: identity.UserID(text(m["value"]))})
+}
+
+var memberKinds = map[string]directory.MemberKind{"": directory.AnyMember, "User": directory.PersonMember, "Group": directory.GroupMember}
+
+// changeMembers hands on what a client does to the members of a group.
+func changeMembers(steps []resource.MemberStep, members *directory.MemberChange) {
+	for _, s := range steps {
+		if s.Op == resource.RemoveAllMembers {
+			members.RemoveAll(memberKinds[s.Type])
+		}
+		for _, m := range s.Members {
+			if s.Op == resource.AddMembers {
+				members.Add(memberKinds[m.Type], m.ID)
+			} else {
+				members.Remove(memberKinds[m.Type], m.ID)
+			}
 		}
 	}
 }
@@ -61,7 +115,9 @@ func (c *call) createGroup(ctx context.Context) (*reply, error) {
 	}
 	var g directory.Group
 	storeGroup(res, &g)
-	if g, err = c.service.directory.CreateGroup(ctx, c.cause, c.tenant, g); err != nil {
+	var members directory.MemberChange
+	changeMembers(resource.ReplaceMembers(res["members"]), &members)
+	if g, err = c.service.directory.CreateGroupWith(ctx, c.cause, c.tenant, g, members); err != nil {
 		return nil, err
 	}
 	return c.groupReply(http.StatusCreated, &g), nil
@@ -80,11 +136,14 @@ func (c *call) replaceGroup(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := c.updateGroup(ctx, func(resource.Object) (resource.Object, error) { return resource.Group.Clean(body) })
+	g, err := c.updateGroup(ctx, func(resource.Object, *directory.MemberChange) (resource.Object, []resource.MemberStep, error) {
+		res, err := resource.Group.Clean(body)
+		return res, resource.ReplaceMembers(res["members"]), err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return c.groupReply(http.StatusOK, &g), nil
+	return c.changedGroup(ctx, &g)
 }
 
 // patchGroup answers without the group (RFC 7644 §3.5.2) unless the client
@@ -94,11 +153,16 @@ func (c *call) patchGroup(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := c.updateGroup(ctx, func(res resource.Object) (resource.Object, error) {
-		if err := operations.Apply(resource.Group, res); err != nil {
-			return nil, err
+	g, err := c.updateGroup(ctx, func(res resource.Object, members *directory.MemberChange) (resource.Object, []resource.MemberStep, error) {
+		steps, err := operations.ApplyToGroup(res, func() ([]any, error) {
+			stored, err := members.Stored()
+			return c.memberResources(stored), err
+		})
+		if err != nil {
+			return nil, nil, err
 		}
-		return resource.Group.Clean(res)
+		res, err = resource.Group.Clean(res)
+		return res, steps, err
 	})
 	if err != nil {
 		return nil, err
@@ -106,20 +170,34 @@ func (c *call) patchGroup(ctx context.Context) (*reply, error) {
 	if !c.projection.Asked() {
 		return &reply{status: http.StatusNoContent, etag: etag(g.Version)}, nil
 	}
-	return c.groupReply(http.StatusOK, &g), nil
+	return c.changedGroup(ctx, &g)
 }
 
-func (c *call) updateGroup(ctx context.Context, edit func(resource.Object) (resource.Object, error)) (directory.Group, error) {
+// changedGroup answers with a group that was changed, and reads its members only for a
+// client that wants them.
+func (c *call) changedGroup(ctx context.Context, g *directory.Group) (*reply, error) {
+	if !c.projection.Wants("members") {
+		return c.groupReply(http.StatusOK, g), nil
+	}
+	now, err := c.service.directory.Group(ctx, c.tenant, g.ID, true)
+	if err != nil {
+		return nil, err
+	}
+	return c.groupReply(http.StatusOK, &now), nil
+}
+
+func (c *call) updateGroup(ctx context.Context, edit func(resource.Object, *directory.MemberChange) (resource.Object, []resource.MemberStep, error)) (directory.Group, error) {
 	ifVersion, err := c.dependsOn(ctx)
 	if err != nil {
 		return directory.Group{}, err
 	}
-	return c.service.directory.UpdateGroup(ctx, c.cause, c.tenant, identity.GroupID(c.id), ifVersion, func(g *directory.Group) error {
-		res, err := edit(groupResource(g))
+	return c.service.directory.UpdateGroup(ctx, c.cause, c.tenant, identity.GroupID(c.id), ifVersion, func(g *directory.Group, members *directory.MemberChange) error {
+		res, steps, err := edit(groupResource(g), members)
 		if err != nil {
 			return err
 		}
 		storeGroup(res, g)
+		changeMembers(steps, members)
 		return nil
 	})
 }

@@ -89,14 +89,19 @@ func newBenchOn(t testing.TB, dir, database string) *bench {
 			return sessions.Limits{Idle: time.Hour, Absolute: 24 * time.Hour}
 		}})
 	t.Cleanup(func() { must(t, b.sessions.Close()) })
-	b.directory = directory.New(directory.Config{Store: db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw})
 	b.tokens = token.New(token.Config{Store: db, Journal: b.journal})
 	b.acme.token, b.globex.token = b.newToken(t, b.acme.id, token.ScopeSCIM, ""), b.newToken(t, b.globex.id, token.ScopeSCIM, "")
-	b.roles = authz.New(authz.Config{Store: db, Journal: b.journal, People: b.directory})
+	b.serve()
+	return b
+}
+
+// serve makes the service anew, as another node would.
+func (b *bench) serve() {
+	b.directory = directory.New(directory.Config{Store: b.db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw})
+	b.roles = authz.New(authz.Config{Store: b.db, Journal: b.journal, People: b.directory})
 	b.config = scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
 		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles}
 	b.handler = scim.New(b.config).Handler()
-	return b
 }
 
 func (b *bench) newToken(t testing.TB, tenant identity.TenantID, scope token.Scope, role string) string {

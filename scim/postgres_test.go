@@ -33,5 +33,9 @@ func TestOnPostgres(t *testing.T) {
 		TestP3_CursorsOfAnotherTenant, TestFilteringPeopleOfOtherSources,
 		TestRFC7644_3_4_2_2_FiltersMeanWhatTheySay, TestRFC9865_2_2_CursorsKeepTheOrder, TestRFC7644_3_4_2_1_BothKindsInOneOrder, TestFiltersAreNotSQL,
 		TestRFC7644_3_12_ASearchThatTakesTooLong,
+		TestRFC7644_3_5_2_EveryWayToChangeMembers, TestRFC7644_3_5_2_AGroupIsChangedAsAWhole, TestRFC7644_3_14_AGroupsVersionMovesWithItsMembers,
+		TestRFC7644_3_9_MembersAreAnsweredToWhomeverWantsThem, TestP1_TheJournalCountsTheMembersThatChange, TestRFC7644_3_5_2_MembersAgainstAModel,
+		TestRFC7644_3_14_FiftyClientsChangeOneGroup, TestRFC7643_4_2_AGroupIsAMemberOfAGroup, TestRFC7643_4_1_2_DirectAndIndirectGroups,
+		TestRFC7644_3_7_1_GroupsInACircle, TestP9_ALiveSessionsDecisionsGoByTheGroupsOfThisMoment,
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"strings"
@@ -49,7 +50,11 @@ func (c *call) userAnswer(u *directory.User) (resource.Object, error) {
 	if len(u.Groups) > 0 {
 		groups := make([]any, 0, len(u.Groups))
 		for _, g := range u.Groups {
-			groups = append(groups, map[string]any{"value": string(g.ID), "display": g.Name, "type": "direct",
+			kind := "direct" // RFC 7643 §4.1.2
+			if g.Indirect {
+				kind = "indirect"
+			}
+			groups = append(groups, map[string]any{"value": string(g.ID), "display": g.Name, "type": kind,
 				"$ref": c.location(resource.Group, string(g.ID))})
 		}
 		res["groups"] = groups
@@ -186,10 +191,11 @@ func (c *call) replaceUser(ctx context.Context) (*reply, error) {
 		return nil, err
 	}
 	return c.updateUser(ctx, func(old resource.Object) (resource.Object, error) {
-		if v, _ := resource.Member(body, "active"); v == nil {
-			body["active"] = old["active"]
+		whole := maps.Clone(body) // it may be asked for once more, by another state
+		if v, _ := resource.Member(whole, "active"); v == nil {
+			whole["active"] = old["active"]
 		}
-		return resource.User.Clean(body)
+		return resource.User.Clean(whole)
 	})
 }
 

@@ -21,12 +21,14 @@ func TestP2_EverySelector(t *testing.T) {
 	w := newWorld(t)
 	ann, bob, cid := w.user(acme, "ann"), w.user(acme, "bob"), w.user(acme, "cid")
 	w.exec(acme, `INSERT INTO groups (id, display_name, name_key, external_id, source, connection_id, version, created_at, updated_at)
-		VALUES ('grp_1', 'Ops', 'ops', '', 'admin', '', 1, 0, 0), ('grp_2', 'Nobody', 'nobody', '', 'admin', '', 1, 0, 0)`)
+		VALUES ('grp_1', 'Ops', 'ops', '', 'admin', '', 1, 0, 0), ('grp_2', 'Nobody', 'nobody', '', 'admin', '', 1, 0, 0),
+			('grp_3', 'Staff', 'staff', '', 'admin', '', 1, 0, 0), ('grp_4', 'All', 'all', '', 'admin', '', 1, 0, 0)`)
+	w.exec(acme, `INSERT INTO group_nestings (group_id, member_id) VALUES ('grp_3', 'grp_1'), ('grp_4', 'grp_3'), ('grp_3', 'grp_4')`) // a circle, with Ops in it
 	w.exec(acme, `INSERT INTO group_members (group_id, user_id) VALUES ('grp_1', $1)`, bob)
-	w.exec(acme, `INSERT INTO teams (id, name, display_name, version, created_at, updated_at) VALUES ('tea_1', 'pay', 'Pay', 1, 0, 0)`)
+	w.exec(acme, `INSERT INTO teams (id, name, display_name, version, created_at, updated_at) VALUES ('tea_1', 'pay', 'Pay', 1, 0, 0), ('tea_2', 'ship', 'Ship', 1, 0, 0)`)
 	w.exec(acme, `INSERT INTO assignments (id, name, role, team_id, subject_kind, subject_id, version, created_at)
 		VALUES ('asg_1', 'a', 'team_viewer', 'tea_1', 'user', $1, 1, 0), ('asg_2', 'b', 'team_viewer', 'tea_1', 'group', 'grp_1', 1, 0),
-		('asg_3', 'c', 'viewer', NULL, 'user', $2, 1, 0)`, ann, cid)
+		('asg_3', 'c', 'viewer', NULL, 'user', $2, 1, 0), ('asg_4', 'd', 'team_viewer', 'tea_2', 'group', 'grp_4', 1, 0)`, ann, cid)
 	w.exec(acme, `INSERT INTO identities (connection_id, subject, user_id, created_at, seen_at) VALUES ('con_oidc', 'sub-ann', $1, 0, 0)`, ann)
 	at := func(user identity.UserID, ip string) sessions.NewSession {
 		n := signIn(user)
@@ -51,6 +53,8 @@ func TestP2_EverySelector(t *testing.T) {
 	}{
 		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Group: "grp_1"} }, []int{1}, audit.Target{Kind: "group", ID: "grp_1", Name: "Ops"}},
 		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Group: "grp_2"} }, nil, audit.Target{Kind: "group", ID: "grp_2", Name: "Nobody"}},
+		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Group: "grp_4"} }, []int{1}, audit.Target{Kind: "group", ID: "grp_4", Name: "All"}},
+		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Team: "tea_2"} }, []int{1}, audit.Target{Kind: "team", ID: "tea_2", Name: "ship"}},
 		{func(all []sessions.Created) sessions.Selector { return sessions.Selector{Team: "tea_1"} }, []int{0, 1, 3, 4}, audit.Target{Kind: "team", ID: "tea_1", Name: "pay"}},
 		{func(all []sessions.Created) sessions.Selector {
 			return sessions.Selector{Team: "tea_1", Except: all[0].Session.ID}

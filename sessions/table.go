@@ -125,13 +125,20 @@ func endSelected(ctx context.Context, tx *store.Tx, at time.Time, reason string,
 }
 
 // ofGroup and ofTeam select the people of a group, and those with a role in a
-// team, their own or a group's.
-func ofGroup(id string) string { return `SELECT user_id FROM group_members WHERE group_id = ` + id }
+// team, their own or a group's. People are in a group also through groups that are
+// in it.
+func ofGroup(id string) string { return within(`id = ` + id) }
 
 func ofTeam(id string) string {
 	return `SELECT subject_id FROM assignments WHERE team_id = ` + id + ` AND subject_kind = 'user'
-		UNION SELECT m.user_id FROM assignments a JOIN group_members m ON m.group_id = a.subject_id
-		WHERE a.team_id = ` + id + ` AND a.subject_kind = 'group'`
+		UNION SELECT user_id FROM (` + within(`id IN (SELECT subject_id FROM assignments WHERE team_id = `+id+` AND subject_kind = 'group')`) + `) g`
+}
+
+// within selects the people of those groups for which a condition holds.
+func within(groups string) string {
+	return `WITH RECURSIVE within (id, depth) AS (SELECT id, 0 FROM groups WHERE ` + groups + `
+			UNION SELECT n.member_id, w.depth + 1 FROM within w JOIN group_nestings n ON n.group_id = w.id WHERE w.depth < ` + strconv.Itoa(identity.MaxGroupDepth) + `)
+		SELECT DISTINCT m.user_id FROM group_members m WHERE m.group_id IN (SELECT id FROM within)`
 }
 
 // peopleOf gives whom a group or team comes to.

@@ -51,7 +51,7 @@ func enterpriseSchema() *schema.Schema {
 	return &s
 }
 
-// groupSchema is RFC 7643 §4.2 with people as the only members.
+// groupSchema is RFC 7643 §4.2: people and groups can be members.
 func groupSchema() schema.Schema {
 	core := schema.CoreGroupSchema()
 	core.Description = optional.NewString("A set of people.")
@@ -61,16 +61,16 @@ func groupSchema() schema.Schema {
 			Description: optional.NewString("The group's name, unique in the tenant whatever its letter case."),
 		})),
 		schema.ComplexCoreAttribute(schema.ComplexParams{
-			Name: "members", MultiValued: true, Description: optional.NewString("The people in the group."),
+			Name: "members", MultiValued: true, Description: optional.NewString("The people and groups in the group."),
 			SubAttributes: []schema.SimpleParams{
 				schema.SimpleStringParams(schema.StringParams{Name: "value", Required: true, CaseExact: true,
-					Mutability: schema.AttributeMutabilityImmutable(), Description: optional.NewString("The id of the User.")}),
-				schema.SimpleReferenceParams(schema.ReferenceParams{Name: "$ref", ReferenceTypes: []schema.AttributeReferenceType{"User"},
-					Mutability: schema.AttributeMutabilityReadOnly(), Description: optional.NewString("The address of the User.")}),
-				schema.SimpleStringParams(schema.StringParams{Name: "type", CanonicalValues: []string{"User"},
-					Mutability: schema.AttributeMutabilityImmutable(), Description: optional.NewString("The type of Object, always User.")}),
+					Mutability: schema.AttributeMutabilityImmutable(), Description: optional.NewString("The id of the User or Group.")}),
+				schema.SimpleReferenceParams(schema.ReferenceParams{Name: "$ref", ReferenceTypes: []schema.AttributeReferenceType{"User", "Group"},
+					Mutability: schema.AttributeMutabilityReadOnly(), Description: optional.NewString("The address of the User or Group.")}),
+				schema.SimpleStringParams(schema.StringParams{Name: "type", CanonicalValues: []string{"User", "Group"},
+					Mutability: schema.AttributeMutabilityImmutable(), Description: optional.NewString("What the member is; where it is left out, the id says so.")}),
 				schema.SimpleStringParams(schema.StringParams{Name: "display",
-					Mutability: schema.AttributeMutabilityReadOnly(), Description: optional.NewString("The User's display name.")}),
+					Mutability: schema.AttributeMutabilityReadOnly(), Description: optional.NewString("The User's or Group's display name.")}),
 			},
 		}),
 	}

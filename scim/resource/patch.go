@@ -94,12 +94,17 @@ type patcher struct {
 	kind *Kind
 	res  Object
 	work int
+	// members takes what becomes of a group's members; nil: they are in res.
+	members *[]MemberStep
 }
 
 // Apply changes a resource, which is a working copy: a PATCH takes effect as a
 // whole or not at all (RFC 7644 §3.5.2), so whoever gets an error throws it away.
 func (steps Patch) Apply(k *Kind, res Object) error {
-	p := &patcher{kind: k, res: res}
+	return steps.applyBy(&patcher{kind: k, res: res})
+}
+
+func (steps Patch) applyBy(p *patcher) error {
 	for _, o := range steps {
 		if err := p.apply(o); err != nil {
 			return err
@@ -189,6 +194,8 @@ func (p *patcher) applyTarget(t *target, o operation) error {
 		}()
 	}
 	switch {
+	case p.members != nil && t.attr.Name() == "members":
+		return p.applyMembers(t, o)
 	case t.attr.MultiValued():
 		return p.applyList(in, t, o)
 	case t.attr.HasSubAttributes():

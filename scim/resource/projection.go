@@ -79,6 +79,11 @@ func (p Projection) Of(k *Kind, res Object) Object {
 	return out
 }
 
+// WantsOf reports whether a sub-attribute of an attribute that is in the answer is.
+func (p Projection) WantsOf(k *Kind, name, sub string) bool {
+	return p.withoutURN(k.Core.ID).behind(strings.ToLower(name) + ".").Wants(sub)
+}
+
 // withoutURN takes the schema's own URN off the names: "urn:...:User:userName".
 func (p Projection) withoutURN(urn string) Projection {
 	trim := func(names []string) []string {

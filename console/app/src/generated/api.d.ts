@@ -1810,8 +1810,10 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             external_id?: string;
+            /** @description The groups in it, whose people have its roles as well; only when one group is read */
+            groups?: components["schemas"]["GroupRef"][];
             id: string;
-            /** @description Only when one group is read */
+            /** @description The people in it; only when one group is read */
             members?: components["schemas"]["UserRef"][];
             name: string;
             source: string;
@@ -1820,6 +1822,8 @@ export interface components {
         };
         GroupRef: {
             id: string;
+            /** @description The person is in it through other groups alone */
+            indirect?: boolean;
             name: string;
         };
         GroupRuleSpec: {
@@ -2275,7 +2279,7 @@ export interface components {
             device?: string;
             /** @description Spare the session that asks */
             except_current?: boolean;
-            /** @description Whose members are signed out */
+            /** @description Whose people are signed out, also those who are in it through other groups */
             group?: string;
             /**
              * @description Addresses (CIDR) from which people signed in

@@ -1,0 +1,34 @@
+package directory
+
+import (
+	"context"
+	"strconv"
+
+	"gatehouse/identity"
+	"gatehouse/internal/store"
+)
+
+var depth = strconv.Itoa(identity.MaxGroupDepth)
+
+// peopleWithin selects the people of those groups g for which a condition holds, also
+// those who are in them through others.
+var peopleWithin = `WITH RECURSIVE within (id, depth) AS (SELECT g.id, 0 FROM groups g WHERE %s
+		UNION SELECT n.member_id, w.depth + 1 FROM within w JOIN group_nestings n ON n.group_id = w.id WHERE w.depth < ` + depth + `)
+	SELECT m.user_id FROM group_members m WHERE m.group_id IN (SELECT id FROM within)`
+
+// everyMember is who is in a group itself: a person, or another group.
+const everyMember = `SELECT group_id, user_id AS id FROM group_members UNION ALL SELECT group_id, member_id FROM group_nestings`
+
+// groupsOf gives the groups that a person is in: by themselves, and through groups that
+// are in groups, up to [identity.MaxGroupDepth] of them above each other. A group that
+// is reached in several ways, or in a circle, counts once, by the shortest.
+func groupsOf(ctx context.Context, tx *store.Tx, id identity.UserID) ([]identity.Group, error) {
+	return store.All(ctx, tx, func(row store.Row) (g identity.Group, err error) {
+		err = row.Scan(&g.ID, &g.Name, &g.Indirect)
+		return g, err
+	}, `WITH RECURSIVE reached (id, depth) AS (
+			SELECT group_id, 0 FROM group_members WHERE user_id = $1
+			UNION SELECT n.group_id, r.depth + 1 FROM reached r JOIN group_nestings n ON n.member_id = r.id WHERE r.depth < `+depth+`)
+		SELECT g.id, g.display_name, min(r.depth) > 0 FROM reached r JOIN groups g ON g.id = r.id
+		GROUP BY g.id, g.display_name, g.name_key ORDER BY g.name_key LIMIT 10000`, id)
+}
