@@ -449,3 +449,28 @@ func TestRFC7644_3_12_ASearchThatTakesTooLong(t *testing.T) {
 	b.do(t, "POST", "/Groups/.search", search("")).wants(400, "tooMany")
 	b.do(t, "GET", "/Users/"+id, "").wants(200)
 }
+
+// Groups in groups are found as they are answered.
+func TestRFC7643_4_2_FindingGroupsInGroups(t *testing.T) {
+	l := newLibrary(t)
+	all := l.group(t, "All", l.readers, l.dee)
+	l.finds(t, map[string]string{
+		`groups.display eq "all"`: "abd", `groups eq "` + all + `"`: "abd", `groups[value eq "` + all + `" and type eq "direct"]`: "d",
+		`groups[display eq "All" and type eq "indirect"]`: "ab", `groups.type eq "indirect"`: "ab", `not (groups.type eq "direct")`: "c",
+		`groups.$ref eq "` + base + "/Groups/" + all + `"`: "abd",
+	})
+	for query, want := range map[string]string{"sortBy=groups.display": "abdc", "sortBy=groups.type": "dabc"} { // by the first of their groups
+		if got := initials(l.do(t, "GET", "/Users?"+query, "").wants(200)); got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+	for filter, want := range map[string]string{
+		`members.type eq "Group"`: "All", `members[type eq "Group" and value eq "` + l.readers + `"]`: "All", `members[type eq "User" and value eq "` + l.readers + `"]`: "",
+		`members.$ref eq "` + base + "/Groups/" + l.readers + `"`: "All", `members.$ref eq "` + base + "/Users/" + l.readers + `"`: "", `members.display eq "READERS"`: "All",
+		`members eq "` + l.readers + `"`: "All", `members eq "` + l.dee + `"`: "All", `members.$ref ew "` + l.ada + `"`: "Readers Writers",
+	} {
+		if got := l.do(t, "GET", "/Groups?filter="+escape(filter), "").wants(200).names("displayName"); got != want {
+			t.Errorf("%s: found %q, want %q", filter, got, want)
+		}
+	}
+}
