@@ -197,6 +197,9 @@ func (s *Service) updateUser(ctx context.Context, cause audit.Cause, tenant iden
 				if err := s.retire(ctx, tx, id); err != nil {
 					return err
 				}
+				if err := s.returned(ctx, tx, id); err != nil {
+					return err
+				}
 			}
 			return replaceUser(ctx, tx, &after, key, before.Version)
 		}}
@@ -205,7 +208,10 @@ func (s *Service) updateUser(ctx context.Context, cause audit.Cause, tenant iden
 			// none of them may come back to life with the person (P9).
 			do.first = func() error { return s.endSessions(ctx, cause, tenant, id, "person-deactivated") }
 		}
-		return do, nil
+		if before.Active && !after.Active {
+			err = s.leaving(ctx, tx, cause, tenant, id, do)
+		}
+		return do, err
 	})
 	if err != nil && !errors.Is(err, errUntold) {
 		return User{}, err
@@ -300,6 +306,10 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 		if ifVersion != 0 && ifVersion != u.Version {
 			return nil, errVersion()
 		}
-		return s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users", ifVersion, []identity.UserID{id}), nil
+		do := s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users", ifVersion, []identity.UserID{id})
+		if u.Active {
+			err = s.leaving(ctx, tx, cause, tenant, id, do)
+		}
+		return do, err
 	})
 }
