@@ -58,6 +58,7 @@ func New(cfg Config) (*API, error) {
 	a.registerUsers()
 	a.registerIdentities()
 	a.registerFactors()
+	a.registerBrake()
 	a.registerLocalAccounts()
 	a.registerGroups()
 	a.registerTeams()

@@ -22,6 +22,7 @@ import (
 	"gatehouse/authn/token"
 	"gatehouse/authz"
 	"gatehouse/directory"
+	"gatehouse/directory/brake"
 	"gatehouse/identity"
 	"gatehouse/internal/dnstest"
 	"gatehouse/internal/fault"
@@ -44,6 +45,7 @@ type house struct {
 	index    *audit.Index
 	sessions *sessions.Service
 	people   *directory.Service
+	brake    *brake.Service
 	authz    *authz.Engine
 	tenants  *tenants.Service
 	tokens   *token.Service
@@ -133,7 +135,8 @@ func newHouse(t *testing.T) *house {
 	}
 	h.sessions = sessions.New(sessions.Config{Store: db, Keys: ring, Journal: h.journal, Limits: limits, Node: "n1"})
 	t.Cleanup(func() { _ = h.sessions.Close() })
-	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: h.sessions, Withdraw: authz.Withdraw})
+	h.brake = brake.New(brake.Config{Store: db, Journal: h.journal, Rules: h.brakeRules, Log: slog.New(slog.DiscardHandler)})
+	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: h.sessions, Withdraw: authz.Withdraw, Brake: h.brake})
 	h.authz = authz.New(authz.Config{Store: db, Journal: h.journal, People: h.people})
 	h.tokens = token.New(token.Config{Store: db, Journal: h.journal})
 	h.services = machines.New(machines.Config{Store: db, Keys: ring, Journal: h.journal, Streams: closing{h}})
@@ -148,7 +151,7 @@ func newHouse(t *testing.T) *house {
 	h.local = local.New(local.Config{Store: db, Keys: ring, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Tenants: h.tenants, Factors: held, Sessions: h.sessions, Policy: h.authz,
 		Log: slog.New(slog.DiscardHandler), Cost: local.Cost{Memory: 64, Passes: 1, Threads: 1}})
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
-		Sessions: h.sessions, People: h.people, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Services: h.services, Health: &h.health, SAML: &h.saml, OIDC: &h.oidc,
+		Sessions: h.sessions, People: h.people, Brake: h.brake, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Services: h.services, Health: &h.health, SAML: &h.saml, OIDC: &h.oidc,
 		Factors: factors{held}, LocalAccounts: localAccounts{h.local}, Port: 8443})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))

@@ -23,6 +23,7 @@ type Config struct {
 	Log         Log
 	Sessions    Sessions
 	People      People
+	Brake       Brake
 	Tenants     Tenants
 	Connections Connections
 	Trials      Trials

@@ -18,6 +18,7 @@ type tenantSettings struct {
 	DisplayName  string                  `json:"display_name" minLength:"1" maxLength:"200"`
 	Session      tenants.SessionSettings `json:"session,omitzero" doc:"Durations are written as 8h or 30m; what is absent has its default"`
 	SecondFactor tenants.SecondFactor    `json:"second_factor,omitzero" doc:"Who shows a second factor at sign-in; absent: nobody"`
+	SCIM         tenants.SCIM            `json:"scim,omitzero" doc:"What provisioning clients may do; to change it takes gatehouse.users:delete as well"`
 	Logo         string                  `json:"logo,omitempty" readOnly:"true" doc:"Where the logo is on the tenant's hosts; it is set at settings/logo, and left as it is here"`
 }
 
@@ -33,7 +34,7 @@ func (a *API) registerSettings() {
 }
 
 func settingsOf(t *tenants.Tenant) tenantSettings {
-	shown := tenantSettings{DisplayName: t.DisplayName, Session: t.Settings.Session, SecondFactor: t.Settings.SecondFactor}
+	shown := tenantSettings{DisplayName: t.DisplayName, Session: t.Settings.Session, SecondFactor: t.Settings.SecondFactor, SCIM: t.Settings.SCIM}
 	if t.Logo != nil {
 		shown.Logo = t.Logo.URL
 	}
@@ -59,9 +60,12 @@ func (a *API) putSettings(ctx context.Context, c *call, in *struct {
 	if err := a.checkNetworks(ctx, c, &in.Body.Session); err != nil {
 		return nil, err
 	}
+	if err := a.mayBrake(ctx, c, in.Body.SCIM); err != nil {
+		return nil, err
+	}
 	changed, err := a.cfg.Tenants.Update(ctx, c.cause, c.tenant(), version, func(t *tenants.Tenant) error {
 		t.DisplayName = in.Body.DisplayName
-		t.Settings.Session, t.Settings.SecondFactor = in.Body.Session, in.Body.SecondFactor
+		t.Settings.Session, t.Settings.SecondFactor, t.Settings.SCIM = in.Body.Session, in.Body.SecondFactor, in.Body.SCIM
 		return nil
 	})
 	if err != nil {

@@ -76,6 +76,11 @@ var classified = map[Type][]string{
 	IdentityLinked:   {"subject", "rule"},
 	IdentityUnlinked: {"subject"},
 
+	BrakeHeld:     {"departures", "people", "limit", "share", "window", "least"},
+	BrakeReleased: {"departures", "people", "until"},
+	BrakeRejected: {"departures", "people", "until"},
+	BrakeReset:    {"departures", "people"},
+
 	PolicyChanged: {"change", "version", "assignment", "role", "team", "team_name", "subject_kind", "subject", "subject_name",
 		"role_before", "team_before", "team_name_before", "subject_kind_before", "subject_before", "subject_name_before",
 		"added", "removed", "permissions"},

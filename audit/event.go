@@ -104,6 +104,13 @@ const (
 	IdentityLinked   Type = "identity.linked"
 	IdentityUnlinked Type = "identity.unlinked"
 
+	// BrakeHeld is a SCIM token that was about to take more people out than the tenant
+	// allows, BrakeReleased to BrakeReset what an admin has decided about it.
+	BrakeHeld     Type = "scim.brake.held"
+	BrakeReleased Type = "scim.brake.released"
+	BrakeRejected Type = "scim.brake.rejected"
+	BrakeReset    Type = "scim.brake.reset"
+
 	PolicyChanged     Type = "policy.changed"
 	ConnectionChanged Type = "connection.changed"
 	ConnectionDeleted Type = "connection.deleted"

@@ -36,6 +36,8 @@ type Config struct {
 	Retire func(ctx context.Context, tx *store.Tx, user identity.UserID) error
 	// MaxMembers is how many people and groups a group may hold; default [MaxMembers].
 	MaxMembers int
+	// Brake is asked before somebody is deactivated or deleted. Nil: nobody is.
+	Brake Brake
 	// Announce tells the other nodes that a tenant's directory has changed, and returns
 	// once they have taken it in ([Service.Refresh]). Where nothing has changed now, it does
 	// so only if an earlier announcement failed. Nil: there are none.
@@ -64,6 +66,7 @@ type Service struct {
 	sessions SessionEnder
 	withdraw Withdrawal
 	retire   func(context.Context, *store.Tx, identity.UserID) error
+	brake    Brake // nil: there is none
 	announce Announcement
 	// elsewhere is asked where SQL cannot be; nil: there is nobody.
 	elsewhere  func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
@@ -85,7 +88,7 @@ func New(c Config) *Service {
 	if c.MaxMembers <= 0 {
 		c.MaxMembers = MaxMembers
 	}
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, brake: c.Brake, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory
@@ -147,7 +150,18 @@ func (s *Service) alter(ctx context.Context, tenant identity.TenantID, plan func
 		return nil, err
 	}
 	defer done()
-	var do *step
+	do, err := s.attempt(ctx, tenant, plan)
+	for range replans {
+		if !errors.Is(err, ErrOvertaken) {
+			break
+		}
+		do, err = s.attempt(ctx, tenant, plan)
+	}
+	return do, err
+}
+
+// attempt plans a change and makes it. The caller has the tenant's turn.
+func (s *Service) attempt(ctx context.Context, tenant identity.TenantID, plan func(*store.Tx) (*step, error)) (do *step, err error) {
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		do, err = plan(tx)
 		return err

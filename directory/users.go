@@ -224,6 +224,9 @@ func (s *Service) updateUserOnce(ctx context.Context, cause audit.Cause, tenant 
 				if err := s.retire(ctx, tx, id); err != nil {
 					return err
 				}
+				if err := s.returned(ctx, tx, id); err != nil {
+					return err
+				}
 			}
 			return replaceUser(ctx, tx, &after, key, before.Version)
 		}}
@@ -232,7 +235,10 @@ func (s *Service) updateUserOnce(ctx context.Context, cause audit.Cause, tenant 
 			// none of them may come back to life with the person (P9).
 			do.first = func() error { return s.endSessions(ctx, cause, tenant, id, "person-deactivated") }
 		}
-		return do, nil
+		if before.Active && !after.Active {
+			err = s.leaving(ctx, tx, cause, tenant, id, do)
+		}
+		return do, err
 	})
 	if err != nil && !errors.Is(err, errUntold) {
 		return User{}, err
@@ -331,6 +337,10 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 		if ifVersion != 0 && ifVersion != u.Version {
 			return nil, errVersion()
 		}
-		return s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users", ifVersion, []identity.UserID{id}), nil
+		do := s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users", ifVersion, []identity.UserID{id})
+		if u.Active {
+			err = s.leaving(ctx, tx, cause, tenant, id, do)
+		}
+		return do, err
 	})
 }

@@ -69,10 +69,10 @@ app:
 `
 
 // houseTenants are what `gatehouse apply` is given: two tenants, and for acme
-// the identity provider.
+// the identity provider, which may take out as many people as a test wants.
 const houseTenants = `kind: Tenant
 name: acme
-spec: { hosts: [acme.localhost], display_name: Acme }
+spec: { hosts: [acme.localhost], display_name: Acme, settings: { scim: { brake: { off: true } } } }
 ---
 kind: Tenant
 name: globex

@@ -102,6 +102,10 @@ func (g *Gateway) watchFor() []condition {
 		means:  "People will not be able to sign in by a SAML connection soon, or are not any more.",
 		advice: "Have the identity provider publish new metadata, or give the connection what it has published.",
 	}, {
+		reason: "scim-brake-held", level: warning, of: g.heldBrakes, theirs: true,
+		means:  "A provisioning client was about to take out more people than the tenant allows, and was held back.",
+		advice: "Look whether they are to go, and release or reject it: in the console under Users, or by the API at scim/brake.",
+	}, {
 		reason: "config-refused", level: warning, holds: func() bool { return g.standing.Load().refused },
 		means:  "The config file has problems; the config before it is in effect.",
 		advice: "Run gatehouse check on the file, and mend what it names.",

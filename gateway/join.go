@@ -67,6 +67,7 @@ func (i inhabited) Forget(tenant identity.TenantID) {
 	r.tokens.Forget(tenant)
 	r.machines.Forget(tenant)
 	r.directory.Forget(tenant)
+	r.brake.Forget(tenant)
 	r.authz.Forget(tenant)
 	r.index.Forget(tenant)
 	r.authn.Forget(tenant)

@@ -27,6 +27,7 @@ import (
 	"gatehouse/configs"
 	"gatehouse/console"
 	"gatehouse/directory"
+	"gatehouse/directory/brake"
 	"gatehouse/identity"
 	"gatehouse/internal/cluster"
 	"gatehouse/internal/cluster/record"
@@ -65,6 +66,7 @@ type rooms struct {
 	shared    redis.UniversalClient // of the registry that several nodes share; or nil
 	limits    redis.UniversalClient // of what the nodes limit together; or nil
 	sessions  *sessions.Service
+	brake     *brake.Service
 	directory *directory.Service
 	authz     *authz.Engine
 	tokens    *token.Service
@@ -136,7 +138,8 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	}
 	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Carry: authn.CarryAllowed, Withhold: authn.Withhold,
 		Dir: filepath.Join(cfg.Data, unsettledName), Registry: registry, Log: log})
-	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Retire: local.Retire, Announce: r.nodes.AnnouncePeople}
+	r.brake = r.newBrake(log)
+	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Retire: local.Retire, Brake: r.brake, Announce: r.nodes.AnnouncePeople}
 	if !alone(cfg) {
 		people.Elsewhere = r.nodes.Person
 	}
@@ -150,7 +153,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml}, OIDC: oidcKeys{r.oidc},
+		Sessions: r.sessions, People: r.directory, Brake: r.brake, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml}, OIDC: oidcKeys{r.oidc},
 		Port: cfg.Listen.Port(),
 	})
 	return r, err
@@ -268,7 +271,7 @@ func (r *rooms) own() http.Handler {
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
 		r.nodes.bus.Run, r.nodes.Run, r.roster.Run, r.alerts.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
-		r.polls.Run, r.samlWatch.Run, r.rechecks.Run,
+		r.polls.Run, r.samlWatch.Run, r.rechecks.Run, r.brake.Run,
 	}
 }
 

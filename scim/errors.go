@@ -2,6 +2,8 @@ package scim
 
 import (
 	"errors"
+	"strconv"
+	"time"
 
 	scimerrors "github.com/elimity-com/scim/errors"
 
@@ -33,4 +35,11 @@ func describe(err error) scimerrors.ScimError {
 		e.Detail += " Your admin finds this refusal in the log as " + f.Event + "."
 	}
 	return e
+}
+
+// retryAfter is when a client that does too much may ask again, in whole seconds (RFC
+// 6585 §4).
+func retryAfter(err error) string {
+	wait := max(fault.As(err).RetryAfter, time.Second)
+	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
 }

@@ -179,6 +179,8 @@ func refusal(w http.ResponseWriter, r *http.Request, err error) *reply {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="scim"`)
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
+	case http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", retryAfter(err))
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", allowed(r.URL.Path))
 	}

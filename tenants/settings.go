@@ -14,18 +14,22 @@ import (
 type Settings struct {
 	Session      SessionSettings `json:"session,omitzero" yaml:"session,omitempty"`
 	SecondFactor SecondFactor    `json:"second_factor,omitzero" yaml:"second_factor,omitempty"`
+	SCIM         SCIM            `json:"scim,omitzero" yaml:"scim,omitempty"`
 }
 
 // Equal reports whether both say the same.
 func (s Settings) Equal(o Settings) bool {
-	return s.Session.Equal(o.Session) && s.SecondFactor.Equal(o.SecondFactor)
+	return s.Session.Equal(o.Session) && s.SecondFactor.Equal(o.SecondFactor) && s.SCIM == o.SCIM
 }
 
 func (s Settings) check() error {
 	if err := s.Session.check(); err != nil {
 		return err
 	}
-	return s.SecondFactor.check()
+	if err := s.SecondFactor.check(); err != nil {
+		return err
+	}
+	return s.SCIM.check()
 }
 
 // SessionSettings bound sign-ins: how long they last, how many a person has, and

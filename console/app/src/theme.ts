@@ -31,6 +31,6 @@ export const theme = createTheme({
 /** Secondary text, and what is wrong, that is still readable on our backgrounds (WCAG 1.4.3). */
 export const variables: CSSVariablesResolver = () => ({
   variables: {},
-  light: { '--mantine-color-dimmed': '#5a6570', '--mantine-color-placeholder': '#6a7580', '--mantine-color-yellow-light-color': '#7a4f00' },
+  light: { '--mantine-color-dimmed': '#5a6570', '--mantine-color-placeholder': '#6a7580', '--mantine-color-yellow-light-color': '#7a4f00', '--mantine-color-orange-light-color': '#8f3a00' },
   dark: { '--mantine-color-dimmed': '#a5adb5', '--mantine-color-placeholder': '#9aa2aa', '--mantine-color-error': '#ff9f9f' },
 });

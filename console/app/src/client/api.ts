@@ -28,6 +28,7 @@ export type PersonIdentity = Schemas['PersonIdentity'];
 export type LocalAccount = Schemas['LocalAccount'];
 export type LocalInvitation = Schemas['LocalInvitation'];
 export type Settings = Schemas['TenantSettings'];
+export type ScimBrake = Schemas['ScimBrake'];
 export type Tenant = Schemas['TenantView'];
 export type Alert = Schemas['Alert'];
 export type GatewayNode = Schemas['Node'];

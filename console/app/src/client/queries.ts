@@ -25,6 +25,7 @@ export const keys = {
   nodes: ['nodes'],
   factors: ['factors'],
   identities: ['identities'],
+  brake: ['brake'],
 } as const;
 
 export function useMe() {

@@ -952,6 +952,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/scim/brake": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show whether the brake on mass changes by SCIM is held, and how many people have left
+         * @description Needs: gatehouse.users:read.
+         */
+        get: operations["get-scim-brake"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/scim/brake/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let SCIM tokens deactivate and delete nobody; all else that they do goes on
+         * @description Needs: gatehouse.users:delete.
+         */
+        post: operations["reject-scim-brake"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/scim/brake/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let SCIM tokens deactivate and delete anybody for a while, however many; they are counted anew after that
+         * @description Needs: gatehouse.users:delete.
+         */
+        post: operations["release-scim-brake"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/scim/brake/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take back what was decided, or that it is held: who leaves is counted anew
+         * @description Needs: gatehouse.users:delete.
+         */
+        post: operations["reset-scim-brake"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/services": {
         parameters: {
             query?: never;
@@ -1428,6 +1508,22 @@ export interface components {
             groups?: string;
             name?: string;
         };
+        Brake: {
+            /**
+             * Format: int64
+             * @description How many people may be taken out within the window in any case; default 10
+             */
+            least?: number;
+            /** @description Whether they may take out any number */
+            off?: boolean;
+            /**
+             * Format: int64
+             * @description Percent of the active people who may be taken out within the window; default 20
+             */
+            share?: number;
+            /** @description Within which time they are counted; default 1h */
+            window?: string;
+        };
         CertificateSpec: {
             /** @description Authorities, in PEM */
             ca?: string;
@@ -1663,6 +1759,13 @@ export interface components {
             introspection?: components["schemas"]["IntrospectionSpec"];
             /** @description A signed access token (RFC 9068) */
             jwt?: components["schemas"]["JWTSpec"];
+        };
+        DecideBrakeInputBody: {
+            /**
+             * Format: date-time
+             * @description At most 7 days from now. Absent: a release is over after one window, and a rejection when somebody decides otherwise
+             */
+            until?: string;
         };
         Decision: {
             allowed: boolean;
@@ -2340,6 +2443,61 @@ export interface components {
             /** @description The identity provider, as its metadata describes it; absent while that cannot be used */
             provider?: components["schemas"]["SAMLProvider"];
         };
+        SCIM: {
+            /** @description How many people SCIM tokens may deactivate or delete before an admin has to look; absent: its defaults */
+            brake?: components["schemas"]["Brake"];
+        };
+        ScimBrake: {
+            /** @description Who has released, rejected or reset it */
+            decided_by?: string;
+            /**
+             * Format: int64
+             * @description How many people SCIM tokens have deactivated or deleted within the window, or since it was released or reset; while it is held, as it was when that began
+             */
+            departures: number;
+            /** @description The record by which it is in this state */
+            event_id?: string;
+            /**
+             * Format: int64
+             * @description How many may in any case
+             */
+            least: number;
+            /**
+             * Format: int64
+             * @description How many may
+             */
+            limit: number;
+            /**
+             * Format: int64
+             * @description Of how many: those who are active, and those who have left, as they were last counted
+             */
+            people: number;
+            /**
+             * Format: int64
+             * @description Percent of the people who may leave within the window
+             */
+            share: number;
+            /**
+             * Format: date-time
+             * @description When it came to be so; absent: ever since
+             */
+            since?: string;
+            /**
+             * @description off: by the settings. open: departures are counted, and go through. held: too many, so that none goes through until somebody decides. released: all go through. rejected: none goes through
+             * @enum {string}
+             */
+            state: "off" | "open" | "held" | "released" | "rejected";
+            /** @description Its name */
+            token?: string;
+            /** @description The token by which it was held last */
+            token_id?: string;
+            /**
+             * Format: date-time
+             * @description When it is open again, and departures count anew; absent: somebody has to decide
+             */
+            until?: string;
+            window: string;
+        };
         SecondFactor: {
             /** @description Values of acr (OpenID Connect) and AuthnContextClassRef (SAML) by which an identity provider says that a second factor was shown; amr is understood without */
             acr_values?: string[];
@@ -2426,6 +2584,7 @@ export interface components {
             when_full?: "end_oldest" | "refuse";
         };
         Settings: {
+            scim?: components["schemas"]["SCIM"];
             second_factor?: components["schemas"]["SecondFactor"];
             session?: components["schemas"]["SessionSettings"];
         };
@@ -2494,6 +2653,8 @@ export interface components {
             display_name: string;
             /** @description Where the logo is on the tenant's hosts; it is set at settings/logo, and left as it is here */
             readonly logo?: string;
+            /** @description What provisioning clients may do; to change it takes gatehouse.users:delete as well */
+            scim?: components["schemas"]["SCIM"];
             /** @description Who shows a second factor at sign-in; absent: nobody */
             second_factor?: components["schemas"]["SecondFactor"];
             /** @description Durations are written as 8h or 30m; what is absent has its default */
@@ -4473,6 +4634,143 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-scim-brake": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScimBrake"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "reject-scim-brake": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["DecideBrakeInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScimBrake"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "release-scim-brake": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["DecideBrakeInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScimBrake"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "reset-scim-brake": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScimBrake"];
+                };
             };
             /** @description Error */
             default: {

@@ -6,6 +6,7 @@ import { keys, useCan, useRefresh } from '../client/queries';
 import { Page } from '../parts/Page';
 import { Failure, LoadingRows } from '../parts/States';
 import { hours, minutes } from '../words/time';
+import { BrakeFields, brakeRow, brakeSetting } from './BrakeFields';
 import { Logo } from './Logo';
 import { RoleNetworks, rowsOf, settingOf } from './RoleNetworks';
 
@@ -38,7 +39,9 @@ function Form({ kept }: { kept: Kept }) {
   const [recent, setRecent] = useState<number | string>(age === undefined ? '' : Math.round(age * 60));
   const [policy, setPolicy] = useState<Policy>(kept.second_factor?.policy ?? 'never');
   const [classes, setClasses] = useState(kept.second_factor?.acr_values ?? []);
+  const [brake, setBrake] = useState(brakeRow(kept.scim));
   const [programs, setPrograms] = useState<'allow' | 'recent' | 'refuse'>(session.device_login ?? 'allow');
+  const mayBrake = can('gatehouse.users:delete');
   const save = useMutation({
     mutationFn: () => done(api.PUT('/v1/settings', {
       body: {
@@ -57,9 +60,10 @@ function Form({ kept }: { kept: Kept }) {
           ...(policy !== 'never' && { policy }),
           ...(classes.length > 0 && { acr_values: classes }),
         },
+        scim: mayBrake ? { brake: brakeSetting(brake) } : kept.scim,
       },
     })),
-    onSuccess: () => refresh(keys.settings, keys.sessions, keys.me),
+    onSuccess: () => refresh(keys.settings, keys.sessions, keys.me, keys.brake),
   });
   const readOnly = !can('gatehouse.settings:write');
   return (
@@ -90,6 +94,7 @@ function Form({ kept }: { kept: Kept }) {
               value={programs} onChange={(v) => setPrograms(v as 'allow' | 'recent' | 'refuse')}
               data={[{ value: 'allow', label: 'May be signed in' }, { value: 'recent', label: 'May be signed in after a recent sign-in' }, { value: 'refuse', label: 'Are refused' }]} />
             <Switch label="A sign-in counts only on its own device" description="A copied session cookie is worth nothing without the device's cookie" checked={bound} onChange={(e) => setBound(e.currentTarget.checked)} />
+            <BrakeFields row={brake} onChange={setBrake} readOnly={readOnly || !mayBrake} />
             {save.isError && <Failure error={save.error} />}
             {save.isSuccess && !save.isPending && <Alert color="teal" role="status">Saved. It holds from now on.</Alert>}
             {!readOnly && <Group justify="flex-end"><Button type="submit" loading={save.isPending}>Save</Button></Group>}

@@ -6,6 +6,7 @@ import { Link } from 'react-router';
 import { Button } from '@mantine/core';
 import { api, done } from '../client/api';
 import { keys, usePages } from '../client/queries';
+import { BrakeNotice } from '../parts/BrakeNotice';
 import { Facts, When } from '../parts/Facts';
 import { Person } from '../parts/Identity';
 import { Page } from '../parts/Page';
@@ -26,6 +27,7 @@ export function Users() {
   );
   return (
     <Page title="Users" lead="Everybody who was provisioned by your identity provider or has signed in." live>
+      <BrakeNotice />
       <Group gap="sm">
         <TextInput placeholder="Name or email" aria-label="Search people" value={typed} onChange={(e) => setTyped(e.currentTarget.value)}
           leftSection={<IconSearch size={16} aria-hidden />} w={{ base: '100%', xs: 280 }} />

@@ -1,6 +1,6 @@
 /** What the console knows about the journal's vocabulary. */
 
-type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'localAccounts' | 'tokens' | 'services' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors' | 'identities';
+type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'localAccounts' | 'tokens' | 'services' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors' | 'identities' | 'brake';
 
 const touched: Record<string, List[]> = {
   session: ['sessions', 'devices'],
@@ -18,7 +18,8 @@ const touched: Record<string, List[]> = {
   token: ['tokens'],
   factor: ['factors'],
   service: ['services'],
-  tenant: ['tenants'],
+  scim: ['brake'],
+  tenant: ['tenants', 'brake'],
   alert: ['alerts', 'nodes'],
   gateway: ['nodes'],
 };
@@ -40,6 +41,7 @@ export const eventGroups: { label: string; types: string[] }[] = [
     label: 'People and groups',
     types: ['user.created', 'user.changed', 'user.deactivated', 'user.activated', 'user.deleted', 'identity.linked', 'identity.unlinked', 'group.created', 'group.changed', 'group.deleted'],
   },
+  { label: 'Mass changes by SCIM', types: ['scim.brake.held', 'scim.brake.released', 'scim.brake.rejected', 'scim.brake.reset'] },
   { label: 'Teams and roles', types: ['team.created', 'team.changed', 'team.deleted', 'policy.changed'] },
   { label: 'Connections, tokens and services', types: ['connection.changed', 'connection.deleted', 'connection.tested', 'setup_link.created', 'setup_link.begun', 'setup_link.finished', 'setup_link.deleted', 'domain.changed', 'domain.verified', 'domain.deleted', 'token.created', 'token.revoked', 'service.changed', 'service.deleted'] },
   { label: 'Tenant and journal', types: ['tenant.created', 'tenant.changed', 'tenant.deleted', 'audit.exported', 'journal.recovered'] },
@@ -88,6 +90,10 @@ const titles: Record<string, string> = {
   'factor.refused': 'Second factor refused',
   'identity.linked': 'Sign-in linked to a person',
   'identity.unlinked': 'Sign-in unlinked from a person',
+  'scim.brake.held': 'Too many people taken out by SCIM: held',
+  'scim.brake.released': 'Held people let go',
+  'scim.brake.rejected': 'Held people kept',
+  'scim.brake.reset': 'People who leave are counted anew',
   'device.new': 'New device',
   'device.changed': 'Device changed',
   'policy.changed': 'Policy changed',

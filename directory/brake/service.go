@@ -1,0 +1,237 @@
+package brake
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"gatehouse/audit"
+	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+// Rules are how many people of a tenant clients may take out.
+type Rules struct {
+	Off    bool
+	Share  int           // percent of those who are active
+	Window time.Duration // within which
+	Least  int           // so many in any case
+}
+
+// limit is how many of so many people may leave within the window.
+func (r Rules) limit(people int) int {
+	return max(r.Least, int(int64(people)*int64(r.Share)/100))
+}
+
+// Config is what the brake works with.
+type Config struct {
+	Store   directory.Stores
+	Journal audit.Recorder
+	// Rules are a tenant's of this moment.
+	Rules func(identity.TenantID) Rules
+	// Tenants are all that are served, for [Service.Run].
+	Tenants func() []identity.TenantID
+	Log     *slog.Logger
+	Now     func() time.Time // nil: [time.Now]
+}
+
+// Service is the brake of every tenant. It is safe for concurrent use and has nothing to
+// close.
+type Service struct {
+	store   directory.Stores
+	journal audit.Recorder
+	rules   func(identity.TenantID) Rules
+	tenants func() []identity.TenantID
+	log     *slog.Logger
+	clock   func() time.Time
+
+	mu   sync.Mutex
+	held map[identity.TenantID]string // why, of those that this node knows of
+}
+
+// New makes the brake.
+func New(c Config) *Service {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Service{store: c.Store, journal: c.Journal, rules: c.Rules, tenants: c.Tenants, log: c.Log, clock: c.Now, held: map[identity.TenantID]string{}}
+}
+
+func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Millisecond) }
+
+// effectTime bounds what follows a record, whose caller may go away.
+const effectTime = 10 * time.Second
+
+// Leaving is for [directory.Brake].
+func (s *Service) Leaving(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, user identity.UserID) (refuse func() error, note func(context.Context, *store.Tx) error, err error) {
+	rules := s.rules(tenant)
+	if rules.Off || cause.Actor.Kind != identity.KindSCIMToken {
+		return nil, nil, nil
+	}
+	now := s.now()
+	r, err := load(ctx, tx, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch r.state {
+	case Held:
+		s.know(tenant, &r, rules)
+		return nil, nil, errHeld(&r, rules)
+	case Rejected:
+		return nil, nil, errRejected(&r)
+	}
+	departed, err := r.departed(ctx, tx, r.from(now, rules.Window))
+	if err != nil {
+		return nil, nil, err
+	}
+	// Below the least nobody need be counted.
+	if r.state == Open && departed >= rules.Least && r.stale(now, departed >= rules.limit(r.people)) {
+		if err := r.countPeople(ctx, tx, departed, now); err != nil {
+			return nil, nil, err
+		}
+	}
+	if r.state == Open && departed >= rules.limit(r.people) {
+		r.hold(cause.Actor, departed, now)
+		return func() error { return s.keepHeld(ctx, cause, tenant, user, &r, rules) }, nil, nil
+	}
+	return nil, func(ctx context.Context, tx *store.Tx) error { return s.note(ctx, tx, user, &r, rules) }, nil
+}
+
+// hold is the brake's own doing.
+func (r *record) hold(token audit.Actor, departed int, now time.Time) {
+	r.state, r.since, r.until, r.decided = Held, now, time.Time{}, ""
+	r.token, r.heldGone, r.heldOf = token, departed, r.people
+	r.version++
+}
+
+// note counts a departure, in its own transaction: writers of a tenant go one after the
+// other on all nodes, so that what is found here holds. planned is what was found before.
+func (s *Service) note(ctx context.Context, tx *store.Tx, user identity.UserID, planned *record, rules Rules) error {
+	now := s.now()
+	r, err := load(ctx, tx, now)
+	if err != nil {
+		return err
+	}
+	if r.counted.Before(planned.counted) {
+		r.people, r.counted = planned.people, planned.counted
+	}
+	from := r.from(now, rules.Window)
+	if err := r.sweep(ctx, tx, from); err != nil {
+		return err
+	}
+	departed, err := r.departed(ctx, tx, from)
+	if err != nil {
+		return err
+	}
+	full := r.state == Open && departed >= rules.limit(r.people)
+	if full || r.state == Held || r.state == Rejected {
+		return directory.ErrOvertaken
+	}
+	if err := r.forget(ctx, tx, user); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO scim_departures (user_id, left_at) VALUES ($1, $2)`, user, store.Millis(now)); err != nil {
+		return err
+	}
+	r.gone++
+	return r.save(ctx, tx)
+}
+
+// forget takes back the departure of somebody.
+func (r *record) forget(ctx context.Context, tx *store.Tx, user identity.UserID) error {
+	n, err := tx.Exec(ctx, `DELETE FROM scim_departures WHERE user_id = $1`, user)
+	r.gone -= int(n)
+	return err
+}
+
+// Returned is for [directory.Brake]: somebody who is back has not left.
+func (s *Service) Returned(ctx context.Context, tx *store.Tx, user identity.UserID) error {
+	r, err := load(ctx, tx, s.now())
+	if err != nil || r.gone == 0 {
+		return err
+	}
+	before := r.gone
+	if err := r.forget(ctx, tx, user); err != nil || r.gone == before {
+		return err
+	}
+	return r.save(ctx, tx)
+}
+
+// keepHeld records that the brake is held, and has it stay so. It gives the refusal of
+// the departure that was one too many.
+func (s *Service) keepHeld(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, held *record, rules Rules) error {
+	e := cause.Event(tenant, audit.BrakeHeld, audit.Refused)
+	e.Target = audit.Target{Kind: "user", ID: string(user)}
+	e.Reason, e.Message = codeHeld, held.tells(rules)+" Whoever is next stays, until somebody releases or rejects it."
+	e.Details = map[string]string{"departures": strconv.Itoa(held.heldGone), "people": strconv.Itoa(held.heldOf), "limit": strconv.Itoa(rules.limit(held.heldOf)),
+		"share": strconv.Itoa(rules.Share), "window": inWords(rules.Window), "least": strconv.Itoa(rules.Least)}
+	receipt, err := s.journal.Commit(ctx, e)
+	if err != nil {
+		return fmt.Errorf("brake: journal %s: %w", e.Type, err)
+	}
+	held.event = string(receipt.Event())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	defer cancel()
+	var now record
+	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+		if now, err = load(ctx, tx, held.since); err != nil || now.state != Open {
+			return err // another node has held it, or somebody has decided meanwhile
+		}
+		held.gone, held.version = now.gone, now.version+1
+		now = *held
+		return now.save(ctx, tx)
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("brake: hold: %w", err)
+	case now.state == Rejected:
+		return errRejected(&now)
+	case now.state == Held:
+		s.know(tenant, &now, rules)
+	}
+	return errHeld(held, rules)
+}
+
+// The codes of refusals.
+const (
+	codeHeld     = "mass-change-held"
+	codeRejected = "mass-change-rejected"
+)
+
+// retryHeld is when a client may ask again what is held: somebody has to look first.
+const retryHeld = 10 * time.Minute
+
+// tells is one sentence on what has happened.
+func (r *record) tells(rules Rules) string {
+	return fmt.Sprintf("%d of %d active people were deactivated or deleted by SCIM within %s.", r.heldGone, r.heldOf, inWords(rules.Window))
+}
+
+func errHeld(r *record, rules Rules) error {
+	f := fault.New(fault.TooMany, codeHeld, "%s Whoever is next stays as they are until an admin of this tenant releases or rejects it: in the console under Users, or at /.gatehouse/api/v1/scim/brake.", r.tells(rules))
+	f.RetryAfter = retryHeld
+	return f.WithEvent(r.event)
+}
+
+func errRejected(r *record) error {
+	if r.until.IsZero() {
+		return fault.New(fault.Denied, codeRejected, "An admin of this tenant has decided that nobody is deactivated or deleted by SCIM. Ask them to release it: in the console under Users, or at /.gatehouse/api/v1/scim/brake.").WithEvent(r.event)
+	}
+	return fault.New(fault.Denied, codeRejected, "An admin of this tenant has decided that nobody is deactivated or deleted by SCIM until %s.", r.until.Format(time.RFC3339)).WithEvent(r.event)
+}
+
+// inWords writes 1h for 1h0m0s.
+func inWords(d time.Duration) string {
+	text := d.String()
+	for _, nothing := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, nothing) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
+}
