@@ -17,7 +17,7 @@ import (
 
 func people(names ...string) (all []directory.User) {
 	for _, name := range names {
-		all = append(all, directory.User{UserName: name, Email: name + "@acme.example", Active: true, Source: directory.SourceSCIM})
+		all = append(all, directory.User{UserName: name, Email: name + "@acme.example", OtherEmails: []string{name + "@home.example", name + "@old.example"}, Active: true, Source: directory.SourceSCIM})
 	}
 	return all
 }
@@ -60,7 +60,7 @@ func TestPeopleAreCreatedTogether(t *testing.T) {
 	for _, i := range []int{0, 2, 5} {
 		u, err := b.User(t.Context(), b.tenant, made[i].User.ID)
 		must(t, err)
-		if u.UserName != made[i].User.UserName || u.Version != 1 || u.CreatedAt.IsZero() || !u.Active || u.Email != u.UserName+"@acme.example" || !u.CreatedAt.Equal(made[i].User.CreatedAt) {
+		if u.UserName != made[i].User.UserName || u.Version != 1 || u.CreatedAt.IsZero() || !u.Active || u.Email != u.UserName+"@acme.example" || !slices.Equal(u.OtherEmails, []string{u.UserName + "@home.example", u.UserName + "@old.example"}) || !u.CreatedAt.Equal(made[i].User.CreatedAt) {
 			t.Errorf("%+v, told as %+v", u, made[i].User)
 		}
 	}

@@ -80,6 +80,7 @@ func (c *call) bulk(ctx context.Context) (*reply, error) {
 type operation struct {
 	method, path, bulkID, version string
 	data                          json.RawMessage
+	content                       *content // of data, while it is worked on
 
 	progress
 	result *result // nil: not done
@@ -190,16 +191,31 @@ func relative(path, base string) (string, error) {
 	return path, nil
 }
 
-// body is what the operation's data say; at most what a request of its own could.
-func (o *operation) body() (map[string]any, error) {
-	switch {
-	case o.data == nil:
-		return nil, resource.Bad(scimerrors.ScimTypeInvalidSyntax, "The operation has no data.")
-	case len(o.data) > maxBody:
-		return nil, errDataSize
-	}
-	return resource.Decode(o.data)
+// content is what the data of an operation say.
+type content struct {
+	body map[string]any
+	err  error
 }
+
+// body reads the operation's data, at most as many as a request of its own could have.
+// It keeps them until they are dropped.
+func (o *operation) body() (map[string]any, error) {
+	if o.content == nil {
+		o.content = &content{}
+		switch {
+		case o.method == http.MethodDelete: // has none
+		case o.data == nil:
+			o.content.err = resource.Bad(scimerrors.ScimTypeInvalidSyntax, "The operation has no data.")
+		case len(o.data) > maxBody:
+			o.content.err = errDataSize
+		default:
+			o.content.body, o.content.err = resource.Decode(o.data)
+		}
+	}
+	return o.content.body, o.content.err
+}
+
+func (o *operation) drop() { o.content = nil }
 
 // replace replaces the references in the operation's data.
 func (o *operation) replace(body map[string]any, id references) {

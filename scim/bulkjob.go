@@ -90,7 +90,9 @@ func (j *job) over(ctx context.Context) bool {
 func (j *job) perform(ctx context.Context, o *operation, depth int) {
 	o.stage, o.depth, o.low = begun, depth, depth
 	mark := len(j.held)
-	if err := j.try(ctx, o); err != nil {
+	err := j.try(ctx, o)
+	o.drop()
+	if err != nil {
 		j.fail(ctx, o, err)
 		j.takeBack(ctx, j.held[mark:], nil, nil)
 		j.held = j.held[:mark]
@@ -109,16 +111,16 @@ func (j *job) try(ctx context.Context, o *operation) error {
 	if j.away != nil {
 		return j.away
 	}
-	var body map[string]any
-	var unreadable error // said when the operation is admitted
-	if o.method != http.MethodDelete {
-		body, unreadable = o.body()
-	}
+	body, unreadable := o.body() // what is wrong with it is said once it is admitted
 	needed, err := j.needed(o, body)
 	if err != nil {
 		return err
 	}
-	j.run(ctx, needed, o.depth+1)
+	if slices.ContainsFunc(needed, func(maker *operation) bool { return maker.stage == waiting }) {
+		o.drop() // of a long chain there is one in memory at a time
+		j.run(ctx, needed, o.depth+1)
+		body, unreadable = o.body()
+	}
 	if err := o.wait(needed); err != nil {
 		return err
 	}
@@ -240,6 +242,7 @@ func (j *job) createPeople(ctx context.Context, list []*operation) int {
 	}
 	for i, m := range j.call.service.directory.CreateUsers(ctx, j.call.cause, j.call.tenant, people, left) {
 		o := list[i]
+		o.drop()
 		if m.Err != nil {
 			j.fail(ctx, o, m.Err)
 			continue
@@ -292,6 +295,7 @@ func (j *job) close(ctx context.Context, circle []*operation) {
 
 // complete replaces what an operation made by what it was to make.
 func (j *job) complete(ctx context.Context, o *operation) error {
+	defer o.drop()
 	body, err := o.body()
 	if err != nil {
 		return err
