@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 
+	"gatehouse/identity"
 	"gatehouse/internal/store"
 	"gatehouse/sessions"
 )
@@ -26,7 +27,26 @@ func Withhold(ctx context.Context, tx *store.Tx, sel sessions.Selector) error {
 	case !sel.Before.IsZero():
 		return drop("created_at < $1", store.Millis(sel.Before))
 	}
-	for _, user := range sel.Users {
+	return withholdEach(ctx, tx, sel.Users, drop)
+}
+
+// withholdEach looks at who waits, who are few, and not at each of the people.
+func withholdEach(ctx context.Context, tx *store.Tx, people []identity.UserID, drop func(string, ...any) error) error {
+	if len(people) == 0 {
+		return nil
+	}
+	waiting, err := store.All(ctx, tx, store.Scalar[identity.UserID], `SELECT DISTINCT user_id FROM login_flows WHERE user_id <> ''`)
+	if err != nil || len(waiting) == 0 {
+		return err
+	}
+	selected := make(map[identity.UserID]bool, len(people))
+	for _, user := range people {
+		selected[user] = true
+	}
+	for _, user := range waiting {
+		if !selected[user] {
+			continue
+		}
 		if err := drop("user_id = $1", user); err != nil {
 			return err
 		}

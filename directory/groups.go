@@ -180,7 +180,7 @@ func (s *Service) updateGroup(ctx context.Context, cause audit.Cause, tenant ide
 		return &step{events: []audit.Event{e}, people: touched, rows: plan.added() + plan.removed(), write: func(ctx context.Context, tx *store.Tx) error {
 			more := plan.added() - plan.removed()
 			// Members who come and go by name hinder no others, whose changes may come between.
-			if ifVersion == 0 && len(fields) == 0 && !room.counted {
+			if ifVersion == 0 && len(fields) == 0 && !plan.replaces && !room.counted {
 				after.Version, err = nextVersion(ctx, tx, &after, more)
 			} else {
 				err = replaceGroup(ctx, tx, &after, key, before.Version, room.atMost+more)

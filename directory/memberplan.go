@@ -10,8 +10,17 @@ import (
 	"gatehouse/internal/store"
 )
 
+// maxNestings bounds the groups in groups of a tenant, and by that the groups that
+// somebody is in through others, and how long it takes to find them.
+const maxNestings = 2000
+
 // memberPlan is what a [MemberChange] comes to, held against who is in the group.
-type memberPlan struct{ people, groups kindPlan }
+type memberPlan struct {
+	people, groups kindPlan
+	// replaces says that nobody is to stay who is not named: what others do meanwhile
+	// comes before it or after it.
+	replaces bool
+}
 
 // kindPlan is the part of a plan that is about members of one kind.
 type kindPlan struct {
@@ -46,13 +55,20 @@ func (c *MemberChange) plan(ctx context.Context, tx *store.Tx, group identity.Gr
 	if err != nil {
 		return p, err
 	}
+	p.replaces = people.nobodyElse || groups.nobodyElse
 	if in := groups.in[string(group)]; in {
 		return p, invalid("group-in-itself", "A group cannot be a member of itself.")
 	}
 	if p.people, err = people.against(ctx, tx, peopleTable, group); err != nil {
 		return p, err
 	}
-	p.groups, err = groups.against(ctx, tx, nestedTable, group)
+	if p.groups, err = groups.against(ctx, tx, nestedTable, group); err != nil || len(p.groups.join) == 0 {
+		return p, err
+	}
+	n, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM group_nestings`)
+	if err == nil && n+len(p.groups.join)-p.groups.leaving > maxNestings {
+		err = invalid("too-many-nestings", "There can be at most %d groups in groups.", maxNestings)
+	}
 	return p, err
 }
 

@@ -239,7 +239,8 @@ func (l *lister) behind(c *compiler, p compiled, of piece) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	after := fmt.Sprintf("(%s, t.id) %s (%s, $%d)", p.by.key(l.json), symbol, c.bind(key), len(c.args)-1)
+	bound := c.bind(key)
+	after := fmt.Sprintf("(%s, t.id) %s (%s, $%d)", p.by.key(l.json), symbol, bound, len(c.args)-1)
 	if of == withValue {
 		return after, nil
 	}

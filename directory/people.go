@@ -8,7 +8,8 @@ import (
 	"gatehouse/identity"
 )
 
-// maxPeople bounds what is remembered of all tenants together: about 30 MB.
+// maxPeople bounds what is remembered of all tenants together, about 30 MB: whoever is
+// in many groups counts as several ([remembered.weight]).
 const maxPeople = 1 << 16
 
 // memory remembers, per tenant, a number that changes whenever anything in its
@@ -35,6 +36,9 @@ type remembered struct {
 	identity.Person
 	borrowed bool // by another node's word
 }
+
+// weight is how many people somebody counts as.
+func (r *remembered) weight() int { return 1 + len(r.Groups)/16 }
 
 // version is the number of a tenant now.
 func (m *memory) version(tenant identity.TenantID) uint64 {
@@ -84,17 +88,20 @@ func (m *memory) put(tenant identity.TenantID, version uint64, p identity.Person
 	if k.version.Load() != version {
 		return
 	}
-	if _, known := k.people[p.ID]; !known {
-		if m.people >= maxPeople && !m.evictLocked(k) {
-			for _, k := range m.tenants {
-				if m.evictLocked(k) {
-					break
-				}
+	m.forgetLocked(k, p.ID)
+	r := remembered{p, borrowed}
+	for m.people > 0 && m.people+r.weight() > maxPeople {
+		if m.evictLocked(k) {
+			continue
+		}
+		for _, k := range m.tenants {
+			if m.evictLocked(k) {
+				break
 			}
 		}
-		m.people++
 	}
-	k.people[p.ID] = remembered{p, borrowed}
+	m.people += r.weight()
+	k.people[p.ID] = r
 	if borrowed {
 		k.borrows = true
 		m.lent.Store(true)
@@ -105,11 +112,18 @@ func (m *memory) put(tenant identity.TenantID, version uint64, p identity.Person
 // if there is nobody. The tenant that needs room is asked first. m.mu is held.
 func (m *memory) evictLocked(k *known) bool {
 	for victim := range k.people {
-		delete(k.people, victim)
-		m.people--
+		m.forgetLocked(k, victim)
 		return true
 	}
 	return false
+}
+
+// forgetLocked forgets somebody, if they are known. m.mu is held.
+func (m *memory) forgetLocked(k *known, id identity.UserID) {
+	if r, known := k.people[id]; known {
+		m.people -= r.weight()
+		delete(k.people, id)
+	}
 }
 
 // giveBack forgets whom other nodes have told of. Their tenants, which it gives, have
@@ -129,8 +143,7 @@ func (m *memory) giveBack() (tenants []identity.TenantID) {
 		tenants = append(tenants, tenant)
 		for id, p := range k.people {
 			if p.borrowed {
-				delete(k.people, id)
-				m.people--
+				m.forgetLocked(k, id)
 			}
 		}
 	}
@@ -148,10 +161,7 @@ func (m *memory) change(tenant identity.TenantID, people []identity.UserID) {
 	}
 	k.version.Store(m.clock.Add(1))
 	for _, id := range people {
-		if _, known := k.people[id]; known {
-			delete(k.people, id)
-			m.people--
-		}
+		m.forgetLocked(k, id)
 	}
 }
 
@@ -166,8 +176,9 @@ func (m *memory) changeEverywhere() {
 
 func (m *memory) clearLocked(k *known) {
 	k.version.Store(m.clock.Add(1))
-	m.people -= len(k.people)
-	clear(k.people)
+	for id := range k.people {
+		m.forgetLocked(k, id)
+	}
 }
 
 // drop forgets a tenant.
@@ -175,7 +186,9 @@ func (m *memory) drop(tenant identity.TenantID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if k := m.tenants[tenant]; k != nil {
-		m.people -= len(k.people)
+		for id := range k.people {
+			m.forgetLocked(k, id)
+		}
 		delete(m.tenants, tenant)
 	}
 }

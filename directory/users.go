@@ -321,14 +321,27 @@ func changedAttributes(a, b json.RawMessage) []string {
 // it returns, also when the person is gone already (fault NotFound): see
 // [Service.UpdateUser], for ifVersion too.
 func (s *Service) DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64) error {
-	err := s.deleteUser(ctx, cause, tenant, id, ifVersion)
+	return s.deleteAnd(ctx, cause, tenant, id, ifVersion, s.leaving)
+}
+
+// TakeBackUser is [Service.DeleteUser] for somebody whom the same request has made, and
+// who is not to be there after all: nobody has left by it.
+func (s *Service) TakeBackUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID) error {
+	return s.deleteAnd(ctx, cause, tenant, id, 0, nil)
+}
+
+// leaving adds to the step by which somebody leaves.
+type leaving func(context.Context, *store.Tx, audit.Cause, identity.TenantID, identity.UserID, *step) error
+
+func (s *Service) deleteAnd(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, leaves leaving) error {
+	err := s.deleteUser(ctx, cause, tenant, id, ifVersion, leaves)
 	if err != nil && !fault.Is(err, fault.NotFound) && !errors.Is(err, errUntold) {
 		return err
 	}
 	return errors.Join(err, s.endSessions(ctx, cause, tenant, id, "person-deleted"))
 }
 
-func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64) error {
+func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, leaves leaving) error {
 	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
 		u, err := loadUser(ctx, tx, id)
 		if err != nil {
@@ -338,8 +351,8 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 			return nil, errVersion()
 		}
 		do := s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users", ifVersion, []identity.UserID{id})
-		if u.Active {
-			err = s.leaving(ctx, tx, cause, tenant, id, do)
+		if u.Active && leaves != nil {
+			err = leaves(ctx, tx, cause, tenant, id, do)
 		}
 		return do, err
 	})

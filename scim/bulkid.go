@@ -111,8 +111,14 @@ func (id references) inPatch(message map[string]any) {
 	}
 }
 
+// maxPatchPath is more than a path of a PATCH may have: a longer one is refused.
+const maxPatchPath = 4096
+
 // inFilter replaces in the path of a PATCH: members[value eq "bulkId:x"].
 func (id references) inFilter(path string) string {
+	if len(path) > maxPatchPath {
+		return path
+	}
 	before, rest, found := strings.Cut(path, `"`+bulkPrefix)
 	if !found {
 		return path

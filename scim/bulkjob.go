@@ -12,6 +12,7 @@ import (
 	scimerrors "github.com/elimity-com/scim/errors"
 
 	"gatehouse/directory"
+	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/scim/resource"
 )
@@ -100,6 +101,9 @@ func (j *job) perform(ctx context.Context, o *operation, depth int) {
 	}
 	o.stage = made
 	j.held = append(j.held, o)
+	for _, other := range j.held[mark:] { // what it waits for, all that it is in a circle with waits for
+		other.low = min(other.low, o.low)
+	}
 	if o.low == depth {
 		circle := slices.Clone(j.held[mark:])
 		j.held = j.held[:mark]
@@ -139,14 +143,15 @@ func (j *job) try(ctx context.Context, o *operation) error {
 	return nil
 }
 
-// needed are the operations that make what another one refers to.
+// needed are the operations that make what another one refers to, each once.
 func (j *job) needed(o *operation, body map[string]any) ([]*operation, error) {
 	var needed []*operation
 	var unknown error
+	found := make(map[string]bool)
 	find := references(func(bulkID string) string {
-		if maker := j.named[bulkID]; maker != nil {
-			needed = append(needed, maker)
-		} else {
+		if maker := j.named[bulkID]; maker != nil && !found[bulkID] {
+			needed, found[bulkID] = append(needed, maker), true
+		} else if maker == nil {
 			unknown = resource.Bad(scimerrors.ScimTypeInvalidValue, "No operation of this request makes what the bulkId %.64q refers to.", bulkID)
 		}
 		return bulkPrefix + bulkID
@@ -214,6 +219,9 @@ func (j *job) callOf(o *operation, e *endpoint, id string) *call {
 // they make people and refer to nothing that is not made. It gives how many; 0 if
 // there is none that it can do.
 func (j *job) createPeople(ctx context.Context, list []*operation) int {
+	if j.away != nil {
+		return 0
+	}
 	var people []directory.User
 	size := 0
 	for _, o := range list[:min(len(list), maxTogether)] {
@@ -226,7 +234,7 @@ func (j *job) createPeople(ctx context.Context, list []*operation) int {
 		}
 		people = append(people, u)
 	}
-	if len(people) < 2 || j.away != nil {
+	if len(people) < 2 {
 		return 0
 	}
 	var refused error
@@ -235,6 +243,10 @@ func (j *job) createPeople(ctx context.Context, list []*operation) int {
 			people = people[:i]
 			break
 		}
+	}
+	if len(people) == 0 {
+		j.fail(ctx, list[0], refused)
+		return 1
 	}
 	left := 0 // how many may fail
 	if j.failAfter > 0 {
@@ -283,6 +295,7 @@ func (j *job) close(ctx context.Context, circle []*operation) {
 		if !o.open {
 			continue
 		}
+		j.call.whole.hold()
 		if err := j.complete(ctx, o); err != nil {
 			j.takeBack(ctx, circle, o, err)
 			return
@@ -324,9 +337,12 @@ func (j *job) takeBack(ctx context.Context, circle []*operation, culprit *operat
 		if o == culprit {
 			err = why
 		}
-		e, id, gone := j.call.whole.match(http.MethodDelete, root+o.kind.Endpoint+"/"+o.id)
-		if gone == nil {
-			_, gone = e.handle(j.callOf(o, e, id), ctx)
+		j.call.whole.hold()
+		var gone error
+		if o.kind == resource.User {
+			gone = j.call.service.directory.TakeBackUser(ctx, j.call.cause, j.call.tenant, identity.UserID(o.id))
+		} else {
+			gone = j.call.service.directory.DeleteGroup(ctx, j.call.cause, j.call.tenant, identity.GroupID(o.id), 0)
 		}
 		if gone != nil {
 			j.note(ctx, gone)
@@ -358,14 +374,16 @@ func (j *job) fail(ctx context.Context, o *operation, err error) {
 	}
 }
 
-// note logs a failure of ours, and keeps one that each of the rest would wait for in
-// vain.
+// away are the codes of what each of the rest would wait for in vain.
+var away = []string{"journal-unavailable", "store-unavailable"}
+
+// note logs a failure of ours, and keeps one by which none of the rest can be done.
 func (j *job) note(ctx context.Context, err error) {
 	if j.away != nil {
 		return
 	}
 	noteFailure(ctx, describe(err), err)
-	if fault.Is(err, fault.Unavailable) {
+	if slices.Contains(away, fault.As(err).Code) {
 		j.away = err
 	}
 }

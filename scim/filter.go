@@ -236,10 +236,14 @@ func operand(a attribute, e *filter.AttributeExpression) (op directory.Op, value
 // indexed has records found by an address, a group or a member without going through
 // them all: among whom the directory knows by it are all of whom f holds.
 func indexed(a attribute, op directory.Op, value any, f directory.Filter) directory.Filter {
-	if by := lookedUp(a, op, value); by != nil {
+	switch by := lookedUp(a, op, value); {
+	case by == nil:
+		return f
+	case lists[a.Name()] != "": // it says the same
+		return by
+	default:
 		return directory.All{by, f}
 	}
-	return f
 }
 
 // lookedUp is a condition that an index serves, and that holds where an element is equal

@@ -35,7 +35,8 @@ type Config struct {
 	Permissions authz.Decider
 	Journal     authz.Journal
 	Refusals    authz.Refusals
-	// SearchTime is how long a list may take; 0: half a minute.
+	// SearchTime is how long a list may take; 0: 9 seconds, which is less than the time
+	// after which PostgreSQL ends a statement by itself.
 	SearchTime time.Duration
 }
 
@@ -53,7 +54,7 @@ type Service struct {
 // New makes the service.
 func New(c Config) *Service {
 	if c.SearchTime == 0 {
-		c.SearchTime = 30 * time.Second
+		c.SearchTime = 9 * time.Second
 	}
 	return &Service{directory: c.Directory, tokens: c.Tokens, searchTime: c.SearchTime,
 		guard: authz.Guard{Decider: c.Permissions, Journal: c.Journal, Refusals: c.Refusals}}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"gatehouse/directory"
 	"gatehouse/directory/brake"
 )
 
@@ -36,4 +37,30 @@ func TestABulkIsHeldAtTheExactPerson(t *testing.T) {
 		t.Error("the sessions are not those of who is left")
 	}
 	h.stands(brake.Held, 10, 50, 10)
+}
+
+// What a Bulk takes back again was never there, and nobody has left by that.
+func TestACircleThatIsUndoneIsNoDeparture(t *testing.T) {
+	h := newHouse(t, fifth)
+	all := h.people(20)
+	taken, err := h.a.directory.User(t.Context(), h.tenant, all[0])
+	must(t, err)
+	var operations []string
+	for i := range 8 {
+		name := fmt.Sprintf("new%d", i)
+		if i == 7 {
+			name = taken.UserName
+		}
+		operations = append(operations, fmt.Sprintf(`{"method":"POST","path":"/Users","bulkId":"u%d","data":{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"%s",
+			"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":{"value":"bulkId:u%d"}}}}`, i, name, (i+1)%8))
+	}
+	got := h.a.ask(http.MethodPost, "/Bulk", `{"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],"Operations":[`+strings.Join(operations, ",")+`]}`, h.token)
+	if got.status != http.StatusOK || strings.Count(got.text, `"status":"409","response"`) != 8 {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+	page, err := h.a.directory.Users(t.Context(), h.tenant, directory.UserQuery{})
+	if err != nil || page.Total != 20 {
+		t.Errorf("%d people, %v", page.Total, err)
+	}
+	h.stands(brake.Open, 0, 20, 4)
 }

@@ -8,7 +8,7 @@ import (
 
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
-		TestItIsHeldAtTheExactPerson, TestABulkIsHeldAtTheExactPerson, TestWhatGoesOnWhileItIsHeld, TestAdminsAreNotCounted, TestWhoIsBackHasNotLeft, TestOnlyTheWindowCounts, TestAFewMayAlwaysGo,
+		TestItIsHeldAtTheExactPerson, TestABulkIsHeldAtTheExactPerson, TestACircleThatIsUndoneIsNoDeparture, TestWhatGoesOnWhileItIsHeld, TestAdminsAreNotCounted, TestWhoIsBackHasNotLeft, TestOnlyTheWindowCounts, TestAFewMayAlwaysGo,
 		TestSwitchedOff, TestARelease, TestARejection, TestAReset, TestDecisionsThatAreRefused, TestNodesCountTogether, TestANodeThatIsOvertakenPlansAgain, TestP1_NothingIsHeldOrDecidedWithoutItsRecord,
 		TestWhoRunsTheGatewayKnows, TestWhatDoesNotCountAnyMoreIsSwept,
 	})

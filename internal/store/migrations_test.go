@@ -69,7 +69,7 @@ func memberships(t *testing.T, db *store.DB, migrate func()) {
 				put(`INSERT INTO connections (id, name, type, spec, enabled, version, created_at, updated_at) VALUES ('hr', 'hr', 'oidc', $1, TRUE, 1, 0, 0), ('okta', 'okta', 'oidc', '{}', TRUE, 1, 0, 0)`,
 					`{"group_rules":[{"claim":"d","values":["x"],"group":" FINANCE "},{"claim":"d","values":["y"],"group":"tax"},{"claim":"d","values":["z"],"group":"ÄRZTE"},{"claim":"d","values":["z"],"group":"sales"}]}`)
 				for _, g := range groups {
-					put(`INSERT INTO groups VALUES ($1, $2, $3, '', $4, $5, 1, 0, 0)`, g.id, g.name, strings.ToLower(g.name), g.source, g.connection)
+					put(`INSERT INTO groups (id, display_name, name_key, external_id, source, connection_id, version, created_at, updated_at) VALUES ($1, $2, $3, '', $4, $5, 1, 0, 0)`, g.id, g.name, strings.ToLower(g.name), g.source, g.connection)
 					put(`INSERT INTO group_members (group_id, user_id) VALUES ($1, 'ann')`, g.id)
 				}
 			})

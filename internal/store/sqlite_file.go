@@ -28,6 +28,8 @@ const (
 	readerIdle = 10 * time.Second
 	// connWait bounds the wait for a connection when others keep them all busy.
 	connWait = 5 * time.Second
+	// upgradeTime bounds the bringing of a tenant's data into the form of this release.
+	upgradeTime = time.Hour
 	// busyWait bounds the wait for a lock that another process holds.
 	busyWait = 5 * time.Second
 )
@@ -72,6 +74,9 @@ func openFile(ctx context.Context, path string, key []byte, s schema) (*file, er
 	f.readers.SetMaxOpenConns(maxReaders)
 	f.readers.SetMaxIdleConns(maxReaders)
 	f.readers.SetConnMaxIdleTime(readerIdle)
+	// What is there may be much: who waits for it goes, and the next one finds it done.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), upgradeTime)
+	defer cancel()
 	if err := s.migrate(ctx, f.writer); err != nil {
 		return nil, errors.Join(err, f.close())
 	}

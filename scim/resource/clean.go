@@ -49,7 +49,9 @@ func cleanInto(out, raw map[string]any, attrs schema.Attributes) error {
 			return err
 		}
 		if list, ok := v.([]any); ok {
-			list, _ = mergeValues(nil, list)
+			if list, _, err = mergeValues(a.Name(), nil, list); err != nil {
+				return err
+			}
 			if err := checkPrimary(a, list); err != nil {
 				return err
 			}

@@ -245,8 +245,10 @@ func unwrap(a schema.CoreAttribute, v any) any {
 	if !ok || a.HasSubAttributes() {
 		return list[0]
 	}
-	inner, _ := Member(object, "value")
-	return inner
+	if inner, ok := Member(object, "value"); ok {
+		return inner
+	}
+	return v // which the schema refuses
 }
 
 // put stores an attribute, or takes it away where nothing is left of it.

@@ -119,6 +119,7 @@ func TestPatchesThatSayNothing(t *testing.T) {
 		`{"op":"remove","path":"emails","value":[]}`:                           scimerrors.ScimTypeInvalidValue,
 		`{"op":"remove","path":"emails","value":[null]}`:                       scimerrors.ScimTypeInvalidValue,
 		`{"op":"remove","path":"emails","value":""}`:                           scimerrors.ScimTypeInvalidValue,
+		`{"op":"replace","path":"title","value":[{"colour":"blue"}]}`:          scimerrors.ScimTypeInvalidValue,
 		`{"op":"replace","path":"userName","value":[["b"]]}`:                   scimerrors.ScimTypeInvalidValue,
 		`{"op":"replace","value":"userName"}`:                                  scimerrors.ScimTypeInvalidValue,
 		`{"op":"replace","path":"Password","value":"x"}`:                       scimerrors.ScimTypeInvalidPath,

@@ -44,14 +44,21 @@ func addValues(list []any, t *target, o operation) ([]any, map[int]bool, error) 
 		return nil, nil, err
 	}
 	values, _ := v.([]any)
-	list, touched := mergeValues(list, values)
-	return list, touched, nil
+	return mergeValues(t.attr.Name(), list, values)
+}
+
+// maxAlike bounds the elements of a list that have the same value, by types of their
+// own: each is compared with each.
+const maxAlike = 64
+
+func errAlike(name string) error {
+	return Bad(scimerrors.ScimTypeTooMany, "%s has more than %d elements with the same value.", name, maxAlike)
 }
 
 // mergeValues adds elements to a list, or makes one that is there already what
 // it is added as: a value is not listed twice (RFC 7643 §2.4, RFC 7644 §3.5.2.1).
 // touched are the positions that it wrote.
-func mergeValues(list, values []any) (merged []any, touched map[int]bool) {
+func mergeValues(name string, list, values []any) (merged []any, touched map[int]bool, err error) {
 	known := make(map[string][]int, len(list)+len(values)) // positions by value
 	for i, element := range list {
 		key := valueKey(element)
@@ -62,6 +69,9 @@ func mergeValues(list, values []any) (merged []any, touched map[int]bool) {
 		key := valueKey(element)
 		i := slices.IndexFunc(known[key], func(i int) bool { return sameType(list[i], element) })
 		if i < 0 {
+			if len(known[key]) >= maxAlike {
+				return nil, nil, errAlike(name)
+			}
 			known[key] = append(known[key], len(list))
 			touched[len(list)] = true
 			list = append(list, element)
@@ -75,7 +85,7 @@ func mergeValues(list, values []any) (merged []any, touched map[int]bool) {
 			list[i], touched[i] = now, true
 		}
 	}
-	return list, touched
+	return list, touched, nil
 }
 
 // sameType reports whether two elements with one value are the same one: both
@@ -108,7 +118,9 @@ func removeValues(list []any, t *target, o operation) ([]any, error) {
 	}
 	for _, element := range values {
 		key := valueKey(element)
-		gone[key] = append(gone[key], element)
+		if gone[key] = append(gone[key], element); len(gone[key]) > maxAlike {
+			return nil, errAlike(t.attr.Name())
+		}
 	}
 	return slices.DeleteFunc(list, func(element any) bool {
 		return slices.ContainsFunc(gone[valueKey(element)], func(other any) bool { return sameType(element, other) })

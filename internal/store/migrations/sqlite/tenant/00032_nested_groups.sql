@@ -1,10 +1,9 @@
 -- directory: groups in groups. member_id is the group that is in group_id; cycles are
--- allowed, a group in itself is not
+-- allowed, and a group in itself is refused beforehand
 CREATE TABLE group_nestings (
     group_id  TEXT NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
     member_id TEXT NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
-    PRIMARY KEY (group_id, member_id),
-    CHECK (group_id <> member_id)
+    PRIMARY KEY (group_id, member_id)
 );
 CREATE INDEX group_nestings_member ON group_nestings (member_id);
 

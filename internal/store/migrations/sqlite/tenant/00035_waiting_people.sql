@@ -1,3 +1,4 @@
 -- login_flows: whose sign-in it is, where that is known: who has a second factor yet to
 -- show
 ALTER TABLE login_flows ADD COLUMN user_id TEXT NOT NULL DEFAULT '';
+CREATE INDEX login_flows_user ON login_flows (user_id) WHERE user_id <> '';
