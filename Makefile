@@ -33,7 +33,7 @@ build: $(CONSOLE) ## build the console and the binary (bin/gatehouse)
 
 test: parts build ## run every test, with real parts (installs those that are missing)
 	npm --prefix console/app test
-	TMPDIR=$$(./.ci/memory) go test -race $(UNRACED) -timeout 30m $(LONGEST) ./...
+	TMPDIR=$$(./.ci/memory) go test -race $(UNRACED) -timeout 45m $(LONGEST) ./...
 
 test-short: ## run the tests that need no external parts (under 2 minutes)
 	go test -short -timeout 5m $$(go list ./... | grep -v '/e2e$$')
