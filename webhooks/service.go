@@ -31,6 +31,7 @@ type Config struct {
 	// Tenants are all that are served.
 	Tenants func() []identity.TenantID
 	Log     *slog.Logger
+	Now     func() time.Time // nil: [time.Now]
 }
 
 const (
@@ -59,6 +60,7 @@ type Service struct {
 	client  *http.Client
 	tenants func() []identity.TenantID
 	log     *slog.Logger
+	now     func() time.Time
 	holder  string // this process
 
 	sends, tries chan struct{} // a token per message under way
@@ -70,7 +72,10 @@ type Service struct {
 
 // New makes the service.
 func New(c Config) *Service {
-	return &Service{feed: c.Feed, client: client(c.Client), tenants: c.Tenants, log: c.Log, holder: rand.Text(),
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Service{feed: c.Feed, client: client(c.Client), tenants: c.Tenants, log: c.Log, now: c.Now, holder: rand.Text(),
 		sends: make(chan struct{}, maxSends), tries: make(chan struct{}, maxTries), notify: make(chan struct{}, 1), woken: map[identity.TenantID]bool{}}
 }
 
@@ -153,20 +158,20 @@ func (s *Service) Run(ctx context.Context) error {
 				} else if r.some[tenant] {
 					wait = gather
 				}
-				r.at(tenant, time.Now().Add(wait))
+				r.at(tenant, r.now().Add(wait))
 			}
 		case found := <-r.looks:
 			r.take(ctx, found)
 		case over := <-r.sent:
 			delete(r.sending, over)
-			r.at(over.tenant, time.Now())
+			r.at(over.tenant, r.now())
 		}
 	}
 }
 
 // everybody has every tenant looked at.
 func (r *round) everybody() {
-	now := time.Now()
+	now := r.now()
 	served := map[identity.TenantID]bool{}
 	for _, tenant := range r.tenants() {
 		served[tenant] = true
@@ -189,7 +194,7 @@ func (r *round) at(tenant identity.TenantID, t time.Time) {
 
 // begin begins the looks that are due, and gives the time until the next one is.
 func (r *round) begin(ctx context.Context) time.Duration {
-	now, next := time.Now(), lookEvery
+	now, next := r.now(), lookEvery
 	for tenant, t := range r.due {
 		switch {
 		case r.looking[tenant]: // it is looked at again after that
@@ -215,13 +220,13 @@ func (r *round) take(ctx context.Context, found looked) {
 	delete(r.looking, found.tenant)
 	if found.err != nil {
 		r.log.DebugContext(ctx, "what a tenant's webhooks wait for is not known", "tenant", found.tenant, "error", found.err)
-		r.at(found.tenant, time.Now().Add(lookAgain))
+		r.at(found.tenant, r.now().Add(lookAgain))
 		return
 	}
 	if delete(r.some, found.tenant); found.some {
 		r.some[found.tenant] = true
 	}
-	now := time.Now()
+	now := r.now()
 	for _, p := range found.pending {
 		at := place{found.tenant, p.ID}
 		switch {

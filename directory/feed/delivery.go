@@ -145,8 +145,11 @@ func (s *Service) Claim(ctx context.Context, tenant identity.TenantID, id, holde
 			if len(rows) > 0 {
 				to = rows[len(rows)-1].seq
 			}
-			_, err = tx.Exec(ctx, `UPDATE webhooks SET position = $1, tried_to = 0, holder = CASE WHEN $1 = $2 THEN '' ELSE holder END WHERE id = $3`, to, h.last, id)
-			mine = to < h.last
+			keeper := holder
+			if mine = to < h.last; !mine {
+				keeper = ""
+			}
+			_, err = tx.Exec(ctx, `UPDATE webhooks SET position = $1, tried_to = 0, holder = $2 WHERE id = $3`, to, keeper, id)
 			return err
 		})
 		switch {
