@@ -176,7 +176,7 @@ type received struct {
 		Type string
 		Data struct {
 			Webhook, Cursor string
-			Events          []feed.Event
+			Events          []feed.Notice
 		}
 	}
 }
@@ -226,7 +226,7 @@ func (r *receiver) next() received {
 }
 
 // events waits for so many events.
-func (r *receiver) events(n int) (all []feed.Event) {
+func (r *receiver) events(n int) (all []feed.Notice) {
 	r.t.Helper()
 	for len(all) < n {
 		all = append(all, r.next().message.Data.Events...)

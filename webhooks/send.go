@@ -95,5 +95,3 @@ func problem(err error) string {
 	}
 	return "the connection failed"
 }
-
-func taken(a feed.Attempt) bool { return a.Status >= 200 && a.Status < 300 }

@@ -285,13 +285,13 @@ func (s *Service) one(ctx context.Context, at place) (more bool, err error) {
 		return false, err
 	}
 	a := s.send(ctx, at.tenant, m)
-	if ctx.Err() != nil && !taken(a) {
+	if ctx.Err() != nil && !a.Taken() {
 		return false, nil // it is not the receiver's fault
 	}
 	// What was taken is to be known even if the gateway is about to stop.
 	keeping, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
 	defer cancel()
-	if taken(a) {
+	if a.Taken() {
 		return s.feed.Taken(keeping, at.tenant, m, a)
 	}
 	s.log.InfoContext(ctx, "a webhook did not take a message", "tenant", at.tenant, "webhook", m.Webhook, "status", a.Status, "problem", a.Problem)
@@ -312,7 +312,7 @@ func (s *Service) Test(ctx context.Context, tenant identity.TenantID, name strin
 		return feed.Attempt{}, err
 	}
 	a := s.send(ctx, tenant, m)
-	if taken(a) {
+	if a.Taken() {
 		_, err = s.feed.Taken(ctx, tenant, m, a)
 	} else {
 		err = s.feed.Failed(ctx, tenant, m, a)

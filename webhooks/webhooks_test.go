@@ -26,7 +26,7 @@ func TestChangesArriveSignedAndInOrder(t *testing.T) {
 	for i := range 5 {
 		h.a.person(h.tenant, fmt.Sprintf("p%d", i))
 	}
-	var all []feed.Event
+	var all []feed.Notice
 	for len(all) < 5 {
 		m := r.next()
 		if !verifies(secret, m) || m.message.Type != "directory.changes" || m.message.Data.Webhook != "hr" {
@@ -247,7 +247,7 @@ func TestNodesDeliverOnceAndInOrder(t *testing.T) {
 	}
 	writing.Wait()
 	all := r.events(2 * each)
-	if !slices.IsSortedFunc(all, func(a, b feed.Event) int { return int(a.Sequence) - int(b.Sequence) }) || len(all) != 2*each {
+	if !slices.IsSortedFunc(all, func(a, b feed.Notice) int { return int(a.Sequence) - int(b.Sequence) }) || len(all) != 2*each {
 		t.Errorf("%d events", len(all))
 	}
 	until(t, "everything is taken", func() bool { return h.b.hook("hr").Behind == 0 })

@@ -33,6 +33,7 @@ const (
 	maxMessage = 256 << 10
 	// keepDeliveries is how many deliveries of a webhook are kept.
 	keepDeliveries = 50
+	lookTime       = 5 * time.Second // bounds one look at a tenant's webhooks
 	// maxScanned bounds how many changes that nobody asks for are passed over at a time.
 	maxScanned = 20
 )
@@ -98,8 +99,8 @@ type message struct {
 }
 
 type data struct {
-	Webhook string  `json:"webhook"`
-	Events  []Event `json:"events"`
+	Webhook string   `json:"webhook"`
+	Events  []Notice `json:"events"`
 	// Cursor is where the API goes on behind these events.
 	Cursor string `json:"cursor"`
 }
@@ -183,7 +184,7 @@ func (s *Service) message(ctx context.Context, tenant identity.TenantID, w *Webh
 
 // gap tells that changes are kept no longer that the webhook was not sent.
 func (s *Service) gap(ctx context.Context, tenant identity.TenantID, w *Webhook) (*Message, error) {
-	return s.write(ctx, tenant, w, fmt.Sprintf("msg_%s_gap_%d", w.ID, w.triedTo), "directory.gap", []Event{}, cursor{seq: w.triedTo})
+	return s.write(ctx, tenant, w, fmt.Sprintf("msg_%s_gap_%d", w.ID, w.triedTo), "directory.gap", []Notice{}, cursor{seq: w.triedTo})
 }
 
 // Trial gives a message by which an admin sees whether a webhook works.
@@ -192,14 +193,14 @@ func (s *Service) Trial(ctx context.Context, tenant identity.TenantID, name stri
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.write(ctx, tenant, &w, fmt.Sprintf("msg_%s_test_%d", w.ID, s.now().UnixMilli()), "webhook.test", []Event{}, cursor{seq: w.position})
+	m, err := s.write(ctx, tenant, &w, fmt.Sprintf("msg_%s_test_%d", w.ID, s.now().UnixMilli()), "webhook.test", []Notice{}, cursor{seq: w.position})
 	if err == nil {
 		m.trial = true
 	}
 	return m, err
 }
 
-func (s *Service) write(ctx context.Context, tenant identity.TenantID, w *Webhook, id, kind string, events []Event, next cursor) (*Message, error) {
+func (s *Service) write(ctx context.Context, tenant identity.TenantID, w *Webhook, id, kind string, events []Notice, next cursor) (*Message, error) {
 	keys, err := s.secrets(ctx, tenant, w)
 	if err != nil {
 		return nil, err
@@ -225,6 +226,9 @@ type Attempt struct {
 	// RetryAfter is how long the receiver wants to be left alone.
 	RetryAfter time.Duration
 }
+
+// Taken reports whether the receiver has taken the message: any status 2xx says so.
+func (a Attempt) Taken() bool { return a.Status >= 200 && a.Status < 300 }
 
 // Taken notes that a message was taken. It keeps the webhook for the holder for another
 // [Lease]; an error or false means that another one may have it by now.
@@ -377,10 +381,16 @@ func (s *Service) Stopped() (all []Stopped) {
 
 // look takes down what has become of a tenant's webhooks, and tells who sends to them.
 func (s *Service) look(ctx context.Context, tenant identity.TenantID) {
+	s.lookAt(ctx, tenant)
+	s.wake(tenant, true)
+}
+
+func (s *Service) lookAt(ctx context.Context, tenant identity.TenantID) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
 	if _, _, err := s.Pending(ctx, tenant); err != nil {
 		s.log.WarnContext(ctx, "it is not known what a tenant's webhooks wait for", "tenant", tenant, "error", err)
 	}
-	s.wake(tenant, true)
 }
 
 // Forget drops what is known of a tenant that was deleted.

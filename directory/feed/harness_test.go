@@ -127,9 +127,9 @@ func (n *node) begin() string {
 }
 
 // since gives all behind a cursor, and where that ends.
-func (n *node) since(cursor string) ([]feed.Event, string) {
+func (n *node) since(cursor string) ([]feed.Notice, string) {
 	n.t.Helper()
-	var all []feed.Event
+	var all []feed.Notice
 	for {
 		p, err := n.feed.After(n.t.Context(), n.tenant, cursor, 7)
 		must(n.t, err)
@@ -140,7 +140,7 @@ func (n *node) since(cursor string) ([]feed.Event, string) {
 	}
 }
 
-func types(events []feed.Event) string {
+func types(events []feed.Notice) string {
 	var all []string
 	for _, e := range events {
 		all = append(all, string(e.Type))

@@ -17,7 +17,7 @@ import (
 
 // Page is a part of the changes of a tenant.
 type Page struct {
-	Events []Event
+	Events []Notice
 	// Cursor is where to go on.
 	Cursor string
 	// More says that there are changes behind it already.
@@ -71,7 +71,7 @@ func (s *Service) Now(ctx context.Context, tenant identity.TenantID) (Page, erro
 		}
 		return err
 	})
-	return Page{Events: []Event{}, Cursor: c.String()}, err
+	return Page{Events: []Notice{}, Cursor: c.String()}, err
 }
 
 // place is right behind a change, whether it is kept or not.
@@ -140,12 +140,12 @@ const maxBytes = 1 << 20
 
 // complete gives changes together with whom they are about, as many as go into so many
 // bytes.
-func (s *Service) complete(ctx context.Context, tenant identity.TenantID, rows []row, most int) ([]Event, error) {
-	events := make([]Event, 0, len(rows))
-	users, groups := map[string]*User{}, map[string]*Group{}
+func (s *Service) complete(ctx context.Context, tenant identity.TenantID, rows []row, most int) ([]Notice, error) {
+	events := make([]Notice, 0, len(rows))
+	users, groups := map[string]*PersonNow{}, map[string]*GroupNow{}
 	size := 0
 	for _, c := range rows {
-		e := eventOf(c)
+		e := noticeOf(c)
 		switch {
 		case c.Type.Deletes():
 		case c.Type.OfGroup():
@@ -165,7 +165,7 @@ func (s *Service) complete(ctx context.Context, tenant identity.TenantID, rows [
 			if !known {
 				found, err := s.people.User(ctx, tenant, identity.UserID(c.ID))
 				if err == nil {
-					u = userOf(&found)
+					u = personOf(&found)
 				} else if !fault.Is(err, fault.NotFound) {
 					return nil, err
 				}

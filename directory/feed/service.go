@@ -81,14 +81,24 @@ func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Millise
 // sweepEvery is how often what is too old is let go of.
 const sweepEvery = time.Hour
 
+// lookAgain is how often those tenants are looked at that have webhooks which are stopped,
+// about which an admin may have decided at another node.
+const lookAgain = 10 * time.Second
+
 // Run lets go of what is too old until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	tick := time.NewTicker(sweepEvery)
+	tick, again := time.NewTicker(sweepEvery), time.NewTicker(lookAgain)
 	defer tick.Stop()
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-again.C:
+			for _, stopped := range s.Stopped() {
+				s.lookAt(ctx, stopped.Tenant)
+			}
+			continue
 		case <-tick.C:
 		}
 		for _, tenant := range s.tenants() {
