@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -261,6 +262,20 @@ func verifies(secret string, m received) bool {
 		}
 	}
 	return false
+}
+
+// guide is the Python of docs/changes.md that checks a message.
+func guide(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/changes.md")
+	must(t, err)
+	for block := range strings.SplitSeq(string(text), "```python\n") {
+		if code, _, _ := strings.Cut(block, "```"); strings.Contains(code, "def verified(") {
+			return code
+		}
+	}
+	t.Fatal("the guide has no such sample")
+	return ""
 }
 
 // until waits until something is so.

@@ -12,5 +12,5 @@ func TestOnPostgres(t *testing.T) {
 		TestARedirectIsNotFollowed, TestAnEndlessAnswerIsCutShort, TestAReceiverThatHangsHoldsUpNobody, TestNodesDeliverOnceAndInOrder,
 		TestWhatADeadNodeHadIsSentByAnother, TestNothingIsLostBetweenTheChangeAndItsDelivery, TestARotatedSecretIsInUseForADayMore,
 		TestOnlyWhatIsAskedForArrives, TestAGapIsToldOf, TestATestTellsWhatBecameOfIt, TestWebhooksThatAreRefused,
-	})
+	}, "TestTheSampleOfTheGuideTakesWhatIsSent")
 }

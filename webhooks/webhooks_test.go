@@ -1,8 +1,11 @@
 package webhooks_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -433,5 +436,33 @@ func TestWebhooksThatAreRefused(t *testing.T) {
 	h.a.put(h.tenant, "more", "https://hr.example")
 	if _, _, err := h.a.feed.Put(t.Context(), admin, h.tenant, feed.Webhook{Name: "more", URL: "https://hr.example", Version: 7}); !fault.Is(err, fault.Precondition) {
 		t.Errorf("another version is replaced: %v", err)
+	}
+}
+
+// What the guide tells receivers to do takes what we send, and nothing else.
+func TestTheSampleOfTheGuideTakesWhatIsSent(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("needs python3")
+	}
+	h := newHouse(t)
+	r := h.receives(nil)
+	secret := h.a.put(h.tenant, "hr", r.URL)
+	if _, err := h.a.webhooks.Test(t.Context(), h.tenant, "hr"); err != nil {
+		t.Fatal(err)
+	}
+	m := r.next()
+	run := exec.Command(python, "-c", guide(t)+`
+import json, sys
+m = json.load(sys.stdin)
+body = base64.b64decode(m["body"])
+print(verified(m["secret"], m["headers"], body), verified(m["secret"], m["headers"], body + b" "))
+`)
+	in, err := json.Marshal(map[string]any{"secret": secret, "body": m.body, "headers": map[string]string{"webhook-id": m.id, "webhook-timestamp": m.at, "webhook-signature": m.signature}})
+	must(t, err)
+	run.Stdin = bytes.NewReader(in)
+	out, err := run.CombinedOutput()
+	if must(t, err); strings.TrimSpace(string(out)) != "True False" {
+		t.Errorf("%s", out)
 	}
 }

@@ -139,6 +139,16 @@ func (s *Service) Await(tenant identity.TenantID) (changed <-chan struct{}, done
 	}
 }
 
+// Waiting is how many wait for changes of a tenant.
+func (s *Service) Waiting(tenant identity.TenantID) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.waiting[tenant]; w != nil {
+		return w.users
+	}
+	return 0
+}
+
 // Watch has a function called whenever a tenant's directory has changed, or its webhooks,
 // which must not wait.
 func (s *Service) Watch(watcher func(tenant identity.TenantID, webhooks bool)) {
