@@ -39,6 +39,7 @@ var floors = map[string]int{
 	"proxy":              4,
 	"authn":              4,
 	"scim":               4,
+	"webhooks":           4,
 	"api":                4,
 	"console":            4,
 	"gateway":            5,

@@ -61,6 +61,8 @@ func New(cfg Config) (*API, error) {
 	a.registerBrake()
 	a.registerLocalAccounts()
 	a.registerGroups()
+	a.registerFeed()
+	a.registerWebhooks()
 	a.registerTeams()
 	a.registerRoles()
 	a.registerAssignments()

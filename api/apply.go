@@ -116,6 +116,8 @@ func (r *application) document(ctx context.Context, d resources.Document) (actio
 		return r.assignment(ctx, t.ID, d)
 	case resources.KindService:
 		return r.service(ctx, t.ID, d)
+	case resources.KindWebhook:
+		return r.webhook(ctx, t.ID, d)
 	}
 	return "", fault.New(fault.Invalid, "unknown-kind", "The kind "+string(d.Kind)+" is not known.")
 }

@@ -119,5 +119,14 @@ func (a *API) documentsOf(ctx context.Context, t *tenants.Tenant) ([]resources.D
 			return nil, err
 		}
 	}
+	webhooks, err := a.cfg.Webhooks.Webhooks(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range webhooks {
+		if err := add(resources.KindWebhook, t.Name, w.Name, resources.SpecOfWebhook(w)); err != nil {
+			return nil, err
+		}
+	}
 	return documents, nil
 }

@@ -23,6 +23,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/directory"
 	"gatehouse/directory/brake"
+	"gatehouse/directory/feed"
 	"gatehouse/identity"
 	"gatehouse/internal/dnstest"
 	"gatehouse/internal/fault"
@@ -46,6 +47,7 @@ type house struct {
 	sessions *sessions.Service
 	people   *directory.Service
 	brake    *brake.Service
+	feed     *feed.Service
 	authz    *authz.Engine
 	tenants  *tenants.Service
 	tokens   *token.Service
@@ -75,6 +77,16 @@ type trials struct{}
 
 func (trials) Test(_ context.Context, by audit.Actor, _ identity.TenantID, c tenants.Connection, people bool) (string, time.Time, error) {
 	return fmt.Sprintf("/.gatehouse/login?connection=%s&test=by-%s&people=%t", c.Name, by.ID, people), time.Now().Add(time.Minute), nil
+}
+
+// sender stands for the room that sends, which is on this floor as well.
+type sender struct{}
+
+func (sender) Test(_ context.Context, _ identity.TenantID, name string) (feed.Attempt, error) {
+	if name == "none" {
+		return feed.Attempt{}, fault.New(fault.NotFound, "no-such-webhook", "There is no such webhook.")
+	}
+	return feed.Attempt{Status: http.StatusNoContent, Began: time.Now(), Took: 12 * time.Millisecond}, nil
 }
 
 // setupLinks stands for the room of links, which is on this floor as well.
@@ -136,7 +148,9 @@ func newHouse(t *testing.T) *house {
 	h.sessions = sessions.New(sessions.Config{Store: db, Keys: ring, Journal: h.journal, Limits: limits, Node: "n1"})
 	t.Cleanup(func() { _ = h.sessions.Close() })
 	h.brake = brake.New(brake.Config{Store: db, Journal: h.journal, Rules: h.brakeRules, Log: slog.New(slog.DiscardHandler)})
-	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: h.sessions, Withdraw: authz.Withdraw, Brake: h.brake})
+	h.feed = feed.New(feed.Config{Store: db, Keys: ring, Journal: h.journal, Log: slog.New(slog.DiscardHandler)})
+	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: h.sessions, Withdraw: authz.Withdraw, Brake: h.brake, Feed: h.feed})
+	h.feed.Join(h.people)
 	h.authz = authz.New(authz.Config{Store: db, Journal: h.journal, People: h.people})
 	h.tokens = token.New(token.Config{Store: db, Journal: h.journal})
 	h.services = machines.New(machines.Config{Store: db, Keys: ring, Journal: h.journal, Streams: closing{h}})
@@ -151,7 +165,7 @@ func newHouse(t *testing.T) *house {
 	h.local = local.New(local.Config{Store: db, Keys: ring, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Tenants: h.tenants, Factors: held, Sessions: h.sessions, Policy: h.authz,
 		Log: slog.New(slog.DiscardHandler), Cost: local.Cost{Memory: 64, Passes: 1, Threads: 1}})
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
-		Sessions: h.sessions, People: h.people, Brake: h.brake, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Services: h.services, Health: &h.health, SAML: &h.saml, OIDC: &h.oidc,
+		Sessions: h.sessions, People: h.people, Brake: h.brake, Feed: h.feed, Webhooks: h.feed, Sender: sender{}, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Services: h.services, Health: &h.health, SAML: &h.saml, OIDC: &h.oidc,
 		Factors: factors{held}, LocalAccounts: localAccounts{h.local}, Port: 8443})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))

@@ -27,6 +27,7 @@ var body = map[string]any{
 	"put-connection":    map[string]any{"type": "oidc", "issuer": "https://idp.example", "client_id": "x"},
 	"check-connection":  map[string]any{"type": "oidc", "issuer": "https://idp.example", "client_id": "x"},
 	"prepare-saml-key":  map[string]any{},
+	"put-webhook":       map[string]any{"url": "https://hr.example"},
 	"create-token":      map[string]any{"name": "x", "scope": "api", "role": "viewer"},
 	"put-settings":      map[string]any{"display_name": "Acme"},
 	"create-tenant":     map[string]any{"name": "matrix", "hosts": []string{"matrix.localhost"}},

@@ -24,6 +24,9 @@ type Config struct {
 	Sessions    Sessions
 	People      People
 	Brake       Brake
+	Feed        Feed
+	Webhooks    Webhooks
+	Sender      Sender
 	Tenants     Tenants
 	Connections Connections
 	Trials      Trials

@@ -86,17 +86,19 @@ type Recorder interface {
 }
 
 // CommitAll commits events of one tenant that take effect together, in their
-// order. The [Journal] makes all of them durable at once.
+// order, and gives each its id. The [Journal] makes all of them durable at once.
 func CommitAll(ctx context.Context, r Recorder, events []Event) error {
 	if all, ok := r.(interface {
 		CommitAll(ctx context.Context, events []Event) error
 	}); ok {
 		return all.CommitAll(ctx, events)
 	}
-	for _, e := range events {
-		if _, err := r.Commit(ctx, e); err != nil {
+	for i, e := range events {
+		receipt, err := r.Commit(ctx, e)
+		if err != nil {
 			return err
 		}
+		events[i].ID = receipt.Event()
 		ctx = context.WithoutCancel(ctx)
 	}
 	return nil

@@ -81,6 +81,10 @@ var classified = map[Type][]string{
 	BrakeRejected: {"departures", "people", "until"},
 	BrakeReset:    {"departures", "people"},
 
+	WebhookChanged:  {"change", "enabled", "version", "types", "host", "host_before", "until"},
+	WebhookDeleted:  {"host"},
+	WebhookDisabled: {"host", "failures", "status"},
+
 	PolicyChanged: {"change", "version", "assignment", "role", "team", "team_name", "subject_kind", "subject", "subject_name",
 		"role_before", "team_before", "team_name_before", "subject_kind_before", "subject_before", "subject_name_before",
 		"added", "removed", "permissions"},

@@ -104,6 +104,12 @@ const (
 	IdentityLinked   Type = "identity.linked"
 	IdentityUnlinked Type = "identity.unlinked"
 
+	// WebhookChanged to WebhookDisabled are of whom the directory's changes are sent to:
+	// what an admin has made of it, and that we send it nothing any more.
+	WebhookChanged  Type = "webhook.changed"
+	WebhookDeleted  Type = "webhook.deleted"
+	WebhookDisabled Type = "webhook.disabled"
+
 	// BrakeHeld is a SCIM token that was about to take more people out than the tenant
 	// allows, BrakeReleased to BrakeReset what an admin has decided about it.
 	BrakeHeld     Type = "scim.brake.held"

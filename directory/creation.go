@@ -110,6 +110,8 @@ func (c *creations) step(cause audit.Cause, tenant identity.TenantID) *step {
 	if len(left) == 0 {
 		return nil
 	}
+	undone := map[string]bool{}
+	do.news.undone = undone
 	do.write = func(ctx context.Context, tx *store.Tx) error {
 		people := make([]newcomer, len(left))
 		for n, i := range left {
@@ -122,6 +124,7 @@ func (c *creations) step(cause audit.Cause, tenant identity.TenantID) *step {
 		for n, i := range left {
 			if m := &c.made[i]; !there[m.User.ID] { // another node was faster
 				m.Err, c.late = errUserNameTaken(), append(c.late, do.events[n])
+				undone[string(m.User.ID)] = true
 			}
 		}
 		return nil

@@ -76,7 +76,7 @@ func (s *Service) CreateGroupWith(ctx context.Context, cause audit.Cause, tenant
 			}
 			g.ID, g.Version, g.CreatedAt = identity.NewGroupID(), 1, now()
 			g.UpdatedAt = g.CreatedAt
-			return &step{events: []audit.Event{groupCreated(cause, tenant, &g, plan.added())}, people: plan.touched(), rows: plan.added(), write: func(ctx context.Context, tx *store.Tx) error {
+			do := &step{events: []audit.Event{groupCreated(cause, tenant, &g, plan.added())}, people: plan.touched(), rows: plan.added(), write: func(ctx context.Context, tx *store.Tx) error {
 				if err := insertGroup(ctx, tx, &g, key); err != nil {
 					return err
 				}
@@ -85,7 +85,9 @@ func (s *Service) CreateGroupWith(ctx context.Context, cause audit.Cause, tenant
 				}
 				g.Members, err = membersOf(ctx, tx, g.ID, MaxMembers)
 				return err
-			}}, nil
+			}}
+			do.news.member(g.ID, plan.membership())
+			return do, nil
 		})
 	})
 	if err != nil {
@@ -177,7 +179,7 @@ func (s *Service) updateGroup(ctx context.Context, cause audit.Cause, tenant ide
 		if after.DisplayName != before.DisplayName { // people know their groups by name
 			touched = Everybody
 		}
-		return &step{events: []audit.Event{e}, people: touched, rows: plan.added() + plan.removed(), write: func(ctx context.Context, tx *store.Tx) error {
+		do := &step{events: []audit.Event{e}, people: touched, rows: plan.added() + plan.removed(), write: func(ctx context.Context, tx *store.Tx) error {
 			more := plan.added() - plan.removed()
 			// Members who come and go by name hinder no others, whose changes may come between.
 			if ifVersion == 0 && len(fields) == 0 && !plan.replaces && !room.counted {
@@ -189,7 +191,9 @@ func (s *Service) updateGroup(ctx context.Context, cause audit.Cause, tenant ide
 				return err
 			}
 			return plan.write(ctx, tx, id)
-		}}, nil
+		}}
+		do.news.member(id, plan.membership())
+		return do, nil
 	})
 	return after, err
 }
@@ -268,6 +272,7 @@ func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant ide
 			return nil, errVersion()
 		}
 		do := s.deletion(cause, groupEvent(cause, tenant, audit.GroupDeleted, &g), "groups", ifVersion, Everybody)
+		do.news.externalID = g.ExternalID
 		if do.rows, err = peopleTable.count(ctx, tx, id); err != nil {
 			return nil, err
 		}

@@ -147,7 +147,8 @@ func (s *Service) Unlink(ctx context.Context, cause audit.Cause, tenant identity
 				return nil, err
 			}
 		}
-		return &step{events: p.events, people: []identity.UserID{user}, write: func(ctx context.Context, tx *store.Tx) error {
+		do := &step{events: p.events, people: []identity.UserID{user}}
+		do.write = func(ctx context.Context, tx *store.Tx) error {
 			n, err := tx.Exec(ctx, `DELETE FROM identities WHERE connection_id = $1 AND subject = $2 AND user_id = $3`, connection, subject, user)
 			if err == nil && n == 0 { // another node was faster, and it may be somebody else's now
 				err = errNoIdentity()
@@ -158,8 +159,12 @@ func (s *Service) Unlink(ctx context.Context, cause audit.Cause, tenant identity
 			if err := p.groups.apply(ctx, tx, none, user); err != nil {
 				return err
 			}
-			return lose(ctx, tx, connection, subject, user)
-		}}, nil
+			left, err := lose(ctx, tx, connection, subject, user)
+			do.news.leaves(user, left...)
+			return err
+		}
+		do.news.takes(&p.groups, user)
+		return do, nil
 	})
 	return theirs && (err == nil || errors.Is(err, errUntold)), err
 }
@@ -167,15 +172,14 @@ func (s *Service) Unlink(ctx context.Context, cause audit.Cause, tenant identity
 // lose does what there is to do where somebody has lost an identity: it is noted for the
 // room of sessions, in case that nobody goes on to end what it has begun, and with the
 // last of the connection they leave its groups, also those that a sign-in on another node
-// has put them into meanwhile.
-func lose(ctx context.Context, tx *store.Tx, connection identity.ConnectionID, subject string, user identity.UserID) error {
+// has put them into meanwhile. It gives those that they had not left before.
+func lose(ctx context.Context, tx *store.Tx, connection identity.ConnectionID, subject string, user identity.UserID) ([]identity.GroupID, error) {
 	if _, err := tx.Exec(ctx, `INSERT INTO unlinked_identities (connection_id, subject, user_id, unlinked_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (connection_id, subject, user_id) DO UPDATE SET unlinked_at = excluded.unlinked_at`, connection, subject, user, store.Millis(now())); err != nil {
-		return err
+		return nil, err
 	}
-	_, err := tx.Exec(ctx, `DELETE FROM group_members WHERE user_id = $1 AND group_id IN (SELECT id FROM groups WHERE source = $2 AND connection_id = $3)
-		AND NOT EXISTS (SELECT 1 FROM identities WHERE user_id = $1 AND connection_id = $3)`, user, SourceSignIn, connection)
-	return err
+	return store.All(ctx, tx, store.Scalar[identity.GroupID], `DELETE FROM group_members WHERE user_id = $1 AND group_id IN (SELECT id FROM groups WHERE source = $2 AND connection_id = $3)
+		AND NOT EXISTS (SELECT 1 FROM identities WHERE user_id = $1 AND connection_id = $3) RETURNING group_id`, user, SourceSignIn, connection)
 }
 
 // unsaid reports runes that nobody gives by hand: such as stand where bytes could not be

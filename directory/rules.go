@@ -59,6 +59,7 @@ func (s *Service) empty(ctx context.Context, cause audit.Cause, tenant identity.
 				e.Connection, e.Reason = connection, reason
 				e.Details = map[string]string{"changed": "members", "added": "0", "removed": strconv.Itoa(n)}
 				do.events, emptied = append(do.events, e), append(emptied, g.ID)
+				do.news.member(g.ID, Membership{Many: true})
 			}
 			if len(emptied) == 0 {
 				return nil, nil

@@ -38,6 +38,8 @@ type Config struct {
 	MaxMembers int
 	// Brake is asked before somebody is deactivated or deleted. Nil: nobody is.
 	Brake Brake
+	// Feed keeps what others are told of the directory. Nil: nobody is.
+	Feed Feed
 	// Announce tells the other nodes that a tenant's directory has changed, and returns
 	// once they have taken it in ([Service.Refresh]). Where nothing has changed now, it does
 	// so only if an earlier announcement failed. Nil: there are none.
@@ -67,6 +69,7 @@ type Service struct {
 	withdraw Withdrawal
 	retire   func(context.Context, *store.Tx, identity.UserID) error
 	brake    Brake // nil: there is none
+	feed     Feed  // nil: there is none
 	announce Announcement
 	// elsewhere is asked where SQL cannot be; nil: there is nobody.
 	elsewhere  func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
@@ -88,7 +91,7 @@ func New(c Config) *Service {
 	if c.MaxMembers <= 0 {
 		c.MaxMembers = MaxMembers
 	}
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, brake: c.Brake, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, brake: c.Brake, feed: c.Feed, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory
@@ -114,6 +117,7 @@ type step struct {
 	people []identity.UserID // whose [Service.Person] it changes; Everybody: anybody's
 	rows   int               // how many it writes, where that can be many
 	write  func(context.Context, *store.Tx) error
+	news   news // what the events do not say of it
 }
 
 // change is the one way of every change: checked against what stands, then
@@ -192,7 +196,12 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step
 		return fmt.Errorf("directory: journal: %w", err)
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime+time.Duration(do.rows)*rowTime)
-	err := s.store.Tenant(tenant).Write(bounded, func(tx *store.Tx) error { return do.write(bounded, tx) })
+	err := s.store.Tenant(tenant).Write(bounded, func(tx *store.Tx) error {
+		if err := do.write(bounded, tx); err != nil {
+			return err
+		}
+		return s.note(bounded, tx, do)
+	})
 	cancel()
 	// A commit whose outcome is unknown may have taken effect, so the version
 	// moves on either way.

@@ -111,18 +111,25 @@ func (s *Service) signIn(ctx context.Context, cause audit.Cause, tenant identity
 	if err != nil {
 		return nil, false, err
 	}
+	do := &step{events: plan.events, people: plan.people()}
+	do.news.takes(&plan.groups, plan.user.ID)
 	if len(plan.events) == 0 { // nobody but us needs to know when an identity was last seen
-		err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return plan.apply(ctx, tx, in) })
+		err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+			if err := plan.apply(ctx, tx, in, &do.news); err != nil {
+				return err
+			}
+			return s.note(ctx, tx, do)
+		})
 		return plan, false, err
 	}
-	err = s.commit(ctx, tenant, &step{events: plan.events, people: plan.people(), write: func(ctx context.Context, tx *store.Tx) error {
-		if err := plan.apply(ctx, tx, in); err != nil {
+	do.write = func(ctx context.Context, tx *store.Tx) error {
+		if err := plan.apply(ctx, tx, in, &do.news); err != nil {
 			return err
 		}
 		plan.user.Groups, err = groupsOf(ctx, tx, plan.user.ID)
 		return err
-	}})
-	return plan, true, err
+	}
+	return plan, true, s.commit(ctx, tenant, do)
 }
 
 // normalise keeps what is usable of the optional parts: an odd email or name
@@ -307,8 +314,8 @@ func errInactive() error {
 	return fault.New(fault.Denied, "person-inactive", "Your account is not active. Ask your admin if you think that it should be.")
 }
 
-// apply writes the plan.
-func (p *signInPlan) apply(ctx context.Context, tx *store.Tx, in *SignIn) (err error) {
+// apply writes the plan, and adds to the news who has left groups by it.
+func (p *signInPlan) apply(ctx context.Context, tx *store.Tx, in *SignIn, n *news) (err error) {
 	switch {
 	case p.create:
 		err = insertUser(ctx, tx, &p.user, p.key)
@@ -324,7 +331,9 @@ func (p *signInPlan) apply(ctx context.Context, tx *store.Tx, in *SignIn) (err e
 		err = linkIdentity(ctx, tx, in.By, in.Connection, in.Subject, p.user.ID, now())
 	}
 	if err == nil && p.loser != "" {
-		err = lose(ctx, tx, in.Connection, in.Subject, p.loser)
+		var left []identity.GroupID
+		left, err = lose(ctx, tx, in.Connection, in.Subject, p.loser)
+		n.leaves(p.loser, left...)
 	}
 	if err != nil {
 		return err

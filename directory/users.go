@@ -351,6 +351,7 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 			return nil, errVersion()
 		}
 		do := s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users", ifVersion, []identity.UserID{id})
+		do.news.externalID = u.ExternalID
 		if u.Active && leaves != nil {
 			err = leaves(ctx, tx, cause, tenant, id, do)
 		}

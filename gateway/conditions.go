@@ -106,6 +106,10 @@ func (g *Gateway) watchFor() []condition {
 		means:  "A provisioning client was about to take out more people than the tenant allows, and was held back.",
 		advice: "Look whether they are to go, and release or reject it: in the console under Users, or by the API at scim/brake.",
 	}, {
+		reason: "webhook-stopped", level: warning, of: g.stoppedWebhooks, theirs: true,
+		means:  "A webhook is sent nothing any more: its receiver took nothing for three days, or said that it is gone.",
+		advice: "Have the receiver mended and enable the webhook again, in the console under Webhooks or by the API at webhooks; or delete it.",
+	}, {
 		reason: "config-refused", level: warning, holds: func() bool { return g.standing.Load().refused },
 		means:  "The config file has problems; the config before it is in effect.",
 		advice: "Run gatehouse check on the file, and mend what it names.",

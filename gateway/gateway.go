@@ -171,6 +171,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	front.Go(func() error {
 		<-serving.Done()
 		g.draining.Store(true)
+		g.rooms.feed.Dismiss() // who waits for changes is not to hold the stop up
 		tell()
 		return nil
 	})

@@ -285,10 +285,12 @@ func (n *nodes) hearChange(_ context.Context, m cluster.Message) wait {
 		switch w.About { // of the tokens nothing changes but their ends, told by topicStreams
 		case aboutPeople:
 			n.rooms.directory.Refresh(m.Tenant, w.People)
+			n.rooms.follow(m.Tenant)
 		case aboutPolicy, aboutTenant:
 			n.rooms.directory.Refresh(m.Tenant, nil)
 		default:
 			n.rooms.directory.Refresh(m.Tenant, directory.Everybody)
+			n.rooms.follow(m.Tenant)
 		}
 		n.renewSoon(m.Tenant)
 		return func(ctx context.Context) ([]byte, error) {

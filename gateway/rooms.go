@@ -28,6 +28,7 @@ import (
 	"gatehouse/console"
 	"gatehouse/directory"
 	"gatehouse/directory/brake"
+	"gatehouse/directory/feed"
 	"gatehouse/identity"
 	"gatehouse/internal/cluster"
 	"gatehouse/internal/cluster/record"
@@ -42,6 +43,7 @@ import (
 	"gatehouse/sessions"
 	"gatehouse/sessions/shared"
 	"gatehouse/tenants"
+	"gatehouse/webhooks"
 )
 
 // sessionConnections bounds the connections to Redis that look up sessions.
@@ -67,6 +69,7 @@ type rooms struct {
 	limits    redis.UniversalClient // of what the nodes limit together; or nil
 	sessions  *sessions.Service
 	brake     *brake.Service
+	feed      *feed.Service
 	directory *directory.Service
 	authz     *authz.Engine
 	tokens    *token.Service
@@ -85,6 +88,7 @@ type rooms struct {
 	saml      *saml.Protocol
 	samlWatch *saml.Watch
 	rechecks  *authn.Rechecks
+	webhooks  *webhooks.Service
 	apps      apps
 	front     *proxy.Gate
 	readiness *readiness
@@ -138,22 +142,25 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	}
 	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Carry: authn.CarryAllowed, Withhold: authn.Withhold,
 		Dir: filepath.Join(cfg.Data, unsettledName), Registry: registry, Log: log})
-	r.brake = r.newBrake(log)
-	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Retire: local.Retire, Brake: r.brake, Announce: r.nodes.AnnouncePeople}
+	r.brake, r.feed = r.newBrake(log), r.newFeed(log)
+	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Retire: local.Retire, Brake: r.brake, Feed: r.feed, Announce: r.announcePeople}
 	if !alone(cfg) {
 		people.Elsewhere = r.nodes.Person
 	}
 	r.directory = directory.New(people)
+	r.feed.Join(r.directory)
 	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory, Announce: r.nodes.AnnouncePolicy})
 	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}})
 	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Deny: cfg.Egress.Deny})
+	r.webhooks = webhooks.New(webhooks.Config{Feed: r.feed, Client: r.egress.Client(), Tenants: r.served, Log: log})
+	r.feed.Watch(r.webhooks.Wake)
 	r.services = machines.New(machines.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Streams: openStreams{r}})
 	r.machines = machine.New(machine.Config{Services: r.services, Connections: r.tenants, Client: r.egress.Client()})
 	r.signIn(cfg, log)
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Brake: r.brake, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml}, OIDC: oidcKeys{r.oidc},
+		Sessions: r.sessions, People: r.directory, Brake: r.brake, Feed: r.feed, Webhooks: r.feed, Sender: r.webhooks, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml}, OIDC: oidcKeys{r.oidc},
 		Port: cfg.Listen.Port(),
 	})
 	return r, err
@@ -271,7 +278,7 @@ func (r *rooms) own() http.Handler {
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
 		r.nodes.bus.Run, r.nodes.Run, r.roster.Run, r.alerts.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
-		r.polls.Run, r.samlWatch.Run, r.rechecks.Run, r.brake.Run,
+		r.polls.Run, r.samlWatch.Run, r.rechecks.Run, r.brake.Run, r.feed.Run, r.webhooks.Run,
 	}
 }
 

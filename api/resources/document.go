@@ -20,11 +20,12 @@ const (
 	KindRole       Kind = "Role"
 	KindAssignment Kind = "Assignment"
 	KindService    Kind = "Service"
+	KindWebhook    Kind = "Webhook"
 )
 
 // Order is the place of a kind in that order; -1 for a kind that is not known.
 func (k Kind) Order() int {
-	for i, known := range []Kind{KindTenant, KindConnection, KindTeam, KindRole, KindAssignment, KindService} {
+	for i, known := range []Kind{KindTenant, KindConnection, KindTeam, KindRole, KindAssignment, KindService, KindWebhook} {
 		if k == known {
 			return i
 		}
@@ -34,7 +35,7 @@ func (k Kind) Order() int {
 
 // Document is one resource. Spec is the JSON form of the kind's spec type.
 type Document struct {
-	Kind   Kind            `json:"kind" enum:"Tenant,Connection,Team,Role,Assignment,Service"`
+	Kind   Kind            `json:"kind" enum:"Tenant,Connection,Team,Role,Assignment,Service,Webhook"`
 	Tenant string          `json:"tenant,omitempty" maxLength:"63" doc:"Name of the tenant; a Tenant itself has none"`
 	Name   string          `json:"name" minLength:"1" maxLength:"100"`
 	Spec   json.RawMessage `json:"spec"`

@@ -43,6 +43,8 @@ func encode(d Document) ([]byte, error) {
 		return frame[AssignmentSpec](d)
 	case KindService:
 		return frame[ServiceSpec](d)
+	case KindWebhook:
+		return frame[WebhookSpec](d)
 	}
 	return nil, fmt.Errorf("unknown kind %q", d.Kind)
 }

@@ -140,7 +140,7 @@ func (p *reader) document(node ast.Node) (Document, error) {
 	}
 	switch {
 	case head.Kind.Order() < 0:
-		return Document{}, p.at(node.GetToken(), fmt.Sprintf("kind %q is not known: use Tenant, Connection, Team, Role, Assignment or Service", clip(string(head.Kind))))
+		return Document{}, p.at(node.GetToken(), fmt.Sprintf("kind %q is not known: use Tenant, Connection, Team, Role, Assignment, Service or Webhook", clip(string(head.Kind))))
 	case head.Name == "":
 		return Document{}, p.at(node.GetToken(), "the document has no name")
 	case head.Kind == KindTenant && head.Tenant != "":
@@ -159,6 +159,8 @@ func (p *reader) document(node ast.Node) (Document, error) {
 		return strict[AssignmentSpec](p, node)
 	case KindService:
 		return strict[ServiceSpec](p, node)
+	case KindWebhook:
+		return strict[WebhookSpec](p, node)
 	}
 	return p.connection(node)
 }

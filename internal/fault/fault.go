@@ -32,6 +32,8 @@ const (
 	Conflict
 	// Precondition is a conditional change whose condition no longer holds.
 	Precondition
+	// Gone is a thing that was there, and of which it is known that it will not be again.
+	Gone
 	// TooLarge is a request over a size limit.
 	TooLarge
 	// TooMany is a request over a rate limit.

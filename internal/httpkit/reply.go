@@ -44,6 +44,8 @@ func Status(k fault.Kind) int {
 		return http.StatusMethodNotAllowed
 	case fault.Conflict:
 		return http.StatusConflict
+	case fault.Gone:
+		return http.StatusGone
 	case fault.Precondition:
 		return http.StatusPreconditionFailed
 	case fault.TooLarge:

@@ -17,6 +17,7 @@ import { Tenants } from './pages/Tenants';
 import { Tokens } from './pages/Tokens';
 import { UserDetail } from './pages/UserDetail';
 import { Users } from './pages/Users';
+import { Webhooks } from './pages/Webhooks';
 
 export function App() {
   const me = useMe();
@@ -37,6 +38,7 @@ export function App() {
         <Route path="settings" element={<Settings />} />
         <Route path="tokens" element={<Tokens />} />
         <Route path="services" element={<Services />} />
+        <Route path="webhooks" element={<Webhooks />} />
         <Route path="devices" element={<MyDevices />} />
         <Route path="tenants" element={<Tenants />} />
         <Route path="nodes" element={<Nodes />} />

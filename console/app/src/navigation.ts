@@ -1,5 +1,5 @@
 import {
-  IconBuildingCommunity, IconDeviceLaptop, IconKey, IconLifebuoy, IconListSearch, IconPlugConnected, IconRobot, IconServer2, IconSettings, IconShieldCheck, IconUserScreen, IconUsers, IconUsersGroup,
+  IconBuildingCommunity, IconDeviceLaptop, IconKey, IconLifebuoy, IconListSearch, IconPlugConnected, IconRobot, IconServer2, IconSettings, IconShieldCheck, IconUserScreen, IconUsers, IconUsersGroup, IconWebhook,
 } from '@tabler/icons-react';
 import type { Me } from './client/api';
 
@@ -24,6 +24,7 @@ export const places: Place[] = [
   { to: '/connections', label: 'Connections', icon: IconPlugConnected, needs: 'gatehouse.connections:read' },
   { to: '/tokens', label: 'Tokens', icon: IconKey, needs: 'gatehouse.tokens:read' },
   { to: '/services', label: 'Services', icon: IconRobot, needs: 'gatehouse.services:read' },
+  { to: '/webhooks', label: 'Webhooks', icon: IconWebhook, needs: 'gatehouse.webhooks:read' },
   { to: '/settings', label: 'Settings', icon: IconSettings, needs: 'gatehouse.settings:read' },
   { to: '/devices', label: 'My devices', icon: IconDeviceLaptop },
 ];

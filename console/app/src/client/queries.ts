@@ -19,6 +19,7 @@ export const keys = {
   localAccounts: ['localAccounts'],
   tokens: ['tokens'],
   services: ['services'],
+  webhooks: ['webhooks'],
   settings: ['settings'],
   tenants: ['tenants'],
   alerts: ['alerts'],

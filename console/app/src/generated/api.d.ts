@@ -500,6 +500,26 @@ export interface paths {
         patch: operations["change-device"];
         trace?: never;
     };
+    "/v1/directory/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow what changes of people and groups, in order and at least once; takes gatehouse.groups:read as well. 410 means: read everything anew
+         * @description Needs: gatehouse.users:read.
+         */
+        get: operations["list-directory-changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/domains": {
         parameters: {
             query?: never;
@@ -1428,6 +1448,114 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List whom the changes of the directory are sent to
+         * @description Needs: gatehouse.webhooks:read.
+         */
+        get: operations["list-webhooks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show a webhook, and how far it has come
+         * @description Needs: gatehouse.webhooks:read.
+         */
+        get: operations["get-webhook"];
+        /**
+         * Make or replace a webhook; takes gatehouse.users:read and gatehouse.groups:read as well. The secret of a new one is in this answer only. One that was stopped goes on where it was
+         * @description Needs: gatehouse.webhooks:write.
+         */
+        put: operations["put-webhook"];
+        post?: never;
+        /**
+         * Delete a webhook
+         * @description Needs: gatehouse.webhooks:delete.
+         */
+        delete: operations["delete-webhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{name}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the last 50 messages to a webhook, the newest first
+         * @description Needs: gatehouse.webhooks:read.
+         */
+        get: operations["list-webhook-deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{name}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a webhook a new secret, which is in this answer only; for a day messages are signed with the one before as well. Takes gatehouse.users:read and gatehouse.groups:read
+         * @description Needs: gatehouse.webhooks:write.
+         */
+        post: operations["rotate-webhook-secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{name}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a webhook a message without changes, and tell what became of it
+         * @description Needs: gatehouse.webhooks:write.
+         */
+        post: operations["test-webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1780,6 +1908,26 @@ export interface components {
             /** @description user, or the name of the group that the role came by */
             via?: string;
         };
+        Delivery: {
+            /** Format: date-time */
+            at: string;
+            /**
+             * Format: int64
+             * @description How many changes it tells of
+             */
+            changes: number;
+            message_id: string;
+            /** @description Why there was no answer */
+            problem?: string;
+            /**
+             * Format: int64
+             * @description Of the answer; absent: there was none
+             */
+            status?: number;
+            taken: boolean;
+            /** Format: int64 */
+            took_ms: number;
+        };
         Device: {
             /** @description Whether sign-ins from it are refused */
             blocked: boolean;
@@ -1807,13 +1955,20 @@ export interface components {
             name?: string;
             os?: string;
         };
+        DirectoryChanges: {
+            /** @description Hand it back as cursor for what comes after these */
+            cursor: string;
+            items: components["schemas"]["Notice"][];
+            /** @description There is more already */
+            more: boolean;
+        };
         DnsRecord: {
             name: string;
             value: string;
         };
         Document: {
             /** @enum {string} */
-            kind: "Tenant" | "Connection" | "Team" | "Role" | "Assignment" | "Service";
+            kind: "Tenant" | "Connection" | "Team" | "Role" | "Assignment" | "Service" | "Webhook";
             name: string;
             spec: unknown;
             /** @description Name of the tenant; a Tenant itself has none */
@@ -1922,6 +2077,19 @@ export interface components {
             source: string;
             /** Format: date-time */
             updated_at: string;
+        };
+        GroupNow: {
+            /** Format: date-time */
+            created_at: string;
+            external_id?: string;
+            id: string;
+            name: string;
+            /** @enum {string} */
+            source: "scim" | "signin" | "admin";
+            /** Format: date-time */
+            updated_at: string;
+            /** Format: int64 */
+            version: number;
         };
         GroupRef: {
             id: string;
@@ -2099,6 +2267,12 @@ export interface components {
             url?: string;
             xml?: string;
         };
+        Movement: {
+            added: string[];
+            /** @description There are too many to be named: the lists are empty, so read the group anew */
+            many?: boolean;
+            removed: string[];
+        };
         MyDeviceInputBody: {
             name: string;
         };
@@ -2168,6 +2342,37 @@ export interface components {
             confirmed: boolean | "lease_expired";
             id: string;
         };
+        Notice: {
+            /** @description Who or what is deleted now, which is also out of every group */
+            deleted?: components["schemas"]["Tombstone"];
+            /** @description The record of it in the tenant's log */
+            event_id?: string;
+            /** @description The group as it is when this is told, without its members; absent if it is deleted by then */
+            group?: components["schemas"]["GroupNow"];
+            /** @description Of the person or the group */
+            id: string;
+            /** @description Who came into the group and who left it by this change */
+            members?: components["schemas"]["Movement"];
+            /**
+             * Format: int64
+             * @description Where it stands in the order of the tenant's changes: later ones have higher numbers, and some numbers are left out
+             */
+            sequence: number;
+            /**
+             * Format: date-time
+             * @description When it came true
+             */
+            time: string;
+            /** @enum {string} */
+            type: "user.created" | "user.updated" | "user.deactivated" | "user.reactivated" | "user.deleted" | "group.created" | "group.updated" | "group.deleted";
+            /** @description The person as they are when this is told, which may be later; absent if they are deleted by then */
+            user?: components["schemas"]["PersonNow"];
+            /**
+             * Format: int64
+             * @description Of the person or the group right after it; absent once they are deleted
+             */
+            version?: number;
+        };
         OIDCKey: {
             /** @description The public key (RFC 7517), for a provider that takes one instead of an address */
             jwk: {
@@ -2202,6 +2407,11 @@ export interface components {
         };
         PageConnection: {
             items: components["schemas"]["Connection"][];
+            /** @description Hand it back as cursor for the next page; empty at the end */
+            next_cursor: string;
+        };
+        PageDelivery: {
+            items: components["schemas"]["Delivery"][];
             /** @description Hand it back as cursor for the next page; empty at the end */
             next_cursor: string;
         };
@@ -2275,6 +2485,11 @@ export interface components {
             /** @description Hand it back as cursor for the next page; empty at the end */
             next_cursor: string;
         };
+        PageWebhook: {
+            items: components["schemas"]["Webhook"][];
+            /** @description Hand it back as cursor for the next page; empty at the end */
+            next_cursor: string;
+        };
         PersonIdentity: {
             /** @description Name of the connection; absent if it was deleted */
             connection?: string;
@@ -2288,6 +2503,29 @@ export interface components {
             linked_at: string;
             /** @description The provider's own, lasting name for the person (OpenID Connect sub, SAML NameID) */
             subject: string;
+        };
+        PersonNow: {
+            active: boolean;
+            /** @description What SCIM says of them beyond the above, as SCIM names it */
+            attributes?: unknown;
+            /** Format: date-time */
+            created_at: string;
+            email?: string;
+            /** @description What the provisioning client calls them */
+            external_id?: string;
+            id: string;
+            name?: string;
+            other_emails?: string[];
+            /**
+             * @description Who made the record
+             * @enum {string}
+             */
+            source: "scim" | "signin" | "admin";
+            /** Format: date-time */
+            updated_at: string;
+            user_name: string;
+            /** Format: int64 */
+            version: number;
         };
         Place: {
             file: string;
@@ -2693,6 +2931,11 @@ export interface components {
             /** @enum {string} */
             scope: "api" | "scim";
         };
+        Tombstone: {
+            external_id?: string;
+            /** @description The user name of a person, or the name of a group */
+            name: string;
+        };
         Trial: {
             /** Format: date-time */
             expires_at: string;
@@ -2718,6 +2961,58 @@ export interface components {
             email?: string;
             id: string;
             name?: string;
+        };
+        Webhook: {
+            /**
+             * Format: int64
+             * @description How many changes there are that it has not been sent, at most 10000
+             */
+            behind: number;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            failing_since?: string;
+            /**
+             * Format: int64
+             * @description In a row
+             */
+            failures: number;
+            id: string;
+            name: string;
+            /**
+             * Format: date-time
+             * @description When it is tried again
+             */
+            next_at?: string;
+            /**
+             * Format: date-time
+             * @description Until when messages are signed with the secret before the last one as well
+             */
+            previous_secret_until?: string;
+            /** @description What messages are signed with: in the answer that has made it only */
+            secret?: string;
+            /** @description As it is put */
+            spec: components["schemas"]["WebhookSpec"];
+            /**
+             * @description failing: the last message was not taken, and is tried again. stopped: nothing is sent until it is put again
+             * @enum {string}
+             */
+            state: "on" | "off" | "failing" | "stopped";
+            /**
+             * @description gone: the receiver answered 410. failing: nothing was taken for three days
+             * @enum {string}
+             */
+            stopped_because?: "gone" | "failing";
+            /** Format: date-time */
+            updated_at: string;
+        };
+        WebhookSpec: {
+            /** @description Absent: true */
+            enabled?: boolean;
+            /** @description The changes that are sent; absent: all */
+            types?: string[];
+            /** @description https, without a user, a password and a fragment */
+            url: string;
         };
     };
     responses: never;
@@ -3672,6 +3967,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Device"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-directory-changes": {
+        parameters: {
+            query?: {
+                /** @description now, as without a cursor: no changes, but the cursor behind which all comes that happens from now on */
+                from?: "now";
+                /** @description The cursor of the answer before */
+                cursor?: string;
+                /** @description How many at most */
+                limit?: number;
+                /** @description For how many seconds the answer may wait for a change if there is none; it may come earlier, and without any */
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DirectoryChanges"];
                 };
             };
             /** @description Error */
@@ -5813,6 +6146,242 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Revocation"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-webhooks": {
+        parameters: {
+            query?: {
+                /** @description How many at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageWebhook"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-webhook": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "put-webhook": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+                /** @description *: only if there is none of this name yet */
+                "If-None-Match"?: "*";
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookSpec"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-webhook": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-webhook-deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageDelivery"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "rotate-webhook-secret": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "test-webhook": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
                 };
             };
             /** @description Error */

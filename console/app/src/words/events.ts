@@ -1,6 +1,6 @@
 /** What the console knows about the journal's vocabulary. */
 
-type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'localAccounts' | 'tokens' | 'services' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors' | 'identities' | 'brake';
+type List = 'sessions' | 'devices' | 'users' | 'roles' | 'assignments' | 'teams' | 'connections' | 'domains' | 'setupLinks' | 'localAccounts' | 'tokens' | 'services' | 'webhooks' | 'tenants' | 'groups' | 'alerts' | 'nodes' | 'factors' | 'identities' | 'brake';
 
 const touched: Record<string, List[]> = {
   session: ['sessions', 'devices'],
@@ -18,6 +18,7 @@ const touched: Record<string, List[]> = {
   token: ['tokens'],
   factor: ['factors'],
   service: ['services'],
+  webhook: ['webhooks'],
   scim: ['brake'],
   tenant: ['tenants', 'brake'],
   alert: ['alerts', 'nodes'],
@@ -43,7 +44,7 @@ export const eventGroups: { label: string; types: string[] }[] = [
   },
   { label: 'Mass changes by SCIM', types: ['scim.brake.held', 'scim.brake.released', 'scim.brake.rejected', 'scim.brake.reset'] },
   { label: 'Teams and roles', types: ['team.created', 'team.changed', 'team.deleted', 'policy.changed'] },
-  { label: 'Connections, tokens and services', types: ['connection.changed', 'connection.deleted', 'connection.tested', 'setup_link.created', 'setup_link.begun', 'setup_link.finished', 'setup_link.deleted', 'domain.changed', 'domain.verified', 'domain.deleted', 'token.created', 'token.revoked', 'service.changed', 'service.deleted'] },
+  { label: 'Connections, tokens and services', types: ['connection.changed', 'connection.deleted', 'connection.tested', 'setup_link.created', 'setup_link.begun', 'setup_link.finished', 'setup_link.deleted', 'domain.changed', 'domain.verified', 'domain.deleted', 'token.created', 'token.revoked', 'service.changed', 'service.deleted', 'webhook.changed', 'webhook.deleted', 'webhook.disabled'] },
   { label: 'Tenant and journal', types: ['tenant.created', 'tenant.changed', 'tenant.deleted', 'audit.exported', 'journal.recovered'] },
   { label: 'Gateway and alerts', types: ['alert.raised', 'alert.cleared', 'gateway.started', 'gateway.stopped', 'gateway.reloaded'] },
 ];
@@ -94,6 +95,7 @@ const titles: Record<string, string> = {
   'scim.brake.released': 'Held people let go',
   'scim.brake.rejected': 'Held people kept',
   'scim.brake.reset': 'People who leave are counted anew',
+  'webhook.disabled': 'Webhook stopped',
   'device.new': 'New device',
   'device.changed': 'Device changed',
   'policy.changed': 'Policy changed',

@@ -1,0 +1,15 @@
+package feed_test
+
+import (
+	"testing"
+
+	"gatehouse/internal/store/postgrestest"
+)
+
+func TestOnPostgres(t *testing.T) {
+	postgrestest.Again(t, []func(*testing.T){
+		TestEveryChangeIsToldInItsOrder, TestSignInsAreToldOf, TestWhoIsNotThereAfterAllIsNotToldOf, TestNothingIsSkippedWhileManyWrite,
+		TestALargeGroupIsToldOfByWhatChanges, TestWhatIsNotCommittedIsNotTold, TestAnOldCursorIsGone, TestACursorFromAnotherTimelineIsGone,
+		TestP3_ChangesAreTheirTenants, TestP1_NothingIsToldWithoutItsRecord, TestWhoWaitsIsToldOnceAndEndsWithTheGateway,
+	})
+}

@@ -1,0 +1,16 @@
+package webhooks_test
+
+import (
+	"testing"
+
+	"gatehouse/internal/store/postgrestest"
+)
+
+func TestOnPostgres(t *testing.T) {
+	postgrestest.Again(t, []func(*testing.T){
+		TestChangesArriveSignedAndInOrder, TestWhatIsNotTakenComesAgain, TestWhoSaysGoneIsSentNothingMore, TestWhoFailsForDaysIsGivenUp,
+		TestARedirectIsNotFollowed, TestAnEndlessAnswerIsCutShort, TestAReceiverThatHangsHoldsUpNobody, TestNodesDeliverOnceAndInOrder,
+		TestWhatADeadNodeHadIsSentByAnother, TestNothingIsLostBetweenTheChangeAndItsDelivery, TestARotatedSecretIsInUseForADayMore,
+		TestOnlyWhatIsAskedForArrives, TestAGapIsToldOf, TestATestTellsWhatBecameOfIt, TestWebhooksThatAreRefused,
+	}, "TestTheSampleOfTheGuideTakesWhatIsSent")
+}
