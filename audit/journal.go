@@ -162,7 +162,8 @@ func (j *Journal) Commit(ctx context.Context, e Event) (Receipt, error) {
 // CommitAll is [Journal.Commit] for events of one tenant that take effect
 // together: recorded in their order, with one wait for all of them to be durable.
 // ctx counts until the first record is written. An error is one of any of them,
-// and none of their effects must happen, though records may be there.
+// and none of their effects must happen, though records may be there. It fills ID,
+// Seq, Node and Time of those that it has recorded.
 func (j *Journal) CommitAll(ctx context.Context, events []Event) error {
 	if len(events) == 0 {
 		return nil
@@ -172,11 +173,12 @@ func (j *Journal) CommitAll(ctx context.Context, events []Event) error {
 		return err
 	}
 	last := make(map[*tail]uint64) // by segment: a new one may begin on the way
-	for _, e := range events {
+	for i := range events {
+		e := &events[i]
 		if e.Tenant != l.tenant {
 			return errOtherTenant
 		}
-		t, err := l.record(ctx, &e)
+		t, err := l.record(ctx, e)
 		if err != nil {
 			return err
 		}
