@@ -204,7 +204,7 @@ func (s *Service) unmade(ctx context.Context, tenant identity.TenantID, at mark)
 // ours reports whether events of a type are recorded here, and nowhere else.
 func ours(t audit.Type) bool {
 	switch t {
-	case audit.UserCreated, audit.UserChanged, audit.UserDeactivated, audit.UserActivated, audit.UserDeleted,
+	case audit.UserCreated, audit.UserChanged, audit.UserDeactivated, audit.UserActivated, audit.UserDeleted, audit.UserErased,
 		audit.GroupCreated, audit.GroupChanged, audit.GroupDeleted,
 		audit.TeamCreated, audit.TeamChanged, audit.TeamDeleted,
 		audit.IdentityLinked, audit.IdentityUnlinked:

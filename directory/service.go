@@ -34,6 +34,9 @@ type Config struct {
 	// Retire takes away what a person may not find again when they come back, in the
 	// transaction that reactivates them. Nil: there is nothing.
 	Retire func(ctx context.Context, tx *store.Tx, user identity.UserID) error
+	// Retain gives for how long a tenant keeps a record of who was deleted
+	// ([FormerUser]); 0: not at all. Nil: nobody does.
+	Retain func(identity.TenantID) time.Duration
 	// Past is what this node has recorded, by which changes are known that were recorded
 	// and not made when the process died. Nil: nobody looks for them.
 	Past Past
@@ -70,6 +73,7 @@ type Service struct {
 	withdraw Withdrawal
 	retire   func(context.Context, *store.Tx, identity.UserID) error
 	brake    Brake // nil: there is none
+	retain   func(identity.TenantID) time.Duration
 	announce Announcement
 	// elsewhere is asked where SQL cannot be; nil: there is nobody.
 	elsewhere  func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
@@ -92,7 +96,7 @@ func New(c Config) *Service {
 	if c.MaxMembers <= 0 {
 		c.MaxMembers = MaxMembers
 	}
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, brake: c.Brake, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers, marks: marks{past: c.Past}}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, brake: c.Brake, retain: c.Retain, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers, marks: marks{past: c.Past}}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory
