@@ -56,6 +56,7 @@ func New(cfg Config) (*API, error) {
 	a.registerSessions()
 	a.registerDevices()
 	a.registerUsers()
+	a.registerFormer()
 	a.registerIdentities()
 	a.registerFactors()
 	a.registerBrake()

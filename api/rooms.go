@@ -111,6 +111,10 @@ type People interface {
 	CreateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, u directory.User) (directory.User, error)
 	UpdateUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64, change func(*directory.User) error) (directory.User, error)
 	DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64) error
+	// FormerUsers are those who are deleted and kept a record of.
+	FormerUsers(ctx context.Context, tenant identity.TenantID, query directory.FormerQuery) (directory.FormerPage, error)
+	FormerUser(ctx context.Context, tenant identity.TenantID, id identity.UserID) (directory.FormerUser, error)
+	EraseFormerUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID) error
 	// Identities are what a person signs in by at identity providers. Unlink does not end
 	// sessions; it may be done although there is an error.
 	Identities(ctx context.Context, tenant identity.TenantID, user identity.UserID) ([]directory.Identity, error)

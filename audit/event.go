@@ -91,6 +91,7 @@ const (
 	UserDeactivated Type = "user.deactivated"
 	UserActivated   Type = "user.activated"
 	UserDeleted     Type = "user.deleted"
+	UserErased      Type = "user.erased" // the record of a deleted person goes
 	GroupCreated    Type = "group.created"
 	GroupChanged    Type = "group.changed"
 	GroupDeleted    Type = "group.deleted"

@@ -163,7 +163,8 @@ func (j *Journal) Commit(ctx context.Context, e Event) (Receipt, error) {
 // together: recorded in their order, with one wait for all of them to be durable. Each
 // gets its id.
 // ctx counts until the first record is written. An error is one of any of them,
-// and none of their effects must happen, though records may be there.
+// and none of their effects must happen, though records may be there. It fills ID,
+// Seq, Node and Time of those that it has recorded.
 func (j *Journal) CommitAll(ctx context.Context, events []Event) error {
 	if len(events) == 0 {
 		return nil

@@ -2,7 +2,6 @@ package directory
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 
@@ -33,11 +32,6 @@ func (s *Service) CreateUsers(ctx context.Context, cause audit.Cause, tenant ide
 		}
 		return c.step(cause, tenant), nil
 	})
-	if len(c.late) > 0 && (err == nil || errors.Is(err, errUntold)) {
-		ctx, cancel := effect(ctx)
-		defer cancel()
-		s.recordFailure(ctx, c.late)
-	}
 	for i := range c.made {
 		if c.made[i].Err == nil {
 			c.made[i].Err = err
@@ -49,8 +43,7 @@ func (s *Service) CreateUsers(ctx context.Context, cause audit.Cause, tenant ide
 // creations are people on their way into the directory.
 type creations struct {
 	made []Creation
-	keys []string      // of their user names
-	late []audit.Event // of those whose name was taken after the record
+	keys []string // of their user names
 }
 
 // check refuses whose name is taken, by somebody who is there or who comes before
@@ -110,8 +103,6 @@ func (c *creations) step(cause audit.Cause, tenant identity.TenantID) *step {
 	if len(left) == 0 {
 		return nil
 	}
-	undone := map[string]bool{}
-	do.news.undone = undone
 	do.write = func(ctx context.Context, tx *store.Tx) error {
 		people := make([]newcomer, len(left))
 		for n, i := range left {
@@ -123,8 +114,7 @@ func (c *creations) step(cause audit.Cause, tenant identity.TenantID) *step {
 		}
 		for n, i := range left {
 			if m := &c.made[i]; !there[m.User.ID] { // another node was faster
-				m.Err, c.late = errUserNameTaken(), append(c.late, do.events[n])
-				undone[string(m.User.ID)] = true
+				m.Err, do.unmade = errUserNameTaken(), append(do.unmade, do.events[n])
 			}
 		}
 		return nil

@@ -23,6 +23,7 @@ import (
 type bench struct {
 	*directory.Service
 	db     *store.DB
+	ring   *keys.Ring
 	tenant identity.TenantID
 	other  identity.TenantID
 
@@ -43,7 +44,7 @@ func newBench(t *testing.T) *bench {
 	vault, err := keys.OpenDirVault(filepath.Join(dir, "keys"))
 	must(t, err)
 	ring := keys.NewRing(kek, vault)
-	b := &bench{tenant: identity.NewTenantID(), other: identity.NewTenantID()}
+	b := &bench{ring: ring, tenant: identity.NewTenantID(), other: identity.NewTenantID()}
 	for _, id := range []identity.TenantID{identity.Platform, b.tenant, b.other} {
 		must(t, ring.Create(t.Context(), id))
 	}

@@ -34,6 +34,12 @@ type Config struct {
 	// Retire takes away what a person may not find again when they come back, in the
 	// transaction that reactivates them. Nil: there is nothing.
 	Retire func(ctx context.Context, tx *store.Tx, user identity.UserID) error
+	// Retain gives for how long a tenant keeps a record of who was deleted
+	// ([FormerUser]); 0: not at all. Nil: nobody does.
+	Retain func(identity.TenantID) time.Duration
+	// Past is what this node has recorded, by which changes are known that were recorded
+	// and not made when the process died. Nil: nobody looks for them.
+	Past Past
 	// MaxMembers is how many people and groups a group may hold; default [MaxMembers].
 	MaxMembers int
 	// Brake is asked before somebody is deactivated or deleted. Nil: nobody is.
@@ -70,12 +76,14 @@ type Service struct {
 	retire   func(context.Context, *store.Tx, identity.UserID) error
 	brake    Brake // nil: there is none
 	feed     Feed  // nil: there is none
+	retain   func(identity.TenantID) time.Duration
 	announce Announcement
 	// elsewhere is asked where SQL cannot be; nil: there is nobody.
 	elsewhere  func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
 	maxMembers int
 
 	memory  memory
+	marks   marks
 	asked   questions
 	changes store.Turns
 }
@@ -91,7 +99,7 @@ func New(c Config) *Service {
 	if c.MaxMembers <= 0 {
 		c.MaxMembers = MaxMembers
 	}
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, brake: c.Brake, feed: c.Feed, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, brake: c.Brake, feed: c.Feed, retain: c.Retain, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers, marks: marks{past: c.Past}}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory
@@ -108,7 +116,10 @@ func (s *Service) Refresh(tenant identity.TenantID, people []identity.UserID) {
 func (s *Service) RefreshAll() { s.memory.changeEverywhere() }
 
 // Forget drops what is remembered of a tenant that was deleted.
-func (s *Service) Forget(tenant identity.TenantID) { s.memory.drop(tenant) }
+func (s *Service) Forget(tenant identity.TenantID) {
+	s.memory.drop(tenant)
+	s.marks.doubt(tenant)
+}
 
 // step is a change that was checked and can be made.
 type step struct {
@@ -117,7 +128,8 @@ type step struct {
 	people []identity.UserID // whose [Service.Person] it changes; Everybody: anybody's
 	rows   int               // how many it writes, where that can be many
 	write  func(context.Context, *store.Tx) error
-	news   news // what the events do not say of it
+	news   news          // what the events do not say of it
+	unmade []audit.Event // of the events, those that write found no room for any more
 }
 
 // change is the one way of every change: checked against what stands, then
@@ -154,6 +166,9 @@ func (s *Service) alter(ctx context.Context, tenant identity.TenantID, plan func
 		return nil, err
 	}
 	defer done()
+	if err := s.agree(ctx, tenant); err != nil {
+		return nil, err
+	}
 	do, err := s.attempt(ctx, tenant, plan)
 	for range replans {
 		if !errors.Is(err, ErrOvertaken) {
@@ -193,26 +208,39 @@ func (s *Service) attempt(ctx context.Context, tenant identity.TenantID, plan fu
 // failed is said to have failed by a second record.
 func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step) error {
 	if err := audit.CommitAll(ctx, s.journal, do.events); err != nil {
+		s.marks.doubt(tenant) // some of the records may be there
 		return fmt.Errorf("directory: journal: %w", err)
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime+time.Duration(do.rows)*rowTime)
+	written := false
 	err := s.store.Tenant(tenant).Write(bounded, func(tx *store.Tx) error {
+		do.unmade, written = nil, false
 		if err := do.write(bounded, tx); err != nil {
 			return err
 		}
-		return s.note(bounded, tx, do)
+		if err := s.note(bounded, tx, do); err != nil {
+			return err
+		}
+		written = true
+		return s.marks.put(bounded, tx, do)
 	})
 	cancel()
 	// A commit whose outcome is unknown may have taken effect, so the version
 	// moves on either way.
 	s.memory.change(tenant, do.people)
-	if err != nil {
-		ctx, cancel = effect(ctx)
-		defer cancel()
-		s.recordFailure(ctx, do.events)
-		return fmt.Errorf("directory: write: %w", err)
+	ctx, cancel = effect(ctx)
+	defer cancel()
+	switch {
+	case err == nil:
+		s.recordFailure(ctx, tenant, do.unmade)
+		return nil
+	case written && s.marks.past != nil: // was it committed? Nobody knows before it is looked up
+		s.marks.doubt(tenant)
+		_ = s.agree(ctx, tenant) // else before the next change
+	default:
+		s.recordFailure(ctx, tenant, do.events)
 	}
-	return nil
+	return fmt.Errorf("directory: write: %w", err)
 }
 
 // effectTime bounds what follows a record, and rowTime what is added to that for each
@@ -227,14 +255,18 @@ func effect(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), effectTime)
 }
 
-func (s *Service) recordFailure(ctx context.Context, events []audit.Event) {
+// recordFailure says of changes that were announced that they were not made. What keeps
+// it from that is no error: the caller already reports the failure that matters.
+func (s *Service) recordFailure(ctx context.Context, tenant identity.TenantID, events []audit.Event) {
 	failed := make([]audit.Event, len(events))
 	for i, e := range events {
 		e.Outcome, e.Reason = audit.Failed, "store-failed"
 		e.Message = "The change was announced by an earlier record of this request, but could not be stored."
 		failed[i] = e
 	}
-	_ = audit.CommitAll(ctx, s.journal, failed) // the caller already reports the failure that matters
+	if len(failed) > 0 && audit.CommitAll(ctx, s.journal, failed) != nil {
+		s.marks.doubt(tenant)
+	}
 }
 
 // endSessions keeps promise P9. It goes on when the caller is gone, because

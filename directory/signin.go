@@ -107,6 +107,9 @@ func (s *Service) signIn(ctx context.Context, cause audit.Cause, tenant identity
 		return nil, false, err
 	}
 	defer done()
+	if err := s.agree(ctx, tenant); err != nil {
+		return nil, false, err
+	}
 	plan, err = s.planSignIn(ctx, cause, tenant, in)
 	if err != nil {
 		return nil, false, err

@@ -130,7 +130,8 @@ func (s *Service) UpdateTeam(ctx context.Context, cause audit.Cause, tenant iden
 			return nil, err
 		}
 		after.ID, after.Version, after.CreatedAt, after.UpdatedAt = before.ID, before.Version+1, before.CreatedAt, now()
-		return &step{events: []audit.Event{teamEvent(cause, tenant, audit.TeamChanged, &after)}, write: func(ctx context.Context, tx *store.Tx) error {
+		// Its name stands in the app's paths: what is open under it is another team's now.
+		return &step{events: []audit.Event{teamEvent(cause, tenant, audit.TeamChanged, &after)}, people: Everybody, write: func(ctx context.Context, tx *store.Tx) error {
 			n, err := tx.Exec(ctx, `UPDATE teams SET name = $1, display_name = $2, version = $3, updated_at = $4 WHERE id = $5 AND version = $6`,
 				after.Name, after.DisplayName, after.Version, store.Millis(after.UpdatedAt), id, before.Version)
 			if err == nil && n == 0 {
@@ -156,6 +157,6 @@ func (s *Service) DeleteTeam(ctx context.Context, cause audit.Cause, tenant iden
 		if ifVersion != 0 && ifVersion != t.Version {
 			return nil, errVersion()
 		}
-		return s.deletion(cause, teamEvent(cause, tenant, audit.TeamDeleted, &t), "teams", ifVersion, nil), nil
+		return s.deletion(cause, teamEvent(cause, tenant, audit.TeamDeleted, &t), "teams", ifVersion, Everybody), nil
 	})
 }

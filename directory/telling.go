@@ -80,8 +80,7 @@ func (m Membership) Empty() bool { return len(m.Added)+len(m.Removed) == 0 && !m
 // news is what a step's records do not say of it. The zero value is ready.
 type news struct {
 	members    map[identity.GroupID]Membership
-	externalID string          // of who or what it deletes
-	undone     map[string]bool // of whom a record tells, and who are not there after all
+	externalID string // of who or what it deletes
 }
 
 func (n *news) member(group identity.GroupID, m Membership) {
@@ -124,7 +123,7 @@ func (do *step) changes() (all []Change) {
 	told := map[string]bool{}
 	for _, e := range do.events {
 		kind, ok := changeTypes[e.Type]
-		if !ok || do.news.undone[e.Target.ID] {
+		if !ok || slices.ContainsFunc(do.unmade, func(u audit.Event) bool { return u.ID == e.ID }) {
 			continue
 		}
 		c := Change{Type: kind, ID: e.Target.ID, Event: e.ID, Members: do.news.members[identity.GroupID(e.Target.ID)]}

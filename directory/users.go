@@ -352,7 +352,13 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 		}
 		do := s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users", ifVersion, []identity.UserID{id})
 		do.news.externalID = u.ExternalID
-		if u.Active && leaves != nil {
+		if leaves == nil { // they were never here
+			return do, nil
+		}
+		if f, keeps := s.retained(cause, tenant, &u); keeps {
+			f.leave(do)
+		}
+		if u.Active {
 			err = leaves(ctx, tx, cause, tenant, id, do)
 		}
 		return do, err

@@ -172,7 +172,9 @@ func (n *nodes) reread(ctx context.Context) error {
 	}
 	for _, t := range n.rooms.tenants.List() {
 		n.renewSoon(t.ID)
-		n.review(ctx, t.ID)
+		if err := n.review(ctx, t.ID, directory.Everybody); err != nil {
+			n.log.WarnContext(ctx, "not everything that is open was looked at anew", "tenant", t.ID, "error", err)
+		}
 	}
 	for caught := n.caught.Load(); caught < missed && !n.caught.CompareAndSwap(caught, missed); {
 		caught = n.caught.Load()
@@ -202,28 +204,42 @@ func (n *nodes) AnnouncePeople(ctx context.Context, tenant identity.TenantID, ch
 }
 
 func (n *nodes) announce(ctx context.Context, this saying, changed bool, people []identity.UserID) error {
-	if changed {
-		n.renewSoon(this.tenant)
-		n.review(ctx, this.tenant)
-	} else if !n.owes(this) {
+	if !changed && !n.owes(this) {
 		return nil
 	}
-	if !changed || len(people) > maxNamed {
+	if !changed || len(people) > maxNamed || this.about != aboutPeople {
 		people = directory.Everybody
 	}
-	return n.say(ctx, this, people)
+	n.renewSoon(this.tenant)
+	reviewed := n.review(ctx, this.tenant, people)
+	err := n.say(ctx, this, people)
+	if reviewed != nil {
+		n.owe(this)
+	}
+	return errors.Join(reviewed, err)
 }
 
-// review has what is open here judged by the roles of this moment, where roles
-// have networks.
-func (n *nodes) review(ctx context.Context, tenant identity.TenantID) {
+// review has what is open here to these people, or [directory.Everybody] and programs,
+// judged by what they are at this moment: what would not be let in is closed.
+func (n *nodes) review(ctx context.Context, tenant identity.TenantID, people []identity.UserID) error {
 	front := n.rooms.front
-	if front == nil { // nothing is served yet
-		return
+	switch {
+	case front == nil || len(people) == 0: // nothing is served yet, or nobody is another one now
+		return nil
+	case slices.Equal(people, directory.Everybody):
+		return front.Review(ctx, tenant, nil)
 	}
-	if t, ok := n.rooms.tenants.ByID(tenant); ok && len(t.Settings.Session.RoleNetworks) > 0 {
-		front.Review(ctx, tenant)
-	}
+	return front.Review(ctx, tenant, func(p *identity.Principal) bool {
+		return p.Kind == identity.KindUser && slices.Contains(people, p.User)
+	})
+}
+
+// owe has something be said again.
+func (n *nodes) owe(this saying) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.said++
+	n.unsaid[this] = n.said
 }
 
 func (n *nodes) owes(this saying) bool {
@@ -301,8 +317,11 @@ func (n *nodes) hearChange(_ context.Context, m cluster.Message) wait {
 				}
 				n.rooms.machines.Refresh(m.Tenant)
 			}
-			n.review(ctx, m.Tenant)
-			return nil, nil
+			people := directory.Everybody
+			if w.About == aboutPeople {
+				people = w.People
+			}
+			return nil, n.review(ctx, m.Tenant, people)
 		}
 	})
 }
@@ -451,6 +470,9 @@ func (n *nodes) repeat(ctx context.Context) {
 	unsaid := slices.Collect(maps.Keys(n.unsaid))
 	n.mu.Unlock()
 	for _, this := range unsaid {
+		if this.topic == topicChanged && n.review(ctx, this.tenant, directory.Everybody) != nil {
+			continue
+		}
 		if err := n.say(ctx, this, directory.Everybody); err != nil {
 			n.log.WarnContext(ctx, "the other nodes may not have heard of a change; they will be told again", "tenant", this.tenant, "error", err)
 			return

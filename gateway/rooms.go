@@ -143,7 +143,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Carry: authn.CarryAllowed, Withhold: authn.Withhold,
 		Dir: filepath.Join(cfg.Data, unsettledName), Registry: registry, Log: log})
 	r.brake, r.feed = r.newBrake(log), r.newFeed(log)
-	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Retire: local.Retire, Brake: r.brake, Feed: r.feed, Announce: r.announcePeople}
+	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Retire: local.Retire, Brake: r.brake, Feed: r.feed, Past: r.journal, Retain: r.retained, Announce: r.announcePeople}
 	if !alone(cfg) {
 		people.Elsewhere = r.nodes.Person
 	}
@@ -278,7 +278,7 @@ func (r *rooms) own() http.Handler {
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
 		r.nodes.bus.Run, r.nodes.Run, r.roster.Run, r.alerts.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
-		r.polls.Run, r.samlWatch.Run, r.rechecks.Run, r.brake.Run, r.feed.Run, r.webhooks.Run,
+		r.polls.Run, r.samlWatch.Run, r.rechecks.Run, r.brake.Run, r.feed.Run, r.webhooks.Run, r.reconcile, r.eraseOverdue,
 	}
 }
 

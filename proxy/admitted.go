@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/sessions"
 )
 
@@ -53,17 +54,54 @@ func (g *Gate) Reconnect(tenant identity.TenantID) {
 	}
 }
 
-// Review closes what of a tenant is open to people and tokens who may not come
-// from where they do any more, because of what they are by now: they were given a
-// role that has networks. What they are must be in force before. Where it cannot
-// be known, the client is asked to connect again (P7).
-func (g *Gate) Review(ctx context.Context, tenant identity.TenantID) {
+// Review closes what of a tenant is open to people and programs who would not be let
+// in any more, because of what they are by now: they have lost the role that allowed
+// it, or were given one that may not come from where they do. It looks at those for
+// whom concerns says true; nil is everybody. What they are must be in force before.
+// When it returns without an error, what it has closed to the app is closed (P2), and
+// what is under way and not decided yet will be decided by what is in force. Where it
+// cannot be known, the client is asked to connect again (P7).
+func (g *Gate) Review(ctx context.Context, tenant identity.TenantID, concerns func(*identity.Principal) bool) error {
 	g.admitted.reviews.Add(1)
+	var leaving []<-chan struct{}
 	for _, s := range g.admitted.of(tenant) {
-		if p := s.whose.Load(); p != nil && g.config.Admits(ctx, p, s.ip) != nil {
-			s.terminate(closeRestart)
+		p := s.whose.Load()
+		if p == nil || concerns != nil && !concerns(p) {
+			continue
+		}
+		code := g.judge(ctx, s, p)
+		if err := ctx.Err(); err != nil {
+			return fault.OutOfReach(err, "review-unfinished",
+				"It is done, but not everything that is open has been looked at. Try again in a moment.")
+		}
+		if code == 0 {
+			continue
+		}
+		s.terminate(code)
+		if s.asked.Load() != nil { // else it is our own: one of them may be waiting for this
+			leaving = append(leaving, s.gone())
 		}
 	}
+	return awaitLeaving(ctx, leaving)
+}
+
+// judge gives the code by which a stream is to be closed; 0 if it may go on.
+func (g *Gate) judge(ctx context.Context, s *stream, p *identity.Principal) int {
+	if g.config.Admits(ctx, p, s.ip) != nil {
+		return closeRestart
+	}
+	q := s.asked.Load()
+	if q == nil { // not decided yet, or our own, which asks for itself
+		return 0
+	}
+	permit, _, err := g.config.Decider.Decide(ctx, p, *q)
+	switch {
+	case err != nil:
+		return closeRestart
+	case !permit.Valid(q.Tenant):
+		return closePolicy
+	}
+	return 0
 }
 
 // of gives a tenant's streams.

@@ -70,6 +70,7 @@ type visit struct {
 	route     routes.Route
 	recent    time.Duration // how old the caller's authentication may be; 0: any age
 	factor    time.Duration // how old their second factor may be; 0: they need none
+	query     authz.Query   // what is decided
 	caller    caller
 	counted   bool // among what its network asks as a stranger
 	spoilt    bool // it carries a token that was meant for the gate, and is not good
@@ -110,7 +111,7 @@ func (g *Gate) pass(v *visit) error {
 	if err = g.who(v, s); err != nil { // 5. one principal, or nobody
 		return err
 	}
-	permit, decision, err := g.mayThey(v) // 6. one decision, with its reason
+	permit, decision, err := g.mayThey(v, s) // 6. one decision, with its reason
 	if err != nil {
 		return err
 	}
@@ -237,7 +238,7 @@ func (g *Gate) who(v *visit, s *stream) error {
 }
 
 // mayThey is stage 6.
-func (g *Gate) mayThey(v *visit) (authz.Permit, authz.Decision, error) {
+func (g *Gate) mayThey(v *visit, s *stream) (authz.Permit, authz.Decision, error) {
 	if v.route.StepUp != "" {
 		// As it is set now: v.tenant is of before a change could find the stream.
 		t, ok := g.config.Tenants.ByHost(canonicalHost(v.r.Host))
@@ -250,8 +251,9 @@ func (g *Gate) mayThey(v *visit) (authz.Permit, authz.Decision, error) {
 			v.recent = age
 		}
 	}
-	return g.config.Decider.Decide(v.r.Context(), v.caller.principal, authz.Query{
-		Tenant: v.tenant.ID, Access: v.route.Access, Permission: v.route.Permission, Team: v.route.Team, MaxAge: v.recent, FactorAge: v.factor})
+	v.query = authz.Query{Tenant: v.tenant.ID, Access: v.route.Access, Permission: v.route.Permission, Team: v.route.Team, MaxAge: v.recent, FactorAge: v.factor}
+	s.asked.Store(&v.query) // before it is decided: whoever has changed something since finds it
+	return g.config.Decider.Decide(v.r.Context(), v.caller.principal, v.query)
 }
 
 // record is stage 7.

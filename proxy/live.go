@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatehouse/authz"
 	"gatehouse/identity"
 	"gatehouse/proxy/upstream"
 	"gatehouse/sessions"
@@ -51,9 +52,11 @@ type stream struct {
 	ip        netip.Addr     // where it comes from
 
 	whose atomic.Pointer[identity.Principal] // nil: nobody's, or not known yet
+	asked atomic.Pointer[authz.Query]        // what was decided of it; nil: nothing yet, or it is our own
 
 	mu          sync.Mutex
-	over        bool // the handler is done with the connection
+	over        bool          // the handler is done with the connection
+	left        chan struct{} // closed when it is; nil unless somebody waits for that
 	cut         bool
 	code        int
 	interrupted bool     // nobody needs the rest of the client's body
@@ -129,6 +132,9 @@ func (s *stream) finish() {
 		_ = s.rc.SetReadDeadline(time.Now().Add(lingerWait)) // fails only if the connection is gone
 	}
 	s.over = true
+	if s.left != nil {
+		close(s.left)
+	}
 	s.mu.Unlock()
 	if s.leave != nil {
 		s.leave()
@@ -136,6 +142,19 @@ func (s *stream) finish() {
 	if s.admitted != nil {
 		s.admitted.leave(s)
 	}
+}
+
+// gone is closed once the handler is done with the connection.
+func (s *stream) gone() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left == nil {
+		s.left = make(chan struct{})
+		if s.over {
+			close(s.left)
+		}
+	}
+	return s.left
 }
 
 func (s *stream) cutOff() bool {

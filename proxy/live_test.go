@@ -65,7 +65,12 @@ func echoSocket(rw http.ResponseWriter, r *http.Request) {
 
 func (w *world) dialSocket(p *person) *websocket.Conn {
 	w.t.Helper()
-	c, _, err := websocket.Dial(context.Background(), "wss://acme.test/ws", &websocket.DialOptions{HTTPClient: w.client(false),
+	return w.dialSocketAt("/ws", p)
+}
+
+func (w *world) dialSocketAt(path string, p *person) *websocket.Conn {
+	w.t.Helper()
+	c, _, err := websocket.Dial(context.Background(), "wss://acme.test"+path, &websocket.DialOptions{HTTPClient: w.client(false),
 		HTTPHeader: http.Header{"Cookie": {httpkit.SessionCookie + "=" + p.token}}})
 	w.must(err)
 	w.t.Cleanup(func() { _ = c.CloseNow() })

@@ -59,7 +59,7 @@ func (l *sessionless) end(ctx context.Context, meant func(place) bool) error {
 	var cutting sync.WaitGroup
 	defer cutting.Wait()
 	asking := sessions.Caller(ctx)
-	var leaving []chan struct{}
+	var leaving []<-chan struct{}
 	for i := range l.shards {
 		shard := &l.shards[i]
 		shard.mu.Lock()
@@ -75,6 +75,14 @@ func (l *sessionless) end(ctx context.Context, meant func(place) bool) error {
 			cutting.Go(func() { s.terminate(closePolicy) }) // takes the stream's lock, whose holder may want ours
 		}
 		shard.mu.Unlock()
+	}
+	return awaitLeaving(ctx, leaving)
+}
+
+// awaitLeaving returns once streams that were cut have left.
+func awaitLeaving(ctx context.Context, leaving []<-chan struct{}) error {
+	if len(leaving) == 0 {
+		return nil
 	}
 	timeout := time.NewTimer(leaveTime)
 	defer timeout.Stop()

@@ -9,7 +9,14 @@ import (
 // SCIM bounds what provisioning clients may do.
 type SCIM struct {
 	Brake Brake `json:"brake,omitzero" yaml:"brake,omitempty" doc:"How many people SCIM tokens may deactivate or delete before an admin has to look; absent: its defaults"`
+	// Retain is how long a record stays of who was deleted, by whomever; 0: none does.
+	Retain Duration `json:"retain,omitzero" yaml:"retain,omitempty" doc:"How long a record stays of who a deleted person was, from 24h to 87600h (10 years); absent: none does"`
 }
+
+const (
+	minRetain = 24 * time.Hour
+	maxRetain = 10 * 365 * 24 * time.Hour
+)
 
 // Brake is how many people clients may take out within a window.
 type Brake struct {
@@ -39,6 +46,9 @@ func (b Brake) Limits() (share int, window time.Duration, least int) {
 }
 
 func (s SCIM) check() error {
+	if r := time.Duration(s.Retain); r != 0 && (r < minRetain || r > maxRetain) {
+		return invalid("bad-settings", fmt.Sprintf("scim.retain must lie between %v and %v.", minRetain, maxRetain))
+	}
 	b := s.Brake
 	if b.Share < 0 || b.Share > 100 {
 		return invalid("bad-settings", "scim.brake.share is a percentage, from 1 to 100.")

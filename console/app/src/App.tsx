@@ -16,6 +16,7 @@ import { Teams } from './pages/Teams';
 import { Tenants } from './pages/Tenants';
 import { Tokens } from './pages/Tokens';
 import { UserDetail } from './pages/UserDetail';
+import { FormerUsers } from './pages/FormerUsers';
 import { Users } from './pages/Users';
 import { Webhooks } from './pages/Webhooks';
 
@@ -29,6 +30,7 @@ export function App() {
         <Route index element={<Home />} />
         <Route path="sessions" element={<Sessions />} />
         <Route path="users" element={<Users />} />
+        <Route path="users/former" element={<FormerUsers />} />
         <Route path="users/:id" element={<UserDetail />} />
         <Route path="local-accounts" element={<LocalAccounts />} />
         <Route path="events" element={<Events />} />

@@ -588,6 +588,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/former-users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List and search the records of people who are deleted, the latest first; there are none unless scim.retain is set
+         * @description Needs: gatehouse.users:read.
+         */
+        get: operations["list-former-users"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/former-users/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show who a deleted person was
+         * @description Needs: gatehouse.users:read.
+         */
+        get: operations["get-former-user"];
+        put?: never;
+        post?: never;
+        /**
+         * Remove the record of a deleted person before its time
+         * @description Needs: gatehouse.users:delete.
+         */
+        delete: operations["erase-former-user"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/groups": {
         parameters: {
             query?: never;
@@ -2064,6 +2108,26 @@ export interface components {
             /** @description What is wrong there */
             message: string;
         };
+        FormerUser: {
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            deleted_at: string;
+            /** @description By whom: the name of a person or a token, or its id */
+            deleted_by: string;
+            email?: string;
+            external_id?: string;
+            id: string;
+            name?: string;
+            /** @description Who had made the record: scim, signin or admin */
+            source: string;
+            /**
+             * Format: date-time
+             * @description When this record goes by itself
+             */
+            until: string;
+            user_name: string;
+        };
         Group: {
             /** Format: date-time */
             created_at: string;
@@ -2430,6 +2494,11 @@ export interface components {
             /** @description Hand it back as cursor for the next page; empty at the end */
             next_cursor: string;
         };
+        PageFormerUser: {
+            items: components["schemas"]["FormerUser"][];
+            /** @description Hand it back as cursor for the next page; empty at the end */
+            next_cursor: string;
+        };
         PageGroup: {
             items: components["schemas"]["Group"][];
             /** @description Hand it back as cursor for the next page; empty at the end */
@@ -2684,6 +2753,8 @@ export interface components {
         SCIM: {
             /** @description How many people SCIM tokens may deactivate or delete before an admin has to look; absent: its defaults */
             brake?: components["schemas"]["Brake"];
+            /** @description How long a record stays of who a deleted person was, from 24h to 87600h (10 years); absent: none does */
+            retain?: string;
         };
         ScimBrake: {
             /** @description Who has released, rejected or reset it */
@@ -4175,6 +4246,102 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Domain"];
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-former-users": {
+        parameters: {
+            query?: {
+                /** @description How many at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description Part of the user name, email, name, external id or id */
+                search?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageFormerUser"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-former-user": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FormerUser"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "erase-former-user": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {

@@ -41,6 +41,8 @@ function Form({ kept }: { kept: Kept }) {
   const [classes, setClasses] = useState(kept.second_factor?.acr_values ?? []);
   const [brake, setBrake] = useState(brakeRow(kept.scim));
   const [programs, setPrograms] = useState<'allow' | 'recent' | 'refuse'>(session.device_login ?? 'allow');
+  const keptFor = hours(kept.scim?.retain);
+  const [retain, setRetain] = useState<number | string>(keptFor === undefined ? '' : keptFor / 24);
   const mayBrake = can('gatehouse.users:delete');
   const save = useMutation({
     mutationFn: () => done(api.PUT('/v1/settings', {
@@ -60,7 +62,10 @@ function Form({ kept }: { kept: Kept }) {
           ...(policy !== 'never' && { policy }),
           ...(classes.length > 0 && { acr_values: classes }),
         },
-        scim: mayBrake ? { brake: brakeSetting(brake) } : kept.scim,
+        scim: {
+          brake: mayBrake ? brakeSetting(brake) : kept.scim?.brake,
+          ...(retain !== '' && { retain: `${Math.round(Number(retain) * 24)}h` }),
+        },
       },
     })),
     onSuccess: () => refresh(keys.settings, keys.sessions, keys.me, keys.brake),
@@ -95,6 +100,7 @@ function Form({ kept }: { kept: Kept }) {
               data={[{ value: 'allow', label: 'May be signed in' }, { value: 'recent', label: 'May be signed in after a recent sign-in' }, { value: 'refuse', label: 'Are refused' }]} />
             <Switch label="A sign-in counts only on its own device" description="A copied session cookie is worth nothing without the device's cookie" checked={bound} onChange={(e) => setBound(e.currentTarget.checked)} />
             <BrakeFields row={brake} onChange={setBrake} readOnly={readOnly || !mayBrake} />
+            <NumberInput label="Records of deleted people are kept for" description="Days; empty: none is kept. Who they were shows under Users" min={1} max={3650} decimalScale={2} suffix=" d" value={retain} onChange={setRetain} />
             {save.isError && <Failure error={save.error} />}
             {save.isSuccess && !save.isPending && <Alert color="teal" role="status">Saved. It holds from now on.</Alert>}
             {!readOnly && <Group justify="flex-end"><Button type="submit" loading={save.isPending}>Save</Button></Group>}

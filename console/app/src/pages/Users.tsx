@@ -26,7 +26,8 @@ export function Users() {
     done(api.GET('/v1/users', { params: { query: { cursor, ...(search && { search }), ...(active !== 'all' && { active }) } } })),
   );
   return (
-    <Page title="Users" lead="Everybody who was provisioned by your identity provider or has signed in." live>
+    <Page title="Users" lead="Everybody who was provisioned by your identity provider or has signed in." live
+      actions={<Button component={Link} to="/users/former" variant="subtle">Deleted users</Button>}>
       <BrakeNotice />
       <Group gap="sm">
         <TextInput placeholder="Name or email" aria-label="Search people" value={typed} onChange={(e) => setTyped(e.currentTarget.value)}

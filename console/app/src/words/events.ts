@@ -40,7 +40,7 @@ export const eventGroups: { label: string; types: string[] }[] = [
   { label: 'Devices', types: ['device.new', 'device.changed'] },
   {
     label: 'People and groups',
-    types: ['user.created', 'user.changed', 'user.deactivated', 'user.activated', 'user.deleted', 'identity.linked', 'identity.unlinked', 'group.created', 'group.changed', 'group.deleted'],
+    types: ['user.created', 'user.changed', 'user.deactivated', 'user.activated', 'user.deleted', 'user.erased', 'identity.linked', 'identity.unlinked', 'group.created', 'group.changed', 'group.deleted'],
   },
   { label: 'Mass changes by SCIM', types: ['scim.brake.held', 'scim.brake.released', 'scim.brake.rejected', 'scim.brake.reset'] },
   { label: 'Teams and roles', types: ['team.created', 'team.changed', 'team.deleted', 'policy.changed'] },
