@@ -39,7 +39,7 @@ func (s *Service) grantClient(r *http.Request, form map[string]string) (any, err
 	if err := s.served(r); err != nil {
 		return nil, refuseClient(unauthorizedClient, tenantSuspended, "The tenant is suspended.")
 	}
-	token, may, life, err := s.clients.Grant(r.Context(), s.causeOf(r, nil), tenantOf(r), id, secret, form["scope"])
+	token, may, life, err := s.clients.Grant(r.Context(), audit.CauseOf(r, nil), tenantOf(r), id, secret, form["scope"])
 	switch {
 	case fault.Is(err, fault.Unauthenticated):
 		refusal = refuseClient(invalidClient, clientUnknown, "%s", fault.As(err).Detail)
