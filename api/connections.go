@@ -36,7 +36,7 @@ func (a *API) registerConnections() {
 	register(a, operation{id: "check-connection", method: http.MethodPost, path: "/connections/{name}/check", tag: "Connections", needs: writes("connections"),
 		status: http.StatusOK, summary: "Tell what putting a connection would do, or what is wrong with it, and do nothing"}, a.checkConnection)
 	register(a, operation{id: "delete-connection", method: http.MethodDelete, path: "/connections/{name}", tag: "Connections", needs: deletes("connections"),
-		summary: "Delete a connection; ends its sessions before the answer"}, a.deleteConnection)
+		summary: "Delete a connection; ends its sessions and SCIM tokens before the answer"}, a.deleteConnection)
 	register(a, operation{id: "test-connection", method: http.MethodPost, path: "/connections/{name}/test", tag: "Connections", needs: writes("connections"), secret: true,
 		status: http.StatusOK, summary: "Prepare a test of a connection, enabled or not: whoever opens the address is sent to the identity provider and shown what it says of them, and nobody is signed in"}, a.testConnection)
 }
@@ -125,7 +125,7 @@ func (a *API) closeConnection(ctx context.Context, c *call, tenant identity.Tena
 	}
 	// Also if not all nodes could be told: it is closed, and its sessions are to end.
 	_, revoked := a.cfg.Sessions.Revoke(ctx, c.cause, tenant, sessions.Selector{Connection: closed.ID}, sessions.ReasonConnectionClosed)
-	return closed, errors.Join(err, revoked, a.cfg.Services.EndConnection(ctx, tenant, closed.ID))
+	return closed, errors.Join(err, revoked, a.cfg.Services.EndConnection(ctx, tenant, closed.ID), a.cfg.Tokens.EndConnection(ctx, tenant, closed.ID))
 }
 
 func (a *API) deleteConnection(ctx context.Context, c *call, in *struct {
@@ -145,6 +145,9 @@ func (a *API) deleteConnection(ctx context.Context, c *call, in *struct {
 	closed, err := a.closeConnection(ctx, c, c.tenant(), found)
 	if err == nil {
 		err = a.cfg.People.DropConnection(ctx, c.cause, c.tenant(), closed.ID)
+	}
+	if err == nil {
+		err = a.cfg.Tokens.DropConnection(ctx, c.cause, c.tenant(), closed.ID)
 	}
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -149,10 +150,10 @@ func newHouse(t *testing.T) *house {
 	t.Cleanup(func() { _ = h.sessions.Close() })
 	h.brake = brake.New(brake.Config{Store: db, Journal: h.journal, Rules: h.brakeRules, Log: slog.New(slog.DiscardHandler)})
 	h.feed = feed.New(feed.Config{Store: db, Keys: ring, Journal: h.journal, Log: slog.New(slog.DiscardHandler)})
-	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: h.sessions, Withdraw: authz.Withdraw, Brake: h.brake, Feed: h.feed})
+	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: leavers{h}, Withdraw: authz.Withdraw, Brake: h.brake, Feed: h.feed})
 	h.feed.Join(h.people)
 	h.authz = authz.New(authz.Config{Store: db, Journal: h.journal, People: h.people})
-	h.tokens = token.New(token.Config{Store: db, Journal: h.journal})
+	h.tokens = token.New(token.Config{Store: db, Journal: h.journal, Connections: h.tenants})
 	h.services = machines.New(machines.Config{Store: db, Keys: ring, Journal: h.journal, Streams: closing{h}})
 
 	h.acme, err = h.tenants.Create(ctx, audit.SystemCause(), tenants.Tenant{Name: "acme", DisplayName: "Acme", Hosts: []string{"acme.localhost"}, Status: tenants.Active})
@@ -253,8 +254,35 @@ func (c callers) Caller(r *http.Request) (*identity.Principal, error) {
 type tokens struct{ service *token.Service }
 
 func (t tokens) Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, want Token) (Token, string, error) {
-	made, secret, err := t.service.Create(ctx, cause, tenant, token.Spec{Name: want.Name, Scope: token.Scope(want.Scope), Role: want.Role, Expires: *want.ExpiresAt})
+	made, secret, err := t.service.Create(ctx, cause, tenant, token.Spec{Name: want.Name, Scope: token.Scope(want.Scope), Role: want.Role,
+		Client: want.Kind == ClientToken, Connection: want.ConnectionID, Access: identity.Access(want.Access), Owner: want.Owner, Expires: *want.ExpiresAt})
 	return tokenView(made), secret, err
+}
+
+func (t tokens) Rotate(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID, overlap time.Duration, expires time.Time) (Token, string, error) {
+	made, secret, err := t.service.Rotate(ctx, cause, tenant, id, cmp.Or(overlap, token.Overlap), expires)
+	return tokenView(made), secret, err
+}
+
+func (t tokens) TakeOver(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID, by identity.UserID) (Token, error) {
+	taken, err := t.service.TakeOver(ctx, cause, tenant, id, by)
+	return tokenView(taken), err
+}
+
+func (t tokens) EndConnection(ctx context.Context, tenant identity.TenantID, id identity.ConnectionID) error {
+	return t.service.EndConnection(ctx, tenant, id)
+}
+
+func (t tokens) DropConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.ConnectionID) error {
+	return t.service.DropConnection(ctx, cause, tenant, id)
+}
+
+// leavers ends what somebody has who leaves, as the wiring does.
+type leavers struct{ h *house }
+
+func (l leavers) EndUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, reason string) (int, error) {
+	n, err := l.h.sessions.EndUser(ctx, cause, tenant, user, reason)
+	return n, errors.Join(err, l.h.tokens.EndUser(ctx, cause, tenant, user))
 }
 
 func (t tokens) List(ctx context.Context, tenant identity.TenantID) ([]Token, error) {
@@ -271,8 +299,12 @@ func (t tokens) Revoke(ctx context.Context, cause audit.Cause, tenant identity.T
 }
 
 func tokenView(t token.Token) Token {
-	return Token{ID: t.ID, Name: t.Name, Scope: string(t.Scope), Role: t.Role, CreatedAt: t.CreatedAt,
-		ExpiresAt: timestamp(t.ExpiresAt), RevokedAt: timestamp(t.RevokedAt)}
+	v := Token{ID: t.ID, Kind: PlainToken, Name: t.Name, Scope: string(t.Scope), Role: t.Role, ClientID: t.ClientID, ConnectionID: t.Connection, Access: t.Access, Owner: t.Owner,
+		CreatedAt: t.CreatedAt, ExpiresAt: timestamp(t.ExpiresAt), RevokedAt: timestamp(t.RevokedAt), Successor: t.Successor}
+	if t.ClientID != "" {
+		v.Kind = ClientToken
+	}
+	return v
 }
 
 // visitor is one browser or program at one tenant's host.

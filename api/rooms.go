@@ -201,18 +201,38 @@ type Tokens interface {
 	Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, token Token) (Token, string, error)
 	List(ctx context.Context, tenant identity.TenantID) ([]Token, error)
 	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID) error
+	// Rotate answers as Create does; an overlap of 0 is the default.
+	Rotate(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID, overlap time.Duration, expires time.Time) (Token, string, error)
+	TakeOver(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID, by identity.UserID) (Token, error)
+	// EndConnection ends what tokens of a connection have open that has been disabled, and
+	// DropConnection the tokens.
+	EndConnection(ctx context.Context, tenant identity.TenantID, id identity.ConnectionID) error
+	DropConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.ConnectionID) error
 }
+
+// The kinds of a [Token].
+const (
+	PlainToken  = "token"
+	ClientToken = "client"
+)
 
 // Token is what may be known of a token once it is made: everything but its
 // secret.
 type Token struct {
-	ID        identity.TokenID `json:"id"`
-	Name      string           `json:"name"`
-	Scope     string           `json:"scope" enum:"api,scim"`
-	Role      string           `json:"role,omitempty" doc:"Account-wide role of an API token"`
-	CreatedBy string           `json:"created_by,omitempty"`
-	CreatedAt time.Time        `json:"created_at"`
-	ExpiresAt *time.Time       `json:"expires_at,omitempty"`
-	UsedAt    *time.Time       `json:"last_used_at,omitempty"`
-	RevokedAt *time.Time       `json:"revoked_at,omitempty"`
+	ID           identity.TokenID      `json:"id"`
+	Kind         string                `json:"kind" enum:"token,client" doc:"client: the secret of an OAuth client, which gets access tokens by it"`
+	Name         string                `json:"name"`
+	Scope        string                `json:"scope" enum:"api,scim"`
+	Role         string                `json:"role,omitempty" doc:"Account-wide role of an API token"`
+	ClientID     string                `json:"client_id,omitempty" doc:"Of an OAuth client; it stays the same when the secret is rotated"`
+	ConnectionID identity.ConnectionID `json:"connection_id,omitempty" doc:"The connection that a SCIM token is of: it is good while that is enabled, and ends with it"`
+	Connection   string                `json:"connection,omitempty" doc:"Its name"`
+	Access       []string              `json:"access,omitempty" doc:"What of SCIM it may use; absent: all"`
+	CreatedBy    string                `json:"created_by,omitempty"`
+	Owner        identity.UserID       `json:"owner,omitempty" doc:"The person with whom an API token ends; absent: it ends with nobody"`
+	CreatedAt    time.Time             `json:"created_at"`
+	ExpiresAt    *time.Time            `json:"expires_at,omitempty"`
+	UsedAt       *time.Time            `json:"last_used_at,omitempty"`
+	RevokedAt    *time.Time            `json:"revoked_at,omitempty"`
+	Successor    identity.TokenID      `json:"successor,omitempty" doc:"The token that takes its place; this one ends with the overlap"`
 }

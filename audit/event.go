@@ -131,12 +131,19 @@ const (
 	DomainDeleted     Type = "domain.deleted"
 	TokenCreated      Type = "token.created" // #nosec G101 -- the name of an event
 	TokenRevoked      Type = "token.revoked" // #nosec G101 -- the name of an event
-	ServiceChanged    Type = "service.changed"
-	ServiceDeleted    Type = "service.deleted"
-	TenantCreated     Type = "tenant.created"
-	TenantChanged     Type = "tenant.changed"
-	TenantDeleted     Type = "tenant.deleted"
-	AuditExported     Type = "audit.exported"
+	// TokenRotated is a token whose place another one takes, TokenTakenOver one that is
+	// somebody else's from then on. TokenGranted is an OAuth client that was given an
+	// access token, TokenRefused one that was not.
+	TokenRotated   Type = "token.rotated"    // #nosec G101 -- the name of an event
+	TokenTakenOver Type = "token.taken_over" // #nosec G101 -- the name of an event
+	TokenGranted   Type = "token.granted"    // #nosec G101 -- the name of an event
+	TokenRefused   Type = "token.refused"    // #nosec G101 -- the name of an event
+	ServiceChanged Type = "service.changed"
+	ServiceDeleted Type = "service.deleted"
+	TenantCreated  Type = "tenant.created"
+	TenantChanged  Type = "tenant.changed"
+	TenantDeleted  Type = "tenant.deleted"
+	AuditExported  Type = "audit.exported"
 
 	GatewayStarted Type = "gateway.started"
 	GatewayStopped Type = "gateway.stopped"

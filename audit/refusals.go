@@ -44,7 +44,8 @@ const (
 // together per tenant. So what strangers can write is bounded, however many
 // networks they come from.
 //
-// Everything else is recorded as it is.
+// So are those of callers who are known and ask too often (reason [RateLimited]), by the
+// caller as well. Everything else is recorded as it is.
 type Refusals struct {
 	j      *Journal
 	budget *rate.Limiter // of records one by one
@@ -53,10 +54,14 @@ type Refusals struct {
 	kept map[refusalKey]*refusal
 }
 
+// RateLimited is the reason of a refusal that is only for asking too often.
+const RateLimited = "rate-limited"
+
 type refusalKey struct {
 	tenant  identity.TenantID
 	kind    Type
 	reason  string
+	actor   string       // the id of one who is known
 	network netip.Prefix // of the overflow: none
 }
 
@@ -80,7 +85,7 @@ func NewRefusals(j *Journal) *Refusals {
 // Record records one refusal, or counts it. Errors are those of
 // [Journal.Write].
 func (r *Refusals) Record(ctx context.Context, e Event) (Receipt, error) {
-	if e.Actor.Kind != identity.KindAnonymous {
+	if e.Actor.Kind != identity.KindAnonymous && e.Reason != RateLimited {
 		return r.write(ctx, e)
 	}
 	w := r.window(&e)
@@ -123,7 +128,7 @@ func (r *Refusals) write(ctx context.Context, e Event) (Receipt, error) {
 
 // window finds the window that a refusal falls into, or begins it.
 func (r *Refusals) window(e *Event) *refusal {
-	key := refusalKey{tenant: e.Tenant, kind: e.Type, reason: e.Reason, network: networkOf(e.IP)}
+	key := refusalKey{tenant: e.Tenant, kind: e.Type, reason: e.Reason, actor: e.Actor.ID, network: networkOf(e.IP)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w := r.kept[key]; w != nil && !w.closed.Load() {

@@ -11,6 +11,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"gatehouse/audit"
+	"gatehouse/directory"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/sessions"
@@ -94,6 +95,15 @@ func TestP2_NoProgramOutrunsWhatEndsItsPerson(t *testing.T) {
 	}
 	over := map[string]func(*world, *issuer, *browser){
 		"P9 deactivated": func(w *world, _ *issuer, b *browser) { w.deactivate(b.principal().User) },
+		"P9 deactivated, and back": func(w *world, _ *issuer, b *browser) {
+			user := b.principal().User
+			w.deactivate(user)
+			_, err := w.directory.UpdateUser(w.t.Context(), audit.SystemCause(), acme, user, 0, func(u *directory.User) error { u.Active = true; return nil })
+			check(w.t, err)
+		},
+		"P9 deleted": func(w *world, _ *issuer, b *browser) {
+			check(w.t, w.directory.DeleteUser(w.t.Context(), audit.SystemCause(), acme, b.principal().User, 0))
+		},
 		"signed out":     func(_ *world, _ *issuer, b *browser) { b.post("/.gatehouse/logout", nil) },
 		"all of theirs are revoked": revoke(func(b *browser) sessions.Selector {
 			return sessions.Selector{User: b.principal().User}

@@ -16,7 +16,7 @@ import (
 	"gatehouse/tenants"
 )
 
-// grantDeviceCode is the one grant that there is (RFC 8628 §3.4).
+// grantDeviceCode is the grant for programs of people (RFC 8628 §3.4).
 const grantDeviceCode = "urn:ietf:params:oauth:grant-type:device_code"
 
 // clients are the programs that may ask, by their ids. They are public: what they
@@ -49,7 +49,8 @@ func (s *Service) oauthMetadata(w http.ResponseWriter, r *http.Request) error {
 		Grants        []string `json:"grant_types_supported"`
 		ResponseTypes []string `json:"response_types_supported"`
 		Auth          []string `json:"token_endpoint_auth_methods_supported"`
-	}{strings.TrimSuffix(at, "/"), at + "device_authorization", at + "token", at + "revoke", []string{grantDeviceCode}, []string{}, []string{"none"}})
+	}{strings.TrimSuffix(at, "/"), at + "device_authorization", at + "token", at + "revoke", []string{grantDeviceCode, grantClientCredentials},
+		[]string{}, []string{"none", "client_secret_basic", "client_secret_post"}})
 	return nil
 }
 
@@ -92,7 +93,7 @@ func (s *Service) authorizeDevice(r *http.Request, form map[string]string) (any,
 		return nil, refuseProgram(invalidRequest, TooLarge, "The name of the device is longer than any real one.")
 	}
 	if err := s.served(r); err != nil {
-		return nil, &oauthError{unauthorizedClient, Refuse(tenantSuspended, "The tenant is suspended.")}
+		return nil, refuseProgram(unauthorizedClient, tenantSuspended, "The tenant is suspended.")
 	}
 	if t, ok := s.tenants.ByID(req.Tenant); ok && t.Settings.Session.DeviceLogin == tenants.RefuseDeviceLogin {
 		return nil, refuseProgram(unauthorizedClient, Reason(errDeviceLogin.Code), "%s", errDeviceLogin.Detail)
@@ -114,17 +115,23 @@ func (s *Service) authorizeDevice(r *http.Request, form map[string]string) (any,
 		ExpiresIn: int(deviceCodeLife / time.Second), Interval: int(pollPace / time.Second)}, nil
 }
 
-// accessToken is a session for a program (RFC 6749 §5.1). Device, which is not of the
+// accessToken is a session for a program, or what a client provisions with (RFC 6749
+// §5.1). Device, which is not of the
 // RFC, is what it sends along the next time, to be known again.
 type accessToken struct {
 	Token     string `json:"access_token"`
 	Type      string `json:"token_type"`
 	ExpiresIn int    `json:"expires_in,omitempty"`
+	Scope     string `json:"scope,omitempty"`
 	Device    string `json:"device_token,omitempty"`
 }
 
-// token answers a program that asks what its person has said (RFC 8628 §3.4).
+// token answers a program that asks what its person has said (RFC 8628 §3.4), or that
+// has no person.
 func (s *Service) token(r *http.Request, form map[string]string) (any, error) {
+	if form["grant_type"] == grantClientCredentials {
+		return s.grantClient(r, form)
+	}
 	id, err := client(form)
 	if err != nil {
 		return nil, err
@@ -134,7 +141,7 @@ func (s *Service) token(r *http.Request, form map[string]string) (any, error) {
 	case "":
 		return nil, refuseProgram(invalidRequest, Malformed, "The form does not say by which grant it asks (grant_type).")
 	default:
-		return nil, refuseProgram(unsupportedGrantType, grantUnsupported, "The one grant is %s.", grantDeviceCode)
+		return nil, refuseProgram(unsupportedGrantType, grantUnsupported, "The grants are %s and %s.", grantDeviceCode, grantClientCredentials)
 	}
 	code := form["device_code"]
 	if code == "" {
@@ -152,7 +159,7 @@ func (s *Service) token(r *http.Request, form map[string]string) (any, error) {
 	}
 	switch {
 	case err != nil && ok:
-		return nil, &oauthError{accessDenied, refusal}
+		return nil, &oauthError{code: accessDenied, Refusal: refusal}
 	case err != nil:
 		return nil, errors.Join(err, s.codes.giveBack(r.Context(), tenant, code))
 	}

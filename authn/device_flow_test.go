@@ -212,5 +212,5 @@ func TestP1_NoDeviceLoginWithoutItsRecord(t *testing.T) {
 func TestOAuthMetadata(t *testing.T) {
 	w := newWorld(t)
 	page := w.browser().open("/.gatehouse/oauth/metadata")
-	page.has(t, http.StatusOK, `"device_authorization_endpoint":"`+w.url+atAsk+`"`, `"token_endpoint":"`+w.url+atToken+`"`, `"token_endpoint_auth_methods_supported":["none"]`)
+	page.has(t, http.StatusOK, `"device_authorization_endpoint":"`+w.url+atAsk+`"`, `"token_endpoint":"`+w.url+atToken+`"`, `"token_endpoint_auth_methods_supported":["none","client_secret_basic","client_secret_post"]`)
 }

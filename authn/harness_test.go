@@ -400,7 +400,7 @@ func newWorldWith(t testing.TB, log *slog.Logger) *world {
 			return sessions.Limits{Idle: 8 * time.Hour, Absolute: 168 * time.Hour}
 		}})
 	w.directory = directory.New(directory.Config{Store: w.db, Journal: w.journal, Sessions: w.sessions, Withdraw: authz.Withdraw})
-	w.tokens = token.New(token.Config{Store: w.db, Journal: w.journal, Now: w.clock})
+	w.tokens = token.New(token.Config{Store: w.db, Journal: w.journal, Connections: w.connections, Now: w.clock})
 	w.factors = mfa.New(mfa.Config{Store: w.db, Keys: ring, Journal: w.journal, Now: w.clock})
 	w.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}).Client()
 	w.egress.Transport = posing{w.egress.Transport, w}
@@ -408,7 +408,7 @@ func newWorldWith(t testing.TB, log *slog.Logger) *world {
 	w.machines = machine.New(machine.Config{Services: w.services, Connections: w.connections, Client: w.egress, Now: w.clock})
 	w.Service = authn.New(authn.Config{
 		Store: losable{w}, Keys: ring, Journal: w.journal, Refusals: w.journal, Tenants: w.connections, Directory: w.directory,
-		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Machines: w.machines, Roles: w.grants, Factors: w.factors, Now: w.clock,
+		Sessions: w.sessions, Devices: w.sessions, Tokens: w.tokens, Clients: w.tokens, Machines: w.machines, Roles: w.grants, Factors: w.factors, Now: w.clock,
 		Log: log, StartsPerSecond: 1, StartBurst: startBurst,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
 			tenants.OIDC: oidc.New(oidc.Config{Store: w.db, Keys: ring, Journal: w.journal, Client: w.egress, Now: w.clock}), tenants.SAML: saml.New(saml.Config{Store: w.db, Keys: ring, Journal: w.journal, Client: w.egress, Now: w.clock}),

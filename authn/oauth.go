@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"mime"
@@ -40,10 +41,12 @@ const (
 type oauthError struct {
 	code string
 	*Refusal
+	event  audit.Type // of its record; empty: [audit.DeviceLoginRefused]
+	status int        // 0: 400
 }
 
 func refuseProgram(code string, reason Reason, format string, args ...any) error {
-	return &oauthError{code, Refuse(reason, format, args...)}
+	return &oauthError{code: code, Refusal: Refuse(reason, format, args...)}
 }
 
 // errPending is no refusal: nobody has said anything yet.
@@ -75,11 +78,15 @@ func (s *Service) forPrograms(h func(r *http.Request, form map[string]string) (a
 		case errors.Is(err, errPending):
 			httpkit.WriteJSON(w, http.StatusBadRequest, oauthErrorBody{Error: authorizationPending})
 		case refused:
-			receipt, err := s.record(r, audit.DeviceLoginRefused, tenants.Connection{}, no.Refusal)
+			receipt, err := s.record(r, cmp.Or(no.event, audit.DeviceLoginRefused), tenants.Connection{}, no.Refusal)
 			if err != nil {
 				return err
 			}
-			httpkit.WriteJSON(w, http.StatusBadRequest, oauthErrorBody{no.code, no.Message, string(receipt.Event())})
+			status := cmp.Or(no.status, http.StatusBadRequest)
+			if status == http.StatusUnauthorized { // RFC 6749 §5.2
+				w.Header().Set("WWW-Authenticate", `Basic realm="oauth"`)
+			}
+			httpkit.WriteJSON(w, status, oauthErrorBody{no.code, no.Message, string(receipt.Event())})
 		default:
 			return err
 		}

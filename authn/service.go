@@ -126,6 +126,7 @@ type Config struct {
 	Sessions  Sessions
 	Devices   Devices
 	Tokens    Tokens
+	Clients   Clients
 	Machines  Machines
 	Roles     Roles
 	Factors   Factors
@@ -156,6 +157,7 @@ type Service struct {
 	sessions  Sessions
 	devices   Devices
 	tokens    Tokens
+	clients   Clients
 	machines  Machines
 	roles     Roles
 	factors   Factors
@@ -182,6 +184,7 @@ func New(c Config) *Service {
 		sessions:  c.Sessions,
 		devices:   c.Devices,
 		tokens:    c.Tokens,
+		clients:   c.Clients,
 		machines:  c.Machines,
 		roles:     c.Roles,
 		factors:   c.Factors,

@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	leavers    = 500 // people who are taken out
+	departures    = 500 // people who are taken out
 	leaving    = 2   // calls at a time
 	inOneBulk  = 4   // how many a Bulk takes out
 	lateAsking = 4   // requests of each, once the answer is there
@@ -150,7 +150,7 @@ func TestP9_FiveHundredLeaveWhileTheyUseEveryNode(t *testing.T) {
 		served += p.served.Load()
 	}
 	t.Logf("%d people left by %d calls in %v; %d requests were served before", len(people), len(groups), time.Since(began).Round(time.Millisecond), served)
-	if served < 2*leavers {
+	if served < 2*departures {
 		t.Errorf("only %d requests were served: it proves little", served)
 	}
 	if t.Failed() {
@@ -208,7 +208,7 @@ func (e *exodus) settle(chance *rand.Rand) (people []*leaver) {
 	_, err = services.Authz.PutRole(ctx, cause, e.acme, authz.Role{Name: "staff", Permissions: []string{"staff:read"}}, 0)
 	must(e.T, err)
 	var users []directory.User
-	for i := range leavers {
+	for i := range departures {
 		users = append(users, directory.User{UserName: fmt.Sprintf("p%d@acme.test", i), Email: fmt.Sprintf("p%d@acme.test", i), Active: true, Source: directory.SourceSCIM})
 	}
 	var inner []directory.Member

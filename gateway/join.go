@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"gatehouse/authn/mfa"
 	"gatehouse/authn/token"
 	"gatehouse/identity"
+	"gatehouse/internal/throttle"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
@@ -74,6 +76,30 @@ func (i inhabited) Forget(tenant identity.TenantID) {
 	r.authn.Forget(tenant)
 }
 
+// leavers ends what somebody has who is deactivated or deleted: their sessions, and the
+// tokens that are theirs (P9).
+type leavers struct{ rooms *rooms }
+
+func (l leavers) EndUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, reason string) (int, error) {
+	n, err := l.rooms.sessions.EndUser(ctx, cause, tenant, user, reason)
+	return n, errors.Join(err, l.rooms.tokens.EndUser(ctx, cause, tenant, user))
+}
+
+// scimRates gives how much of SCIM a tenant's tokens may use at this moment: for as long
+// as they like by its settings, and ten seconds of that, or a few full Bulks, at once.
+func (r *rooms) scimRates(tenant identity.TenantID) (one, all throttle.Limit) {
+	var set tenants.Rate
+	if t, ok := r.tenants.ByID(tenant); ok {
+		set = t.Settings.SCIM.Rate
+	}
+	if set.Off {
+		return one, all
+	}
+	limit := func(n int) throttle.Limit { return throttle.PerSecond(float64(n), max(10*n, 500)) }
+	token, together := set.Limits()
+	return limit(token), limit(together)
+}
+
 // openStreams lets authn/token and machines close what a token or service has open
 // in the gates of all nodes, which then know of it what SQL says.
 type openStreams struct{ rooms *rooms }
@@ -127,8 +153,27 @@ func (t tokens) Create(ctx context.Context, cause audit.Cause, tenant identity.T
 	if want.ExpiresAt != nil {
 		expires = *want.ExpiresAt
 	}
-	made, secret, err := t.service.Create(ctx, cause, tenant, token.Spec{Name: want.Name, Scope: token.Scope(want.Scope), Role: want.Role, Expires: expires})
+	made, secret, err := t.service.Create(ctx, cause, tenant, token.Spec{Name: want.Name, Scope: token.Scope(want.Scope), Role: want.Role,
+		Client: want.Kind == api.ClientToken, Connection: want.ConnectionID, Access: identity.Access(want.Access), Owner: want.Owner, Expires: expires})
 	return view(made), secret, err
+}
+
+func (t tokens) Rotate(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID, overlap time.Duration, expires time.Time) (api.Token, string, error) {
+	made, secret, err := t.service.Rotate(ctx, cause, tenant, id, cmp.Or(overlap, token.Overlap), expires)
+	return view(made), secret, err
+}
+
+func (t tokens) TakeOver(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID, by identity.UserID) (api.Token, error) {
+	taken, err := t.service.TakeOver(ctx, cause, tenant, id, by)
+	return view(taken), err
+}
+
+func (t tokens) EndConnection(ctx context.Context, tenant identity.TenantID, id identity.ConnectionID) error {
+	return t.service.EndConnection(ctx, tenant, id)
+}
+
+func (t tokens) DropConnection(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.ConnectionID) error {
+	return t.service.DropConnection(ctx, cause, tenant, id)
 }
 
 func (t tokens) List(ctx context.Context, tenant identity.TenantID) ([]api.Token, error) {
@@ -145,8 +190,12 @@ func (t tokens) Revoke(ctx context.Context, cause audit.Cause, tenant identity.T
 }
 
 func view(t token.Token) api.Token {
-	return api.Token{ID: t.ID, Name: t.Name, Scope: string(t.Scope), Role: t.Role, CreatedBy: t.CreatedBy, CreatedAt: t.CreatedAt,
-		ExpiresAt: present(t.ExpiresAt), UsedAt: present(t.LastUsedAt), RevokedAt: present(t.RevokedAt)}
+	v := api.Token{ID: t.ID, Kind: api.PlainToken, Name: t.Name, Scope: string(t.Scope), Role: t.Role, ClientID: t.ClientID, ConnectionID: t.Connection, Access: t.Access,
+		CreatedBy: t.CreatedBy, Owner: t.Owner, CreatedAt: t.CreatedAt, ExpiresAt: present(t.ExpiresAt), UsedAt: present(t.LastUsedAt), RevokedAt: present(t.RevokedAt), Successor: t.Successor}
+	if t.ClientID != "" {
+		v.Kind = api.ClientToken
+	}
+	return v
 }
 
 // present is nil for a time that never was.

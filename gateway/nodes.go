@@ -37,6 +37,7 @@ const (
 	aboutTenant = "tenant" // its settings and connections
 	aboutPeople = "people" // and groups and teams
 	aboutPolicy = "policy"
+	aboutTokens = "tokens" // and OAuth clients; their ends are told by topicStreams
 )
 
 const (
@@ -203,6 +204,11 @@ func (n *nodes) AnnouncePeople(ctx context.Context, tenant identity.TenantID, ch
 	return n.announce(ctx, saying{topic: topicChanged, tenant: tenant, about: aboutPeople}, changed, people)
 }
 
+// AnnounceTokens is [nodes.AnnounceTenant] for a tenant's tokens, which go on.
+func (n *nodes) AnnounceTokens(ctx context.Context, tenant identity.TenantID) error {
+	return n.say(ctx, saying{topic: topicChanged, tenant: tenant, about: aboutTokens}, nil)
+}
+
 func (n *nodes) announce(ctx context.Context, this saying, changed bool, people []identity.UserID) error {
 	if !changed && !n.owes(this) {
 		return nil
@@ -298,7 +304,10 @@ func (n *nodes) hear(m cluster.Message, then func(word) wait) wait {
 
 func (n *nodes) hearChange(_ context.Context, m cluster.Message) wait {
 	return n.hear(m, func(w word) wait {
-		switch w.About { // of the tokens nothing changes but their ends, told by topicStreams
+		switch w.About {
+		case aboutTokens:
+			n.rooms.tokens.Refresh(m.Tenant)
+			return nil
 		case aboutPeople:
 			n.rooms.directory.Refresh(m.Tenant, w.People)
 			n.rooms.follow(m.Tenant)

@@ -143,21 +143,22 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Carry: authn.CarryAllowed, Withhold: authn.Withhold,
 		Dir: filepath.Join(cfg.Data, unsettledName), Registry: registry, Log: log})
 	r.brake, r.feed = r.newBrake(log), r.newFeed(log)
-	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: r.sessions, Withdraw: authz.Withdraw, Retire: local.Retire, Brake: r.brake, Feed: r.feed, Past: r.journal, Retain: r.retained, Announce: r.announcePeople}
+	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: leavers{r}, Withdraw: authz.Withdraw, Retire: local.Retire, Brake: r.brake, Feed: r.feed, Past: r.journal, Retain: r.retained, Announce: r.announcePeople}
 	if !alone(cfg) {
 		people.Elsewhere = r.nodes.Person
 	}
 	r.directory = directory.New(people)
 	r.feed.Join(r.directory)
 	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory, Announce: r.nodes.AnnouncePolicy})
-	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}})
+	together := throttle.New(r.limits, cfg.Environment, log)
+	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}, Connections: r.tenants, Announce: r.nodes.AnnounceTokens, Throttle: together})
 	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Deny: cfg.Egress.Deny})
 	r.webhooks = webhooks.New(webhooks.Config{Feed: r.feed, Client: r.egress.Client(), Tenants: r.served, Log: log})
 	r.feed.Watch(r.webhooks.Wake)
 	r.services = machines.New(machines.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Streams: openStreams{r}})
 	r.machines = machine.New(machine.Config{Services: r.services, Connections: r.tenants, Client: r.egress.Client()})
-	r.signIn(cfg, log)
-	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
+	r.signIn(cfg, together, log)
+	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals, Throttle: together, Rates: r.scimRates})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
 		Sessions: r.sessions, People: r.directory, Brake: r.brake, Feed: r.feed, Webhooks: r.feed, Sender: r.webhooks, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml}, OIDC: oidcKeys{r.oidc},
@@ -200,18 +201,17 @@ func (r *rooms) meet(ctx context.Context, cfg *configs.Config, node string, log 
 }
 
 // signIn joins the protocols to the sign-in flow.
-func (r *rooms) signIn(cfg *configs.Config, log *slog.Logger) {
+func (r *rooms) signIn(cfg *configs.Config, together *throttle.Throttle, log *slog.Logger) {
 	fetch := r.egress.Client()
 	r.oidc = oidc.New(oidc.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Client: fetch})
 	r.saml = saml.New(saml.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Client: fetch})
 	r.samlWatch = saml.NewWatch(r.saml, r.tenants, log)
 	r.factors = mfa.New(mfa.Config{Store: r.store, Keys: r.keys, Journal: r.journal})
-	together := throttle.New(r.limits, cfg.Environment, log)
 	r.accounts = local.New(local.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants, Factors: r.factors,
 		Sessions: r.sessions, Policy: r.authz, Programs: r.program, Log: log, Throttle: together, Cost: passwordCost})
 	r.authn = authn.New(authn.Config{
 		Store: r.store, Keys: r.keys, Journal: r.journal, Refusals: r.refusals, Tenants: r.tenants,
-		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Machines: r.machines, Roles: r.authz, Factors: r.factors, Log: log,
+		Directory: r.directory, Sessions: r.sessions, Devices: r.sessions, Tokens: r.tokens, Clients: r.tokens, Machines: r.machines, Roles: r.authz, Factors: r.factors, Log: log,
 		Protocols: map[tenants.ConnectionType]authn.Protocol{
 			tenants.OIDC:   r.oidc,
 			tenants.SAML:   r.saml,

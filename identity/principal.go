@@ -56,7 +56,8 @@ type Principal struct {
 	Tenant TenantID
 	// ID is the user's, the token's, the service's or the operator's id, by Kind.
 	ID string
-	// User, Session, Device and Connection are set for KindUser alone.
+	// User, Session and Device are set for KindUser alone, and Connection for it and for
+	// a KindSCIMToken that is bound to one.
 	User       UserID
 	Session    SessionID
 	Device     DeviceID
@@ -70,6 +71,8 @@ type Principal struct {
 	// Role is the account-wide role of a token or service; a person's roles are
 	// resolved by authz at the time of the decision, never kept here.
 	Role string
+	// Access is what a KindSCIMToken may use.
+	Access Access
 	// ByCertificate is set where a service was recognised by the certificate of its
 	// connection: no field of the request has made it who it is.
 	ByCertificate bool

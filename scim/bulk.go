@@ -66,6 +66,9 @@ func (c *call) bulk(ctx context.Context) (*reply, error) {
 		return nil, err
 	}
 	c.whole.hold()
+	if err := c.service.within(ctx, c.whole.caller, c.whole.event, len(j.operations)/bulkPerRequest); err != nil {
+		return nil, err
+	}
 	j.run(ctx, j.operations, 0)
 	results := make([]*result, 0, len(j.operations))
 	for _, o := range j.operations {

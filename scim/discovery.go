@@ -3,6 +3,7 @@ package scim
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	scimerrors "github.com/elimity-com/scim/errors"
 	"github.com/elimity-com/scim/schema"
@@ -48,6 +49,10 @@ func (c *call) serviceProviderConfig(context.Context) (*reply, error) {
 			"type": "oauthbearertoken", "name": "Bearer token", "primary": true,
 			"description": "A SCIM token of this tenant, in the Authorization header (RFC 6750).",
 			"specUri":     "https://www.rfc-editor.org/info/rfc6750",
+		}, map[string]any{
+			"type": "oauth2", "name": "OAuth 2.0 client credentials", "primary": false,
+			"description": "A client of this tenant gets access tokens for an hour, which are bearer tokens (RFC 6749 §4.4), at " + strings.TrimSuffix(c.base, root) + "/.gatehouse/oauth/token.",
+			"specUri":     "https://www.rfc-editor.org/info/rfc6749",
 		}},
 		"meta": map[string]any{"resourceType": "ServiceProviderConfig", "location": c.base + "/ServiceProviderConfig"},
 	}}, nil

@@ -35,6 +35,9 @@ type Config struct {
 	Permissions authz.Decider
 	Journal     authz.Journal
 	Refusals    authz.Refusals
+	// Throttle keeps tokens within Rates; nil: nothing does.
+	Throttle Throttle
+	Rates    Rates
 	// SearchTime is how long a list may take; 0: 9 seconds, which is less than the time
 	// after which PostgreSQL ends a statement by itself.
 	SearchTime time.Duration
@@ -46,6 +49,8 @@ type Service struct {
 	directory *directory.Service
 	tokens    Tokens
 	guard     authz.Guard
+	throttle  Throttle // nil: there is none
+	rates     Rates
 	readings  readings
 	// searchTime bounds a list that no index serves.
 	searchTime time.Duration
@@ -56,7 +61,7 @@ func New(c Config) *Service {
 	if c.SearchTime == 0 {
 		c.SearchTime = 9 * time.Second
 	}
-	return &Service{directory: c.Directory, tokens: c.Tokens, searchTime: c.SearchTime,
+	return &Service{directory: c.Directory, tokens: c.Tokens, searchTime: c.SearchTime, throttle: c.Throttle, rates: c.Rates,
 		guard: authz.Guard{Decider: c.Permissions, Journal: c.Journal, Refusals: c.Refusals}}
 }
 
@@ -89,6 +94,9 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 	if err != nil {
 		return nil, err // a failure of ours refuses nobody
 	}
+	if err := s.within(ctx, caller, event, 1); err != nil {
+		return nil, err
+	}
 	if err := s.admit(ctx, req.Tenant, caller, r.Method, r.URL.Path, &event); err != nil {
 		return nil, err
 	}
@@ -114,6 +122,9 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 func (s *Service) admit(ctx context.Context, tenant identity.TenantID, caller *identity.Principal, method, path string, e *audit.Event) error {
 	need := authz.Permission{Object: "gatehouse.scim", Action: action(method, path)}
 	e.Permission = need.String()
+	if word := lacking(caller.Access, method, path); word != "" {
+		return s.guard.Refuse(ctx, *e, errAccess(word))
+	}
 	return s.guard.Admit(ctx, caller, authz.Query{Tenant: tenant, Permission: need}, e)
 }
 
@@ -178,6 +189,10 @@ func refusal(w http.ResponseWriter, r *http.Request, err error) *reply {
 	switch e.Status {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="scim"`)
+	case http.StatusForbidden:
+		if fault.As(err).Code == insufficientScope { // RFC 6750 §3.1
+			w.Header().Set("WWW-Authenticate", `Bearer realm="scim", error="insufficient_scope"`)
+		}
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
 	case http.StatusTooManyRequests:

@@ -9,8 +9,28 @@ import (
 // SCIM bounds what provisioning clients may do.
 type SCIM struct {
 	Brake Brake `json:"brake,omitzero" yaml:"brake,omitempty" doc:"How many people SCIM tokens may deactivate or delete before an admin has to look; absent: its defaults"`
+	Rate  Rate  `json:"rate,omitzero" yaml:"rate,omitempty" doc:"How many requests SCIM tokens may make; absent: its defaults"`
 	// Retain is how long a record stays of who was deleted, by whomever; 0: none does.
 	Retain Duration `json:"retain,omitzero" yaml:"retain,omitempty" doc:"How long a record stays of who a deleted person was, from 24h to 87600h (10 years); absent: none does"`
+}
+
+// Rate is how many requests a second provisioning clients may make, for as long as they
+// like; more go through for a while. Every 10 operations of a Bulk count as one more.
+type Rate struct {
+	Off    bool `json:"off,omitempty" yaml:"off,omitempty" doc:"Whether they may make any number"`
+	Token  int  `json:"token,omitempty" yaml:"token,omitempty" minimum:"1" maximum:"10000" doc:"Requests a second of one token; default 100"`
+	Tenant int  `json:"tenant,omitempty" yaml:"tenant,omitempty" minimum:"1" maximum:"10000" doc:"Requests a second of all tokens of the tenant together; default 200"`
+}
+
+const (
+	defaultTokenRate  = 100
+	defaultTenantRate = 200
+	maxRate           = 10_000
+)
+
+// Limits are the settings with the defaults filled in.
+func (r Rate) Limits() (token, tenant int) {
+	return cmp.Or(r.Token, defaultTokenRate), cmp.Or(r.Tenant, defaultTenantRate)
 }
 
 const (
@@ -58,6 +78,9 @@ func (s SCIM) check() error {
 	}
 	if b.Least < 0 || b.Least > maxLeast {
 		return invalid("bad-settings", fmt.Sprintf("scim.brake.least must lie between 1 and %d.", maxLeast))
+	}
+	if r := s.Rate; r.Token < 0 || r.Token > maxRate || r.Tenant < 0 || r.Tenant > maxRate {
+		return invalid("bad-settings", fmt.Sprintf("scim.rate.token and scim.rate.tenant must lie between 1 and %d.", maxRate))
 	}
 	return nil
 }

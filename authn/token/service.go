@@ -2,19 +2,16 @@ package token
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"gatehouse/audit"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
-	"gatehouse/internal/httpkit"
 	"gatehouse/internal/store"
+	"gatehouse/internal/throttle"
+	"gatehouse/tenants"
 )
 
 const (
@@ -32,27 +29,49 @@ type Stores interface {
 	Tenant(id identity.TenantID) store.Tenant
 }
 
-// Streams are the requests and connections that are open now.
+// Streams are the requests and connections that are open now, on every node.
 type Streams interface {
-	// End closes what a token has open, and returns once it is closed.
+	// End closes what a token has open, and returns once it is closed and no node goes by
+	// what it remembers of the tenant's tokens.
 	End(ctx context.Context, tenant identity.TenantID, principal string) error
+}
+
+// Connections are the tenants' identity providers.
+type Connections interface {
+	ConnectionByID(ctx context.Context, tenant identity.TenantID, id identity.ConnectionID) (tenants.Connection, error)
+}
+
+// Throttle limits how often something may be done.
+type Throttle interface {
+	Allow(ctx context.Context, key string, limit throttle.Limit) (ok bool, retryAfter time.Duration)
 }
 
 // Config names what the service is built of.
 type Config struct {
 	Store   Stores
 	Journal audit.Recorder
-	Streams Streams          // nil: nothing is ever open
-	Now     func() time.Time // nil: [time.Now]
+	Streams Streams // nil: nothing is ever open
+	// Connections are asked whether that of a token is there and enabled. Nil: there are
+	// none.
+	Connections Connections
+	// Announce has the other nodes read a tenant's tokens anew ([Service.Refresh]), and
+	// returns once they do. Nil: there are none.
+	Announce func(ctx context.Context, tenant identity.TenantID) error
+	// Throttle limits how often a client is given an access token. Nil: nothing does.
+	Throttle Throttle
+	Now      func() time.Time // nil: [time.Now]
 }
 
 // Service keeps the tokens of every tenant.
 type Service struct {
-	stores  Stores
-	journal audit.Recorder
-	streams Streams
-	now     func() time.Time
-	cache   *cache
+	stores      Stores
+	journal     audit.Recorder
+	streams     Streams
+	connections Connections
+	announce    func(context.Context, identity.TenantID) error
+	throttle    Throttle
+	now         func() time.Time
+	cache       *cache
 }
 
 // New makes the service. [Service.Run] must run beside it.
@@ -60,43 +79,69 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{stores: c.Store, journal: c.Journal, streams: c.Streams, now: c.Now, cache: newCache()}
+	if c.Announce == nil {
+		c.Announce = func(context.Context, identity.TenantID) error { return nil }
+	}
+	return &Service{stores: c.Store, journal: c.Journal, streams: c.Streams, connections: c.Connections, announce: c.Announce,
+		throttle: c.Throttle, now: c.Now, cache: newCache()}
 }
 
-// Create makes a token. The secret is in the answer and nowhere else.
+// Create makes a token, or an OAuth client. The secret is in the answer and nowhere
+// else.
 func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, spec Spec) (Token, string, error) {
 	now := s.now().UTC().Truncate(time.Millisecond)
 	if err := spec.check(now); err != nil {
 		return Token{}, "", err
 	}
-	good, err := s.count(ctx, tenant, now)
-	if err != nil {
-		return Token{}, "", err
+	if spec.Connection != "" {
+		if err := s.checkConnection(ctx, tenant, spec.Connection); err != nil {
+			return Token{}, "", err
+		}
 	}
-	if good >= maxTokens {
-		return Token{}, "", fault.New(fault.Conflict, "too-many-tokens", "There are 1000 tokens already. Revoke some that are not used.")
+	t := Token{ID: identity.NewTokenID(), Name: spec.Name, Scope: spec.Scope, Role: spec.Role, Connection: spec.Connection, Access: spec.Access, Owner: spec.Owner,
+		CreatedBy: creator(cause.Actor), CreatedAt: now, ExpiresAt: spec.Expires.UTC().Truncate(time.Millisecond)}
+	if spec.Client {
+		t.ClientID = string(t.ID)
+	}
+	if err := s.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) error { return s.makeRoom(ctx, tx, now) }); err != nil {
+		return Token{}, "", unavailable(err)
 	}
 	secret, hash := newSecret()
-	t := Token{ID: identity.NewTokenID(), Name: spec.Name, Scope: spec.Scope, Role: spec.Role,
-		CreatedBy: creator(cause.Actor), CreatedAt: now, ExpiresAt: spec.Expires.UTC().Truncate(time.Millisecond)}
 	e := cause.Event(tenant, audit.TokenCreated, audit.Success)
 	e.Target = target(t)
-	e.Details = map[string]string{"scope": string(t.Scope), "role": t.Role, "expires": t.ExpiresAt.Format(time.RFC3339)}
+	e.Details = details(t)
+	e.Details["expires"] = t.ExpiresAt.Format(time.RFC3339)
 	if _, err := s.journal.Commit(ctx, e); err != nil {
 		return Token{}, "", unavailable(err)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
 	defer cancel()
-	err = s.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `INSERT INTO tokens (id, name, scope, role, hash, created_by, created_at, expires_at, last_used_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)`,
-			string(t.ID), t.Name, string(t.Scope), t.Role, hash[:], t.CreatedBy, store.Millis(t.CreatedAt), store.Millis(t.ExpiresAt))
-		return err
-	})
-	if err != nil {
+	if err := s.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return insert(ctx, tx, t, hash) }); err != nil {
 		return Token{}, "", unavailable(err)
 	}
 	return t, secret, nil
+}
+
+// makeRoom refuses another token where there are too many.
+func (s *Service) makeRoom(ctx context.Context, tx *store.Tx, now time.Time) error {
+	good, err := store.One(ctx, tx, store.Scalar[int64], `SELECT count(*) FROM tokens WHERE revoked_at IS NULL AND expires_at > $1`, store.Millis(now))
+	if err == nil && good >= maxTokens {
+		err = fault.New(fault.Conflict, "too-many-tokens", "There are 1000 tokens already. Revoke some that are not used.")
+	}
+	return err
+}
+
+// insert keeps a token. A person who is deactivated by now gets none: with them all of
+// theirs have ended.
+func insert(ctx context.Context, tx *store.Tx, t Token, hash digest) error {
+	n, err := tx.Exec(ctx, `INSERT INTO tokens (id, name, scope, role, hash, created_by, created_at, expires_at, last_used_at, client_id, connection_id, access, owner_id)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12 WHERE `+ownerActive("$12"),
+		string(t.ID), t.Name, string(t.Scope), t.Role, hash[:], t.CreatedBy, store.Millis(t.CreatedAt), store.Millis(t.ExpiresAt),
+		t.ClientID, string(t.Connection), t.Access.String(), string(t.Owner))
+	if err == nil && n == 0 {
+		err = errOwnerGone
+	}
+	return err
 }
 
 func creator(a audit.Actor) string {
@@ -110,25 +155,41 @@ func target(t Token) audit.Target {
 	return audit.Target{Kind: "token", ID: string(t.ID), Name: t.Name}
 }
 
-func (s *Service) count(ctx context.Context, tenant identity.TenantID, now time.Time) (n int64, err error) {
-	err = s.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
-		n, err = store.One(ctx, tx, store.Scalar[int64], `SELECT count(*) FROM tokens WHERE revoked_at IS NULL AND expires_at > $1`, store.Millis(now))
-		return err
-	})
-	return n, unavailable(err)
+// details are what every record of a token tells of it.
+func details(t Token) map[string]string {
+	d := map[string]string{"scope": string(t.Scope), "role": t.Role}
+	for name, value := range map[string]string{"client": t.ClientID, "connection": string(t.Connection), "access": t.Access.String(), "owner": string(t.Owner)} {
+		if value != "" {
+			d[name] = value
+		}
+	}
+	return d
 }
 
-const columns = `id, name, scope, role, created_by, created_at, expires_at, last_used_at, revoked_at`
+const columns = `id, name, scope, role, client_id, connection_id, access, created_by, owner_id, created_at, expires_at, last_used_at, revoked_at, successor_id`
 
 func scan(row store.Row) (t Token, err error) {
 	var created, expires, used int64
 	var revoked *int64
-	err = row.Scan(&t.ID, &t.Name, &t.Scope, &t.Role, &t.CreatedBy, &created, &expires, &used, &revoked)
+	var access string
+	err = row.Scan(&t.ID, &t.Name, &t.Scope, &t.Role, &t.ClientID, &t.Connection, &access, &t.CreatedBy, &t.Owner, &created, &expires, &used, &revoked, &t.Successor)
+	if err == nil {
+		t.Access, err = readAccess(access)
+	}
 	t.CreatedAt, t.ExpiresAt, t.LastUsedAt = store.Time(created), store.Time(expires), store.Time(used)
 	if revoked != nil {
 		t.RevokedAt = store.Time(*revoked)
 	}
 	return t, err
+}
+
+// readAccess reads what is kept. Words of a later version are no reason to allow all.
+func readAccess(text string) (identity.Access, error) {
+	a, ok := identity.ParseAccess(text)
+	if !ok {
+		return nil, fmt.Errorf("token: unknown access %q", text)
+	}
+	return a, nil
 }
 
 // List gives the tokens that are good, newest first, and then those that are
@@ -141,121 +202,6 @@ func (s *Service) List(ctx context.Context, tenant identity.TenantID) (all []Tok
 		return err
 	})
 	return all, unavailable(err)
-}
-
-// Revoke takes a token back: when it returns, the token no longer verifies
-// here, and what it had open is closed (P2). Taking back one that is revoked
-// already changes nothing, but closes what is still open.
-func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID) error {
-	var t Token
-	err := s.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
-		t, err = store.One(ctx, tx, scan, `SELECT `+columns+` FROM tokens WHERE id = $1`, string(id))
-		return err
-	})
-	if errors.Is(err, store.ErrNoRows) {
-		return fault.New(fault.NotFound, "no-such-token", "There is no such token.")
-	}
-	if err != nil {
-		return unavailable(err)
-	}
-	if t.RevokedAt.IsZero() {
-		e := cause.Event(tenant, audit.TokenRevoked, audit.Success)
-		e.Target = target(t)
-		e.Details = map[string]string{"scope": string(t.Scope), "role": t.Role}
-		if _, err := s.journal.Commit(ctx, e); err != nil {
-			return unavailable(err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
-	defer cancel()
-	// Forgotten before and after: a verification under way may read the row
-	// before it changes and remember it in between.
-	s.cache.forget(tenant)
-	err = s.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL`, store.Millis(s.now()), string(id))
-		return err
-	})
-	s.cache.forget(tenant)
-	if s.streams != nil { // a commit that seems to have failed may have taken effect
-		err = errors.Join(err, s.streams.End(ctx, tenant, string(id)))
-	}
-	return unavailable(err)
-}
-
-// Verify says whose token a secret is. Whatever does not verify is the same
-// [fault.Unauthenticated]: it says nothing about whether there was such a token.
-func (s *Service) Verify(ctx context.Context, tenant identity.TenantID, secret string) (*identity.Principal, error) {
-	if !wellFormed(secret) {
-		return nil, errBadToken
-	}
-	now := s.now()
-	key := cacheKey{tenant, sha256.Sum256([]byte(secret))}
-	found, ok := s.cache.get(key)
-	if !ok {
-		var err error
-		if found, err = s.load(ctx, key); err != nil {
-			return nil, err
-		}
-	}
-	if !found.Expires.After(now) {
-		return nil, errBadToken
-	}
-	s.cache.used(tenant, found.ID, now)
-	return found, nil
-}
-
-var errBadToken = fault.New(fault.Unauthenticated, fault.InvalidToken, "The token is not valid: it is unknown, revoked or expired.")
-
-func (s *Service) load(ctx context.Context, key cacheKey) (*identity.Principal, error) {
-	if err := httpkit.Haste(ctx); err != nil {
-		return nil, err // until it has verified, anybody can have made it up
-	}
-	turn := s.cache.turn(key.tenant)
-	var t Token
-	err := s.stores.Tenant(key.tenant).Read(ctx, func(tx *store.Tx) (err error) {
-		t, err = store.One(ctx, tx, scan, `SELECT `+columns+` FROM tokens WHERE hash = $1 AND revoked_at IS NULL`, key.hash[:])
-		return err
-	})
-	if errors.Is(err, store.ErrNoRows) {
-		return nil, errBadToken
-	}
-	if err != nil {
-		return nil, unavailable(fmt.Errorf("look a token up: %w", err))
-	}
-	p := &identity.Principal{Kind: identity.KindAPIToken, Tenant: key.tenant, ID: string(t.ID), Name: t.Name, Role: t.Role, Expires: t.ExpiresAt}
-	if t.Scope == ScopeSCIM {
-		p.Kind = identity.KindSCIMToken
-	}
-	s.cache.put(key, p, turn)
-	return p, nil
-}
-
-// goodBatch is how many tokens one query of [Service.Good] asks for.
-const goodBatch = 500
-
-// Good gives those of some tokens that are neither revoked nor expired, as SQL
-// says.
-func (s *Service) Good(ctx context.Context, tenant identity.TenantID, ids []string) (map[string]bool, error) {
-	good := make(map[string]bool, len(ids))
-	for batch := range slices.Chunk(ids, goodBatch) {
-		args, places := []any{store.Millis(s.now())}, make([]string, len(batch))
-		for i, id := range batch {
-			args, places[i] = append(args, id), "$"+strconv.Itoa(i+2)
-		}
-		var found []string
-		err := s.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
-			found, err = store.All(ctx, tx, store.Scalar[string],
-				`SELECT id FROM tokens WHERE revoked_at IS NULL AND expires_at > $1 AND id IN (`+strings.Join(places, ", ")+`)`, args...)
-			return err
-		})
-		if err != nil {
-			return nil, unavailable(err)
-		}
-		for _, id := range found {
-			good[id] = true
-		}
-	}
-	return good, nil
 }
 
 // Run writes down when tokens were last used until ctx ends, and once more then.

@@ -29,24 +29,37 @@ const (
 
 // Token is what is known of a token; its secret is not.
 type Token struct {
-	ID        identity.TokenID
-	Name      string
-	Scope     Scope
-	Role      string // the account-wide role, for ScopeAPI
-	CreatedBy string // the actor's id or name
+	ID    identity.TokenID
+	Name  string
+	Scope Scope
+	Role  string // the account-wide role, for ScopeAPI
+	// ClientID is set where this is the secret of an OAuth client, which is good for
+	// [Service.Grant] alone: secrets that took each other's place have the same.
+	ClientID   string
+	Connection identity.ConnectionID // whose provider shows it, for ScopeSCIM; empty: none
+	Access     identity.Access       // for ScopeSCIM
+	CreatedBy  string                // the actor's id or name
+	// Owner is the person with whom a token for the API ends; empty: nobody.
+	Owner     identity.UserID
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	// LastUsedAt is exact to within the write-behind interval; zero: never used.
 	LastUsedAt time.Time
 	RevokedAt  time.Time // zero while it is good
+	// Successor is the token that takes its place; this one ends with the overlap.
+	Successor identity.TokenID
 }
 
 // Spec is what a new token is to be.
 type Spec struct {
-	Name    string
-	Scope   Scope
-	Role    string
-	Expires time.Time
+	Name       string
+	Scope      Scope
+	Role       string
+	Client     bool                  // an OAuth client; for ScopeSCIM
+	Connection identity.ConnectionID // for ScopeSCIM; empty: of none
+	Access     identity.Access       // for ScopeSCIM; none: all
+	Owner      identity.UserID       // with whom it ends, for ScopeAPI; empty: nobody
+	Expires    time.Time
 }
 
 func (s *Spec) check(now time.Time) error {
@@ -60,6 +73,12 @@ func (s *Spec) check(now time.Time) error {
 		return invalid("A token for the API needs a role.")
 	case s.Scope == ScopeSCIM && s.Role != "":
 		return invalid("A token for SCIM has no role: it reaches SCIM alone.")
+	case s.Scope != ScopeSCIM && (s.Client || s.Connection != "" || len(s.Access) > 0):
+		return invalid("Only SCIM has clients, and tokens that are of a connection or limited to a part of it.")
+	case s.Scope != ScopeAPI && s.Owner != "":
+		return invalid("A token for SCIM ends with nobody.")
+	case !s.Access.Within(identity.AllAccess):
+		return invalid("What a SCIM token may do is said in these words: " + identity.AllAccess.String() + ".")
 	case !s.Expires.After(now) || s.Expires.After(now.Add(MaxLife)):
 		return invalid("A token must end in the future, and within a year.")
 	}

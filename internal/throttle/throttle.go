@@ -79,11 +79,18 @@ func New(client redis.UniversalClient, environment string, log *slog.Logger) *Th
 // Allow reports whether what has this key may be done once more now, and otherwise
 // when to ask again. A key has one limit.
 func (t *Throttle) Allow(ctx context.Context, key string, limit Limit) (ok bool, retryAfter time.Duration) {
+	return t.AllowN(ctx, key, limit, 1)
+}
+
+// AllowN is [Throttle.Allow] for so many times at once: all of them or none. More than
+// the burst count as the burst.
+func (t *Throttle) AllowN(ctx context.Context, key string, limit Limit, n int) (ok bool, retryAfter time.Duration) {
+	n = min(n, limit.Burst)
 	sum := sha256.Sum256([]byte(key))
 	k := id(sum[:len(id{})])
 	// What is too much for this node alone is too much for all, and costs nobody else
 	// anything. And should Redis go away, this one has counted already.
-	if ok, wait := t.own[k[0]%shards].allow(k, limit); !ok || t.shared == nil {
+	if ok, wait := t.own[k[0]%shards].allow(k, limit, n); !ok || t.shared == nil {
 		return ok, wait
 	}
 	now := time.Since(t.began)
@@ -92,7 +99,7 @@ func (t *Throttle) Allow(ctx context.Context, key string, limit Limit) (ok bool,
 	}
 	ask, cancel := context.WithTimeout(ctx, reach)
 	defer cancel()
-	result, err := t.shared.Allow(ask, t.prefix+hex.EncodeToString(k[:]), redis_rate.Limit{Rate: 1, Burst: limit.Burst, Period: limit.Every})
+	result, err := t.shared.AllowN(ask, t.prefix+hex.EncodeToString(k[:]), redis_rate.Limit{Rate: 1, Burst: limit.Burst, Period: limit.Every}, n)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return true, 0 // the caller has gone
@@ -106,7 +113,7 @@ func (t *Throttle) Allow(ctx context.Context, key string, limit Limit) (ok bool,
 	return true, 0
 }
 
-func (s *shard) allow(k id, limit Limit) (bool, time.Duration) {
+func (s *shard) allow(k id, limit Limit, n int) (bool, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	bucket, ok := s.kept[k]
@@ -116,7 +123,7 @@ func (s *shard) allow(k id, limit Limit) (bool, time.Duration) {
 		s.kept[k] = bucket
 	}
 	now := time.Now()
-	place := bucket.ReserveN(now, 1)
+	place := bucket.ReserveN(now, n)
 	wait := place.DelayFrom(now)
 	if wait == 0 {
 		return true, 0
