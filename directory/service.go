@@ -114,6 +114,8 @@ type step struct {
 	people []identity.UserID // whose [Service.Person] it changes; Everybody: anybody's
 	rows   int               // how many it writes, where that can be many
 	write  func(context.Context, *store.Tx) error
+	// effects are what it has made, once it is made, for [WithWitness]; nil: nobody asks.
+	effects func() []Effect
 }
 
 // change is the one way of every change: checked against what stands, then
@@ -203,6 +205,7 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step
 		s.recordFailure(ctx, do.events)
 		return fmt.Errorf("directory: write: %w", err)
 	}
+	do.tell(ctx)
 	return nil
 }
 

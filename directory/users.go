@@ -229,7 +229,7 @@ func (s *Service) updateUserOnce(ctx context.Context, cause audit.Cause, tenant 
 				}
 			}
 			return replaceUser(ctx, tx, &after, key, before.Version)
-		}}
+		}, effects: func() []Effect { return []Effect{{UserBefore: &before, UserAfter: &after}} }}
 		if after.Active && !before.Active {
 			// A crash may have left the deactivation without the end of the sessions;
 			// none of them may come back to life with the person (P9).
@@ -351,6 +351,7 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 			return nil, errVersion()
 		}
 		do := s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users", ifVersion, []identity.UserID{id})
+		do.effects = func() []Effect { return []Effect{{UserBefore: &u}} }
 		if u.Active && leaves != nil {
 			err = leaves(ctx, tx, cause, tenant, id, do)
 		}
