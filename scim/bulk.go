@@ -67,6 +67,7 @@ func (c *call) bulk(ctx context.Context) (*reply, error) {
 	}
 	c.whole.hold()
 	j.run(ctx, j.operations, 0)
+	c.note.operations(j)
 	results := make([]*result, 0, len(j.operations))
 	for _, o := range j.operations {
 		if o.result != nil {

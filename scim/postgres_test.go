@@ -37,5 +37,7 @@ func TestOnPostgres(t *testing.T) {
 		TestRFC7644_3_9_MembersAreAnsweredToWhomeverWantsThem, TestP1_TheJournalCountsTheMembersThatChange, TestRFC7644_3_5_2_MembersAgainstAModel,
 		TestRFC7644_3_14_FiftyClientsChangeOneGroup, TestRFC7643_4_2_AGroupIsAMemberOfAGroup, TestRFC7643_4_1_2_DirectAndIndirectGroups,
 		TestRFC7644_3_7_1_GroupsInACircle, TestP9_ALiveSessionsDecisionsGoByTheGroupsOfThisMoment,
+		TestARequestIsKeptWithWhatBecameOfIt, TestARefusedRequestIsKept, TestRequestsWithoutATokenAreKeptInBounds, TestABulkIsKept, TestP6_NoSecretIsKeptOfARequest,
+		TestP1_P9_ADryRunDoesNothing, TestADryRunLeavesTheBrakeAlone, TestWhatCannotBeTriedAgain, TestADryRunForeseesWhatComes,
 	})
 }
