@@ -60,6 +60,7 @@ func New(cfg Config) (*API, error) {
 	a.registerIdentities()
 	a.registerFactors()
 	a.registerBrake()
+	a.registerSCIMRequests()
 	a.registerLocalAccounts()
 	a.registerGroups()
 	a.registerFeed()

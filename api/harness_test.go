@@ -62,6 +62,7 @@ type house struct {
 	records  *dnstest.Server
 	saml     samlKeys
 	oidc     oidcKeys
+	requests scimRequests
 }
 
 // health is what the wiring says of the gateway.
@@ -166,7 +167,7 @@ func newHouse(t *testing.T) *house {
 	h.local = local.New(local.Config{Store: db, Keys: ring, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Tenants: h.tenants, Factors: held, Sessions: h.sessions, Policy: h.authz,
 		Log: slog.New(slog.DiscardHandler), Cost: local.Cost{Memory: 64, Passes: 1, Threads: 1}})
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
-		Sessions: h.sessions, People: h.people, Brake: h.brake, Feed: h.feed, Webhooks: h.feed, Sender: sender{}, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Services: h.services, Health: &h.health, SAML: &h.saml, OIDC: &h.oidc,
+		Sessions: h.sessions, People: h.people, Brake: h.brake, SCIMRequests: &h.requests, Feed: h.feed, Webhooks: h.feed, Sender: sender{}, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Services: h.services, Health: &h.health, SAML: &h.saml, OIDC: &h.oidc,
 		Factors: factors{held}, LocalAccounts: localAccounts{h.local}, Port: 8443})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))

@@ -39,6 +39,8 @@ type Config struct {
 	LocalAccounts LocalAccounts
 	Services      Services
 	Health        Health
+	// SCIMRequests are what provisioning clients have sent.
+	SCIMRequests SCIMRequests
 	// Port is where the tenants' hosts are served, for links that are asked for over
 	// the admin socket; 0 is that of https.
 	Port int

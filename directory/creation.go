@@ -103,6 +103,14 @@ func (c *creations) step(cause audit.Cause, tenant identity.TenantID) *step {
 	if len(left) == 0 {
 		return nil
 	}
+	do.effects = func() (made []Effect) {
+		for _, i := range left {
+			if m := &c.made[i]; m.Err == nil {
+				made = append(made, Effect{UserAfter: &m.User})
+			}
+		}
+		return made
+	}
 	do.write = func(ctx context.Context, tx *store.Tx) error {
 		people := make([]newcomer, len(left))
 		for n, i := range left {

@@ -76,6 +76,7 @@ func (s *Service) CreateGroupWith(ctx context.Context, cause audit.Cause, tenant
 			}
 			g.ID, g.Version, g.CreatedAt = identity.NewGroupID(), 1, now()
 			g.UpdatedAt = g.CreatedAt
+			made := Effect{GroupAfter: &g}
 			do := &step{events: []audit.Event{groupCreated(cause, tenant, &g, plan.added())}, people: plan.touched(), rows: plan.added(), write: func(ctx context.Context, tx *store.Tx) error {
 				if err := insertGroup(ctx, tx, &g, key); err != nil {
 					return err
@@ -83,9 +84,12 @@ func (s *Service) CreateGroupWith(ctx context.Context, cause audit.Cause, tenant
 				if err := plan.write(ctx, tx, g.ID); err != nil {
 					return err
 				}
-				g.Members, err = membersOf(ctx, tx, g.ID, MaxMembers)
+				if g.Members, err = membersOf(ctx, tx, g.ID, MaxMembers); err != nil {
+					return err
+				}
+				made.Joined, _, err = plan.told(ctx, tx)
 				return err
-			}}
+			}, effects: func() []Effect { return []Effect{made} }}
 			do.news.member(g.ID, plan.membership())
 			return do, nil
 		})
@@ -175,7 +179,7 @@ func (s *Service) updateGroup(ctx context.Context, cause audit.Cause, tenant ide
 		e := groupEvent(cause, tenant, audit.GroupChanged, &after)
 		e.Details = map[string]string{"changed": strings.Join(changed, ","),
 			"added": strconv.Itoa(plan.added()), "removed": strconv.Itoa(plan.removed())}
-		touched := plan.touched()
+		touched, made := plan.touched(), Effect{GroupBefore: &before, GroupAfter: &after}
 		if after.DisplayName != before.DisplayName { // people know their groups by name
 			touched = Everybody
 		}
@@ -190,8 +194,12 @@ func (s *Service) updateGroup(ctx context.Context, cause audit.Cause, tenant ide
 			if err != nil {
 				return err
 			}
-			return plan.write(ctx, tx, id)
-		}}
+			if err := plan.write(ctx, tx, id); err != nil {
+				return err
+			}
+			made.Joined, made.Left, err = plan.told(ctx, tx)
+			return err
+		}, effects: func() []Effect { return []Effect{made} }}
 		do.news.member(id, plan.membership())
 		return do, nil
 	})
@@ -276,6 +284,11 @@ func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant ide
 		if do.rows, err = peopleTable.count(ctx, tx, id); err != nil {
 			return nil, err
 		}
+		gone := Effect{GroupBefore: &g}
+		if gone.Left, err = leavingWith(ctx, tx, id); err != nil {
+			return nil, err
+		}
+		do.effects = func() []Effect { return []Effect{gone} }
 		end := do.write
 		do.write = func(ctx context.Context, tx *store.Tx) error {
 			if _, err := peopleTable.sweep(ctx, tx, id, nil); err != nil {

@@ -130,6 +130,8 @@ type step struct {
 	write  func(context.Context, *store.Tx) error
 	news   news          // what the events do not say of it
 	unmade []audit.Event // of the events, those that write found no room for any more
+	// effects are what it has made, once it is made, for [WithWitness]; nil: nobody asks.
+	effects func() []Effect
 }
 
 // change is the one way of every change: checked against what stands, then
@@ -233,6 +235,7 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step
 	switch {
 	case err == nil:
 		s.recordFailure(ctx, tenant, do.unmade)
+		do.tell(ctx)
 		return nil
 	case written && s.marks.past != nil: // was it committed? Nobody knows before it is looked up
 		s.marks.doubt(tenant)

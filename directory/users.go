@@ -229,7 +229,7 @@ func (s *Service) updateUserOnce(ctx context.Context, cause audit.Cause, tenant 
 				}
 			}
 			return replaceUser(ctx, tx, &after, key, before.Version)
-		}}
+		}, effects: func() []Effect { return []Effect{{UserBefore: &before, UserAfter: &after}} }}
 		if after.Active && !before.Active {
 			// A crash may have left the deactivation without the end of the sessions;
 			// none of them may come back to life with the person (P9).
@@ -352,6 +352,7 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 		}
 		do := s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users", ifVersion, []identity.UserID{id})
 		do.news.externalID = u.ExternalID
+		do.effects = func() []Effect { return []Effect{{UserBefore: &u}} }
 		if leaves == nil { // they were never here
 			return do, nil
 		}

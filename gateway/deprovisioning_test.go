@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	departures    = 500 // people who are taken out
+	departures = 500 // people who are taken out
 	leaving    = 2   // calls at a time
 	inOneBulk  = 4   // how many a Bulk takes out
 	lateAsking = 4   // requests of each, once the answer is there

@@ -71,6 +71,7 @@ func (i inhabited) Forget(tenant identity.TenantID) {
 	r.directory.Forget(tenant)
 	r.brake.Forget(tenant)
 	r.feed.Forget(tenant)
+	r.recorder.Forget(tenant)
 	r.authz.Forget(tenant)
 	r.index.Forget(tenant)
 	r.authn.Forget(tenant)

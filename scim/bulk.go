@@ -70,6 +70,7 @@ func (c *call) bulk(ctx context.Context) (*reply, error) {
 		return nil, err
 	}
 	j.run(ctx, j.operations, 0)
+	c.note.operations(j)
 	results := make([]*result, 0, len(j.operations))
 	for _, o := range j.operations {
 		if o.result != nil {

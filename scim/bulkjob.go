@@ -211,7 +211,7 @@ func (j *job) admit(ctx context.Context, o *operation, path string) (*endpoint, 
 func (j *job) callOf(o *operation, e *endpoint, id string) *call {
 	c := *j.call
 	c.kind, c.method, c.id, c.ifMatch, c.ifNone = e.kind, e.method, id, o.version, ""
-	c.query, c.projection = nil, resource.Projection{}
+	c.query, c.projection, c.note = nil, resource.Projection{}, nil // of which the whole has one
 	return &c
 }
 

@@ -31,6 +31,7 @@ type call struct {
 	id         string // of the resource that the path names; empty for a collection
 	query      url.Values
 	projection resource.Projection
+	note       *note // what is kept of it; nil: nothing, or nothing of its own
 }
 
 // reply is what an endpoint answers with.
@@ -103,6 +104,7 @@ func (c *call) readResource() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.note.names(body)
 	return body, resource.CheckSchemas(body, c.kind.Core.ID)
 }
 
@@ -111,7 +113,9 @@ func (c *call) readPatch() (resource.Patch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return resource.ReadPatch(body)
+	patch, err := resource.ReadPatch(body)
+	c.note.steps(c.kind, patch)
+	return patch, err
 }
 
 func errNotFound() error {

@@ -113,6 +113,7 @@ func (c *call) createGroup(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.note.resource(res)
 	var g directory.Group
 	storeGroup(res, &g)
 	var members directory.MemberChange
@@ -138,6 +139,7 @@ func (c *call) replaceGroup(ctx context.Context) (*reply, error) {
 	}
 	g, err := c.updateGroup(ctx, func(resource.Object, *directory.MemberChange) (resource.Object, []resource.MemberStep, error) {
 		res, err := resource.Group.Clean(body)
+		c.note.resource(res)
 		return res, resource.ReplaceMembers(res["members"]), err
 	})
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"gatehouse/authn/token"
 	"gatehouse/authz"
 	"gatehouse/directory"
+	"gatehouse/directory/brake"
 	"gatehouse/identity"
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
@@ -34,11 +35,13 @@ type bench struct {
 	config    scim.Config
 	handler   http.Handler
 	db        *store.DB
+	keys      *keys.Ring
 	directory *directory.Service
 	roles     *authz.Engine
 	sessions  *sessions.Service
 	tokens    *token.Service
 	journal   *audit.Journal
+	brake     *brake.Service // nil: nobody is held back
 	acme      tenant
 	globex    tenant
 }
@@ -71,7 +74,7 @@ func newBenchOn(t testing.TB, dir, database string) *bench {
 	}
 	db, err := store.Open(t.Context(), database, store.Options{Keys: ring, Environment: "test"})
 	must(t, err)
-	b.db = db
+	b.db, b.keys = db, ring
 	t.Cleanup(func() { must(t, db.Close()) })
 	must(t, db.Create(t.Context(), b.acme.id))
 	must(t, db.Create(t.Context(), b.globex.id))
@@ -97,7 +100,11 @@ func newBenchOn(t testing.TB, dir, database string) *bench {
 
 // serve makes the service anew, as another node would.
 func (b *bench) serve() {
-	b.directory = directory.New(directory.Config{Store: b.db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw})
+	people := directory.Config{Store: b.db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw}
+	if b.brake != nil {
+		people.Brake = b.brake
+	}
+	b.directory = directory.New(people)
 	b.roles = authz.New(authz.Config{Store: b.db, Journal: b.journal, People: b.directory})
 	b.config = scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
 		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles}

@@ -42,6 +42,7 @@ func (c *call) kinds() []*resource.Kind {
 
 // readList reads what a list is asked for, apart from the page.
 func (c *call) readList() (q directory.Query, err error) {
+	c.note.list(c.query)
 	l := &listing{kinds: c.kinds(), base: c.base}
 	filters, err := l.filters(c.query.Get("filter"))
 	if err != nil {

@@ -38,6 +38,8 @@ type Config struct {
 	// Throttle keeps tokens within Rates; nil: nothing does.
 	Throttle Throttle
 	Rates    Rates
+	// Recorder keeps what clients send. Nil: nobody does.
+	Recorder Recorder
 	// SearchTime is how long a list may take; 0: 9 seconds, which is less than the time
 	// after which PostgreSQL ends a statement by itself.
 	SearchTime time.Duration
@@ -48,9 +50,10 @@ type Config struct {
 type Service struct {
 	directory *directory.Service
 	tokens    Tokens
-	guard     authz.Guard
+	guard     guard
 	throttle  Throttle // nil: there is none
 	rates     Rates
+	recorder  Recorder // nil: nobody
 	readings  readings
 	// searchTime bounds a list that no index serves.
 	searchTime time.Duration
@@ -61,7 +64,7 @@ func New(c Config) *Service {
 	if c.SearchTime == 0 {
 		c.SearchTime = 9 * time.Second
 	}
-	return &Service{directory: c.Directory, tokens: c.Tokens, searchTime: c.SearchTime, throttle: c.Throttle, rates: c.Rates,
+	return &Service{directory: c.Directory, tokens: c.Tokens, searchTime: c.SearchTime, throttle: c.Throttle, rates: c.Rates, recorder: c.Recorder,
 		guard: authz.Guard{Decider: c.Permissions, Journal: c.Journal, Refusals: c.Refusals}}
 }
 
@@ -69,17 +72,19 @@ func New(c Config) *Service {
 // the gate found out ([httpkit.RequestFrom]).
 func (s *Service) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer, err := s.serve(w, r)
+		n, r := s.note(r)
+		answer, err := s.serve(w, r, n)
 		if err != nil {
 			answer = refusal(w, r, err)
 		}
-		answer.write(w)
+		answer.write(n.beside(w))
+		n.keep(answer)
 	})
 }
 
 // serve is the way of every request: who calls, may they, the record, and only
 // then the endpoint.
-func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) {
+func (s *Service) serve(w http.ResponseWriter, r *http.Request, n *note) (*reply, error) {
 	ctx, req := r.Context(), httpkit.RequestFrom(r.Context())
 	endpoint, id, routeErr := match(r.Method, r.URL.Path)
 	event := audit.Event{Route: root}
@@ -88,6 +93,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 	}
 	caller, err := s.who(ctx, req.Tenant, r)
 	event.Describe(r, caller)
+	n.from(caller, endpoint, id)
 	if fault.Is(err, fault.Unauthenticated) || fault.Is(err, fault.Denied) {
 		return nil, s.guard.Refuse(ctx, event, fault.As(err))
 	}
@@ -111,11 +117,17 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 		read: func() (map[string]any, error) { return readObject(w, r) },
 		whole: whole{caller: caller, event: event, match: match, hold: func() { holdOn(w) },
 			load: func() ([]byte, error) { return readBody(w, r, maxBulk, errBulkSize) }},
-		tenant: req.Tenant, cause: event.Cause(), base: req.Origin + root, id: id, query: query}
+		tenant: req.Tenant, cause: event.Cause(), base: req.Origin + root, id: id, query: query, note: n}
 	if c.projection, err = resource.ReadProjection(query); err != nil {
 		return nil, err
 	}
 	return endpoint.handle(c, ctx)
+}
+
+// guard decides on a call and records that in one step, as [authz.Guard] does.
+type guard interface {
+	Admit(ctx context.Context, p *identity.Principal, q authz.Query, e *audit.Event) error
+	Refuse(ctx context.Context, e audit.Event, refusal *fault.Fault) error
 }
 
 // admit decides on one call and records that before anything comes of it.

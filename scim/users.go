@@ -172,6 +172,7 @@ func (c *call) readUser() (u directory.User, err error) {
 	if err != nil {
 		return u, err
 	}
+	c.note.resource(res)
 	return u, storeUser(res, &u)
 }
 
@@ -195,7 +196,9 @@ func (c *call) replaceUser(ctx context.Context) (*reply, error) {
 		if v, _ := resource.Member(whole, "active"); v == nil {
 			whole["active"] = old["active"]
 		}
-		return resource.User.Clean(whole)
+		res, err := resource.User.Clean(whole)
+		c.note.resource(res)
+		return res, err
 	})
 }
 

@@ -71,6 +71,11 @@ const effectTime = 10 * time.Second
 // Leaving is for [directory.Brake].
 func (s *Service) Leaving(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, user identity.UserID) (refuse func() error, note func(context.Context, *store.Tx) error, err error) {
 	rules := s.rules(tenant)
+	return s.leaving(ctx, tx, cause, tenant, user, rules, func(held *record) error { return s.keepHeld(ctx, cause, tenant, user, held, rules) })
+}
+
+// leaving decides by the rules; hold is for the departure by which it comes to be held.
+func (s *Service) leaving(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, user identity.UserID, rules Rules, hold func(*record) error) (refuse func() error, note func(context.Context, *store.Tx) error, err error) {
 	if rules.Off || cause.Actor.Kind != identity.KindSCIMToken {
 		return nil, nil, nil
 	}
@@ -98,7 +103,7 @@ func (s *Service) Leaving(ctx context.Context, tx *store.Tx, cause audit.Cause, 
 	}
 	if r.state == Open && departed >= rules.limit(r.people) {
 		r.hold(cause.Actor, departed, now)
-		return func() error { return s.keepHeld(ctx, cause, tenant, user, &r, rules) }, nil, nil
+		return func() error { return hold(&r) }, nil, nil
 	}
 	return nil, func(ctx context.Context, tx *store.Tx) error { return s.note(ctx, tx, user, &r, rules) }, nil
 }

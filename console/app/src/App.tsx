@@ -8,6 +8,7 @@ import { Home } from './pages/Home';
 import { LocalAccounts } from './pages/LocalAccounts';
 import { MyDevices } from './pages/MyDevices';
 import { Nodes } from './pages/Nodes';
+import { Provisioning } from './pages/Provisioning';
 import { Roles } from './pages/Roles';
 import { Services } from './pages/Services';
 import { Sessions } from './pages/Sessions';
@@ -32,6 +33,7 @@ export function App() {
         <Route path="users" element={<Users />} />
         <Route path="users/former" element={<FormerUsers />} />
         <Route path="users/:id" element={<UserDetail />} />
+        <Route path="provisioning" element={<Provisioning />} />
         <Route path="local-accounts" element={<LocalAccounts />} />
         <Route path="events" element={<Events />} />
         <Route path="roles" element={<Roles />} />

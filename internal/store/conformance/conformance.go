@@ -41,6 +41,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Open) {
 		{"UnknownTenantsAreNotMade", unknownTenants},
 		{"AnErrorLeavesNoTrace", rollback},
 		{"APanicLeavesNoTrace", rollbackOnPanic},
+		{"ARehearsalLeavesNoTrace", rehearsal},
 		{"P8_WhatWasWrittenIsThereAfterARestart", durability},
 		{"ReadersCannotWrite", readersCannotWrite},
 		{"AReaderSeesOneState", readConsistency},

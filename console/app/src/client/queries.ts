@@ -27,6 +27,7 @@ export const keys = {
   factors: ['factors'],
   identities: ['identities'],
   brake: ['brake'],
+  scimRequests: ['scimRequests'],
 } as const;
 
 export function useMe() {

@@ -1096,6 +1096,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/scim/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Search what provisioning clients have sent in the last 30 days, newest first
+         * @description Needs: gatehouse.users:read.
+         */
+        get: operations["list-scim-requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/scim/requests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what a provisioning client has sent, what was understood, what has changed and what was answered
+         * @description Needs: gatehouse.users:read.
+         */
+        get: operations["get-scim-request"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/scim/requests/{id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try a request again as a dry run: what would come of it now, with nothing changed. It takes gatehouse.users:read as well
+         * @description Needs: gatehouse.users:write.
+         */
+        post: operations["replay-scim-request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/services": {
         parameters: {
             query?: never;
@@ -2519,6 +2579,11 @@ export interface components {
             /** @description Hand it back as cursor for the next page; empty at the end */
             next_cursor: string;
         };
+        PageSCIMRequest: {
+            items: components["schemas"]["SCIMRequest"][];
+            /** @description Hand it back as cursor for the next page; empty at the end */
+            next_cursor: string;
+        };
         PageService: {
             items: components["schemas"]["Service"][];
             /** @description Hand it back as cursor for the next page; empty at the end */
@@ -2755,6 +2820,141 @@ export interface components {
             brake?: components["schemas"]["Brake"];
             /** @description How long a record stays of who a deleted person was, from 24h to 87600h (10 years); absent: none does */
             retain?: string;
+        };
+        SCIMAttribute: {
+            /** @description As JSON; absent: it is not there any more */
+            after?: string;
+            /** @description As JSON; absent: it was not there */
+            before?: string;
+            name: string;
+        };
+        SCIMChange: {
+            /** @enum {string} */
+            action: "created" | "changed" | "deleted";
+            attributes: components["schemas"]["SCIMAttribute"][];
+            id: string;
+            /** @description Who has come into a group */
+            joined?: components["schemas"]["SCIMMembers"];
+            /** @enum {string} */
+            kind: "User" | "Group";
+            /** @description Who has gone out of a group */
+            left?: components["schemas"]["SCIMMembers"];
+            name: string;
+        };
+        SCIMMember: {
+            id: string;
+            /** @enum {string} */
+            kind: "User" | "Group";
+            name?: string;
+        };
+        SCIMMembers: {
+            /** Format: int64 */
+            count: number;
+            /** @description At most 100 of them */
+            first?: components["schemas"]["SCIMMember"][];
+        };
+        SCIMRequest: {
+            changed: boolean;
+            /** @description It, or an operation in it, was refused or went wrong */
+            failed: boolean;
+            /** @description By which its records are found in the log */
+            id: string;
+            /** @description User or Group; absent: it is about no one kind */
+            kind?: string;
+            /**
+             * Format: int64
+             * @description This is no request, but stands for so many in its place that were not kept: with the status 401 for such as came without a good token, else because there was no room
+             */
+            lost?: number;
+            method: string;
+            /** @description What whoever it is about is called, or by what filter somebody is looked for */
+            name?: string;
+            /** @description The node that answered it */
+            node?: string;
+            path: string;
+            resource_id?: string;
+            /** @description Keyword of the error */
+            scim_type?: string;
+            /**
+             * Format: int64
+             * @description Of the answer; 0 with lost: none of them is known
+             */
+            status: number;
+            /** Format: date-time */
+            time: string;
+            /** @description Its name */
+            token?: string;
+            /** @description The token by which it came; absent: it came without a good one */
+            token_id?: string;
+            /**
+             * Format: double
+             * @description How long it took, in milliseconds
+             */
+            took_ms: number;
+        };
+        SCIMRequestDetails: {
+            /** @description The client's User-Agent */
+            agent?: string;
+            answer: components["schemas"]["SCIMText"];
+            changed: boolean;
+            /** @description What became of whom */
+            changes: components["schemas"]["SCIMChange"][];
+            /** @description Of the error */
+            detail?: string;
+            /** @description It, or an operation in it, was refused or went wrong */
+            failed: boolean;
+            /** @description The few fields of what was sent that count here */
+            header?: {
+                [key: string]: string;
+            };
+            /** @description By which its records are found in the log */
+            id: string;
+            /** @description User or Group; absent: it is about no one kind */
+            kind?: string;
+            /**
+             * Format: int64
+             * @description This is no request, but stands for so many in its place that were not kept: with the status 401 for such as came without a good token, else because there was no room
+             */
+            lost?: number;
+            method: string;
+            /** @description What whoever it is about is called, or by what filter somebody is looked for */
+            name?: string;
+            /** @description The node that answered it */
+            node?: string;
+            path: string;
+            /** @description Of the address */
+            query?: string;
+            resource_id?: string;
+            /** @description Keyword of the error */
+            scim_type?: string;
+            /** @description The body as it was sent, without secrets */
+            sent: components["schemas"]["SCIMText"];
+            /**
+             * Format: int64
+             * @description Of the answer; 0 with lost: none of them is known
+             */
+            status: number;
+            /** Format: date-time */
+            time: string;
+            /** @description Its name */
+            token?: string;
+            /** @description The token by which it came; absent: it came without a good one */
+            token_id?: string;
+            /**
+             * Format: double
+             * @description How long it took, in milliseconds
+             */
+            took_ms: number;
+            /** @description What was sent in the terms of this service, line by line */
+            understood: string[];
+        };
+        SCIMText: {
+            /**
+             * Format: int64
+             * @description How many bytes behind it are left out
+             */
+            left_out?: number;
+            text: string;
         };
         ScimBrake: {
             /** @description Who has released, rejected or reset it */
@@ -5270,6 +5470,119 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ScimBrake"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-scim-requests": {
+        parameters: {
+            query?: {
+                /** @description Not before this time */
+                from?: string;
+                /** @description Before this time */
+                to?: string;
+                /** @description Id or name of a token */
+                token?: string;
+                /** @description Id of a person or group, or part of what they are called */
+                about?: string;
+                method?: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+                /** @description A status, or its first digit: 4 is any from 400 to 499 */
+                status?: number;
+                /** @description Keyword of an error, such as uniqueness */
+                scim_type?: string;
+                /** @description Only what was refused or went wrong, as a whole or in part */
+                failed?: boolean;
+                /** @description Only what has changed something */
+                changed?: boolean;
+                /** @description How many at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageSCIMRequest"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-scim-request": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SCIMRequestDetails"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "replay-scim-request": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SCIMRequestDetails"];
                 };
             };
             /** @description Error */

@@ -1,0 +1,14 @@
+package recorder
+
+import (
+	"testing"
+
+	"gatehouse/internal/store/postgrestest"
+)
+
+func TestOnPostgres(t *testing.T) {
+	postgrestest.Again(t, []func(*testing.T){
+		TestOneSearchSeesAllNodes, TestP10_WithoutTheTenantsKeyNothingIsRead, TestTheOldestGoFirst, TestWhatThereIsNoRoomForIsCounted,
+		TestWhatCannotBeWrittenWaits, TestP8_TheEndWritesWhatWaits, TestDetailsAreBounded,
+	}, "TestThirtyDays")
+}

@@ -1,0 +1,287 @@
+package recorder
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/keys"
+	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgrestest"
+)
+
+const (
+	acme   = identity.TenantID("ten_acme")
+	globex = identity.TenantID("ten_globex")
+)
+
+// place is two nodes on one database.
+type place struct {
+	t      testing.TB
+	db     *store.DB
+	ring   *keys.Ring
+	served []identity.TenantID
+	away   atomic.Bool // the database
+	a, b   *Service
+}
+
+func newPlace(t testing.TB) *place {
+	t.Helper()
+	dir := t.TempDir()
+	return newPlaceOn(t, dir, postgrestest.Or(t, "sqlite://"+filepath.Join(dir, "db")))
+}
+
+func newPlaceOn(t testing.TB, dir, database string) *place {
+	t.Helper()
+	kek, err := keys.OpenFileKEK(filepath.Join(dir, "kek"), true)
+	must(t, err)
+	vault, err := keys.OpenDirVault(filepath.Join(dir, "keys"))
+	must(t, err)
+	p := &place{t: t, ring: keys.NewRing(kek, vault), served: []identity.TenantID{acme, globex}}
+	for _, id := range []identity.TenantID{identity.Platform, acme, globex} {
+		must(t, p.ring.Create(t.Context(), id))
+	}
+	p.db, err = store.Open(t.Context(), database, store.Options{Keys: p.ring, Environment: "test"})
+	must(t, err)
+	t.Cleanup(func() { _ = p.db.Close() })
+	must(t, p.db.Create(t.Context(), acme))
+	must(t, p.db.Create(t.Context(), globex))
+	p.a, p.b = p.node("a"), p.node("b")
+	return p
+}
+
+func (p *place) node(name string) *Service {
+	return New(Config{Store: p, Keys: p.ring, Node: name, Log: slog.New(slog.DiscardHandler), Tenants: func() []identity.TenantID { return p.served }})
+}
+
+// Tenant is for [Stores].
+func (p *place) Tenant(id identity.TenantID) store.Tenant {
+	if p.away.Load() {
+		return store.Tenant{}
+	}
+	return p.db.Tenant(id)
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// send keeps requests of acme that came at a time.
+func (p *place) send(s *Service, count int, at time.Time) {
+	for i := range count {
+		s.Keep(acme, 0, false, func() Request {
+			return Request{ID: identity.NewRequestID(), Time: at, Token: "tok_1", Method: "GET", Status: 200, Name: fmt.Sprint(i), Details: Details{Understood: []string{"x"}}}
+		})
+	}
+}
+
+// all gives what is kept of acme, as one node finds it page by page.
+func (p *place) all(s *Service, limit int) (all []Request) {
+	p.t.Helper()
+	f := Filter{Limit: limit}
+	for {
+		page, err := s.Search(p.t.Context(), acme, f)
+		must(p.t, err)
+		all = append(all, page.Items...)
+		if f.Cursor = page.Next; f.Cursor == "" {
+			return all
+		}
+	}
+}
+
+// rows is how many there are, old ones too.
+func (p *place) rows() (n int) {
+	p.t.Helper()
+	must(p.t, p.db.Tenant(acme).Read(p.t.Context(), func(tx *store.Tx) (err error) {
+		n, err = store.One(p.t.Context(), tx, store.Scalar[int], `SELECT count(*) FROM scim_requests`)
+		return err
+	}))
+	return n
+}
+
+// One search finds what all nodes have written, each once, whatever the pages.
+func TestOneSearchSeesAllNodes(t *testing.T) {
+	p := newPlace(t)
+	now := time.Now()
+	for i := range 3 {
+		p.send(p.a, 5, now.Add(time.Duration(-i)*time.Second))
+		p.send(p.b, 5, now.Add(time.Duration(-i)*time.Second))
+	}
+	p.a.Flush(t.Context())
+	p.b.Flush(t.Context())
+	all := p.all(p.a, 7)
+	nodes, ids := map[string]int{}, map[identity.RequestID]bool{}
+	for _, r := range all {
+		nodes[r.Node]++
+		ids[r.ID] = true
+	}
+	if len(all) != 30 || len(ids) != 30 || nodes["a"] != 15 || !slices.IsSortedFunc(all, func(x, y Request) int { return y.Time.Compare(x.Time) }) {
+		t.Errorf("found %d, %v", len(all), nodes)
+	}
+	if _, err := p.a.Search(t.Context(), acme, Filter{Cursor: "nonsense"}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a cursor that is none: %v", err)
+	}
+	if _, err := p.a.Get(t.Context(), globex, all[0].ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("P3: at another tenant: %v", err)
+	}
+	if r, err := p.b.Get(t.Context(), acme, all[0].ID); err != nil || len(r.Understood) != 1 {
+		t.Errorf("%+v %v", r, err)
+	}
+}
+
+// P10: what is kept can be read with the tenant's key alone.
+func TestP10_WithoutTheTenantsKeyNothingIsRead(t *testing.T) {
+	p := newPlace(t)
+	p.send(p.a, 1, time.Now())
+	p.a.Flush(t.Context())
+	id := p.all(p.a, 10)[0].ID
+	must(t, p.ring.Destroy(t.Context(), acme))
+	if r, err := p.a.Get(t.Context(), acme, id); err == nil {
+		t.Errorf("read as %+v", r)
+	}
+}
+
+// What is kept is bounded by age, by number and by size, and the oldest go first.
+func TestTheOldestGoFirst(t *testing.T) {
+	p := newPlace(t)
+	now := time.Now()
+	p.send(p.a, 3, now.Add(-Kept-time.Minute))
+	p.send(p.a, 3, now.Add(-Kept+time.Hour))
+	for i := range 20 {
+		p.send(p.a, 1, now.Add(time.Duration(i-60)*time.Second))
+	}
+	p.a.Flush(t.Context())
+	if got := len(p.all(p.a, 100)); got != 23 {
+		t.Errorf("%d are found before the old ones are removed", got)
+	}
+	p.a.Prune(t.Context())
+	if got := p.rows(); got != 23 {
+		t.Errorf("%d are kept, by age", got)
+	}
+	must(t, p.a.pruneTo(t.Context(), acme, now.Add(-Kept), 15, maxBytes))
+	left := p.all(p.a, 100)
+	if len(left) != 15 || left[14].Time.Before(now.Add(-56*time.Second)) {
+		t.Errorf("%d are kept, by number, from %v on", len(left), left[len(left)-1].Time)
+	}
+	must(t, p.a.pruneTo(t.Context(), acme, now.Add(-Kept), maxRequests, 5*(overhead+100)))
+	if got := p.rows(); got < 3 || got > 5 {
+		t.Errorf("%d are kept, by size", got)
+	}
+}
+
+// A queue that is full keeps nobody waiting: the newest are counted, and told of.
+func TestWhatThereIsNoRoomForIsCounted(t *testing.T) {
+	p := newPlace(t)
+	p.send(p.a, maxQueuedOfOne+7, time.Now())
+	if p.a.length != maxQueuedOfOne {
+		t.Errorf("%d wait", p.a.length)
+	}
+	p.a.Keep(globex, 0, false, func() Request { return Request{ID: identity.NewRequestID(), Time: time.Now()} }) // which has room of its own
+	p.a.Flush(t.Context())
+	all := p.all(p.a, 200)
+	var lost []int
+	for _, r := range all {
+		if r.Lost > 0 {
+			lost = append(lost, r.Lost)
+		}
+	}
+	if len(all) != maxQueuedOfOne+1 || !slices.Equal(lost, []int{7}) || p.a.length != 0 || p.a.bytes != 0 {
+		t.Errorf("%d are kept, %v counted, %d wait", len(all), lost, p.a.length)
+	}
+	p.a.Keep(acme, maxQueuedBytesOfOne, false, func() Request { panic("it is too large") })
+	if p.a.length != 0 {
+		t.Error("what is too large waits")
+	}
+	if page, err := p.a.Search(t.Context(), globex, Filter{Limit: 10}); err != nil || len(page.Items) != 1 {
+		t.Errorf("globex has %+v %v", page, err)
+	}
+}
+
+// While the database is away what came waits, and is written once it is back; what a
+// deleted tenant has sent is dropped.
+func TestWhatCannotBeWrittenWaits(t *testing.T) {
+	p := newPlace(t)
+	p.away.Store(true)
+	p.send(p.a, 3, time.Now())
+	p.a.Flush(t.Context())
+	p.send(p.a, 2, time.Now())
+	p.a.Flush(t.Context())
+	p.away.Store(false)
+	if p.a.Flush(t.Context()); len(p.all(p.a, 10)) != 5 {
+		t.Errorf("%d are kept", len(p.all(p.a, 10)))
+	}
+	p.away.Store(true)
+	p.send(p.a, 3, time.Now())
+	p.a.Flush(t.Context())
+	p.a.Forget(acme)
+	p.send(p.a, 3, time.Now())
+	p.served = []identity.TenantID{globex}
+	if p.a.Flush(t.Context()); p.a.length != 0 || len(p.a.queues) != 0 {
+		t.Errorf("%d wait of a tenant that is gone", p.a.length)
+	}
+}
+
+// P8: what waits when the gateway ends is written before it has ended.
+func TestP8_TheEndWritesWhatWaits(t *testing.T) {
+	p := newPlace(t)
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error)
+	go func() { ran <- p.a.Run(ctx) }()
+	p.send(p.a, 100, time.Now())
+	stop()
+	must(t, <-ran)
+	if got := p.rows(); got != 100 {
+		t.Errorf("%d are kept", got)
+	}
+}
+
+// What is large is kept in part.
+func TestDetailsAreBounded(t *testing.T) {
+	p := newPlace(t)
+	big := Details{}
+	for i := range MaxChanges {
+		big.Changes = append(big.Changes, Change{ID: fmt.Sprint(i), Attributes: []Attribute{{Name: "x", After: strings.Repeat("y", 2000)}}})
+	}
+	id := identity.NewRequestID()
+	p.a.Keep(acme, 0, false, func() Request { return Request{ID: id, Time: time.Now(), Details: big} })
+	p.a.Flush(t.Context())
+	r, err := p.a.Get(t.Context(), acme, id)
+	if err != nil || len(r.Changes) == 0 || len(r.Changes) > MaxDetails/2000 {
+		t.Errorf("%d changes are kept, %v", len(r.Changes), err)
+	}
+}
+
+// After thirty days a request is gone, with nobody asking for it.
+func TestThirtyDays(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlaceOn(t, dir, "sqlite://"+filepath.Join(dir, "db"))
+		ctx, stop := context.WithCancel(t.Context())
+		ran := make(chan error)
+		go func() { ran <- p.a.Run(ctx) }()
+		p.send(p.a, 3, time.Now())
+		time.Sleep(Kept - time.Hour)
+		if got := p.rows(); got != 3 {
+			t.Errorf("before that %d are kept", got)
+		}
+		time.Sleep(2*time.Hour + time.Minute)
+		if got := p.rows(); got != 0 {
+			t.Errorf("after that %d are kept", got)
+		}
+		stop()
+		must(t, <-ran)
+		must(t, p.db.Close())
+	})
+}

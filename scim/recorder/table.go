@@ -1,0 +1,208 @@
+package recorder
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+)
+
+const columns = `id, at, took, node, token_id, token_name, method, path, kind, resource_id, name, status, scim_type, failed, changed, lost`
+
+func scan(row store.Row) (r Request, err error) {
+	var at, took int64
+	err = row.Scan(&r.ID, &at, &took, &r.Node, &r.Token, &r.TokenName, &r.Method, &r.Path, &r.Kind, &r.Resource, &r.Name, &r.Status, &r.ScimType, &r.Failed, &r.Changed, &r.Lost)
+	r.Time, r.Took = store.Time(at), time.Duration(took)
+	return r, err
+}
+
+// purpose binds what is sealed to the one request that it is of.
+func purpose(id identity.RequestID) string { return "scim/recorder/" + string(id) }
+
+// row is a request as it is written.
+type row struct {
+	*Request
+	sealed []byte
+}
+
+// overhead is about what a row takes beside what is sealed.
+const overhead = 512
+
+// write keeps requests, in transactions of bounded length. One that is there already
+// stays: an earlier try may have come true although nobody heard of it.
+func (s *Service) write(ctx context.Context, tenant identity.TenantID, requests []Request) error {
+	rows := make([]row, len(requests))
+	for i := range requests {
+		sealed, err := s.seal(ctx, tenant, &requests[i])
+		if err != nil {
+			return err
+		}
+		rows[i] = row{&requests[i], sealed}
+	}
+	return s.Store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+		for _, r := range rows {
+			about := strings.ToLower(short(strings.Join(r.About, "\n"), maxAbout))
+			if _, err := tx.Exec(ctx, `INSERT INTO scim_requests (`+columns+`, about, bytes, sealed)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT (id) DO NOTHING`,
+				r.ID, store.Millis(r.Time), int64(r.Took), r.Node, r.Token, short(r.TokenName, maxName), short(r.Method, 16), short(r.Path, maxPath), r.Kind, short(r.Resource, 128),
+				short(r.Name, maxName), r.Status, r.ScimType, r.Failed, r.Changed, r.Lost, about, len(r.sealed)+len(about)+overhead, r.sealed); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// short is a text of at most so many bytes that any database can hold.
+func short(text string, limit int) string {
+	if len(text) > limit {
+		text = text[:limit]
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(text, ""), "\x00", "")
+}
+
+// seal packs and encrypts the details of a request. What is more than there is room for
+// loses its longest parts.
+func (s *Service) seal(ctx context.Context, tenant identity.TenantID, r *Request) ([]byte, error) {
+	d := r.Details
+	plain, err := json.Marshal(d)
+	if err == nil && len(plain) > MaxDetails {
+		d.bound()
+		plain, err = json.Marshal(d)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("recorder: %w", err)
+	}
+	s.packed.Reset()
+	s.packer.Reset(&s.packed)
+	if _, err := s.packer.Write(plain); err != nil {
+		return nil, err
+	}
+	if err := s.packer.Close(); err != nil {
+		return nil, err
+	}
+	return s.Keys.Seal(ctx, tenant, purpose(r.ID), s.packed.Bytes())
+}
+
+// bound leaves of the changes as many as there is room for, beside what is bounded by
+// itself.
+func (d *Details) bound() {
+	const room = MaxDetails / 2
+	size := 0
+	for i, c := range d.Changes {
+		if one, err := json.Marshal(c); err != nil || size+len(one) > room {
+			d.Changes = d.Changes[:i:i]
+			break
+		} else {
+			size += len(one)
+		}
+	}
+	size = 0
+	for i, line := range d.Understood {
+		if size += len(line); size > room/2 {
+			d.Understood = append(d.Understood[:i:i], fmt.Sprintf("… and %d lines more", len(d.Understood)-i))
+			break
+		}
+	}
+}
+
+func (s *Service) open(ctx context.Context, tenant identity.TenantID, r *Request, sealed []byte) error {
+	packed, err := s.Keys.Open(ctx, tenant, purpose(r.ID), sealed)
+	if err != nil {
+		return err
+	}
+	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), 4*MaxDetails))
+	if err == nil {
+		err = json.Unmarshal(plain, &r.Details)
+	}
+	if err != nil {
+		return fmt.Errorf("recorder: open %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// Get reads one request whole. One that is not there, or is no request ([Request.Lost]),
+// is a NotFound fault.
+func (s *Service) Get(ctx context.Context, tenant identity.TenantID, id identity.RequestID) (r Request, err error) {
+	var sealed []byte
+	err = s.Store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		if r, err = store.One(ctx, tx, scan, `SELECT `+columns+` FROM scim_requests WHERE id = $1 AND lost = 0`, id); err != nil {
+			return err
+		}
+		sealed, err = store.One(ctx, tx, store.Scalar[[]byte], `SELECT sealed FROM scim_requests WHERE id = $1`, id)
+		return err
+	})
+	if errors.Is(err, store.ErrNoRows) {
+		return r, fault.Wrap(err, fault.NotFound, "request-unknown", "There is no such request, or not any more: they are kept for 30 days.")
+	}
+	if err == nil {
+		err = s.open(ctx, tenant, &r, sealed)
+	}
+	return r, err
+}
+
+// pruneBatch is how many rows one transaction removes.
+const pruneBatch = 1000
+
+// Prune removes what is too old, or more than there is room for, of every tenant. What
+// cannot be reached is looked at again the next time.
+func (s *Service) Prune(ctx context.Context) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	for _, tenant := range s.Tenants() {
+		if ctx.Err() != nil {
+			return
+		}
+		bounded, cancel := context.WithTimeout(ctx, writeTime)
+		s.prune(bounded, tenant)
+		cancel()
+	}
+}
+
+func (s *Service) prune(ctx context.Context, tenant identity.TenantID) {
+	s.written[tenant] = 0
+	if err := s.pruneTo(ctx, tenant, time.Now().Add(-Kept), maxRequests, maxBytes); err != nil && ctx.Err() == nil {
+		s.Log.WarnContext(ctx, "old requests of provisioning clients are still kept", "tenant", tenant, "error", err)
+	}
+}
+
+// pruneTo removes what came before a time, and then the oldest, until there are so many of
+// so many bytes together.
+func (s *Service) pruneTo(ctx context.Context, tenant identity.TenantID, from time.Time, requests, size int64) error {
+	oldest := store.Millis(from)
+	err := s.Store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		all, err := store.One(ctx, tx, func(row store.Row) (n [2]int64, err error) { return n, row.Scan(&n[0], &n[1]) },
+			`SELECT count(*), CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM scim_requests WHERE at >= $1`, oldest)
+		if err != nil || all[0] <= requests && all[1] <= size {
+			return err
+		}
+		at, err := store.One(ctx, tx, store.Scalar[int64], `SELECT at FROM (
+				SELECT at, row_number() OVER newest AS n, sum(bytes) OVER newest AS b FROM scim_requests WHERE at >= $1
+				WINDOW newest AS (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING)
+			) AS counted WHERE n > $2 OR b > $3 ORDER BY at DESC LIMIT 1`, oldest, requests, size)
+		oldest = at + 1 // and those of the same moment
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for n := int64(pruneBatch); n == pruneBatch; {
+		err := s.Store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.Exec(ctx, `DELETE FROM scim_requests WHERE id IN (SELECT id FROM scim_requests WHERE at < $1 ORDER BY at LIMIT $2)`, oldest, pruneBatch)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package scim_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"gatehouse/directory/brake"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
+	"gatehouse/scim"
+	"gatehouse/scim/recorder"
+)
+
+// state is every row of acme's, as text.
+func (b *bench) state(t testing.TB) string {
+	t.Helper()
+	var all []string
+	for _, table := range b.tables(t) {
+		must(t, b.db.Tenant(b.acme.id).Read(t.Context(), func(tx *store.Tx) error {
+			rows, err := store.All(t.Context(), tx, wholeRow, `SELECT * FROM `+table)
+			slices.Sort(rows)
+			all = append(all, table+": "+strings.Join(rows, "\n"))
+			return err
+		}))
+	}
+	return strings.Join(all, "\n\n")
+}
+
+// tables are all that the tenant has.
+func (b *bench) tables(t testing.TB) (names []string) {
+	t.Helper()
+	for _, catalogue := range []string{
+		`SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'goose_db_version' ORDER BY name`,
+		`SELECT c.relname FROM pg_class c JOIN pg_policy p ON p.polrelid = c.oid WHERE c.relnamespace = current_schema()::regnamespace AND p.polname = 'own' ORDER BY 1`,
+	} {
+		_ = b.db.Tenant(b.acme.id).Read(t.Context(), func(tx *store.Tx) (err error) {
+			found, err := store.All(t.Context(), tx, store.Scalar[string], catalogue)
+			names = append(names, found...)
+			return err // of the other database
+		})
+	}
+	if !slices.Contains(names, "users") || !slices.Contains(names, "scim_departures") {
+		t.Fatalf("the tables are %q", names)
+	}
+	return names
+}
+
+// wholeRow reads a row of any columns.
+func wholeRow(row store.Row) (string, error) {
+	columns, ok := row.(interface{ Columns() ([]string, error) })
+	if !ok {
+		return "", fmt.Errorf("a row of type %T", row)
+	}
+	names, err := columns.Columns()
+	if err != nil {
+		return "", err
+	}
+	values := make([]any, len(names))
+	for i := range values {
+		values[i] = new(any)
+	}
+	err = row.Scan(values...)
+	var text strings.Builder
+	for i, v := range values {
+		fmt.Fprintf(&text, "%s=%v ", names[i], *v.(*any))
+	}
+	return text.String(), err
+}
+
+// braked has the brake of acme held after so many.
+func (b *bench) braked(least int) {
+	b.brake = brake.New(brake.Config{Store: b.db, Journal: b.journal, Rules: func(identity.TenantID) brake.Rules {
+		return brake.Rules{Share: 1, Window: time.Hour, Least: least}
+	}})
+	b.serve()
+}
+
+func (b *bench) replay(t testing.TB, r recorder.Request) (recorder.Request, error) {
+	t.Helper()
+	return scim.New(b.config).Replay(t.Context(), b.acme.id, b.acme.origin, r)
+}
+
+// A dry run says what the request would do now, and does nothing of it.
+func TestP1_P9_ADryRunDoesNothing(t *testing.T) {
+	b := newBench(t)
+	b.braked(2)
+	s := b.record()
+	id := b.user(t, "ann", "")
+	session := b.signIn(t, id)
+	b.do(t, "PATCH", "/Users/"+id, patch(`{"op":"replace","path":"active","value":false}`)).wants(200)
+	off := last(t, b, s)
+	b.do(t, "PATCH", "/Users/"+id, patch(`{"op":"replace","path":"active","value":true}`)).wants(200)
+	session = b.signIn(t, id)
+	kept(t, b, s, recorder.Filter{})
+	before, events := b.state(t), len(b.events(t))
+
+	again, err := b.replay(t, off)
+	must(t, err)
+	if again.Status != 200 || len(again.Changes) != 1 || attribute(again.Changes[0], "active").After != "false" || !slices.Equal(again.Understood, off.Understood) || again.ID != off.ID {
+		t.Errorf("foreseen: %+v", again)
+	}
+	if now := b.state(t); now != before {
+		t.Errorf("a dry run has changed the rows\n%s\nto\n%s", before, now)
+	}
+	if now := len(b.events(t)); now != events {
+		t.Errorf("a dry run has made %d records", now-events)
+	}
+	if !b.signedIn(t, session) {
+		t.Error("a dry run has ended a session")
+	}
+	if u, err := b.directory.User(t.Context(), b.acme.id, identity.UserID(id)); err != nil || !u.Active {
+		t.Errorf("%+v %v", u, err)
+	}
+}
+
+// A dry run of those who would be one too many says so, and the brake stays as it was.
+func TestADryRunLeavesTheBrakeAlone(t *testing.T) {
+	b := newBench(t)
+	b.braked(2)
+	s := b.record()
+	var operations []string
+	for i := range 4 {
+		operations = append(operations, `{"method":"DELETE","path":"/Users/`+b.user(t, fmt.Sprintf("p%d", i), "")+`"}`)
+	}
+	b.do(t, "POST", "/Bulk", bulkOf(operations[:1]...)).wants(200)
+	r := last(t, b, s)
+	r.Sent.Text = bulkOf(operations[1:]...)
+	before, events := b.state(t), len(b.events(t))
+	again, err := b.replay(t, r)
+	must(t, err)
+	if len(again.Changes) != 1 || len(again.Understood) != 3 || !strings.Contains(again.Understood[1], ": 429") || !again.Failed {
+		t.Errorf("foreseen: %+v", again)
+	}
+	if b.state(t) != before || len(b.events(t)) != events || len(b.brake.Held()) != 0 {
+		t.Error("the brake is not as it was")
+	}
+}
+
+func TestWhatCannotBeTriedAgain(t *testing.T) {
+	b := newBench(t)
+	s := b.record()
+	b.do(t, "POST", "/Users", strings.Repeat("x", recorder.MaxSent+1)).wants(400)
+	if _, err := b.replay(t, last(t, b, s)); !fault.Is(err, fault.Conflict) || fault.As(err).Code != "request-cut" {
+		t.Errorf("cut: %v", err)
+	}
+	b.do(t, "GET", "/Users", "", "Authorization", "Bearer nobody").wants(401)
+	if _, err := b.replay(t, last(t, b, s)); fault.As(err).Code != "request-of-nobody" {
+		t.Errorf("of nobody: %v", err)
+	}
+}
+
+// For random requests: a dry run changes no row and records nothing, and what it foresees
+// is what the request then does.
+func TestADryRunForeseesWhatComes(t *testing.T) {
+	b := newBench(t)
+	s := b.record()
+	var people, groups []string
+	for i := range 3 {
+		people = append(people, b.user(t, fmt.Sprintf("p%d", i), `,"name":{"givenName":"P"}`))
+		groups = append(groups, b.group(t, fmt.Sprintf("g%d", i), people[:i]...))
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		person := rapid.SampledFrom(append(people, "usr_none")).Draw(rt, "person")
+		group := rapid.SampledFrom(groups).Draw(rt, "group")
+		number := rapid.IntRange(0, 3).Draw(rt, "number")
+		name := fmt.Sprintf("p%d", number)
+		user := fmt.Sprintf(`{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":%q,"title":"t%d"}`, name, number)
+		members := fmt.Sprintf(`[{"value":%q},{"value":%q}]`, person, people[number%3])
+		shapes := [][3]string{
+			{"POST", "/Users", user},
+			{"PUT", "/Users/" + person, user},
+			{"PATCH", "/Users/" + person, patch(fmt.Sprintf(`{"op":"Replace","value":{"title":"t%d","active":%t}}`, number, number > 1))},
+			{"PATCH", "/Users/" + person, patch(`{"op":"add","path":"emails[type eq \"work\"].value","value":"` + name + `@acme.example"}`)},
+			{"PATCH", "/Users/" + person, patch(`{"op":"remove","path":"nothing"}`)},
+			{"PATCH", "/Groups/" + group, patch(`{"op":"add","path":"members","value":` + members + `}`)},
+			{"PATCH", "/Groups/" + group, patch(`{"op":"replace","path":"members","value":` + members + `}`)},
+			{"PATCH", "/Groups/" + group, patch(`{"op":"remove","path":"members[value eq \"` + person + `\"]"},{"op":"replace","path":"displayName","value":"g` + name + `"}`)},
+			{"PUT", "/Groups/" + group, `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"x` + name + `","members":` + members + `}`},
+			{"GET", "/Users?filter=" + escape(`title eq "t1"`), ""},
+			{"POST", "/Bulk", bulkOf(`{"method":"POST","path":"/Users","bulkId":"a","data":`+user+`}`, `{"method":"DELETE","path":"/Users/bulkId:a"}`,
+				`{"method":"PATCH","path":"/Groups/`+group+`","data":`+patch(`{"op":"add","path":"members","value":`+members+`}`)+`}`)},
+			{"POST", "/Users", `{"schemas":`},
+		}
+		shape := rapid.SampledFrom(shapes).Draw(rt, "shape")
+		r := b.newRequest(t.Context(), shape[0], shape[1], shape[2])
+		asked := recorder.Request{ID: identity.NewRequestID(), Token: b.actor(t), TokenName: "test", Method: r.Method, Path: r.URL.Path,
+			Details: recorder.Details{Caller: identity.KindSCIMToken, Query: r.URL.RawQuery, Header: map[string]string{"Content-Type": r.Header.Get("Content-Type")}, Sent: recorder.Text{Text: shape[2]}}}
+		before, events := b.state(t), len(b.events(t))
+		foreseen, err := b.replay(t, asked)
+		must(t, err)
+		if b.state(t) != before || len(b.events(t)) != events {
+			rt.Fatalf("%v: the dry run has left something", shape)
+		}
+		b.do(t, shape[0], shape[1], shape[2])
+		came := last(t, b, s)
+		if foreseen.Status != came.Status || foreseen.ScimType != came.ScimType || foreseen.Failed != came.Failed || foreseen.Detail != came.Detail {
+			rt.Fatalf("%v: foreseen %+v, came %+v", shape, foreseen, came)
+		}
+		if a, b := comparable(foreseen), comparable(came); !reflect.DeepEqual(a, b) {
+			rt.Fatalf("%v: foreseen\n%+v\ncame\n%+v", shape, a, b)
+		}
+	})
+}
+
+// comparable leaves out of what became of a request the ids that are made anew each time.
+func comparable(r recorder.Request) []recorder.Change {
+	for i, c := range r.Changes {
+		if c.Action == recorder.Created {
+			r.Changes[i].ID = ""
+		}
+		for j, m := range c.Joined.First {
+			if c.Action == recorder.Created {
+				r.Changes[i].Joined.First[j].ID = m.Name
+			}
+		}
+	}
+	text, _ := json.Marshal(r.Changes)
+	var all []recorder.Change
+	_ = json.Unmarshal(text, &all)
+	return all
+}
+
+// actor is the id of acme's token.
+func (b *bench) actor(t testing.TB) string {
+	t.Helper()
+	p, err := b.tokens.Verify(t.Context(), b.acme.id, b.acme.token)
+	must(t, err)
+	return p.ID
+}
