@@ -342,7 +342,7 @@ func (t translation) schemas(a attribute, e *filter.AttributeExpression) (direct
 		return always(e.Operator != filter.EQ), nil
 	}
 	urns := directory.Any{constant(t.kind.Core.ID, a.CaseExact(), op, value)}
-	if ext := t.kind.Extension; ext != nil {
+	for _, ext := range t.kind.Extensions {
 		var there directory.Any
 		for _, attr := range ext.Attributes {
 			part := attribute{CoreAttribute: attr, extension: ext.ID}

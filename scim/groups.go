@@ -77,7 +77,7 @@ func (c *call) groupAnswer(g *directory.Group) resource.Object {
 	if members := c.memberAnswers(g.Members); len(members) > 0 {
 		res["members"] = members
 	}
-	c.addCommon(res, resource.Group, string(g.ID), g.Version, g.CreatedAt, g.UpdatedAt)
+	c.addCommon(res, c.kinds.Group, string(g.ID), g.Version, g.CreatedAt, g.UpdatedAt)
 	return res
 }
 
@@ -109,7 +109,7 @@ func (c *call) createGroup(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	res, err := resource.Group.Clean(body)
+	res, err := c.kinds.Group.Clean(body)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (c *call) replaceGroup(ctx context.Context) (*reply, error) {
 		return nil, err
 	}
 	g, err := c.updateGroup(ctx, func(resource.Object, *directory.MemberChange) (resource.Object, []resource.MemberStep, error) {
-		res, err := resource.Group.Clean(body)
+		res, err := c.kinds.Group.Clean(body)
 		return res, resource.ReplaceMembers(res["members"]), err
 	})
 	if err != nil {
@@ -161,7 +161,7 @@ func (c *call) patchGroup(ctx context.Context) (*reply, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		res, err = resource.Group.Clean(res)
+		res, err = c.kinds.Group.Clean(res)
 		return res, steps, err
 	})
 	if err != nil {
@@ -214,5 +214,5 @@ func (c *call) deleteGroup(ctx context.Context) (*reply, error) {
 }
 
 func (c *call) groupReply(status int, g *directory.Group) *reply {
-	return c.resourceReply(status, resource.Group, c.groupAnswer(g), string(g.ID), g.Version)
+	return c.resourceReply(status, c.kinds.Group, c.groupAnswer(g), string(g.ID), g.Version)
 }

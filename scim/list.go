@@ -32,17 +32,17 @@ func (c *call) list(ctx context.Context) (*reply, error) {
 	return c.listByIndex(ctx, q)
 }
 
-// kinds are those that the list is of.
-func (c *call) kinds() []*resource.Kind {
+// listed are the kinds that the list is of.
+func (c *call) listed() []*resource.Kind {
 	if c.kind != nil {
 		return []*resource.Kind{c.kind}
 	}
-	return []*resource.Kind{resource.User, resource.Group}
+	return []*resource.Kind{c.kinds.User, c.kinds.Group}
 }
 
 // readList reads what a list is asked for, apart from the page.
 func (c *call) readList() (q directory.Query, err error) {
-	l := &listing{kinds: c.kinds(), base: c.base}
+	l := &listing{kinds: c.listed(), base: c.base}
 	filters, err := l.filters(c.query.Get("filter"))
 	if err != nil {
 		return q, err
@@ -57,7 +57,7 @@ func (c *call) readList() (q directory.Query, err error) {
 	}
 	for _, k := range l.kinds {
 		part := &directory.Part{Filter: filters[k], By: keys[k]}
-		if k == resource.User {
+		if k.Is(resource.User) {
 			q.Users = part
 		} else {
 			q.Groups = part
@@ -155,7 +155,7 @@ func (c *call) listByIndex(ctx context.Context, q directory.Query) (*reply, erro
 // reading says which pages this one belongs to.
 func (c *call) reading() readingKey {
 	return readingKey{tenant: c.tenant, token: c.cause.Actor.ID, filter: c.query.Get("filter"),
-		sorted: c.query.Get("sortBy") + " " + c.query.Get("sortOrder"), kind: c.kind}
+		sorted: c.query.Get("sortBy") + " " + c.query.Get("sortOrder"), kind: c.kindName()}
 }
 
 // listByCursor answers with the page at a cursor (RFC 9865 §2). All are counted for the
@@ -217,14 +217,14 @@ func (c *call) answers(found []directory.Item) ([]resource.Object, error) {
 	items := make([]resource.Object, 0, len(found))
 	for _, item := range found {
 		if item.Group != nil {
-			items = append(items, c.projection.Of(resource.Group, c.groupAnswer(item.Group)))
+			items = append(items, c.projection.Of(c.kinds.Group, c.groupAnswer(item.Group)))
 			continue
 		}
 		res, err := c.userAnswer(item.User)
 		if err != nil {
 			return nil, err
 		}
-		items = append(items, c.projection.Of(resource.User, res))
+		items = append(items, c.projection.Of(c.kinds.User, res))
 	}
 	return items, nil
 }

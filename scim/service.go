@@ -99,7 +99,8 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &call{service: s, kind: endpoint.kind, method: r.Method, ifMatch: joined(r.Header, "If-Match"), ifNone: joined(r.Header, "If-None-Match"),
+	kinds := resource.Standard
+	c := &call{service: s, kinds: kinds, kind: kinds.Of(endpoint.kind), method: r.Method, ifMatch: joined(r.Header, "If-Match"), ifNone: joined(r.Header, "If-None-Match"),
 		read: func() (map[string]any, error) { return readObject(w, r) },
 		whole: whole{caller: caller, event: event, match: match, hold: func() { holdOn(w) },
 			load: func() ([]byte, error) { return readBody(w, r, maxBulk, errBulkSize) }},

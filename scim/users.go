@@ -59,7 +59,7 @@ func (c *call) userAnswer(u *directory.User) (resource.Object, error) {
 		}
 		res["groups"] = groups
 	}
-	c.addCommon(res, resource.User, string(u.ID), u.Version, u.CreatedAt, u.UpdatedAt)
+	c.addCommon(res, c.kinds.User, string(u.ID), u.Version, u.CreatedAt, u.UpdatedAt)
 	return res, nil
 }
 
@@ -168,7 +168,7 @@ func (c *call) readUser() (u directory.User, err error) {
 	if v, _ := resource.Member(body, "active"); v == nil {
 		body["active"] = true
 	}
-	res, err := resource.User.Clean(body)
+	res, err := c.kinds.User.Clean(body)
 	if err != nil {
 		return u, err
 	}
@@ -195,7 +195,7 @@ func (c *call) replaceUser(ctx context.Context) (*reply, error) {
 		if v, _ := resource.Member(whole, "active"); v == nil {
 			whole["active"] = old["active"]
 		}
-		return resource.User.Clean(whole)
+		return c.kinds.User.Clean(whole)
 	})
 }
 
@@ -205,10 +205,10 @@ func (c *call) patchUser(ctx context.Context) (*reply, error) {
 		return nil, err
 	}
 	return c.updateUser(ctx, func(res resource.Object) (resource.Object, error) {
-		if err := operations.Apply(resource.User, res); err != nil {
+		if err := operations.Apply(c.kinds.User, res); err != nil {
 			return nil, err
 		}
-		return resource.User.Clean(res)
+		return c.kinds.User.Clean(res)
 	})
 }
 
@@ -253,5 +253,5 @@ func (c *call) userReply(status int, u *directory.User) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.resourceReply(status, resource.User, res, string(u.ID), u.Version), nil
+	return c.resourceReply(status, c.kinds.User, res, string(u.ID), u.Version), nil
 }

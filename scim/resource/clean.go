@@ -17,23 +17,22 @@ func (k *Kind) Clean(raw map[string]any) (Object, error) {
 	if err := cleanInto(out, raw, k.full.Attributes); err != nil {
 		return nil, err
 	}
-	if k.Extension == nil {
-		return out, nil
-	}
-	v, ok := Member(raw, k.Extension.ID)
-	if !ok || v == nil {
-		return out, nil
-	}
-	object, ok := v.(map[string]any)
-	if !ok {
-		return nil, Bad(scimerrors.ScimTypeInvalidValue, "%s is not an object.", k.Extension.ID)
-	}
-	ext := make(map[string]any)
-	if err := cleanInto(ext, object, k.Extension.Attributes); err != nil {
-		return nil, err
-	}
-	if len(ext) > 0 {
-		out[k.Extension.ID] = ext
+	for _, e := range k.Extensions {
+		v, ok := Member(raw, e.ID)
+		if !ok || v == nil {
+			continue
+		}
+		object, ok := v.(map[string]any)
+		if !ok {
+			return nil, Bad(scimerrors.ScimTypeInvalidValue, "%s is not an object.", e.ID)
+		}
+		values := make(map[string]any)
+		if err := cleanInto(values, object, e.Attributes); err != nil {
+			return nil, err
+		}
+		if len(values) > 0 {
+			out[e.ID] = values
+		}
 	}
 	return out, nil
 }

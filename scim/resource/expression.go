@@ -113,7 +113,7 @@ func checkComparisons(e filter.Expression, attrs schema.Attributes) error {
 	case *filter.AttributeExpression:
 		a, ok := attrs.ContainsAttribute(e.AttributePath.AttributeName)
 		if !ok || e.AttributePath.SubAttribute != nil || e.AttributePath.URIPrefix != nil {
-			return errors.New("it names an attribute that the elements do not have")
+			return errNoPart
 		}
 		if e.Operator == filter.PR {
 			return nil
@@ -139,6 +139,8 @@ func checkComparisons(e filter.Expression, attrs schema.Attributes) error {
 	}
 	return errors.New("it has a part that does not belong there")
 }
+
+var errNoPart = errors.New("it names an attribute that the elements do not have")
 
 // matches reports whether an element, checked by [validate] before, is selected.
 func (f *elementFilter) matches(element map[string]any) bool {

@@ -67,13 +67,14 @@ func (p Projection) Of(k *Kind, res Object) Object {
 	p = p.withoutURN(k.Core.ID)
 	out := p.filter(res)
 	out["id"], out["schemas"] = res["id"], res["schemas"]
-	if k.Extension == nil {
-		return out
-	}
-	if ext, ok := res[k.Extension.ID].(map[string]any); ok {
-		delete(out, k.Extension.ID)
-		if inner := p.within(k.Extension.ID).filter(ext); len(inner) > 0 {
-			out[k.Extension.ID] = inner
+	for _, e := range k.Extensions {
+		values, ok := res[e.ID].(map[string]any)
+		if !ok {
+			continue
+		}
+		delete(out, e.ID)
+		if inner := p.within(e.ID).filter(values); len(inner) > 0 {
+			out[e.ID] = inner
 		}
 	}
 	return out
