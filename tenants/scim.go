@@ -3,12 +3,20 @@ package tenants
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// SCIM bounds what provisioning clients may do.
+// SCIM is what provisioning clients may do, and what they may say of people.
 type SCIM struct {
 	Brake Brake `json:"brake,omitzero" yaml:"brake,omitempty" doc:"How many people SCIM tokens may deactivate or delete before an admin has to look; absent: its defaults"`
+	// Schemas are what people have here beyond the standard's schemas.
+	Schemas []SCIMSchema `json:"schemas,omitempty" yaml:"schemas,omitempty" maxItems:"10" doc:"Schemas of the tenant's own that a person has beside the core and the enterprise one"`
+}
+
+// Equal reports whether both say the same.
+func (s SCIM) Equal(o SCIM) bool {
+	return s.Brake == o.Brake && slices.EqualFunc(s.Schemas, o.Schemas, SCIMSchema.equal)
 }
 
 // Brake is how many people clients may take out within a window.
@@ -49,5 +57,5 @@ func (s SCIM) check() error {
 	if b.Least < 0 || b.Least > maxLeast {
 		return invalid("bad-settings", fmt.Sprintf("scim.brake.least must lie between 1 and %d.", maxLeast))
 	}
-	return nil
+	return checkSchemas(s.Schemas)
 }

@@ -2446,6 +2446,50 @@ export interface components {
         SCIM: {
             /** @description How many people SCIM tokens may deactivate or delete before an admin has to look; absent: its defaults */
             brake?: components["schemas"]["Brake"];
+            /** @description Schemas of the tenant's own that a person has beside the core and the enterprise one */
+            schemas?: components["schemas"]["SCIMSchema"][];
+        };
+        SCIMAttribute: {
+            /** @description The values that it can have; for string; absent: any */
+            canonical_values?: string[];
+            /** @description Whether letter case matters; for string */
+            case_exact?: boolean;
+            description?: string;
+            /** @description Whether it stays as it was set first */
+            immutable?: boolean;
+            /** @description Whether it is a list */
+            multi_valued?: boolean;
+            name: string;
+            /** @description User, Group, external or uri; for reference; absent: external */
+            reference_types?: string[];
+            /** @description Whether who has anything of the schema must have it */
+            required?: boolean;
+            /** @description For complex */
+            sub_attributes?: components["schemas"]["SCIMSubAttribute"][];
+            /** @enum {string} */
+            type: "string" | "boolean" | "decimal" | "integer" | "dateTime" | "binary" | "reference" | "complex";
+        };
+        SCIMSchema: {
+            attributes: components["schemas"]["SCIMAttribute"][];
+            description?: string;
+            /** @description What people call it */
+            name?: string;
+            /** @description Whether everybody has it who is made or replaced */
+            required?: boolean;
+            /** @description Its name, such as urn:ietf:params:scim:schemas:extension:Acme:2.0:User */
+            urn: string;
+        };
+        SCIMSubAttribute: {
+            /** @description The values that it can have; for string; absent: any */
+            canonical_values?: string[];
+            /** @description Whether letter case matters; for string */
+            case_exact?: boolean;
+            description?: string;
+            name: string;
+            /** @description User, Group, external or uri; for reference; absent: external */
+            reference_types?: string[];
+            /** @enum {string} */
+            type: "string" | "boolean" | "decimal" | "integer" | "dateTime" | "binary" | "reference";
         };
         ScimBrake: {
             /** @description Who has released, rejected or reset it */
@@ -2653,7 +2697,7 @@ export interface components {
             display_name: string;
             /** @description Where the logo is on the tenant's hosts; it is set at settings/logo, and left as it is here */
             readonly logo?: string;
-            /** @description What provisioning clients may do; to change it takes gatehouse.users:delete as well */
+            /** @description What provisioning clients may do and say; to change the brake takes gatehouse.users:delete as well */
             scim?: components["schemas"]["SCIM"];
             /** @description Who shows a second factor at sign-in; absent: nobody */
             second_factor?: components["schemas"]["SecondFactor"];
