@@ -26,6 +26,7 @@ import (
 	"gatehouse/internal/store/postgrestest"
 	"gatehouse/scim"
 	"gatehouse/sessions"
+	"gatehouse/tenants"
 )
 
 // bench is the service over real parts: encrypted store, journal, tokens,
@@ -41,6 +42,9 @@ type bench struct {
 	journal   *audit.Journal
 	acme      tenant
 	globex    tenant
+	// schemas are acme's own, and settings the version that they are of.
+	schemas  []tenants.SCIMSchema
+	settings uint64
 }
 
 type tenant struct {
@@ -100,7 +104,7 @@ func (b *bench) serve() {
 	b.directory = directory.New(directory.Config{Store: b.db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw})
 	b.roles = authz.New(authz.Config{Store: b.db, Journal: b.journal, People: b.directory})
 	b.config = scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
-		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles}
+		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles, Schemas: b.schemasOf}
 	b.handler = scim.New(b.config).Handler()
 }
 

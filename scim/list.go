@@ -114,7 +114,7 @@ func (t translation) key(path filter.AttributePath) (key directory.Key, err erro
 		return key, resource.Bad(scimerrors.ScimTypeInvalidValue, "%s has no order.", a.Name())
 	}
 	p, list := t.find(t.kind, a), a.list()
-	if !here || p.constant != "" || a.Name() == "schemas" { // the same for all
+	if !here || p.constant != "" || a.isCore("schemas") { // the same for all
 		return key, nil
 	}
 	return directory.Key{Attr: p.attr, In: list.in, List: list.path, Path: p.path, Kind: p.kind, Exact: p.exact}, nil

@@ -17,6 +17,7 @@ import (
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/scim/resource"
+	"gatehouse/tenants"
 )
 
 // root is where the service stands on every tenant's host.
@@ -35,6 +36,9 @@ type Config struct {
 	Permissions authz.Decider
 	Journal     authz.Journal
 	Refusals    authz.Refusals
+	// Schemas gives those that people of a tenant have beside the standard's, and a
+	// version that changes with them; nil: none has any.
+	Schemas func(identity.TenantID) (schemas []tenants.SCIMSchema, version uint64)
 	// SearchTime is how long a list may take; 0: 9 seconds, which is less than the time
 	// after which PostgreSQL ends a statement by itself.
 	SearchTime time.Duration
@@ -47,6 +51,9 @@ type Service struct {
 	tokens    Tokens
 	guard     authz.Guard
 	readings  readings
+	// schemas gives a tenant's own, and extensions what people are by them.
+	schemas    func(identity.TenantID) ([]tenants.SCIMSchema, uint64)
+	extensions extensions
 	// searchTime bounds a list that no index serves.
 	searchTime time.Duration
 }
@@ -56,7 +63,10 @@ func New(c Config) *Service {
 	if c.SearchTime == 0 {
 		c.SearchTime = 9 * time.Second
 	}
-	return &Service{directory: c.Directory, tokens: c.Tokens, searchTime: c.SearchTime,
+	if c.Schemas == nil {
+		c.Schemas = func(identity.TenantID) ([]tenants.SCIMSchema, uint64) { return nil, 0 }
+	}
+	return &Service{directory: c.Directory, tokens: c.Tokens, searchTime: c.SearchTime, schemas: c.Schemas,
 		guard: authz.Guard{Decider: c.Permissions, Journal: c.Journal, Refusals: c.Refusals}}
 }
 
@@ -99,7 +109,8 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (*reply, error) 
 	if err != nil {
 		return nil, err
 	}
-	kinds := resource.Standard
+	schemas, version := s.schemas(req.Tenant)
+	kinds := s.extensions.of(req.Tenant, schemas, version)
 	c := &call{service: s, kinds: kinds, kind: kinds.Of(endpoint.kind), method: r.Method, ifMatch: joined(r.Header, "If-Match"), ifNone: joined(r.Header, "If-None-Match"),
 		read: func() (map[string]any, error) { return readObject(w, r) },
 		whole: whole{caller: caller, event: event, match: match, hold: func() { holdOn(w) },

@@ -21,12 +21,13 @@ import (
 var columns = []string{"id", "meta", "externalId", "userName", "displayName", "active", "groups"}
 
 // userResource is a person as a client may write them: what PATCH works on.
-func userResource(u *directory.User) (resource.Object, error) {
+func (c *call) userResource(u *directory.User) (resource.Object, error) {
 	document, err := u.Document()
 	if err != nil {
 		return nil, fmt.Errorf("scim: attributes of %s: %w", u.ID, err)
 	}
 	res := resource.Object(document)
+	c.kinds.User.Fit(res)
 	res["id"], res["userName"], res["active"] = string(u.ID), u.UserName, u.Active
 	if u.ExternalID != "" {
 		res["externalId"] = u.ExternalID
@@ -40,7 +41,7 @@ func userResource(u *directory.User) (resource.Object, error) {
 
 // userAnswer is a person as a client gets them.
 func (c *call) userAnswer(u *directory.User) (resource.Object, error) {
-	res, err := userResource(u)
+	res, err := c.userResource(u)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +209,7 @@ func (c *call) patchUser(ctx context.Context) (*reply, error) {
 		if err := operations.Apply(c.kinds.User, res); err != nil {
 			return nil, err
 		}
-		return c.kinds.User.Clean(res)
+		return c.kinds.User.CleanPatched(res)
 	})
 }
 
@@ -218,12 +219,15 @@ func (c *call) updateUser(ctx context.Context, edit func(resource.Object) (resou
 		return nil, err
 	}
 	u, err := c.service.directory.UpdateUser(ctx, c.cause, c.tenant, identity.UserID(c.id), ifVersion, func(u *directory.User) error {
-		res, err := userResource(u)
+		res, err := c.userResource(u)
 		if err != nil {
 			return err
 		}
-		shown, made := res["emails"], addressIsName(u)
+		before, shown, made := maps.Clone(res), res["emails"], addressIsName(u)
 		if res, err = edit(res); err != nil {
+			return err
+		}
+		if err := c.kinds.User.KeepImmutable(before, res, c.method == http.MethodPut); err != nil {
 			return err
 		}
 		if made && c.method == http.MethodPatch && reflect.DeepEqual(res["emails"], shown) {

@@ -122,6 +122,9 @@ func (p *patcher) apply(o operation) error {
 			continue
 		}
 		if o.op != "add" && o.value == nil {
+			if e.Required {
+				return Bad(scimerrors.ScimTypeMutability, "%s is required and cannot be removed.", e.ID)
+			}
 			delete(p.res, e.ID)
 			return nil
 		}

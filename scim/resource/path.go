@@ -39,11 +39,13 @@ func (k *Kind) resolve(path string) (*target, error) {
 
 	sub := parsed.AttributePath.SubAttributeName()
 	if parsed.ValueExpression != nil {
-		parts := attr.SubAttributes()
+		parts := partsOf(attr)
 		if sub != "" || len(parts) == 0 {
 			return nil, Bad(scimerrors.ScimTypeInvalidPath, "In the path %.256q the brackets are in the wrong place.", path)
 		}
-		sub = parsed.SubAttributeName()
+		if sub = parsed.SubAttributeName(); sub != "" && !attr.HasSubAttributes() {
+			return nil, unknown
+		}
 		t.where, err = newElementFilter(parsed.ValueExpression, parts)
 		if errors.Is(err, errNoPart) {
 			return nil, unknown
@@ -60,6 +62,32 @@ func (k *Kind) resolve(path string) (*target, error) {
 		t.sub = &a
 	}
 	return t, t.checkMutability()
+}
+
+// partsOf are what a filter in brackets can speak of: several plain values have a "value"
+// each (RFC 7643 §2.4).
+func partsOf(a schema.CoreAttribute) schema.Attributes {
+	if a.HasSubAttributes() || !a.MultiValued() {
+		return a.SubAttributes()
+	}
+	var value schema.SimpleParams
+	switch a.AttributeType() {
+	case "boolean":
+		value = schema.SimpleBooleanParams(schema.BooleanParams{Name: "value"})
+	case "integer":
+		value = schema.SimpleNumberParams(schema.NumberParams{Name: "value", Type: schema.AttributeTypeInteger()})
+	case "decimal":
+		value = schema.SimpleNumberParams(schema.NumberParams{Name: "value", Type: schema.AttributeTypeDecimal()})
+	case "dateTime":
+		value = schema.SimpleDateTimeParams(schema.DateTimeParams{Name: "value"})
+	case "binary":
+		value = schema.SimpleBinaryParams(schema.BinaryParams{Name: "value"})
+	case "reference":
+		value = schema.SimpleReferenceParams(schema.ReferenceParams{Name: "value"})
+	default:
+		value = schema.SimpleStringParams(schema.StringParams{Name: "value", CaseExact: a.CaseExact()})
+	}
+	return schema.Attributes{schema.SimpleCoreAttribute(value)}
 }
 
 func (t *target) checkMutability() error {
