@@ -22,9 +22,9 @@ func TestOnPostgres(t *testing.T) {
 		TestATenantHasNoMoreNestingsThanItMay, TestNodesThatReplaceOneGroupComeOneAfterTheOther, TestTakingBackAsksNoBrake,
 		TestPeopleAreCreatedTogether, TestCreationsEndAfterSoManyRefusals, TestANameThatIsTakenMeanwhileTakesNobodyAlong,
 		TestP1_NobodyIsCreatedWithoutTheJournal, TestCreationsAreAnnouncedOnce, TestP3_PeopleAreCreatedInTheirTenant,
-		TestFiltersByAttributes, TestFindingThatIsRefused, TestWhoIsChangedIsFoundAsTheyAre, TestAttributesThatCannotBeSearchedAreRefused,
+		TestPeopleInVeryManyGroups, TestFiltersByAttributes, TestFindingThatIsRefused, TestWhoIsChangedIsFoundAsTheyAre, TestAttributesThatCannotBeSearchedAreRefused,
 		TestLinkingAndUnlinking, TestALinkByARuleNamesTheSubject, TestUnlinkingLeavesTheGroupsOfTheConnection, TestAPersonsIdentitiesAreBounded,
 		TestP1_NoIdentityIsLinkedWithoutItsRecord, TestP3_IdentitiesAreTheirTenants, TestALinkAndASignInMakeOnePerson, TestASignInDoesNotLinkAgainWhatIsUnlinked,
 		TestP2_WhatIsUnlinkedIsKnownToBeOver, TestTheLastIdentityTakesTheGroupsAlong, TestWhetherAConnectionKnowsAnybody, TestASignInLeavesTheLinkToAnotherProvider, TestASubjectIsItsProviders,
-	})
+	}, "TestWhatIndexesServe")
 }

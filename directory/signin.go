@@ -119,7 +119,7 @@ func (s *Service) signIn(ctx context.Context, cause audit.Cause, tenant identity
 		if err := plan.apply(ctx, tx, in); err != nil {
 			return err
 		}
-		plan.user.Groups, err = groupsOf(ctx, tx, plan.user.ID)
+		plan.user.Groups, err = groupsOf(ctx, tx, plan.user.ID, anyNumber)
 		return err
 	}})
 	return plan, true, err

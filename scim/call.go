@@ -94,7 +94,7 @@ func (c *call) currentVersion(ctx context.Context) (uint64, error) {
 		g, err := c.service.directory.Group(ctx, c.tenant, identity.GroupID(c.id), false)
 		return g.Version, err
 	}
-	u, err := c.service.directory.User(ctx, c.tenant, identity.UserID(c.id))
+	u, err := c.service.directory.UserAlone(ctx, c.tenant, identity.UserID(c.id))
 	return u.Version, err
 }
 

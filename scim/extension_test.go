@@ -310,3 +310,18 @@ func drawCustom(t *rapid.T) map[string]any {
 	custom["cars"] = []any{map[string]any{"value": "a", "seats": custom["floor"]}, map[string]any{"value": "b" + texts[1], "seats": 2}}
 	return custom
 }
+
+// What is expensive is read for whomever asks for it, by whatever name.
+func TestRFC7644_3_10_GroupsAndMembersByTheirWholeNames(t *testing.T) {
+	b := newBench(t)
+	ada := b.user(t, "ada", "")
+	ops := b.group(t, "ops", ada)
+	b.do(t, "GET", "/Groups/"+ops+"?attributes=urn:ietf:params:scim:schemas:core:2.0:Group:members", "").wants(200).members(ada)
+	for _, path := range []string{"/Users/" + ada, "/Users"} {
+		for query, want := range map[string]bool{"": true, "attributes=groups": true, "attributes=" + userURN + ":groups.value": true, "excludedAttributes=groups": false, "excludedAttributes=" + userURN + ":groups": false, "attributes=userName": false} {
+			if got := b.do(t, "GET", path+"?"+query, "").wants(200).raw; strings.Contains(got, ops) != want {
+				t.Errorf("%s with %q answers %s", path, query, got)
+			}
+		}
+	}
+}

@@ -124,7 +124,7 @@ func (c *call) createGroup(ctx context.Context) (*reply, error) {
 }
 
 func (c *call) getGroup(ctx context.Context) (*reply, error) {
-	g, err := c.service.directory.Group(ctx, c.tenant, identity.GroupID(c.id), c.projection.Wants("members"))
+	g, err := c.service.directory.Group(ctx, c.tenant, identity.GroupID(c.id), c.projection.Includes(resource.Group, "members"))
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func (c *call) patchGroup(ctx context.Context) (*reply, error) {
 // changedGroup answers with a group that was changed, and reads its members only for a
 // client that wants them.
 func (c *call) changedGroup(ctx context.Context, g *directory.Group) (*reply, error) {
-	if !c.projection.Wants("members") {
+	if !c.projection.Includes(resource.Group, "members") {
 		return c.groupReply(http.StatusOK, g), nil
 	}
 	now, err := c.service.directory.Group(ctx, c.tenant, g.ID, true)

@@ -38,7 +38,7 @@ func TestOnPostgres(t *testing.T) {
 		TestRFC7644_3_14_FiftyClientsChangeOneGroup, TestRFC7643_4_2_AGroupIsAMemberOfAGroup, TestRFC7643_4_1_2_DirectAndIndirectGroups,
 		TestRFC7643_3_3_ATenantsOwnSchemaIsPublished, TestRFC7643_3_3_ValuesOfATenantsOwnSchema, TestRFC7644_3_5_2_PatchesOfATenantsOwnSchema,
 		TestRFC7643_7_RequiredAndImmutable, TestAChangedSchemaAnswersWhatFits, TestP3_ATenantsSchemaIsItsOwn,
-		TestRFC7644_3_4_2_2_FiltersOfATenantsOwnSchema, TestABulkKnowsTheTenantsSchema,
+		TestRFC7644_3_4_2_2_FiltersOfATenantsOwnSchema, TestABulkKnowsTheTenantsSchema, TestRFC7644_3_10_GroupsAndMembersByTheirWholeNames,
 		TestRFC7644_3_7_1_GroupsInACircle, TestP9_ALiveSessionsDecisionsGoByTheGroupsOfThisMoment,
 	})
 }

@@ -51,6 +51,7 @@ type Service struct {
 	tokens    Tokens
 	guard     authz.Guard
 	readings  readings
+	searches  searches
 	// schemas gives a tenant's own, and extensions what people are by them.
 	schemas    func(identity.TenantID) ([]tenants.SCIMSchema, uint64)
 	extensions extensions

@@ -177,7 +177,11 @@ func (c *call) readUser() (u directory.User, err error) {
 }
 
 func (c *call) getUser(ctx context.Context) (*reply, error) {
-	u, err := c.service.directory.User(ctx, c.tenant, identity.UserID(c.id))
+	read := c.service.directory.User
+	if !c.projection.Includes(resource.User, "groups") {
+		read = c.service.directory.UserAlone
+	}
+	u, err := read(ctx, c.tenant, identity.UserID(c.id))
 	if err != nil {
 		return nil, err
 	}

@@ -58,6 +58,10 @@ func (p Projection) Wants(name string) bool {
 	return slices.ContainsFunc(p.only, func(n string) bool { return n == name || strings.HasPrefix(n, name+".") })
 }
 
+// Includes is [Projection.Wants] for an attribute of a kind's own schema, whose URN may
+// stand in front (RFC 7644 §3.10).
+func (p Projection) Includes(k *Kind, name string) bool { return p.withoutURN(k.Core.ID).Wants(name) }
+
 // Of gives the part of a resource that the client asked for; "id" and
 // "schemas" are always there (RFC 7643 §7, "returned").
 func (p Projection) Of(k *Kind, res Object) Object {
