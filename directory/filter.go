@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -230,14 +231,15 @@ func (f Value) compile(c *compiler, _ int) error {
 }
 
 // mentioned is a condition that all meet who meet f, and that is less work than f
-// itself; "" if there is none.
+// itself; "" if there is none. What JSON can write in several ways is none: an "&" as it
+// is was put into some documents by the database, and as an escape into others by us.
 func (c *compiler) mentioned(f Value) string {
 	text, ok := f.Value.(string)
 	if !ok || text == "" || f.Exact || f.Kind != Text || f.Op != Equal && f.Op != Contains && f.Op != StartsWith && f.Op != EndsWith {
 		return ""
 	}
 	written, err := json.Marshal(text)
-	if err != nil || c.json.Mentions(c.scope.text, "") == "" {
+	if err != nil || bytes.IndexByte(written, '\\') >= 0 || c.json.Mentions(c.scope.text, "") == "" {
 		return ""
 	}
 	return c.json.Mentions(c.scope.text, c.bind(strings.ToLower(string(written[1:len(written)-1]))))
