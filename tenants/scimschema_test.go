@@ -60,6 +60,13 @@ func TestSCIMSchemas(t *testing.T) {
 	if other, _ := h.service.ByID(globex.ID); len(other.Settings.SCIM.Schemas) > 0 {
 		t.Error("another tenant has them too")
 	}
+	same := from
+	same.Schemas = append([]tenants.SCIMSchema{}, from.Schemas...)
+	same.Schemas[0].Attributes = append([]tenants.SCIMAttribute{}, from.Schemas[0].Attributes...)
+	same.Schemas[0].Attributes[1].CanonicalValues = []string{} // says the same
+	if !same.Equal(from) {
+		t.Error("an empty list makes a difference")
+	}
 	text, err := json.Marshal(kept.Settings)
 	var again tenants.Settings
 	if err != nil || json.Unmarshal(text, &again) != nil || !again.Equal(kept.Settings) {
@@ -98,7 +105,7 @@ func TestSCIMSchemasThatAreRefused(t *testing.T) {
 		"no URN": {{Attributes: one}}, "a name": {{URN: "acme", Attributes: one}}, "a URL": {{URN: "https://acme.example", Attributes: one}}, "a URN with a hyphen": {{URN: "urn:acme-corp:User", Attributes: one}},
 		"a URN with a space": {{URN: "urn:acme: User", Attributes: one}}, "a URN with a quote": {{URN: `urn:acme:"User`, Attributes: one}}, "a URN with a colon at its end": {{URN: "urn:acme:", Attributes: one}}, "a long URN": {{URN: "urn:" + strings.Repeat("a", 200), Attributes: one}},
 		"the core's": {{URN: "urn:ietf:params:scim:schemas:core:2.0:User", Attributes: one}}, "the core's in capitals": {{URN: "URN:IETF:params:scim:schemas:CORE:2.0:User", Attributes: one}},
-		"the enterprise's": {{URN: "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", Attributes: one}}, "behind the enterprise's": {{URN: "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager", Attributes: one}}, "a message's": {{URN: "urn:ietf:params:scim:api:messages:2.0:PatchOp", Attributes: one}},
+		"the enterprise's": {{URN: "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", Attributes: one}}, "behind the enterprise's": {{URN: "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager", Attributes: one}}, "the beginning of the core's": {{URN: "urn:ietf:params:scim:schemas", Attributes: one}}, "a message's": {{URN: "urn:ietf:params:scim:api:messages:2.0:PatchOp", Attributes: one}},
 		"twice": {{URN: "urn:acme:User", Attributes: one}, {URN: "urn:ACME:user", Attributes: one}}, "one behind the other": {{URN: "urn:acme:User:desk", Attributes: one}, {URN: "urn:acme:User", Attributes: one}},
 		"no attribute": {{URN: "urn:acme:User"}}, "eleven": eleven, "101 attributes": {{URN: "urn:acme:User", Attributes: many(101)}},
 		"101 attributes of two": {{URN: "urn:acme:User", Attributes: many(51)}, {URN: "urn:acme:Other", Attributes: many(50)}},
