@@ -74,17 +74,17 @@ type SCIMText struct {
 
 // SCIMChange is what became of one person or group.
 type SCIMChange struct {
-	Kind       string          `json:"kind" enum:"User,Group"`
-	ID         string          `json:"id"`
-	Name       string          `json:"name"`
-	Action     string          `json:"action" enum:"created,changed,deleted"`
-	Attributes []SCIMAttribute `json:"attributes"`
-	Joined     SCIMMembers     `json:"joined,omitzero" doc:"Who has come into a group"`
-	Left       SCIMMembers     `json:"left,omitzero" doc:"Who has gone out of a group"`
+	Kind       string                `json:"kind" enum:"User,Group"`
+	ID         string                `json:"id"`
+	Name       string                `json:"name"`
+	Action     string                `json:"action" enum:"created,changed,deleted"`
+	Attributes []SCIMAttributeChange `json:"attributes"`
+	Joined     SCIMMembers           `json:"joined,omitzero" doc:"Who has come into a group"`
+	Left       SCIMMembers           `json:"left,omitzero" doc:"Who has gone out of a group"`
 }
 
-// SCIMAttribute is one attribute before and after a change.
-type SCIMAttribute struct {
+// SCIMAttributeChange is one attribute before and after a change.
+type SCIMAttributeChange struct {
 	Name   string `json:"name"`
 	Before string `json:"before,omitempty" doc:"As JSON; absent: it was not there"`
 	After  string `json:"after,omitempty" doc:"As JSON; absent: it is not there any more"`

@@ -18,7 +18,7 @@ type tenantSettings struct {
 	DisplayName  string                  `json:"display_name" minLength:"1" maxLength:"200"`
 	Session      tenants.SessionSettings `json:"session,omitzero" doc:"Durations are written as 8h or 30m; what is absent has its default"`
 	SecondFactor tenants.SecondFactor    `json:"second_factor,omitzero" doc:"Who shows a second factor at sign-in; absent: nobody"`
-	SCIM         tenants.SCIM            `json:"scim,omitzero" doc:"What provisioning clients may do; to change the brake takes gatehouse.users:delete as well"`
+	SCIM         tenants.SCIM            `json:"scim,omitzero" doc:"What provisioning clients may do and say; to change the brake takes gatehouse.users:delete as well"`
 	Logo         string                  `json:"logo,omitempty" readOnly:"true" doc:"Where the logo is on the tenant's hosts; it is set at settings/logo, and left as it is here"`
 }
 

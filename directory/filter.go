@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -43,6 +44,7 @@ const (
 	Text Kind = iota
 	Bool
 	Number
+	Time   // among a person's attributes: as RFC 3339 writes it in UTC, with Z
 	moment // a time, of which there are columns alone
 )
 
@@ -65,9 +67,9 @@ type (
 		Value         any
 		Before, After string
 	}
-	// Value holds a value in a person's attributes against another: string, bool or
-	// float64, as Kind says. Path has the names that lead to it from the outside in,
-	// and begins at the element inside of [Some].
+	// Value holds a value in a person's attributes against another: string, bool,
+	// float64 or time.Time, as Kind says. Path has the names that lead to it from the
+	// outside in, and begins at the element inside of [Some]; empty: that itself.
 	Value struct {
 		Path  []string
 		Kind  Kind
@@ -105,6 +107,8 @@ type scope struct {
 	// them as they are.
 	folded string
 	exact  func() string
+	// element is whether they are an element of a list, which may be a plain value.
+	element bool
 	// text is the column that folded is from, as [User.search] has written it.
 	text string
 }
@@ -218,7 +222,7 @@ func (f Value) compile(c *compiler, _ int) error {
 	if err != nil {
 		return err
 	}
-	condition, err := c.condition(col, f.Path[len(f.Path)-1], f.Op, f.Value)
+	condition, err := c.condition(col, strings.Join(f.Path, "."), f.Op, f.Value)
 	if mentioned := c.mentioned(f); mentioned != "" {
 		condition = "(" + mentioned + " AND " + condition + ")"
 	}
@@ -227,14 +231,15 @@ func (f Value) compile(c *compiler, _ int) error {
 }
 
 // mentioned is a condition that all meet who meet f, and that is less work than f
-// itself; "" if there is none.
+// itself; "" if there is none. What JSON can write in several ways is none: an "&" as it
+// is was put into some documents by the database, and as an escape into others by us.
 func (c *compiler) mentioned(f Value) string {
 	text, ok := f.Value.(string)
 	if !ok || text == "" || f.Exact || f.Kind != Text || f.Op != Equal && f.Op != Contains && f.Op != StartsWith && f.Op != EndsWith {
 		return ""
 	}
 	written, err := json.Marshal(text)
-	if err != nil || c.json.Mentions(c.scope.text, "") == "" {
+	if err != nil || bytes.IndexByte(written, '\\') >= 0 || c.json.Mentions(c.scope.text, "") == "" {
 		return ""
 	}
 	return c.json.Mentions(c.scope.text, c.bind(strings.ToLower(string(written[1:len(written)-1]))))
@@ -242,7 +247,7 @@ func (c *compiler) mentioned(f Value) string {
 
 // value finds what is at a path of the attributes.
 func (c *compiler) value(path []string, kind Kind, exact bool) (column, error) {
-	if err := checkPath(path); err != nil {
+	if err := checkPath(path); err != nil && !(c.scope.element && len(path) == 0) {
 		return column{}, err
 	}
 	if c.scope.folded == "" {
@@ -258,6 +263,8 @@ func (c *compiler) value(path []string, kind Kind, exact bool) (column, error) {
 	switch kind {
 	case Text:
 		col.expr = "coalesce(" + c.json.Text(document, at) + ", '')"
+	case Time: // so that what is later comes later, with a fraction or without
+		col.expr = "rtrim(coalesce(" + c.json.Text(document, at) + ", ''), 'zZ')"
 	case Bool:
 		col.expr = "coalesce(" + c.json.Bool(document, at) + ", '')"
 	case Number:
@@ -332,7 +339,7 @@ func (c *compiler) elements(path []string) (string, error) {
 	}
 	c.lists++
 	alias := c.alias()
-	c.scope = scope{text: in.text, folded: c.json.Element(alias), exact: func() string {
+	c.scope = scope{element: true, text: in.text, folded: c.json.Element(alias), exact: func() string {
 		return c.json.Twin(in.exact(), c.bind(c.json.Path(path...)), alias)
 	}}
 	return c.json.Elements(in.folded, c.bind(c.json.Path(lower(path)...)), alias), nil
@@ -365,7 +372,7 @@ func (c *compiler) condition(col column, name string, op Op, value any) (string,
 		return fmt.Sprintf("coalesce(%s %s %s, %s)", col.expr, symbol, c.bind(arg), map[bool]string{true: "TRUE", false: "FALSE"}[op == NotEqual]), nil
 	case op <= NotEqual:
 		return fmt.Sprintf("%s %s %s", col.expr, symbol, c.bind(arg)), nil
-	case col.kind != Text:
+	case col.kind != Text && col.kind != Time:
 		return "", errFilter("%s cannot be compared in this way.", name)
 	case ordered:
 		return fmt.Sprintf("(%s AND %s %s %s)", col.present(), c.json.Bytes(col.expr), symbol, c.bind(arg)), nil
@@ -466,6 +473,13 @@ func (col column) argument(name string, value any) (arg any, exact bool, err err
 			return v, true, nil
 		}
 	case time.Time:
+		if col.kind == Time {
+			text := strings.TrimSuffix(v.UTC().Format(time.RFC3339Nano), "Z")
+			if col.fold != nil {
+				text = col.fold(text)
+			}
+			return text, true, nil
+		}
 		if col.kind == moment {
 			return store.Millis(v), v.Nanosecond()%int(time.Millisecond) == 0, nil
 		}

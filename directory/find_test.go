@@ -10,6 +10,7 @@ import (
 
 	"gatehouse/directory"
 	"gatehouse/internal/fault"
+	"gatehouse/internal/store"
 )
 
 func (b *bench) attributes(t *testing.T, name, attributes string) directory.User {
@@ -191,5 +192,21 @@ func TestAttributesThatCannotBeSearchedAreRefused(t *testing.T) {
 	}
 	for i, attributes := range []string{`{"a":"\\u0000"}`, `{"a":"\\"}`, `{"a":"\u0001\n\"\\\\u0000"}`, ` {}`} {
 		b.attributes(t, fmt.Sprint("fine", i), attributes)
+	}
+}
+
+// However a document writes a character, it is found.
+func TestWhatJSONWritesInSeveralWaysIsFound(t *testing.T) {
+	b := newBench(t)
+	b.attributes(t, "a", `{"t":"R&D <x>"}`)
+	b.attributes(t, "b", `{"t":"R&d <x>"}`)
+	must(t, b.db.Tenant(b.tenant).Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `UPDATE users SET search = '{"t":"r&d <x>"}' WHERE user_key = 'b'`)
+		return err
+	}))
+	for _, op := range []directory.Op{directory.Equal, directory.Contains, directory.StartsWith, directory.EndsWith} {
+		if got := b.found(t, directory.Query{Users: &directory.Part{Filter: directory.Value{Path: []string{"t"}, Op: op, Value: "r&D <X>"}}, Count: 9}); got != "ab" {
+			t.Errorf("%d finds %q", op, got)
+		}
 	}
 }

@@ -6,11 +6,17 @@ import (
 	"strings"
 
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
 )
 
-// loadUsers reads people with everything that User holds, those of a page at once.
-func loadUsers(ctx context.Context, tx *store.Tx, ids []identity.UserID) (map[identity.UserID]*User, error) {
+// maxGroupsShown bounds the groups of the people on one page together; a page of one
+// person has them all.
+const maxGroupsShown = 50_000
+
+// loadUsers reads people with everything that User holds, those of a page at once;
+// without their groups if those are not asked for.
+func loadUsers(ctx context.Context, tx *store.Tx, ids []identity.UserID, withGroups bool) (map[identity.UserID]*User, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -39,9 +45,19 @@ func loadUsers(ctx context.Context, tx *store.Tx, ids []identity.UserID) (map[id
 			u.OtherEmails = append(u.OtherEmails, a.email)
 		}
 	}
+	if !withGroups {
+		return users, nil
+	}
+	left := maxGroupsShown
+	if len(users) == 1 {
+		left = anyNumber - 1
+	}
 	for id, u := range users {
-		if u.Groups, err = groupsOf(ctx, tx, id); err != nil {
+		if u.Groups, err = groupsOf(ctx, tx, id, left+1); err != nil {
 			return nil, err
+		}
+		if left -= len(u.Groups); left < 0 {
+			return nil, fault.New(fault.Invalid, "groups-too-many", "The people of this page are in more than %d groups together. Ask for fewer people at a time, or leave their groups out.", maxGroupsShown)
 		}
 	}
 	return users, nil

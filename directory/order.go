@@ -17,7 +17,7 @@ type Key struct {
 	Attr Attr
 	In   Attr // AttrGroup or AttrMember: Attr is of the first element
 	// In a person's attributes, the value at Path: in the primary, or else the
-	// first element of the list at List where there is one. A text counts with its
+	// first element of the list at List where there is one, or that itself. A text counts with its
 	// first 256 characters.
 	List, Path []string
 	Kind       Kind
@@ -98,7 +98,7 @@ func (s sorting) argument(key string) (any, error) {
 // sorting compiles a key for the records that the scope is of.
 func (c *compiler) sorting(k Key) (sorting, error) {
 	switch {
-	case len(k.Path) > 0:
+	case len(k.Path) > 0 || len(k.List) > 0:
 		return c.sortingByValue(k)
 	case k.Attr == "":
 		return sorting{column: column{expr: "''", kind: k.Kind}, none: true}, nil

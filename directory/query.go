@@ -56,6 +56,8 @@ type Query struct {
 	// there are, unless all are on the page.
 	Total       bool
 	WithMembers bool
+	// WithoutGroups leaves out the groups of people.
+	WithoutGroups bool
 }
 
 // Part is which people or groups a list has, and what they are sorted by.
@@ -159,7 +161,7 @@ func find(ctx context.Context, tx *store.Tx, l *lister, q Query) (page Page, err
 	if q.Back {
 		slices.Reverse(records)
 	}
-	page.Items, err = load(ctx, tx, records, q.WithMembers)
+	page.Items, err = load(ctx, tx, records, q)
 	return page, err
 }
 
@@ -171,14 +173,14 @@ func scanRecord(row store.Row) (r record, err error) {
 }
 
 // load reads what a list has found.
-func load(ctx context.Context, tx *store.Tx, records []record, withMembers bool) ([]Item, error) {
+func load(ctx context.Context, tx *store.Tx, records []record, q Query) ([]Item, error) {
 	var ids []identity.UserID
 	for _, r := range records {
 		if r.scheme == schemeUser {
 			ids = append(ids, identity.UserID(r.at.ID))
 		}
 	}
-	users, err := loadUsers(ctx, tx, ids)
+	users, err := loadUsers(ctx, tx, ids, !q.WithoutGroups)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +188,7 @@ func load(ctx context.Context, tx *store.Tx, records []record, withMembers bool)
 	for _, r := range records {
 		item := Item{User: users[identity.UserID(r.at.ID)], At: r.at}
 		if r.scheme == schemeGroup {
-			g, err := loadGroup(ctx, tx, identity.GroupID(r.at.ID), withMembers)
+			g, err := loadGroup(ctx, tx, identity.GroupID(r.at.ID), q.WithMembers)
 			if err != nil {
 				return nil, err
 			}

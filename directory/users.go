@@ -43,6 +43,15 @@ func errVersion() error {
 
 // loadUser reads one person with everything that User holds.
 func loadUser(ctx context.Context, tx *store.Tx, id identity.UserID) (User, error) {
+	u, err := loadUserAlone(ctx, tx, id)
+	if err == nil {
+		u.Groups, err = groupsOf(ctx, tx, id, anyNumber)
+	}
+	return u, err
+}
+
+// loadUserAlone leaves out the groups.
+func loadUserAlone(ctx context.Context, tx *store.Tx, id identity.UserID) (User, error) {
 	u, err := store.One(ctx, tx, scanUser, `SELECT `+userColumns+` FROM users WHERE id = $1`, id)
 	if errors.Is(err, store.ErrNoRows) {
 		return User{}, errUserUnknown(err)
@@ -50,11 +59,8 @@ func loadUser(ctx context.Context, tx *store.Tx, id identity.UserID) (User, erro
 	if err != nil {
 		return User{}, err
 	}
-	if u.OtherEmails, err = store.All(ctx, tx, store.Scalar[string],
-		`SELECT email FROM user_emails WHERE user_id = $1 AND email <> $2 ORDER BY email LIMIT 65`, id, u.Email); err != nil {
-		return User{}, err
-	}
-	u.Groups, err = groupsOf(ctx, tx, id)
+	u.OtherEmails, err = store.All(ctx, tx, store.Scalar[string],
+		`SELECT email FROM user_emails WHERE user_id = $1 AND email <> $2 ORDER BY email LIMIT 65`, id, u.Email)
 	return u, err
 }
 
@@ -62,6 +68,15 @@ func loadUser(ctx context.Context, tx *store.Tx, id identity.UserID) (User, erro
 func (s *Service) User(ctx context.Context, tenant identity.TenantID, id identity.UserID) (u User, err error) {
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
 		u, err = loadUser(ctx, tx, id)
+		return err
+	})
+	return u, err
+}
+
+// UserAlone reads one person without their groups, which may be many.
+func (s *Service) UserAlone(ctx context.Context, tenant identity.TenantID, id identity.UserID) (u User, err error) {
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		u, err = loadUserAlone(ctx, tx, id)
 		return err
 	})
 	return u, err

@@ -161,7 +161,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.machines = machine.New(machine.Config{Services: r.services, Connections: r.tenants, Client: r.egress.Client()})
 	r.signIn(cfg, together, log)
 	r.recorder = recorder.New(recorder.Config{Store: r.store, Keys: r.keys, Node: node, Tenants: r.served, Log: log})
-	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals, Throttle: together, Rates: r.scimRates, Recorder: r.recorder})
+	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals, Throttle: together, Rates: r.scimRates, Recorder: r.recorder, Schemas: r.scimSchemas})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
 		Sessions: r.sessions, People: r.directory, Brake: r.brake, SCIMRequests: scimRequests{r.scim, r.recorder}, Feed: r.feed, Webhooks: r.feed, Sender: r.webhooks, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml}, OIDC: oidcKeys{r.oidc},

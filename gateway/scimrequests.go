@@ -49,9 +49,9 @@ func detailsView(r *recorder.Request) api.SCIMRequestDetails {
 	d := api.SCIMRequestDetails{SCIMRequest: requestView(r), Agent: r.Agent, Query: r.Query, Header: r.Header, Sent: api.SCIMText(r.Sent), Detail: r.Detail,
 		Answer: api.SCIMText(r.Answer), Understood: append([]string{}, r.Understood...), Changes: []api.SCIMChange{}}
 	for _, c := range r.Changes {
-		view := api.SCIMChange{Kind: c.Kind, ID: c.ID, Name: c.Name, Action: string(c.Action), Attributes: []api.SCIMAttribute{}, Joined: membersView(c.Joined), Left: membersView(c.Left)}
+		view := api.SCIMChange{Kind: c.Kind, ID: c.ID, Name: c.Name, Action: string(c.Action), Attributes: []api.SCIMAttributeChange{}, Joined: membersView(c.Joined), Left: membersView(c.Left)}
 		for _, a := range c.Attributes {
-			view.Attributes = append(view.Attributes, api.SCIMAttribute(a))
+			view.Attributes = append(view.Attributes, api.SCIMAttributeChange(a))
 		}
 		d.Changes = append(d.Changes, view)
 	}

@@ -65,8 +65,20 @@ func (a attribute) value() schema.CoreAttribute {
 	return a.CoreAttribute
 }
 
-// with is the attribute with one of its sub-attributes.
+// isCore reports whether it is an attribute of this name that no extension has.
+func (a attribute) isCore(name string) bool { return a.extension == "" && a.Name() == name }
+
+// isPlain reports whether it has several values without parts.
+func (a attribute) isPlain() bool {
+	return a.MultiValued() && !a.HasSubAttributes() && !a.isCore("schemas")
+}
+
+// with is the attribute with one of its sub-attributes. A plain value is its own "value"
+// (RFC 7643 §2.4).
 func (a attribute) with(name string) (attribute, bool) {
+	if a.isPlain() && strings.EqualFold(name, "value") {
+		return a, true
+	}
 	sub, ok := a.SubAttributes().ContainsAttribute(name)
 	a.sub = &sub
 	return a, ok
@@ -77,7 +89,7 @@ func (a attribute) list() several {
 	switch in, ok := lists[strings.ToLower(a.Name())]; {
 	case !a.MultiValued():
 		return several{}
-	case ok:
+	case ok && a.extension == "":
 		return several{in: in}
 	}
 	return several{path: a.names()}
@@ -91,7 +103,7 @@ func (a attribute) names() []string {
 	return []string{a.Name()}
 }
 
-var kinds = map[string]directory.Kind{"boolean": directory.Bool, "integer": directory.Number, "decimal": directory.Number}
+var kinds = map[string]directory.Kind{"boolean": directory.Bool, "integer": directory.Number, "decimal": directory.Number, "dateTime": directory.Time}
 
 // find gives the place of an attribute of a kind.
 func (l *listing) find(k *resource.Kind, a attribute) place {
@@ -101,7 +113,8 @@ func (l *listing) find(k *resource.Kind, a attribute) place {
 		name += "." + strings.ToLower(a.sub.Name())
 	}
 	switch attr, ok := own[name]; {
-	case ok && a.extension == "":
+	case a.extension != "": // has names of its own
+	case ok:
 		p.attr = attr
 		return p
 	case name == "meta.resourcetype":
@@ -154,6 +167,10 @@ func (p place) holds(op directory.Op, value any) directory.Filter {
 
 // constant compares what is the same for every record.
 func constant(have string, exact bool, op directory.Op, value any) directory.Filter {
+	return always(compares(have, exact, op, value))
+}
+
+func compares(have string, exact bool, op directory.Op, value any) bool {
 	want, _ := value.(string)
 	if !exact {
 		have, want = strings.ToLower(have), strings.ToLower(want)
@@ -163,7 +180,7 @@ func constant(have string, exact bool, op directory.Op, value any) directory.Fil
 		directory.Contains: strings.Contains(have, want), directory.StartsWith: strings.HasPrefix(have, want), directory.EndsWith: strings.HasSuffix(have, want),
 		directory.Greater: have > want, directory.GreaterOrEqual: have >= want, directory.Less: have < want, directory.LessOrEqual: have <= want,
 	}
-	return always(holds[op])
+	return holds[op]
 }
 
 // always is the condition that all records meet, or none.

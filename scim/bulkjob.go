@@ -210,7 +210,7 @@ func (j *job) admit(ctx context.Context, o *operation, path string) (*endpoint, 
 // callOf is an operation as a call of its own.
 func (j *job) callOf(o *operation, e *endpoint, id string) *call {
 	c := *j.call
-	c.kind, c.method, c.id, c.ifMatch, c.ifNone = e.kind, e.method, id, o.version, ""
+	c.kind, c.method, c.id, c.ifMatch, c.ifNone = c.kinds.Of(e.kind), e.method, id, o.version, ""
 	c.query, c.projection, c.note = nil, resource.Projection{}, nil // of which the whole has one
 	return &c
 }
@@ -283,7 +283,8 @@ func (j *job) person(o *operation) (directory.User, bool) {
 		return directory.User{}, false
 	}
 	o.replace(body, j.id)
-	c := &call{kind: resource.User, read: func() (map[string]any, error) { return body, nil }}
+	kinds := j.call.kinds
+	c := &call{kinds: kinds, kind: kinds.User, read: func() (map[string]any, error) { return body, nil }}
 	u, err := c.readUser()
 	return u, err == nil
 }

@@ -19,7 +19,8 @@ const mediaType = "application/scim+json" // RFC 7644 §8.1
 // call is one authorised request on its way to a reply, however it came.
 type call struct {
 	service    *Service
-	kind       *resource.Kind // of resource; nil where there is none or every one
+	kinds      resource.Kinds // the tenant's
+	kind       *resource.Kind // of resource, one of them; nil where there is none or every one
 	method     string
 	ifMatch    string // the headers of these names (RFC 7644 §3.14)
 	ifNone     string
@@ -90,12 +91,20 @@ func (c *call) dependsOn(ctx context.Context) (uint64, error) {
 }
 
 func (c *call) currentVersion(ctx context.Context) (uint64, error) {
-	if c.kind == resource.Group {
+	if c.kind.Is(resource.Group) {
 		g, err := c.service.directory.Group(ctx, c.tenant, identity.GroupID(c.id), false)
 		return g.Version, err
 	}
-	u, err := c.service.directory.User(ctx, c.tenant, identity.UserID(c.id))
+	u, err := c.service.directory.UserAlone(ctx, c.tenant, identity.UserID(c.id))
 	return u.Version, err
+}
+
+// kindName is the name of the call's kind; empty if it has none.
+func (c *call) kindName() string {
+	if c.kind == nil {
+		return ""
+	}
+	return c.kind.Name
 }
 
 // readResource reads the body of a POST or PUT.

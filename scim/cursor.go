@@ -112,11 +112,7 @@ func (c cursor) at(p directory.Position, back bool) *cursor {
 // digest tells lists apart, so that a cursor of another one, or of another tenant, is
 // none (RFC 9865 §2: all parameters stay the same).
 func (c *call) digest() string {
-	kind := ""
-	if c.kind != nil {
-		kind = c.kind.Name
-	}
-	text, err := json.Marshal([]string{string(c.tenant), kind, c.query.Get("filter"), c.query.Get("sortBy"), c.query.Get("sortOrder")})
+	text, err := json.Marshal([]string{string(c.tenant), c.kindName(), c.query.Get("filter"), c.query.Get("sortBy"), c.query.Get("sortOrder")})
 	if err != nil {
 		panic(err) // texts can be written
 	}

@@ -59,11 +59,11 @@ func (c *call) serviceProviderConfig(context.Context) (*reply, error) {
 }
 
 func (c *call) listResourceTypes(context.Context) (*reply, error) {
-	return wholeList([]resource.Object{c.resourceType(resource.User), c.resourceType(resource.Group)}), nil
+	return wholeList([]resource.Object{c.resourceType(c.kinds.User), c.resourceType(c.kinds.Group)}), nil
 }
 
 func (c *call) getResourceType(context.Context) (*reply, error) {
-	for _, k := range []*resource.Kind{resource.User, resource.Group} {
+	for _, k := range []*resource.Kind{c.kinds.User, c.kinds.Group} {
 		if k.Name == c.id {
 			return &reply{status: http.StatusOK, body: c.resourceType(k)}, nil
 		}
@@ -77,26 +77,36 @@ func (c *call) resourceType(k *resource.Kind) resource.Object {
 		"endpoint": k.Endpoint, "schema": k.Core.ID,
 		"meta": map[string]any{"resourceType": "ResourceType", "location": c.base + "/ResourceTypes/" + k.Name},
 	}
-	if k.Extension != nil {
-		res["schemaExtensions"] = []any{map[string]any{"schema": k.Extension.ID, "required": false}}
+	if len(k.Extensions) > 0 {
+		list := make([]any, len(k.Extensions))
+		for i, e := range k.Extensions {
+			list[i] = map[string]any{"schema": e.ID, "required": e.Required}
+		}
+		res["schemaExtensions"] = list
 	}
 	return res
 }
 
-func publishedSchemas() []schema.Schema {
-	return []schema.Schema{resource.User.Core, *resource.User.Extension, resource.Group.Core}
+func (c *call) publishedSchemas() (all []schema.Schema) {
+	for _, k := range []*resource.Kind{c.kinds.User, c.kinds.Group} {
+		all = append(all, k.Core)
+		for _, e := range k.Extensions {
+			all = append(all, e.Schema)
+		}
+	}
+	return all
 }
 
 func (c *call) listSchemas(context.Context) (*reply, error) {
 	var items []resource.Object
-	for _, s := range publishedSchemas() {
+	for _, s := range c.publishedSchemas() {
 		items = append(items, c.schema(s))
 	}
 	return wholeList(items), nil
 }
 
 func (c *call) getSchema(context.Context) (*reply, error) {
-	for _, s := range publishedSchemas() {
+	for _, s := range c.publishedSchemas() {
 		if s.ID == c.id {
 			return &reply{status: http.StatusOK, body: c.schema(s)}, nil
 		}

@@ -22,7 +22,7 @@ func describe(err error) scimerrors.ScimError {
 	switch {
 	case f.Code == "uniqueness":
 		e.ScimType = scimerrors.ScimTypeUniqueness
-	case f.Code == "members-too-many":
+	case f.Code == "members-too-many", f.Code == "groups-too-many":
 		e.ScimType = scimerrors.ScimTypeTooMany
 	case f.Code == "invalid-filter":
 		e.ScimType = scimerrors.ScimTypeInvalidFilter

@@ -3,7 +3,6 @@ package scim
 import (
 	"encoding/json"
 	"strings"
-	"time"
 
 	scimerrors "github.com/elimity-com/scim/errors"
 	filter "github.com/scim2/filter-parser/v2"
@@ -120,7 +119,7 @@ func (t translation) comparison(e *filter.AttributeExpression) (directory.Filter
 	if err != nil {
 		return nil, err
 	}
-	if a.Name() == "schemas" {
+	if a.isCore("schemas") {
 		return t.schemas(a, e)
 	}
 	return t.compare(a, here, e)
@@ -220,8 +219,8 @@ func operand(a attribute, e *filter.AttributeExpression) (op directory.Op, value
 	case "binary": // has no order (RFC 7644 §3.4.2.2)
 		value, ok = text, isText && (equality || part)
 	case "dateTime":
-		at, err := time.Parse(time.RFC3339, text)
-		value, ok = at, err == nil && !part
+		value, ok = resource.ParseTime(text)
+		ok = ok && !part
 	case "integer", "decimal":
 		number, isNumber := e.CompareValue.(json.Number)
 		n, err := number.Float64()
@@ -239,7 +238,7 @@ func indexed(a attribute, op directory.Op, value any, f directory.Filter) direct
 	switch by := lookedUp(a, op, value); {
 	case by == nil:
 		return f
-	case lists[a.Name()] != "": // it says the same
+	case !a.isCore("emails"): // it says the same
 		return by
 	default:
 		return directory.All{by, f}
@@ -250,7 +249,7 @@ func indexed(a attribute, op directory.Op, value any, f directory.Filter) direct
 // to a value; nil: there is none.
 func lookedUp(a attribute, op directory.Op, value any) directory.Filter {
 	text, ok := value.(string)
-	if !ok || op != directory.Equal || a.value().Name() != "value" {
+	if !ok || op != directory.Equal || a.extension != "" || a.value().Name() != "value" {
 		return nil
 	}
 	switch in := lists[a.Name()]; {
@@ -273,7 +272,7 @@ func (t translation) valuePath(e *filter.ValuePath) (directory.Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !a.HasSubAttributes() || a.sub != nil {
+	if !a.HasSubAttributes() && !a.isPlain() || a.sub != nil {
 		return nil, badFilter("%s has no parts that brackets could speak of.", e.AttributePath)
 	}
 	of, err := t.tree(e.ValueFilter, t.element(a))
@@ -342,17 +341,25 @@ func (t translation) schemas(a attribute, e *filter.AttributeExpression) (direct
 		return always(e.Operator != filter.EQ), nil
 	}
 	urns := directory.Any{constant(t.kind.Core.ID, a.CaseExact(), op, value)}
-	if ext := t.kind.Extension; ext != nil {
-		var there directory.Any
-		for _, attr := range ext.Attributes {
-			part := attribute{CoreAttribute: attr, extension: ext.ID}
-			if part.HasSubAttributes() {
-				there = append(there, t.present(part, true))
-			} else {
-				there = append(there, t.find(t.kind, part).holds(directory.Present, nil))
-			}
+	for _, ext := range t.kind.Extensions {
+		if compares(ext.ID, a.CaseExact(), op, value) { // only then: there may be many attributes
+			urns = append(urns, t.any(ext))
 		}
-		urns = append(urns, directory.All{there, constant(ext.ID, a.CaseExact(), op, value)})
 	}
 	return urns, nil
+}
+
+// any holds where there is something of an extension.
+func (t translation) any(ext resource.Extension) directory.Filter {
+	var there directory.Any
+	for _, attr := range ext.Attributes {
+		part := attribute{CoreAttribute: attr, extension: ext.ID}
+		switch {
+		case part.HasSubAttributes():
+			there = append(there, t.present(part, true))
+		default:
+			there = append(there, part.list().some(t.find(t.kind, part).holds(directory.Present, nil)))
+		}
+	}
+	return there
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ import (
 type known struct {
 	name  string   // as it is written in a filter
 	path  []string // in the resource
-	kind  string   // text, bool, time
+	kind  string   // text, bool, time, date (of a tenant's own schema), number
 	exact bool
 	list  bool // the first name of the path is a list
 	key   bool // no name has a letter that passes for an ASCII one, and nobody is found by it
@@ -42,6 +43,11 @@ var knownAttributes = []known{
 	{name: "emails.type", path: []string{"emails", "type"}, list: true}, {name: "emails.primary", path: []string{"emails", "primary"}, kind: "bool", list: true},
 	{name: "photos.value", path: []string{"photos", "value"}, exact: true, list: true}, {name: "photos.type", path: []string{"photos", "type"}, list: true},
 	{name: "groups.value", path: []string{"groups", "value"}, list: true}, {name: "groups.display", path: []string{"groups", "display"}, list: true, key: true},
+	{name: customURN + ":costCode", path: []string{customURN, "costCode"}}, {name: customURN + ":Exact", path: []string{customURN, "Exact"}, exact: true},
+	{name: customURN + ":remote", path: []string{customURN, "remote"}, kind: "bool"}, {name: customURN + ":floor", path: []string{customURN, "floor"}, kind: "number"},
+	{name: customURN + ":rate", path: []string{customURN, "rate"}, kind: "number"}, {name: customURN + ":hired", path: []string{customURN, "hired"}, kind: "date"},
+	{name: customURN + ":skills", path: []string{customURN, "skills"}}, {name: customURN + ":groups", path: []string{customURN, "groups"}}, {name: customURN + ":rooms", path: []string{customURN, "rooms"}, kind: "number"},
+	{name: customURN + ":shifts", path: []string{customURN, "shifts"}, kind: "date"}, {name: customURN + ":desk.building", path: []string{customURN, "desk", "building"}}, {name: customURN + ":cars.value", path: []string{customURN, "cars", "value"}}, {name: customURN + ":cars.seats", path: []string{customURN, "cars", "seats"}, kind: "number"},
 	{name: "groups.type", path: []string{"groups", "type"}, list: true}, {name: "groups.$ref", path: []string{"groups", "$ref"}, exact: true, list: true},
 }
 
@@ -101,7 +107,7 @@ func comparing(t *rapid.T, name string, a known, path []string, pool []string) c
 	if a.kind == "bool" && op != "pr" && op != "null" {
 		op = rapid.SampledFrom([]string{"eq", "ne"}).Draw(t, "bool op")
 	}
-	if a.kind == "time" && (op == "co" || op == "sw" || op == "ew") {
+	if (a.kind == "time" || a.kind == "date" || a.kind == "number") && (op == "co" || op == "sw" || op == "ew") {
 		op = "gt"
 	}
 	whole := len(path) > 1 && !strings.HasSuffix(name, path[len(path)-1]) // a complex attribute stands for its value, but is there with any part
@@ -131,12 +137,25 @@ func comparing(t *rapid.T, name string, a known, path []string, pool []string) c
 		want = at.UTC().Format(time.RFC3339Nano)
 		literal = []byte(`"` + at.Format(time.RFC3339Nano) + `"`)
 	}
+	if a.kind == "date" {
+		want = rapid.SampledFrom(dates).Draw(t, "date")
+		literal, _ = json.Marshal(want)
+	}
+	if a.kind == "number" {
+		want = fmt.Sprint(rapid.SampledFrom(numbers).Draw(t, "number"))
+		literal = []byte(want)
+	}
 	compared := comparisons[op]
 	return condition{fmt.Sprintf("%s %s %s", name, op, literal), func(v any) bool {
 		found := values(v, path)
 		return op == "ne" && len(found) == 0 || slices.ContainsFunc(found, func(v any) bool {
 			have, with := fmt.Sprint(v), want
-			if a.kind == "time" {
+			if a.kind == "number" {
+				x, _ := strconv.ParseFloat(have, 64)
+				y, _ := strconv.ParseFloat(with, 64)
+				return compared(cmp.Compare(x, y), "", "")
+			}
+			if a.kind == "time" || a.kind == "date" {
 				x, _ := time.Parse(time.RFC3339, have)
 				y, _ := time.Parse(time.RFC3339, with)
 				return compared(x.Compare(y), "", "")
@@ -213,7 +232,7 @@ func drawPerson(t *rapid.T, n int) string {
 	if rapid.Bool().Draw(t, "has manager") {
 		extension["manager"] = map[string]any{"value": someText.Draw(t, "manager")}
 	}
-	person["name"], person[enterpriseURN] = whole, extension
+	person["name"], person[enterpriseURN], person[customURN] = whole, extension, drawCustom(t)
 	for _, list := range []string{"emails", "photos"} {
 		primary := rapid.IntRange(-1, 3).Draw(t, "primary of "+list)
 		var elements []any
@@ -265,6 +284,7 @@ func (b *bench) renew(t testing.TB, rt *rapid.T, ids []string) {
 // Random filters over random people find whom a plain evaluation finds.
 func TestRFC7644_3_4_2_2_FiltersMeanWhatTheySay(t *testing.T) {
 	b := newBench(t)
+	b.define(custom)
 	ids := make([]string, 12)
 	ops, others := b.group(t, "Äb"), b.group(t, "direct")
 	rapid.Check(t, func(rt *rapid.T) {
@@ -315,9 +335,16 @@ func sortKey(p map[string]any, a known) string {
 		return ""
 	}
 	key := fmt.Sprint(found[0])
-	if a.kind == "time" {
+	switch a.kind {
+	case "time":
 		at, _ := time.Parse(time.RFC3339, key)
 		return fmt.Sprintf("%020d", at.UnixMilli())
+	case "date":
+		at, _ := time.Parse(time.RFC3339, key)
+		return at.UTC().Format("2006-01-02T15:04:05.000000000")
+	case "number":
+		n, _ := strconv.ParseFloat(key, 64)
+		return fmt.Sprintf("%020.2f", n+1e9)
 	}
 	if !a.exact {
 		key = strings.ToLower(key)
@@ -343,6 +370,7 @@ func inOrder(a known, descending bool) func(x, y map[string]any) int {
 // and backwards, while others come and go.
 func TestRFC9865_2_2_CursorsKeepTheOrder(t *testing.T) {
 	b := newBench(t)
+	b.define(custom)
 	ids := make([]string, 15)
 	b.group(t, "Äb")
 	for i := range ids {

@@ -10,18 +10,24 @@ import (
 
 	"gatehouse/directory"
 	"gatehouse/scim/resource"
+	"gatehouse/tenants"
 )
+
+var fuzzSchemas = []tenants.SCIMSchema{{URN: "urn:acme:2.0:User", Attributes: []tenants.SCIMAttribute{
+	{Name: "skills", Type: tenants.StringType, MultiValued: true}, {Name: "floor", Type: tenants.IntegerType}, {Name: "hired", Type: tenants.DateTimeType},
+	{Name: "cars", Type: tenants.ComplexType, MultiValued: true, SubAttributes: []tenants.SCIMSubAttribute{{Name: "value", Type: tenants.StringType}, {Name: "seats", Type: tenants.DecimalType}}}}}}
 
 // A filter either is refused with invalidFilter or becomes the directory's.
 func FuzzFilter(f *testing.F) {
 	for _, seed := range []string{`userName eq "a"`, `not (active eq true) and (emails[value co "x"] or meta.created gt "2020-01-01T00:00:00Z")`,
 		`urn:ietf:params:scim:schemas:core:2.0:User:userName sw "\u00FC"`, `((((((((`, `a[b[c eq 1]]`, `members eq "x"`, `id pr`, `externalId eq 1e999`,
 		`emails[type eq "work" and not (value sw "a" or primary eq true)].display ne null`, `emails.value-path-0 pr or photos[value co "]"]`,
-		`urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager[value eq "x"]`, `schemas eq "urn:x" and meta[version co "1"]`} {
+		`urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager[value eq "x"]`, `schemas eq "urn:x" and meta[version co "1"]`,
+		`urn:acme:2.0:User:skills[value eq "x"] or urn:acme:2.0:User:hired gt "2024-01-01T00:00:00Z"`, `urn:acme:2.0:User:cars[seats gt 1.5] and urn:acme:2.0:User:floor eq 1`} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, k := range []*resource.Kind{resource.User, resource.Group} {
+		for _, k := range []*resource.Kind{resource.User, resource.Group, extend(fuzzSchemas).User} {
 			l := &listing{kinds: []*resource.Kind{k}, base: "https://acme.example/scim/v2"}
 			if _, err := l.keys(text); err != nil && describe(err).ScimType != "invalidValue" {
 				t.Fatalf("sorted by %q: %v", text, err)

@@ -77,7 +77,7 @@ func (c *call) groupAnswer(g *directory.Group) resource.Object {
 	if members := c.memberAnswers(g.Members); len(members) > 0 {
 		res["members"] = members
 	}
-	c.addCommon(res, resource.Group, string(g.ID), g.Version, g.CreatedAt, g.UpdatedAt)
+	c.addCommon(res, c.kinds.Group, string(g.ID), g.Version, g.CreatedAt, g.UpdatedAt)
 	return res
 }
 
@@ -109,7 +109,7 @@ func (c *call) createGroup(ctx context.Context) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	res, err := resource.Group.Clean(body)
+	res, err := c.kinds.Group.Clean(body)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func (c *call) createGroup(ctx context.Context) (*reply, error) {
 }
 
 func (c *call) getGroup(ctx context.Context) (*reply, error) {
-	g, err := c.service.directory.Group(ctx, c.tenant, identity.GroupID(c.id), c.projection.Wants("members"))
+	g, err := c.service.directory.Group(ctx, c.tenant, identity.GroupID(c.id), c.projection.Includes(resource.Group, "members"))
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (c *call) replaceGroup(ctx context.Context) (*reply, error) {
 		return nil, err
 	}
 	g, err := c.updateGroup(ctx, func(resource.Object, *directory.MemberChange) (resource.Object, []resource.MemberStep, error) {
-		res, err := resource.Group.Clean(body)
+		res, err := c.kinds.Group.Clean(body)
 		c.note.resource(res)
 		return res, resource.ReplaceMembers(res["members"]), err
 	})
@@ -163,7 +163,7 @@ func (c *call) patchGroup(ctx context.Context) (*reply, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		res, err = resource.Group.Clean(res)
+		res, err = c.kinds.Group.Clean(res)
 		return res, steps, err
 	})
 	if err != nil {
@@ -178,7 +178,7 @@ func (c *call) patchGroup(ctx context.Context) (*reply, error) {
 // changedGroup answers with a group that was changed, and reads its members only for a
 // client that wants them.
 func (c *call) changedGroup(ctx context.Context, g *directory.Group) (*reply, error) {
-	if !c.projection.Wants("members") {
+	if !c.projection.Includes(resource.Group, "members") {
 		return c.groupReply(http.StatusOK, g), nil
 	}
 	now, err := c.service.directory.Group(ctx, c.tenant, g.ID, true)
@@ -216,5 +216,5 @@ func (c *call) deleteGroup(ctx context.Context) (*reply, error) {
 }
 
 func (c *call) groupReply(status int, g *directory.Group) *reply {
-	return c.resourceReply(status, resource.Group, c.groupAnswer(g), string(g.ID), g.Version)
+	return c.resourceReply(status, c.kinds.Group, c.groupAnswer(g), string(g.ID), g.Version)
 }

@@ -27,6 +27,7 @@ import (
 	"gatehouse/internal/store/postgrestest"
 	"gatehouse/scim"
 	"gatehouse/sessions"
+	"gatehouse/tenants"
 )
 
 // bench is the service over real parts: encrypted store, journal, tokens,
@@ -44,6 +45,9 @@ type bench struct {
 	brake     *brake.Service // nil: nobody is held back
 	acme      tenant
 	globex    tenant
+	// schemas are acme's own, and settings the version that they are of.
+	schemas  []tenants.SCIMSchema
+	settings uint64
 }
 
 type tenant struct {
@@ -107,7 +111,7 @@ func (b *bench) serve() {
 	b.directory = directory.New(people)
 	b.roles = authz.New(authz.Config{Store: b.db, Journal: b.journal, People: b.directory})
 	b.config = scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
-		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles}
+		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles, Schemas: b.schemasOf}
 	b.handler = scim.New(b.config).Handler()
 }
 

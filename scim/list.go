@@ -32,18 +32,18 @@ func (c *call) list(ctx context.Context) (*reply, error) {
 	return c.listByIndex(ctx, q)
 }
 
-// kinds are those that the list is of.
-func (c *call) kinds() []*resource.Kind {
+// listed are the kinds that the list is of.
+func (c *call) listed() []*resource.Kind {
 	if c.kind != nil {
 		return []*resource.Kind{c.kind}
 	}
-	return []*resource.Kind{resource.User, resource.Group}
+	return []*resource.Kind{c.kinds.User, c.kinds.Group}
 }
 
 // readList reads what a list is asked for, apart from the page.
 func (c *call) readList() (q directory.Query, err error) {
 	c.note.list(c.query)
-	l := &listing{kinds: c.kinds(), base: c.base}
+	l := &listing{kinds: c.listed(), base: c.base}
 	filters, err := l.filters(c.query.Get("filter"))
 	if err != nil {
 		return q, err
@@ -58,13 +58,14 @@ func (c *call) readList() (q directory.Query, err error) {
 	}
 	for _, k := range l.kinds {
 		part := &directory.Part{Filter: filters[k], By: keys[k]}
-		if k == resource.User {
+		if k.Is(resource.User) {
 			q.Users = part
 		} else {
 			q.Groups = part
 		}
 	}
-	q.Sorted, q.WithMembers = keys != nil, c.projection.Wants("members")
+	q.Sorted, q.WithMembers = keys != nil, c.projection.Includes(resource.Group, "members")
+	q.WithoutGroups = !c.projection.Includes(resource.User, "groups")
 	q.Descending = descending && q.Sorted
 	return q, nil
 }
@@ -115,7 +116,7 @@ func (t translation) key(path filter.AttributePath) (key directory.Key, err erro
 		return key, resource.Bad(scimerrors.ScimTypeInvalidValue, "%s has no order.", a.Name())
 	}
 	p, list := t.find(t.kind, a), a.list()
-	if !here || p.constant != "" || a.Name() == "schemas" { // the same for all
+	if !here || p.constant != "" || a.isCore("schemas") { // the same for all
 		return key, nil
 	}
 	return directory.Key{Attr: p.attr, In: list.in, List: list.path, Path: p.path, Kind: p.kind, Exact: p.exact}, nil
@@ -156,7 +157,7 @@ func (c *call) listByIndex(ctx context.Context, q directory.Query) (*reply, erro
 // reading says which pages this one belongs to.
 func (c *call) reading() readingKey {
 	return readingKey{tenant: c.tenant, token: c.cause.Actor.ID, filter: c.query.Get("filter"),
-		sorted: c.query.Get("sortBy") + " " + c.query.Get("sortOrder"), kind: c.kind}
+		sorted: c.query.Get("sortBy") + " " + c.query.Get("sortOrder"), kind: c.kindName()}
 }
 
 // listByCursor answers with the page at a cursor (RFC 9865 §2). All are counted for the
@@ -202,8 +203,16 @@ func (c *call) listByCursor(ctx context.Context, q directory.Query) (*reply, err
 	return &reply{status: http.StatusOK, body: body}, nil
 }
 
-// find bounds the time that a list takes: what no index serves looks at everybody.
+// find bounds the time that a list takes, and how many take long at once: what no index
+// serves looks at everybody.
 func (c *call) find(ctx context.Context, q directory.Query) (directory.Page, error) {
+	if !q.Served() {
+		end, err := c.service.searches.begin(ctx, c.tenant)
+		if err != nil {
+			return directory.Page{}, err
+		}
+		defer end()
+	}
 	bounded, cancel := context.WithTimeout(ctx, c.service.searchTime)
 	defer cancel()
 	page, err := c.service.directory.Find(bounded, c.tenant, q)
@@ -218,14 +227,14 @@ func (c *call) answers(found []directory.Item) ([]resource.Object, error) {
 	items := make([]resource.Object, 0, len(found))
 	for _, item := range found {
 		if item.Group != nil {
-			items = append(items, c.projection.Of(resource.Group, c.groupAnswer(item.Group)))
+			items = append(items, c.projection.Of(c.kinds.Group, c.groupAnswer(item.Group)))
 			continue
 		}
 		res, err := c.userAnswer(item.User)
 		if err != nil {
 			return nil, err
 		}
-		items = append(items, c.projection.Of(resource.User, res))
+		items = append(items, c.projection.Of(c.kinds.User, res))
 	}
 	return items, nil
 }

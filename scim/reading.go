@@ -7,7 +7,6 @@ import (
 
 	"gatehouse/directory"
 	"gatehouse/identity"
-	"gatehouse/scim/resource"
 )
 
 const (
@@ -31,7 +30,7 @@ type readings struct {
 type readingKey struct {
 	tenant                identity.TenantID
 	token, filter, sorted string
-	kind                  *resource.Kind // nil: all of them
+	kind                  string // empty: all of them
 }
 
 // reading is the last page: where it began, and where the next one does.

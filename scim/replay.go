@@ -41,7 +41,7 @@ func (s *Service) Replay(ctx context.Context, tenant identity.TenantID, origin s
 		}
 		r.Header.Set("Authorization", "Bearer again")
 		var kept once
-		rehearsing := &Service{directory: people, tokens: known{caller}, guard: admitted{}, recorder: &kept, searchTime: s.searchTime}
+		rehearsing := &Service{directory: people, tokens: known{caller}, guard: admitted{}, recorder: &kept, schemas: s.schemas, searchTime: s.searchTime}
 		rehearsing.Handler().ServeHTTP(&unsent{header: http.Header{}}, r)
 		if err := ctx.Err(); err != nil {
 			return err

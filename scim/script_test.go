@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"gatehouse/tenants"
 )
 
 func TestScriptsLeaveNothingOpen(t *testing.T) {
@@ -38,6 +40,7 @@ func TestScriptsLeaveNothingOpen(t *testing.T) {
 //	# a remark
 //	== what the step is
 //	== each 1..40: what the steps are, with {n} in all of what follows
+//	! a schema of the tenant's own, as JSON, which its people have from here on
 //	> METHOD /path?name=value, as it reads before it is escaped
 //	> Header: value
 //	the body, as JSON, until the next of these lines
@@ -58,7 +61,8 @@ type script struct {
 type step struct {
 	line         int
 	name         string
-	first, last  int // {n}; 0 and 0: once
+	first, last  int    // {n}; 0 and 0: once
+	schema       string // JSON, empty: none
 	method, path string
 	headers      [][2]string
 	body         string
@@ -94,7 +98,7 @@ func readScript(file string) (*script, error) {
 			into, err = nil, s.steps[len(s.steps)-1].readName(rest)
 		case len(s.steps) == 0 && strings.TrimSpace(line) != "":
 			err = fmt.Errorf("%q stands before the first step", line)
-		case mark == ">" || mark == "<" || mark == "@":
+		case mark == "!" || mark == ">" || mark == "<" || mark == "@":
 			into, err = s.steps[len(s.steps)-1].read(mark, rest)
 		case into != nil:
 			*into += line + "\n"
@@ -131,6 +135,13 @@ func (s *script) finish() error {
 	return nil
 }
 
+// readSchema reads a schema of a tenant's own.
+func readSchema(text string) (s tenants.SCIMSchema, err error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	return s, d.Decode(&s)
+}
+
 func (s *step) readName(text string) error {
 	s.name = text
 	rest, ok := strings.CutPrefix(text, "each ")
@@ -149,6 +160,9 @@ func (s *step) readName(text string) error {
 
 func (s *step) read(mark, rest string) (into *string, err error) {
 	switch mark {
+	case "!":
+		s.schema = rest
+		return &s.schema, nil
 	case ">":
 		if s.method == "" {
 			s.method, s.path, _ = strings.Cut(rest, " ")

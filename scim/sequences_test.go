@@ -72,6 +72,11 @@ func play(t *testing.T, s *script) {
 // the same step follow.
 func (p *player) do(file string, s *step, look bool) (ok bool) {
 	p.t.Helper()
+	if s.schema != "" {
+		schema, err := readSchema(s.schema)
+		must(p.t, err)
+		p.define(append(p.schemas, schema)...)
+	}
 	status, body, err := p.send(s)
 	if err == nil && status != s.status {
 		err = fmt.Errorf("answered %d, want %d", status, s.status)

@@ -17,6 +17,7 @@ import (
 	"gatehouse/internal/fault"
 	"gatehouse/internal/httpkit"
 	"gatehouse/scim/resource"
+	"gatehouse/tenants"
 )
 
 // root is where the service stands on every tenant's host.
@@ -40,6 +41,9 @@ type Config struct {
 	Rates    Rates
 	// Recorder keeps what clients send. Nil: nobody does.
 	Recorder Recorder
+	// Schemas gives those that people of a tenant have beside the standard's, and a
+	// version that changes with them; nil: none has any.
+	Schemas func(identity.TenantID) (schemas []tenants.SCIMSchema, version uint64)
 	// SearchTime is how long a list may take; 0: 9 seconds, which is less than the time
 	// after which PostgreSQL ends a statement by itself.
 	SearchTime time.Duration
@@ -55,6 +59,10 @@ type Service struct {
 	rates     Rates
 	recorder  Recorder // nil: nobody
 	readings  readings
+	searches  searches
+	// schemas gives a tenant's own, and extensions what people are by them.
+	schemas    func(identity.TenantID) ([]tenants.SCIMSchema, uint64)
+	extensions extensions
 	// searchTime bounds a list that no index serves.
 	searchTime time.Duration
 }
@@ -64,7 +72,10 @@ func New(c Config) *Service {
 	if c.SearchTime == 0 {
 		c.SearchTime = 9 * time.Second
 	}
-	return &Service{directory: c.Directory, tokens: c.Tokens, searchTime: c.SearchTime, throttle: c.Throttle, rates: c.Rates, recorder: c.Recorder,
+	if c.Schemas == nil {
+		c.Schemas = func(identity.TenantID) ([]tenants.SCIMSchema, uint64) { return nil, 0 }
+	}
+	return &Service{directory: c.Directory, tokens: c.Tokens, searchTime: c.SearchTime, throttle: c.Throttle, rates: c.Rates, recorder: c.Recorder, schemas: c.Schemas,
 		guard: authz.Guard{Decider: c.Permissions, Journal: c.Journal, Refusals: c.Refusals}}
 }
 
@@ -113,7 +124,9 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, n *note) (*reply
 	if err != nil {
 		return nil, err
 	}
-	c := &call{service: s, kind: endpoint.kind, method: r.Method, ifMatch: joined(r.Header, "If-Match"), ifNone: joined(r.Header, "If-None-Match"),
+	schemas, version := s.schemas(req.Tenant)
+	kinds := s.extensions.of(req.Tenant, schemas, version)
+	c := &call{service: s, kinds: kinds, kind: kinds.Of(endpoint.kind), method: r.Method, ifMatch: joined(r.Header, "If-Match"), ifNone: joined(r.Header, "If-None-Match"),
 		read: func() (map[string]any, error) { return readObject(w, r) },
 		whole: whole{caller: caller, event: event, match: match, hold: func() { holdOn(w) },
 			load: func() ([]byte, error) { return readBody(w, r, maxBulk, errBulkSize) }},

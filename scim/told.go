@@ -185,7 +185,7 @@ func userToldOf(u *directory.User) map[string]any {
 	if u == nil {
 		return map[string]any{}
 	}
-	res, err := userResource(u)
+	res, err := keptUser(u)
 	if err != nil {
 		return map[string]any{}
 	}

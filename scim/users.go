@@ -21,7 +21,16 @@ import (
 var columns = []string{"id", "meta", "externalId", "userName", "displayName", "active", "groups"}
 
 // userResource is a person as a client may write them: what PATCH works on.
-func userResource(u *directory.User) (resource.Object, error) {
+func (c *call) userResource(u *directory.User) (resource.Object, error) {
+	res, err := keptUser(u)
+	if err == nil {
+		c.kinds.User.Fit(res)
+	}
+	return res, err
+}
+
+// keptUser is a person with all that is kept of them, whatever their tenant knows of it.
+func keptUser(u *directory.User) (resource.Object, error) {
 	document, err := u.Document()
 	if err != nil {
 		return nil, fmt.Errorf("scim: attributes of %s: %w", u.ID, err)
@@ -40,7 +49,7 @@ func userResource(u *directory.User) (resource.Object, error) {
 
 // userAnswer is a person as a client gets them.
 func (c *call) userAnswer(u *directory.User) (resource.Object, error) {
-	res, err := userResource(u)
+	res, err := c.userResource(u)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +68,7 @@ func (c *call) userAnswer(u *directory.User) (resource.Object, error) {
 		}
 		res["groups"] = groups
 	}
-	c.addCommon(res, resource.User, string(u.ID), u.Version, u.CreatedAt, u.UpdatedAt)
+	c.addCommon(res, c.kinds.User, string(u.ID), u.Version, u.CreatedAt, u.UpdatedAt)
 	return res, nil
 }
 
@@ -168,7 +177,7 @@ func (c *call) readUser() (u directory.User, err error) {
 	if v, _ := resource.Member(body, "active"); v == nil {
 		body["active"] = true
 	}
-	res, err := resource.User.Clean(body)
+	res, err := c.kinds.User.Clean(body)
 	if err != nil {
 		return u, err
 	}
@@ -177,7 +186,11 @@ func (c *call) readUser() (u directory.User, err error) {
 }
 
 func (c *call) getUser(ctx context.Context) (*reply, error) {
-	u, err := c.service.directory.User(ctx, c.tenant, identity.UserID(c.id))
+	read := c.service.directory.User
+	if !c.projection.Includes(resource.User, "groups") {
+		read = c.service.directory.UserAlone
+	}
+	u, err := read(ctx, c.tenant, identity.UserID(c.id))
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +209,7 @@ func (c *call) replaceUser(ctx context.Context) (*reply, error) {
 		if v, _ := resource.Member(whole, "active"); v == nil {
 			whole["active"] = old["active"]
 		}
-		res, err := resource.User.Clean(whole)
+		res, err := c.kinds.User.Clean(whole)
 		c.note.resource(res)
 		return res, err
 	})
@@ -208,10 +221,10 @@ func (c *call) patchUser(ctx context.Context) (*reply, error) {
 		return nil, err
 	}
 	return c.updateUser(ctx, func(res resource.Object) (resource.Object, error) {
-		if err := operations.Apply(resource.User, res); err != nil {
+		if err := operations.Apply(c.kinds.User, res); err != nil {
 			return nil, err
 		}
-		return resource.User.Clean(res)
+		return c.kinds.User.CleanPatched(res)
 	})
 }
 
@@ -221,12 +234,15 @@ func (c *call) updateUser(ctx context.Context, edit func(resource.Object) (resou
 		return nil, err
 	}
 	u, err := c.service.directory.UpdateUser(ctx, c.cause, c.tenant, identity.UserID(c.id), ifVersion, func(u *directory.User) error {
-		res, err := userResource(u)
+		res, err := c.userResource(u)
 		if err != nil {
 			return err
 		}
-		shown, made := res["emails"], addressIsName(u)
+		before, shown, made := maps.Clone(res), res["emails"], addressIsName(u)
 		if res, err = edit(res); err != nil {
+			return err
+		}
+		if err := c.kinds.User.KeepImmutable(before, res, c.method == http.MethodPut); err != nil {
 			return err
 		}
 		if made && c.method == http.MethodPatch && reflect.DeepEqual(res["emails"], shown) {
@@ -256,5 +272,5 @@ func (c *call) userReply(status int, u *directory.User) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.resourceReply(status, resource.User, res, string(u.ID), u.Version), nil
+	return c.resourceReply(status, c.kinds.User, res, string(u.ID), u.Version), nil
 }

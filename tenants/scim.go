@@ -3,15 +3,23 @@ package tenants
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// SCIM bounds what provisioning clients may do.
+// SCIM is what provisioning clients may do, and what they may say of people.
 type SCIM struct {
 	Brake Brake `json:"brake,omitzero" yaml:"brake,omitempty" doc:"How many people SCIM tokens may deactivate or delete before an admin has to look; absent: its defaults"`
 	Rate  Rate  `json:"rate,omitzero" yaml:"rate,omitempty" doc:"How many requests SCIM tokens may make; absent: its defaults"`
 	// Retain is how long a record stays of who was deleted, by whomever; 0: none does.
 	Retain Duration `json:"retain,omitzero" yaml:"retain,omitempty" doc:"How long a record stays of who a deleted person was, from 24h to 87600h (10 years); absent: none does"`
+	// Schemas are what people have here beyond the standard's schemas.
+	Schemas []SCIMSchema `json:"schemas,omitempty" yaml:"schemas,omitempty" maxItems:"10" doc:"Schemas of the tenant's own that a person has beside the core and the enterprise one"`
+}
+
+// Equal reports whether both say the same.
+func (s SCIM) Equal(o SCIM) bool {
+	return s.Brake == o.Brake && s.Rate == o.Rate && s.Retain == o.Retain && slices.EqualFunc(s.Schemas, o.Schemas, SCIMSchema.equal)
 }
 
 // Rate is how many requests a second provisioning clients may make, for as long as they
@@ -82,5 +90,5 @@ func (s SCIM) check() error {
 	if r := s.Rate; r.Token < 0 || r.Token > maxRate || r.Tenant < 0 || r.Tenant > maxRate {
 		return invalid("bad-settings", fmt.Sprintf("scim.rate.token and scim.rate.tenant must lie between 1 and %d.", maxRate))
 	}
-	return nil
+	return checkSchemas(s.Schemas)
 }

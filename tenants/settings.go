@@ -19,7 +19,7 @@ type Settings struct {
 
 // Equal reports whether both say the same.
 func (s Settings) Equal(o Settings) bool {
-	return s.Session.Equal(o.Session) && s.SecondFactor.Equal(o.SecondFactor) && s.SCIM == o.SCIM
+	return s.Session.Equal(o.Session) && s.SecondFactor.Equal(o.SecondFactor) && s.SCIM.Equal(o.SCIM)
 }
 
 func (s Settings) check() error {

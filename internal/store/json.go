@@ -12,7 +12,7 @@ type JSON interface {
 	// Document is a column of texts that hold documents, as a document.
 	Document(column string) string
 	// Path is what is bound where a path is a parameter: the names from the outside
-	// in. None may hold a quote or a backslash, or be a number, which PostgreSQL takes
+	// in, none for the document itself. None may hold a quote or a backslash, or be a number, which PostgreSQL takes
 	// for a place in a list.
 	Path(names ...string) string
 	// Text, Bool and Number are the value at a path; NULL if it is something else
@@ -23,8 +23,8 @@ type JSON interface {
 	// Elements stands in FROM: the elements of the list at a path, none if it is
 	// no list.
 	Elements(document, path, alias string) string
-	// Element is what Elements has come to; NULL if it is no object. Twin is what
-	// stands in its place in another document.
+	// Element is what Elements has come to, as a document. Twin is what stands in its
+	// place in another document.
 	Element(alias string) string
 	Twin(document, path, alias string) string
 	// Place sorts elements as they stand in the list.
@@ -43,7 +43,12 @@ type sqliteJSON struct{}
 
 func (sqliteJSON) Document(column string) string { return column }
 
-func (sqliteJSON) Path(names ...string) string { return `$."` + strings.Join(names, `"."`) + `"` }
+func (sqliteJSON) Path(names ...string) string {
+	if len(names) == 0 {
+		return "$"
+	}
+	return `$."` + strings.Join(names, `"."`) + `"`
+}
 
 func (sqliteJSON) Text(document, path string) string {
 	return fmt.Sprintf("CASE WHEN json_type(%[1]s, %[2]s) = 'text' THEN json_extract(%[1]s, %[2]s) END", document, path)
@@ -63,12 +68,11 @@ func (sqliteJSON) Elements(document, path, alias string) string {
 }
 
 func (sqliteJSON) Element(alias string) string {
-	return fmt.Sprintf("CASE WHEN %[1]s.type = 'object' THEN %[1]s.value END", alias)
+	return fmt.Sprintf("CASE %[1]s.type WHEN 'object' THEN %[1]s.value WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE json_quote(%[1]s.value) END", alias)
 }
 
 func (sqliteJSON) Twin(document, path, alias string) string {
-	return fmt.Sprintf("CASE WHEN json_type(%[1]s, %[2]s || '[' || %[3]s.key || ']') = 'object' THEN json_extract(%[1]s, %[2]s || '[' || %[3]s.key || ']') END",
-		document, path, alias)
+	return fmt.Sprintf("(%s -> (%s || '[' || %s.key || ']'))", document, path, alias)
 }
 
 func (sqliteJSON) Place(alias string) string { return alias + ".key" }
@@ -83,7 +87,12 @@ type postgresJSON struct{}
 
 func (postgresJSON) Document(column string) string { return column + "::jsonb" }
 
-func (postgresJSON) Path(names ...string) string { return `{"` + strings.Join(names, `","`) + `"}` }
+func (postgresJSON) Path(names ...string) string {
+	if len(names) == 0 {
+		return "{}"
+	}
+	return `{"` + strings.Join(names, `","`) + `"}`
+}
 
 // A condition is in CASE where a cast depends on it: the server may look at the
 // parts of an AND in any order.

@@ -13,7 +13,7 @@ var schemas = schema.SchemasAttributes()
 
 // Attribute finds an attribute as a filter or an order names it (RFC 7644 §3.10):
 // extension is the URN of the extension that it belongs to. Where no URN is given,
-// the extension's attributes come after the core's.
+// the extensions' attributes come after the core's, and those of a tenant's own are none.
 func (k *Kind) Attribute(urn, name string) (a schema.CoreAttribute, extension string, ok bool) {
 	if urn == "" || strings.EqualFold(urn, k.Core.ID) {
 		if strings.EqualFold(name, schemas.Name()) {
@@ -23,9 +23,12 @@ func (k *Kind) Attribute(urn, name string) (a schema.CoreAttribute, extension st
 			return a, "", true
 		}
 	}
-	if k.Extension != nil && (urn == "" || strings.EqualFold(urn, k.Extension.ID)) {
-		if a, ok = k.Extension.Attributes.ContainsAttribute(name); ok {
-			return a, k.Extension.ID, true
+	for _, e := range k.Extensions {
+		if urn == "" && e.Custom || urn != "" && !strings.EqualFold(urn, e.ID) {
+			continue
+		}
+		if a, ok = e.Attributes.ContainsAttribute(name); ok {
+			return a, e.ID, true
 		}
 	}
 	return a, "", false

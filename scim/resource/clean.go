@@ -1,8 +1,10 @@
 package resource
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	scimerrors "github.com/elimity-com/scim/errors"
 	"github.com/elimity-com/scim/schema"
@@ -12,28 +14,26 @@ import (
 // known forms of real clients are brought into the standard's, read-only and
 // unknown attributes are passed over (RFC 7644 §3.3, §3.5.1), and null and
 // empty lists count as "not there" (RFC 7643 §2.5).
-func (k *Kind) Clean(raw map[string]any) (Object, error) {
+func (k *Kind) Clean(raw map[string]any) (Object, error) { return k.clean(raw, true) }
+
+// CleanPatched is [Kind.Clean] for what PATCH has made of a resource. What its tenant's
+// extensions have come to require since keeps nobody from being changed: from being
+// deactivated, above all.
+func (k *Kind) CleanPatched(raw map[string]any) (Object, error) { return k.clean(raw, false) }
+
+func (k *Kind) clean(raw map[string]any, whole bool) (Object, error) {
 	out := make(Object)
 	if err := cleanInto(out, raw, k.full.Attributes); err != nil {
 		return nil, err
 	}
-	if k.Extension == nil {
-		return out, nil
-	}
-	v, ok := Member(raw, k.Extension.ID)
-	if !ok || v == nil {
-		return out, nil
-	}
-	object, ok := v.(map[string]any)
-	if !ok {
-		return nil, Bad(scimerrors.ScimTypeInvalidValue, "%s is not an object.", k.Extension.ID)
-	}
-	ext := make(map[string]any)
-	if err := cleanInto(ext, object, k.Extension.Attributes); err != nil {
-		return nil, err
-	}
-	if len(ext) > 0 {
-		out[k.Extension.ID] = ext
+	for i := range k.Extensions {
+		values, err := k.Extensions[i].clean(raw, whole)
+		if err != nil {
+			return nil, err
+		}
+		if values != nil {
+			out[k.Extensions[i].ID] = values
+		}
 	}
 	return out, nil
 }
@@ -106,8 +106,9 @@ func typeName(a schema.CoreAttribute) string {
 
 // coerce brings known departures of real clients into the standard's form:
 // booleans as strings (Entra ID), a complex value as the bare string of its
-// "value" (Entra ID's manager), one element where a list is due, and null or no
-// text for "not there". Everything else stays for the schema to judge.
+// "value" (Entra ID's manager) and the other way round, numbers as text, one element
+// where a list is due, and null or no text for "not there". Times are brought into UTC.
+// Everything else stays for the schema to judge.
 func coerce(a schema.CoreAttribute, v any) any {
 	if v == nil {
 		return nil
@@ -131,10 +132,22 @@ func coerce(a schema.CoreAttribute, v any) any {
 func coerceOne(a schema.CoreAttribute, v any) any {
 	switch v := v.(type) {
 	case string:
-		if a.AttributeType() == "boolean" {
+		switch a.AttributeType() {
+		case "boolean":
 			if b, ok := BoolText(v); ok {
 				return b
 			}
+		case "integer", "decimal":
+			if n := json.Number(v); json.Valid([]byte(v)) {
+				if _, err := n.Float64(); err == nil {
+					return coerceOne(a, n)
+				}
+			}
+		case "dateTime":
+			if at, ok := utc(v); ok {
+				return at
+			}
+			return false // which is no time, to the schema either
 		}
 		if v == "" && a.HasSubAttributes() {
 			return nil
@@ -142,7 +155,15 @@ func coerceOne(a schema.CoreAttribute, v any) any {
 		if _, ok := a.SubAttributes().ContainsAttribute("value"); ok {
 			return map[string]any{"value": v}
 		}
+	case json.Number:
+		n, err := v.Int64()
+		if a.AttributeType() == "integer" && err == nil && (n > maxInteger || n < -maxInteger) {
+			return false // as for times
+		}
 	case map[string]any:
+		if inner, ok := Member(v, "value"); ok && len(v) == 1 && a.MultiValued() && !a.HasSubAttributes() {
+			return coerceOne(a, inner)
+		}
 		if a.Name() == "roles" {
 			v = readRole(v)
 		}
@@ -158,6 +179,25 @@ func coerceOne(a schema.CoreAttribute, v any) any {
 		return out
 	}
 	return v
+}
+
+// maxInteger is what readers of JSON agree on, databases too (RFC 8259 §6).
+const maxInteger = 1<<53 - 1
+
+// ParseTime reads a time (RFC 7643 §2.3.5); one without a zone is taken to be in UTC.
+func ParseTime(text string) (at time.Time, ok bool) {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		at, err = time.Parse("2006-01-02T15:04:05", text)
+	}
+	at = at.UTC()
+	return at, err == nil && at.Year() >= 1 && at.Year() <= 9999
+}
+
+// utc writes a time as RFC 3339 has it in UTC, so that two that are the same read alike.
+func utc(text string) (string, bool) {
+	at, ok := ParseTime(text)
+	return at.Format(time.RFC3339Nano), ok
 }
 
 // readRole reads an element of roles whose value is itself a role as JSON: what

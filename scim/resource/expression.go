@@ -3,6 +3,8 @@ package resource
 import (
 	"encoding/json"
 	"errors"
+	"maps"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -113,26 +115,12 @@ func checkComparisons(e filter.Expression, attrs schema.Attributes) error {
 	case *filter.AttributeExpression:
 		a, ok := attrs.ContainsAttribute(e.AttributePath.AttributeName)
 		if !ok || e.AttributePath.SubAttribute != nil || e.AttributePath.URIPrefix != nil {
-			return errors.New("it names an attribute that the elements do not have")
+			return errNoPart
 		}
 		if e.Operator == filter.PR {
 			return nil
 		}
-		switch a.AttributeType() {
-		case "boolean":
-			if text, isText := e.CompareValue.(string); isText {
-				if b, isBool := BoolText(text); isBool {
-					e.CompareValue = b
-				}
-			}
-			_, ok = e.CompareValue.(bool)
-			ok = ok && (e.Operator == filter.EQ || e.Operator == filter.NE)
-		case "string", "reference":
-			_, ok = e.CompareValue.(string)
-		default:
-			ok = false
-		}
-		if !ok {
+		if !readOperand(e, a) {
 			return errors.New("it compares " + a.Name() + " with what it cannot be")
 		}
 		return nil
@@ -140,8 +128,50 @@ func checkComparisons(e filter.Expression, attrs schema.Attributes) error {
 	return errors.New("it has a part that does not belong there")
 }
 
+// readOperand brings what an attribute is compared with into the type that the library
+// compares; false if it is of another, or the operator has no meaning for it.
+func readOperand(e *filter.AttributeExpression, a schema.CoreAttribute) bool {
+	equality := e.Operator == filter.EQ || e.Operator == filter.NE
+	part := e.Operator == filter.CO || e.Operator == filter.SW || e.Operator == filter.EW
+	text, isText := e.CompareValue.(string)
+	number, isNumber := e.CompareValue.(json.Number)
+	switch a.AttributeType() {
+	case "boolean":
+		if b, isBool := BoolText(text); isBool {
+			e.CompareValue = b
+		}
+		_, ok := e.CompareValue.(bool)
+		return ok && equality
+	case "string", "reference":
+		return isText
+	case "binary":
+		return isText && equality
+	case "integer":
+		n, err := strconv.Atoi(number.String())
+		e.CompareValue = n
+		return isNumber && err == nil && !part
+	case "decimal":
+		n, err := number.Float64()
+		e.CompareValue = n
+		return isNumber && err == nil && !part
+	case "dateTime":
+		at, ok := utc(text)
+		e.CompareValue = at
+		return ok && !part
+	}
+	return false
+}
+
+var errNoPart = errors.New("it names an attribute that the elements do not have")
+
 // matches reports whether an element, checked by [validate] before, is selected.
 func (f *elementFilter) matches(element map[string]any) bool {
+	for name, v := range element {
+		if n, ok := v.(int64); ok { // the library compares with an int
+			element = maps.Clone(element)
+			element[name] = int(n)
+		}
+	}
 	return f.validator.PassesFilter(element) == nil
 }
 
@@ -162,6 +192,9 @@ func describeElement(e filter.Expression, attrs schema.Attributes, element map[s
 			return false
 		}
 		element[a.Name()] = e.CompareValue
+		if n, ok := e.CompareValue.(int); ok {
+			element[a.Name()] = int64(n) // as one that was sent
+		}
 		return true
 	}
 	return false

@@ -15,16 +15,52 @@ type Kind struct {
 	// Core is the schema as published; full adds the common attributes, which
 	// clients write, filter and address alike (RFC 7643 §3.1).
 	Core, full schema.Schema
-	Extension  *schema.Schema
+	Extensions []Extension
+}
+
+// Extension is a schema that adds to a kind's own (RFC 7643 §3.3).
+type Extension struct {
+	schema.Schema
+	Required bool // a resource must have it (RFC 7643 §6)
+	// Custom is one of a tenant's own: its attributes are known by their whole names
+	// alone, so that whatever it has, no other name means something else.
+	Custom bool
+}
+
+// Kinds are what resources are in one tenant.
+type Kinds struct{ User, Group *Kind }
+
+// Standard is what they are where the tenant adds nothing.
+var Standard = Kinds{User, Group}
+
+// Of gives the tenant's own of a kind; nil if it is nil.
+func (k Kinds) Of(kind *Kind) *Kind {
+	switch {
+	case kind == nil:
+		return nil
+	case kind.Is(Group):
+		return k.Group
+	}
+	return k.User
+}
+
+// Is reports whether both are of the same resources, whatever extensions they have.
+func (k *Kind) Is(other *Kind) bool { return k.Name == other.Name }
+
+// With is the kind with further extensions.
+func (k *Kind) With(extensions ...Extension) *Kind {
+	with := *k
+	with.Extensions = slices.Concat(k.Extensions, extensions)
+	return &with
 }
 
 // User is a person (RFC 7643 §4.1).
-var User = newKind("User", "/Users", "A person who can sign in.", userSchema(), enterpriseSchema())
+var User = newKind("User", "/Users", "A person who can sign in.", userSchema(), Extension{Schema: schema.ExtensionEnterpriseUser()})
 
 // Group is a set of people (RFC 7643 §4.2).
-var Group = newKind("Group", "/Groups", "A set of people.", groupSchema(), nil)
+var Group = newKind("Group", "/Groups", "A set of people.", groupSchema())
 
-func newKind(name, endpoint, description string, core schema.Schema, extension *schema.Schema) *Kind {
+func newKind(name, endpoint, description string, core schema.Schema, extensions ...Extension) *Kind {
 	full := core
 	full.Attributes = slices.Clone(core.Attributes)
 	for _, a := range schema.CommonAttributes() {
@@ -34,7 +70,7 @@ func newKind(name, endpoint, description string, core schema.Schema, extension *
 		}
 		full.Attributes = append(full.Attributes, a)
 	}
-	return &Kind{Name: name, Endpoint: endpoint, Description: description, Core: core, full: full, Extension: extension}
+	return &Kind{Name: name, Endpoint: endpoint, Description: description, Core: core, full: full, Extensions: extensions}
 }
 
 // userSchema is RFC 7643 §4.1 without the password: people sign in at their
@@ -44,11 +80,6 @@ func userSchema() schema.Schema {
 	s.Attributes = slices.DeleteFunc(slices.Clone(s.Attributes), func(a schema.CoreAttribute) bool { return a.Name() == "password" })
 	s.Description = optional.NewString("A person who can sign in.")
 	return s
-}
-
-func enterpriseSchema() *schema.Schema {
-	s := schema.ExtensionEnterpriseUser()
-	return &s
 }
 
 // groupSchema is RFC 7643 §4.2: people and groups can be members.
@@ -84,9 +115,9 @@ type Object map[string]any
 // NameSchemas sets the URNs of what a resource holds (RFC 7643 §3).
 func (k *Kind) NameSchemas(res Object) {
 	schemas := []string{k.Core.ID}
-	if k.Extension != nil {
-		if _, ok := res[k.Extension.ID]; ok {
-			schemas = append(schemas, k.Extension.ID)
+	for _, e := range k.Extensions {
+		if _, ok := res[e.ID]; ok {
+			schemas = append(schemas, e.ID)
 		}
 	}
 	res["schemas"] = schemas

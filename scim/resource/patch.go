@@ -115,14 +115,20 @@ func (steps Patch) applyBy(p *patcher) error {
 
 func (p *patcher) apply(o operation) error {
 	if o.path == "" || strings.EqualFold(o.path, p.kind.Core.ID) {
-		return p.applyObject(o, func(name string) string { return name })
+		return p.applyObject(o, "")
 	}
-	if ext := p.kind.Extension; ext != nil && strings.EqualFold(o.path, ext.ID) {
+	for _, e := range p.kind.Extensions {
+		if !strings.EqualFold(o.path, e.ID) {
+			continue
+		}
 		if o.op != "add" && o.value == nil {
-			delete(p.res, ext.ID)
+			if e.Required {
+				return Bad(scimerrors.ScimTypeMutability, "%s is required and cannot be removed.", e.ID)
+			}
+			delete(p.res, e.ID)
 			return nil
 		}
-		return p.applyObject(o, func(name string) string { return ext.ID + ":" + name })
+		return p.applyObject(o, e.ID)
 	}
 	t, err := p.kind.resolve(o.path)
 	if err != nil {
@@ -134,15 +140,19 @@ func (p *patcher) apply(o operation) error {
 // applyObject applies an operation whose value holds attributes under their
 // names. Providers write there what elsewhere is a path: "name.givenName", or
 // a name under its URN (Entra ID). What is not understood is refused, never
-// passed over in silence.
-func (p *patcher) applyObject(o operation, path func(name string) string) error {
+// passed over in silence. extension is the URN of the one that has them.
+func (p *patcher) applyObject(o operation, extension string) error {
 	object, ok := readAttributes(o.value)
 	if !ok {
 		return Bad(scimerrors.ScimTypeInvalidValue, "Without the path of an attribute, the value of an operation is an object.")
 	}
 	understood := false
 	for _, name := range slices.Sorted(maps.Keys(object)) {
-		switch strings.ToLower(name) {
+		path, common := extension+":"+name, ""
+		if extension == "" {
+			path, common = name, strings.ToLower(name)
+		}
+		switch common {
 		case "schemas", "meta":
 			continue // Okta repeats them; neither is the client's to change
 		case "id":
@@ -151,7 +161,7 @@ func (p *patcher) applyObject(o operation, path func(name string) string) error 
 			}
 			continue
 		}
-		if err := p.apply(operation{op: o.op, path: path(name), value: object[name], makes: o.makes}); err != nil {
+		if err := p.apply(operation{op: o.op, path: path, value: object[name], makes: o.makes}); err != nil {
 			return err
 		}
 		understood = true

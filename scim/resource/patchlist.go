@@ -19,6 +19,8 @@ func (p *patcher) applyList(in map[string]any, t *target, o operation) error {
 	var touched map[int]bool // positions that the operation wrote
 	var err error
 	switch {
+	case t.where != nil && !t.attr.HasSubAttributes():
+		list, err = changePlain(list, t, o)
 	case t.where != nil || t.sub != nil:
 		list, touched, err = changeElements(list, t, o)
 	case o.op == "remove":
@@ -183,6 +185,34 @@ func changeElements(list []any, t *target, o operation) ([]any, map[int]bool, er
 	}
 	touched[len(kept)] = true
 	return append(kept, element), touched, nil
+}
+
+// changePlain changes those of several plain values that the path selects.
+func changePlain(list []any, t *target, o operation) ([]any, error) {
+	var by []any
+	if o.op != "remove" {
+		v, err := o.read(t.attr)
+		if err != nil {
+			return nil, err
+		}
+		by, _ = v.([]any)
+	}
+	var kept []any
+	matched := false
+	for _, v := range list {
+		if !t.where.matches(map[string]any{"value": v}) {
+			kept = append(kept, v)
+			continue
+		}
+		if !matched {
+			kept = append(kept, by...)
+		}
+		matched = true
+	}
+	if !matched && o.op != "remove" {
+		return nil, errNoTarget(o.path)
+	}
+	return kept, nil
 }
 
 // saysAnything reports whether an element is more than labels on nothing:

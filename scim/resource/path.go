@@ -1,11 +1,12 @@
 package resource
 
 import (
+	"errors"
 	"strings"
 
 	scimerrors "github.com/elimity-com/scim/errors"
-	scimfilter "github.com/elimity-com/scim/filter"
 	"github.com/elimity-com/scim/schema"
+	filter "github.com/scim2/filter-parser/v2"
 )
 
 // target is what a PATCH path points at (RFC 7644 §3.5.2).
@@ -24,42 +25,69 @@ func (k *Kind) resolve(path string) (*target, error) {
 	if strings.EqualFold(path, "password") {
 		return nil, Bad(scimerrors.ScimTypeInvalidPath, "There are no passwords here: people sign in at their identity provider. Switch the synchronisation of passwords off.")
 	}
-	var extensions []schema.Schema
-	if k.Extension != nil {
-		extensions = append(extensions, *k.Extension)
-	}
-	checked, err := scimfilter.NewPathValidator(path, k.full, extensions...)
+	parsed, err := filter.ParsePathNumber([]byte(path))
 	if err != nil {
 		return nil, Bad(scimerrors.ScimTypeInvalidPath, "The path %.256q does not follow the grammar.", path)
 	}
-	if err := checked.Validate(); err != nil {
-		return nil, Bad(scimerrors.ScimTypeInvalidPath, "The path %.256q names nothing that this service knows.", path)
-	}
-	parsed := checked.Path()
 	t := new(target)
-	name, uri := parsed.AttributePath.AttributeName, parsed.AttributePath.URI()
-	attr, found := k.full.Attributes.ContainsAttribute(name)
-	if k.Extension != nil && (uri == k.Extension.ID || !found) {
-		attr, _ = k.Extension.Attributes.ContainsAttribute(name)
-		t.extension = k.Extension.ID
+	unknown := Bad(scimerrors.ScimTypeInvalidPath, "The path %.256q names nothing that this service knows.", path)
+	attr, extension, ok := k.Attribute(strings.TrimSuffix(parsed.AttributePath.URI(), ":"), parsed.AttributePath.AttributeName)
+	if !ok || extension == "" && attr.Name() == schemas.Name() {
+		return nil, unknown
 	}
-	t.attr = attr
+	t.attr, t.extension = attr, extension
 
 	sub := parsed.AttributePath.SubAttributeName()
 	if parsed.ValueExpression != nil {
-		if sub != "" || !attr.HasSubAttributes() {
+		parts := partsOf(attr)
+		if sub != "" || len(parts) == 0 {
 			return nil, Bad(scimerrors.ScimTypeInvalidPath, "In the path %.256q the brackets are in the wrong place.", path)
 		}
-		sub = parsed.SubAttributeName()
-		if t.where, err = newElementFilter(parsed.ValueExpression, attr.SubAttributes()); err != nil {
+		if sub = parsed.SubAttributeName(); sub != "" && !attr.HasSubAttributes() {
+			return nil, unknown
+		}
+		t.where, err = newElementFilter(parsed.ValueExpression, parts)
+		if errors.Is(err, errNoPart) {
+			return nil, unknown
+		}
+		if err != nil {
 			return nil, Bad(scimerrors.ScimTypeInvalidFilter, "The filter in the path %.256q cannot be used: %v.", path, err)
 		}
 	}
 	if sub != "" {
-		a, _ := attr.SubAttributes().ContainsAttribute(sub)
+		a, ok := attr.SubAttributes().ContainsAttribute(sub)
+		if !ok {
+			return nil, unknown
+		}
 		t.sub = &a
 	}
 	return t, t.checkMutability()
+}
+
+// partsOf are what a filter in brackets can speak of: several plain values have a "value"
+// each (RFC 7643 §2.4).
+func partsOf(a schema.CoreAttribute) schema.Attributes {
+	if a.HasSubAttributes() || !a.MultiValued() {
+		return a.SubAttributes()
+	}
+	var value schema.SimpleParams
+	switch a.AttributeType() {
+	case "boolean":
+		value = schema.SimpleBooleanParams(schema.BooleanParams{Name: "value"})
+	case "integer":
+		value = schema.SimpleNumberParams(schema.NumberParams{Name: "value", Type: schema.AttributeTypeInteger()})
+	case "decimal":
+		value = schema.SimpleNumberParams(schema.NumberParams{Name: "value", Type: schema.AttributeTypeDecimal()})
+	case "dateTime":
+		value = schema.SimpleDateTimeParams(schema.DateTimeParams{Name: "value"})
+	case "binary":
+		value = schema.SimpleBinaryParams(schema.BinaryParams{Name: "value"})
+	case "reference":
+		value = schema.SimpleReferenceParams(schema.ReferenceParams{Name: "value"})
+	default:
+		value = schema.SimpleStringParams(schema.StringParams{Name: "value", CaseExact: a.CaseExact()})
+	}
+	return schema.Attributes{schema.SimpleCoreAttribute(value)}
 }
 
 func (t *target) checkMutability() error {

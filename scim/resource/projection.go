@@ -58,6 +58,10 @@ func (p Projection) Wants(name string) bool {
 	return slices.ContainsFunc(p.only, func(n string) bool { return n == name || strings.HasPrefix(n, name+".") })
 }
 
+// Includes is [Projection.Wants] for an attribute of a kind's own schema, whose URN may
+// stand in front (RFC 7644 §3.10).
+func (p Projection) Includes(k *Kind, name string) bool { return p.withoutURN(k.Core.ID).Wants(name) }
+
 // Of gives the part of a resource that the client asked for; "id" and
 // "schemas" are always there (RFC 7643 §7, "returned").
 func (p Projection) Of(k *Kind, res Object) Object {
@@ -67,13 +71,14 @@ func (p Projection) Of(k *Kind, res Object) Object {
 	p = p.withoutURN(k.Core.ID)
 	out := p.filter(res)
 	out["id"], out["schemas"] = res["id"], res["schemas"]
-	if k.Extension == nil {
-		return out
-	}
-	if ext, ok := res[k.Extension.ID].(map[string]any); ok {
-		delete(out, k.Extension.ID)
-		if inner := p.within(k.Extension.ID).filter(ext); len(inner) > 0 {
-			out[k.Extension.ID] = inner
+	for _, e := range k.Extensions {
+		values, ok := res[e.ID].(map[string]any)
+		if !ok {
+			continue
+		}
+		delete(out, e.ID)
+		if inner := p.within(e.ID).filter(values); len(inner) > 0 {
+			out[e.ID] = inner
 		}
 	}
 	return out

@@ -20,9 +20,10 @@ func (steps Patch) Steps(k *Kind) []Step {
 	var all []Step
 	for _, o := range steps {
 		prefix := ""
+		i := slices.IndexFunc(k.Extensions, func(e Extension) bool { return strings.EqualFold(o.path, e.ID) })
 		switch {
-		case k.Extension != nil && strings.EqualFold(o.path, k.Extension.ID):
-			prefix = k.Extension.ID + ":"
+		case i >= 0:
+			prefix = k.Extensions[i].ID + ":"
 		case o.path != "" && !strings.EqualFold(o.path, k.Core.ID):
 			all = append(all, o.step(k))
 			continue

@@ -3162,7 +3162,7 @@ export interface components {
             display_name: string;
             /** @description Where the logo is on the tenant's hosts; it is set at settings/logo, and left as it is here */
             readonly logo?: string;
-            /** @description What provisioning clients may do; to change it takes gatehouse.users:delete as well */
+            /** @description What provisioning clients may do and say; to change the brake takes gatehouse.users:delete as well */
             scim?: components["schemas"]["SCIM"];
             /** @description Who shows a second factor at sign-in; absent: nobody */
             second_factor?: components["schemas"]["SecondFactor"];

@@ -9,6 +9,7 @@ import { hours, minutes } from '../words/time';
 import { BrakeFields, brakeRow, brakeSetting } from './BrakeFields';
 import { Logo } from './Logo';
 import { RoleNetworks, rowsOf, settingOf } from './RoleNetworks';
+import { SchemaFields, schemaSetting } from './SchemaFields';
 
 type Policy = 'never' | 'unless_provider' | 'always';
 
@@ -40,6 +41,7 @@ function Form({ kept }: { kept: Kept }) {
   const [policy, setPolicy] = useState<Policy>(kept.second_factor?.policy ?? 'never');
   const [classes, setClasses] = useState(kept.second_factor?.acr_values ?? []);
   const [brake, setBrake] = useState(brakeRow(kept.scim));
+  const [schemas, setSchemas] = useState(kept.scim?.schemas ?? []);
   const [programs, setPrograms] = useState<'allow' | 'recent' | 'refuse'>(session.device_login ?? 'allow');
   const keptFor = hours(kept.scim?.retain);
   const [retain, setRetain] = useState<number | string>(keptFor === undefined ? '' : keptFor / 24);
@@ -63,8 +65,10 @@ function Form({ kept }: { kept: Kept }) {
           ...(classes.length > 0 && { acr_values: classes }),
         },
         scim: {
-          brake: mayBrake ? brakeSetting(brake) : kept.scim?.brake,
+          ...(mayBrake ? { brake: brakeSetting(brake) } : kept.scim?.brake && { brake: kept.scim.brake }),
+          ...(kept.scim?.rate && { rate: kept.scim.rate }),
           ...(retain !== '' && { retain: `${Math.round(Number(retain) * 24)}h` }),
+          ...(schemas.length > 0 && { schemas: schemas.map(schemaSetting) }),
         },
       },
     })),
@@ -74,7 +78,7 @@ function Form({ kept }: { kept: Kept }) {
   return (
     <Paper withBorder p="lg" radius="md" maw={640}>
       <form onSubmit={(e) => { e.preventDefault(); save.mutate(); }}>
-        <fieldset disabled={readOnly} style={{ border: 0, padding: 0, margin: 0 }}>
+        <fieldset disabled={readOnly} style={{ border: 0, padding: 0, margin: 0, minWidth: 0 }}>
           <Stack>
             <TextInput label="Name" description="As people see it on the pages of the gate" maxLength={200} value={name} onChange={(e) => setName(e.currentTarget.value)} />
             <Logo kept={kept} readOnly={readOnly} />
@@ -101,6 +105,7 @@ function Form({ kept }: { kept: Kept }) {
             <Switch label="A sign-in counts only on its own device" description="A copied session cookie is worth nothing without the device's cookie" checked={bound} onChange={(e) => setBound(e.currentTarget.checked)} />
             <BrakeFields row={brake} onChange={setBrake} readOnly={readOnly || !mayBrake} />
             <NumberInput label="Records of deleted people are kept for" description="Days; empty: none is kept. Who they were shows under Users" min={1} max={3650} decimalScale={2} suffix=" d" value={retain} onChange={setRetain} />
+            <SchemaFields value={schemas} onChange={setSchemas} readOnly={readOnly} />
             {save.isError && <Failure error={save.error} />}
             {save.isSuccess && !save.isPending && <Alert color="teal" role="status">Saved. It holds from now on.</Alert>}
             {!readOnly && <Group justify="flex-end"><Button type="submit" loading={save.isPending}>Save</Button></Group>}
