@@ -576,12 +576,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List groups
+         * List and search groups, by name
          * @description Needs: gatehouse.groups:read.
          */
         get: operations["list-groups"];
         put?: never;
-        post?: never;
+        /**
+         * Make a group, with nobody in it
+         * @description Needs: gatehouse.groups:write.
+         */
+        post: operations["create-group"];
         delete?: never;
         options?: never;
         head?: never;
@@ -596,16 +600,48 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Show a group and its members
+         * Show a group: how many are in it, what it is in, and what it gives
          * @description Needs: gatehouse.groups:read.
          */
         get: operations["get-group"];
         put?: never;
         post?: never;
+        /**
+         * Delete a group and the roles given to it; the people stay. It takes holding all roles that its people have by it. A provider that keeps it may make it again
+         * @description Needs: gatehouse.groups:delete.
+         */
+        delete: operations["delete-group"];
+        options?: never;
+        head?: never;
+        /**
+         * Rename a group that admins keep
+         * @description Needs: gatehouse.groups:write.
+         */
+        patch: operations["change-group"];
+        trace?: never;
+    };
+    "/v1/groups/{id}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List and search the people, or the groups, that are in a group themselves
+         * @description Needs: gatehouse.groups:read.
+         */
+        get: operations["list-group-members"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Put people and groups into a group that admins keep, and take them out: up to 200 in all, or none of them. It takes holding all roles that its people have by it
+         * @description Needs: gatehouse.groups:write.
+         */
+        patch: operations["change-group-members"];
         trace?: never;
     };
     "/v1/local-accounts": {
@@ -1341,7 +1377,11 @@ export interface paths {
          */
         get: operations["list-users"];
         put?: never;
-        post?: never;
+        /**
+         * Make a person, who has no role and nothing to sign in with yet
+         * @description Needs: gatehouse.users:write.
+         */
+        post: operations["create-user"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1370,7 +1410,7 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Activate or deactivate a person; deactivating ends all sessions before the answer
+         * Activate or deactivate a person, or change one that admins keep. Deactivating ends all sessions before the answer. It takes holding all roles that they have; what people are known by (user name, email, external id), the right to make owners
          * @description Needs: gatehouse.users:write.
          */
         patch: operations["change-user"];
@@ -1539,6 +1579,16 @@ export interface components {
             blocked?: boolean;
             name?: string;
         };
+        ChangeGroupInputBody: {
+            external_id?: string;
+            name?: string;
+        };
+        ChangeMembersInputBody: {
+            /** @description Who is in it already stays */
+            add?: components["schemas"]["MemberRef"][];
+            /** @description Who is not in it is passed over */
+            remove?: components["schemas"]["MemberRef"][];
+        };
         ChangeTeamInputBody: {
             display_name: string;
         };
@@ -1553,7 +1603,11 @@ export interface components {
         };
         ChangeUserInputBody: {
             /** @description false signs the person out everywhere and lets nobody in by that account */
-            active: boolean;
+            active?: boolean;
+            email?: string;
+            external_id?: string;
+            name?: string;
+            user_name?: string;
         };
         Connection: {
             /** Format: date-time */
@@ -1694,6 +1748,10 @@ export interface components {
             /** @description The provider's API that says who a token belongs to */
             userinfo_url?: string;
         };
+        CreateGroupInputBody: {
+            external_id?: string;
+            name: string;
+        };
         CreateSetupLinkInputBody: {
             /** @description The name that the connection will have; no connection in use has it */
             connection: string;
@@ -1732,6 +1790,14 @@ export interface components {
             role?: string;
             /** @enum {string} */
             scope: "api" | "scim";
+        };
+        CreateUserInputBody: {
+            email?: string;
+            external_id?: string;
+            /** @description true: they cannot sign in until they are activated */
+            inactive?: boolean;
+            name?: string;
+            user_name: string;
         };
         CreatedToken: {
             /** Format: date-time */
@@ -1910,24 +1976,41 @@ export interface components {
             message: string;
         };
         Group: {
+            /** @description There are more people than were counted: in a list 10,000 at most are */
+            at_least?: boolean;
+            /** @description Name of the connection whose sign-ins keep it; absent also if it was deleted */
+            connection?: string;
             /** Format: date-time */
             created_at: string;
             external_id?: string;
-            /** @description The groups in it, whose people have its roles as well; only when one group is read */
-            groups?: components["schemas"]["GroupRef"][];
+            /**
+             * Format: int64
+             * @description How many groups are in it themselves
+             */
+            groups: number;
             id: string;
-            /** @description The people in it; only when one group is read */
-            members?: components["schemas"]["UserRef"][];
+            /** @description The groups that it is in, whose roles its people have as well */
+            in: components["schemas"]["GroupRef"][];
             name: string;
+            /**
+             * Format: int64
+             * @description How many people are in it themselves
+             */
+            people: number;
+            /** @description What its people have by it; absent for who may not read assignments */
+            roles?: components["schemas"]["HeldRole"][];
+            /** @description Who says what it is: scim, signin or admin. Only one of admin is changed here */
             source: string;
             /** Format: date-time */
             updated_at: string;
         };
         GroupRef: {
             id: string;
-            /** @description The person is in it through other groups alone */
+            /** @description Through other groups alone */
             indirect?: boolean;
             name: string;
+            /** @description Names of the groups by which it is indirect; only when one person or group is read */
+            through?: string[];
         };
         GroupRuleSpec: {
             claim: string;
@@ -1938,6 +2021,15 @@ export interface components {
             /** @description Where an entry holds the group's name, as paths by dots; several are joined with a slash */
             name: string[];
             url: string;
+        };
+        HeldRole: {
+            /** @description Id of the assignment */
+            assignment: string;
+            /** @description The group to which it is given, by which they have it; absent: it is given to the person or group that was asked for */
+            group?: components["schemas"]["GroupRef"];
+            role: string;
+            /** @description Name of the team it is for; absent: account-wide */
+            team?: string;
         };
         Identities: {
             items: components["schemas"]["PersonIdentity"][];
@@ -2093,6 +2185,25 @@ export interface components {
             /** @description Whether this is the operators' own tenant */
             platform: boolean;
         };
+        Member: {
+            /** @description Of a person */
+            email?: string;
+            id: string;
+            /** @description A person who is deactivated */
+            inactive?: boolean;
+            /** @enum {string} */
+            kind: "user" | "group";
+            name?: string;
+            source: string;
+            /** @description Of a person */
+            user_name?: string;
+        };
+        MemberRef: {
+            /** @description Name or id of a group */
+            group?: string;
+            /** @description User name or id of a person */
+            user?: string;
+        };
         Metadata: {
             /** @description SHA-256, in hex, of the certificate that must have signed the metadata; absent: it need not be signed */
             fingerprint?: string;
@@ -2227,6 +2338,11 @@ export interface components {
         };
         PageLocalAccount: {
             items: components["schemas"]["LocalAccount"][];
+            /** @description Hand it back as cursor for the next page; empty at the end */
+            next_cursor: string;
+        };
+        PageMember: {
+            items: components["schemas"]["Member"][];
             /** @description Hand it back as cursor for the next page; empty at the end */
             next_cursor: string;
         };
@@ -2701,6 +2817,10 @@ export interface components {
         };
         User: {
             active: boolean;
+            /** @description What SCIM knows beside that (name, emails, phoneNumbers, the enterprise extension…), as SCIM answers with it; only when one person is read */
+            attributes?: {
+                [key: string]: unknown;
+            };
             /** Format: date-time */
             created_at: string;
             email?: string;
@@ -2708,7 +2828,9 @@ export interface components {
             groups: components["schemas"]["GroupRef"][];
             id: string;
             name?: string;
-            /** @description Who made the record: scim, signin or admin */
+            /** @description Only when one person is read, by whoever may read assignments */
+            roles?: components["schemas"]["HeldRole"][];
+            /** @description Who made the record, and says what stands in it: scim, signin or admin. Only one of admin is changed here */
             source: string;
             /** Format: date-time */
             updated_at: string;
@@ -3861,6 +3983,10 @@ export interface operations {
                 limit?: number;
                 /** @description next_cursor of the page before */
                 cursor?: string;
+                /** @description Part of the name, or the whole external id */
+                search?: string;
+                /** @description Only those that this keeps */
+                source?: "scim" | "signin" | "admin";
             };
             header?: never;
             path?: never;
@@ -3888,6 +4014,40 @@ export interface operations {
             };
         };
     };
+    "create-group": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateGroupInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-group": {
         parameters: {
             query?: never;
@@ -3898,6 +4058,156 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-group": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "change-group": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeGroupInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-group-members": {
+        parameters: {
+            query?: {
+                /** @description How many at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description The people in it, or the groups */
+                kind?: "user" | "group";
+                /** @description Part of the name, user name or email */
+                search?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageMember"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "change-group-members": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeMembersInputBody"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {
@@ -5529,10 +5839,16 @@ export interface operations {
                 limit?: number;
                 /** @description next_cursor of the page before */
                 cursor?: string;
-                /** @description Part of the user name, email or name */
+                /** @description Part of the user name, email or name, or the whole external id */
                 search?: string;
                 /** @description Only active or only inactive people */
                 active?: "true" | "false";
+                /** @description Only those whom this made */
+                source?: "scim" | "signin" | "admin";
+                /** @description Only those in the group of this name or id, also through groups that are in it */
+                group?: string;
+                /** @description Only those who sign in at the connection of this name or id */
+                connection?: string;
             };
             header?: never;
             path?: never;
@@ -5547,6 +5863,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageUser"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-user": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateUserInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
                 };
             };
             /** @description Error */
