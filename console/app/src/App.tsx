@@ -4,6 +4,8 @@ import { Shell } from './Shell';
 import { Failure, Loading } from './parts/States';
 import { Connections } from './pages/Connections';
 import { Events } from './pages/Events';
+import { GroupDetail } from './pages/GroupDetail';
+import { Groups } from './pages/Groups';
 import { Home } from './pages/Home';
 import { LocalAccounts } from './pages/LocalAccounts';
 import { MyDevices } from './pages/MyDevices';
@@ -29,6 +31,8 @@ export function App() {
         <Route path="sessions" element={<Sessions />} />
         <Route path="users" element={<Users />} />
         <Route path="users/:id" element={<UserDetail />} />
+        <Route path="groups" element={<Groups />} />
+        <Route path="groups/:id" element={<GroupDetail />} />
         <Route path="local-accounts" element={<LocalAccounts />} />
         <Route path="events" element={<Events />} />
         <Route path="roles" element={<Roles />} />
