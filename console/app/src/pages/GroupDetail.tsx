@@ -43,7 +43,7 @@ function Detail({ group: g, tag }: { group: GroupOf; tag: string }) {
   });
   const mayChange = can('gatehouse.groups:write') && !kept;
   return (
-    <Page title={g.name} lead={`A group of ${sizeWords(g)}.`} live
+    <Page title={g.name} lead={`A group with ${sizeWords(g)} in it.`} live
       actions={(
         <>
           {mayChange && <Button variant="default" leftSection={<IconPencil size={16} aria-hidden />} onClick={open}>Rename</Button>}

@@ -92,6 +92,7 @@ function AddMembers({ group: g, first, close }: { group: GroupOf; first: Kind; c
   const [groups, setGroups] = useState<{ value: string; label: string }[]>([]);
   const [kind, setKind] = useState<Kind>(can('gatehouse.users:read') ? first : 'group');
   const count = people.length + groups.length;
+  const others = async (search: string) => (await findGroups(search)).filter((x) => x.value !== g.id);
   const add = useMutation({
     mutationFn: () => done(api.PATCH('/v1/groups/{id}/members', {
       params: { path: { id: g.id } }, body: { add: [...people.map((p) => ({ user: p.value })), ...groups.map((x) => ({ group: x.value }))] },
@@ -109,7 +110,7 @@ function AddMembers({ group: g, first, close }: { group: GroupOf; first: Kind; c
         )}
         {kind === 'user'
           ? <PickMany key="people" label="People" what={keys.users} find={findPeople} value={people} onChange={setPeople} max={atOnce} />
-          : <PickMany key="groups" label="Groups" what={keys.groups} find={findGroups} value={groups} onChange={setGroups} max={atOnce} />}
+          : <PickMany key="groups" label="Groups" what={[...keys.groups, 'but', g.id]} find={others} value={groups} onChange={setGroups} max={atOnce} />}
         <Text size="sm">
           {g.roles?.length ? <>They get what the group gives, with their next request: <b>{listed(g.roles.map(roleWords))}</b>.</> : g.roles && 'The group gives no role.'}
           {kind === 'group' && ' Whoever is put into such a group later is in this one, too.'}

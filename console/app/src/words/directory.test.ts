@@ -57,9 +57,9 @@ describe('attributeSections', () => {
   });
   it('reads the core schema', () => {
     expect(attributeSections({
-      name: { formatted: 'Dr Ada King', givenName: 'Ada' }, title: 'Analyst', userType: 'Employee',
-      emails: [{ value: 'ada@acme.example', type: 'work', primary: true }, { value: 'ada@home.example' }],
       addresses: [{ streetAddress: '1 Way', locality: 'London', type: 'work' }],
+      emails: [{ value: 'ada@acme.example', type: 'work', primary: true }, { value: 'ada@home.example' }],
+      name: { givenName: 'Ada', formatted: 'Dr Ada King' }, userType: 'Employee', title: 'Analyst',
     })).toEqual([{ title: '', lines: [
       { label: 'Name', values: ['Dr Ada King'] }, { label: 'Given name', values: ['Ada'] },
       { label: 'Title', values: ['Analyst'] }, { label: 'Kind of person', values: ['Employee'] },

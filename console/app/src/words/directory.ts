@@ -77,6 +77,14 @@ function label(name: string): string {
 
 type Fields = Record<string, unknown>;
 
+/** What a reader looks for first; the rest follows as it comes. */
+const first = ['name', 'formatted', 'honorificPrefix', 'givenName', 'middleName', 'familyName', 'honorificSuffix', 'nickName', 'title', 'userType', 'emails', 'phoneNumbers'];
+
+function inOrder(fields: Fields): [string, unknown][] {
+  const place = (name: string) => (first.includes(name) ? first.indexOf(name) : first.length);
+  return Object.entries(fields).sort(([a], [b]) => place(a) - place(b));
+}
+
 const isFields = (v: unknown): v is Fields => typeof v === 'object' && v !== null && !Array.isArray(v);
 
 /** One value of a list, with its kind: "tel:1 (work, primary)". */
@@ -99,11 +107,11 @@ function text(v: unknown): string {
 
 function lines(fields: Fields): Line[] {
   const found: Line[] = [];
-  for (const [name, v] of Object.entries(fields)) {
+  for (const [name, v] of inOrder(fields)) {
     if (name === 'schemas') continue;
     if (Array.isArray(v)) found.push({ label: label(name), values: v.map(element) });
     else if (isFields(v) && 'value' in v) found.push({ label: label(name), values: [element(v)] }); // a manager
-    else if (isFields(v)) found.push(...Object.entries(v).map(([k, x]) => ({ label: label(k === 'formatted' ? name : k), values: [text(x)] })));
+    else if (isFields(v)) found.push(...inOrder(v).map(([k, x]) => ({ label: label(k === 'formatted' ? name : k), values: [text(x)] })));
     else found.push({ label: label(name), values: [text(v)] });
   }
   return found.map((l) => ({ ...l, values: l.values.filter(Boolean) })).filter((l) => l.values.length > 0);
