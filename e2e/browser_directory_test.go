@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"testing"
@@ -51,6 +52,15 @@ func TestBrowserPeopleAndGroups(t *testing.T) {
 // button is one outside of dialogs.
 func button(word string) string { return `//main//button[normalize-space()="` + word + `"]` }
 
+// goBy presses a button or follows a link by the keyboard, wherever the page has moved it.
+func (a *admin) goBy(path string) {
+	a.t.Helper()
+	a.see(path)
+	quoted, _ := json.Marshal(path)
+	a.focus(path, `document.evaluate(`+string(quoted)+`, document, null, XPathResult.FIRST_ORDERED_NODE_TYPE, null).singleNodeValue`)
+	a.do("press "+path, pressEnter)
+}
+
 // madeByKeyboard makes a group by the keyboard.
 func (a *admin) madeByKeyboard(at string) {
 	a.t.Helper()
@@ -61,7 +71,7 @@ func (a *admin) madeByKeyboard(at string) {
 	a.become(desktopChrome, desk)
 	a.do("search", chromedp.SendKeys(`//input[@aria-label="Search groups"]`, "nothing of this name"))
 	a.see(`//*[text()="Nothing matches"]`)
-	a.click(button("Make a group"))
+	a.goBy(button("Make a group"))
 	a.see(dialog + `//input`)
 	script[bool](a.tab, atRest)
 	a.keys("name the group", "Authors")
@@ -83,7 +93,7 @@ func (a *admin) changesMembers() {
 		a.click(`//*[@role="option"][contains(., "` + option + `")]`)
 		a.see(dialog + `//*[contains(@class, "Pill")][contains(., "` + option + `")]`)
 	}
-	a.click(button("Add members"))
+	a.goBy(button("Add members"))
 	a.see(dialog)
 	script[bool](a.tab, atRest)
 	pick("People", "max m", "Max Member")
@@ -101,10 +111,10 @@ func (a *admin) changesMembers() {
 	a.see(`//*[@data-testid="member-` + member + `"]`)
 	a.look("console-group", desk, narrow)
 	a.become(desktopChrome, desk)
-	a.click(`//*[@data-testid="member-crowd-07@acme.example"]//button`)
+	a.goBy(`//*[@data-testid="member-crowd-07@acme.example"]//button`)
 	a.see(dialog + `//*[contains(text(), "loses no role by it")]`)
 	script[bool](a.tab, atRest)
-	a.click(dialog + `//button[normalize-space()="Take out"]`)
+	a.press("Take out")
 	a.see(`//*[@role="status" and contains(., "Taken out of the group")]`)
 	a.gone(dialog)
 	a.gone(`//*[@data-testid="member-crowd-07@acme.example"]`)
@@ -115,7 +125,7 @@ func (a *admin) changesMembers() {
 // peopleOfGroups goes from the group to a large one that SCIM keeps, and to a person in it.
 func (a *admin) peopleOfGroups(at, ada string) {
 	a.t.Helper()
-	a.click(`//*[@data-testid="member-Engines"]//a`)
+	a.goBy(`//*[@data-testid="member-Engines"]//a`)
 	a.see(`//h1[text()="Engines"]`)
 	a.see(`//main//*[contains(text(), "keeps this group over SCIM")]`)
 	a.gone(button("Add members"))
@@ -127,11 +137,11 @@ func (a *admin) peopleOfGroups(at, ada string) {
 	}
 	a.look("console-group-scim", desk, narrow)
 	a.become(desktopChrome, desk)
-	a.click(button("Show more"))
+	a.goBy(button("Show more"))
 	a.see(`//ul[@aria-label="People in it"]/li[61]`)
 	a.do("search", chromedp.SendKeys(`//input[@aria-label="Search members"]`, "ADA"))
 	a.gone(`//ul[@aria-label="People in it"]/li[2]`)
-	a.click(`//*[@data-testid="member-ada@acme.example"]//a`)
+	a.goBy(`//*[@data-testid="member-ada@acme.example"]//a`)
 	a.see(`//h1[text()="Ada King"]`)
 	a.see(`//*[@data-testid="attributes-core"][contains(., "tel:+44-20-7946-0123 (work)")][contains(., "Analyst")]`)
 	a.see(`//*[@data-testid="attributes-Enterprise"][contains(., "Engines")][contains(., "1815")]`)
@@ -154,7 +164,7 @@ func (a *admin) peopleOfGroups(at, ada string) {
 func (a *admin) makesAPerson(at string) {
 	a.t.Helper()
 	a.open(at + consolePath + "users")
-	a.click(button("Make a person"))
+	a.goBy(button("Make a person"))
 	a.see(dialog + `//input`)
 	script[bool](a.tab, atRest)
 	a.keys("their user name", owner) // which is somebody's
@@ -167,28 +177,28 @@ func (a *admin) makesAPerson(at string) {
 	a.gone(dialog)
 	a.see(`//h1[text()="` + owner + `2"]`)
 	a.see(`//main//*[text()="Admins"]`)
-	a.click(button("Change"))
+	a.goBy(button("Change"))
 	a.see(dialog + `//input`)
 	script[bool](a.tab, atRest)
 	a.do("name", chromedp.SendKeys(dialog+`//label[normalize-space()="Name"]/following::input[1]`, "Olga Second"))
 	a.press("Save")
 	a.gone(dialog)
 	a.see(`//h1[text()="Olga Second"]`)
-	a.click(button("Delete"))
+	a.goBy(button("Delete"))
 	a.see(dialog + `//*[contains(text(), "They are not signed in now.")]`)
 	script[bool](a.tab, atRest)
 	a.look("console-person-delete", narrow)
 	a.become(desktopChrome, desk)
-	a.click(dialog + `//button[normalize-space()="Delete"]`)
+	a.press("Delete")
 	a.see(`//h1[text()="Users"]`)
 
 	company(a.t, a.info) // which signs the viewer in twice
-	a.click(`//*[@data-testid="user-` + viewer + `"]//a`)
+	a.goBy(`//*[@data-testid="user-` + viewer + `"]//a`)
 	a.see(`//ul[@aria-label="Live sessions of this person"]/li[2]`)
-	a.click(button("Deactivate"))
+	a.goBy(button("Deactivate"))
 	a.see(dialog + `//*[contains(text(), "2 sessions on 2 devices end at once.")]`)
 	script[bool](a.tab, atRest)
-	a.click(dialog + `//button[normalize-space()="Deactivate"]`)
+	a.press("Deactivate")
 	a.see(`//*[@role="status" and contains(., "is deactivated: signed out everywhere")]`)
 	a.see(`//*[text()="Not signed in"]`)
 }
@@ -196,13 +206,13 @@ func (a *admin) makesAPerson(at string) {
 // deletesTheGroup deletes the group.
 func (a *admin) deletesTheGroup() {
 	a.t.Helper()
-	a.click(`//nav//a[contains(., "Groups")]`)
-	a.click(`//*[@data-testid="group-Authors"]//a`)
+	a.goBy(`//nav//a[contains(., "Groups")]`)
+	a.goBy(`//*[@data-testid="group-Authors"]//a`)
 	a.see(`//h1[text()="Authors"]`)
-	a.click(button("Delete"))
+	a.goBy(button("Delete"))
 	a.see(dialog + `//*[contains(text(), "1 person, 1 group")]`)
 	script[bool](a.tab, atRest)
-	a.click(dialog + `//button[normalize-space()="Delete"]`)
+	a.press("Delete")
 	a.see(`//h1[text()="Groups"]`)
 	a.gone(`//*[@data-testid="group-Authors"]`)
 }
