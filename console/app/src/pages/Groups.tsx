@@ -31,7 +31,7 @@ export function Groups() {
       <Group gap="sm">
         <TextInput placeholder="Name or external id" aria-label="Search groups" value={typed} onChange={(e) => setTyped(e.currentTarget.value)} maxLength={200}
           leftSection={<IconSearch size={16} aria-hidden />} w={{ base: '100%', xs: 280 }} />
-        <Select placeholder="Kept by anybody" aria-label="Kept by" clearable value={source} onChange={(v) => setSource(v as Source | null)} w={{ base: '100%', xs: 170 }}
+        <Select placeholder="Kept by anybody" aria-label="Kept by" clearable value={source} onChange={(v) => setSource(v as Source | null)} w={{ base: '100%', xs: 190 }}
           data={Object.entries(sources).map(([value, label]) => ({ value, label }))} />
       </Group>
       {query.isPending ? <LoadingRows /> : query.isError ? <Failure error={query.error} retry={() => void query.refetch()} />

@@ -79,18 +79,17 @@ export function Members({ group: g, mayChange }: { group: GroupOf; mayChange: bo
         )}
       {take.dialog}
       <Modal opened={adding} onClose={close} title={`Add members to ${g.name}`} centered closeButtonProps={{ 'aria-label': 'Close' }}>
-        {adding && <AddMembers group={g} first={kind} close={close} />}
+        {adding && <AddMembers group={g} close={close} />}
       </Modal>
     </Stack>
   );
 }
 
-function AddMembers({ group: g, first, close }: { group: GroupOf; first: Kind; close: () => void }) {
+function AddMembers({ group: g, close }: { group: GroupOf; close: () => void }) {
   const can = useCan();
   const refresh = useRefresh();
   const [people, setPeople] = useState<{ value: string; label: string }[]>([]);
   const [groups, setGroups] = useState<{ value: string; label: string }[]>([]);
-  const [kind, setKind] = useState<Kind>(can('gatehouse.users:read') ? first : 'group');
   const count = people.length + groups.length;
   const others = async (search: string) => (await findGroups(search)).filter((x) => x.value !== g.id);
   const add = useMutation({
@@ -105,15 +104,11 @@ function AddMembers({ group: g, first, close }: { group: GroupOf; first: Kind; c
   return (
     <form onSubmit={(e) => { e.preventDefault(); add.mutate(); }}>
       <Stack>
-        {can('gatehouse.users:read') && (
-          <SegmentedControl value={kind} onChange={(v) => setKind(v as Kind)} aria-label="What to add" data={[{ value: 'user', label: 'People' }, { value: 'group', label: 'Groups' }]} />
-        )}
-        {kind === 'user'
-          ? <PickMany key="people" label="People" what={keys.users} find={findPeople} value={people} onChange={setPeople} max={atOnce} />
-          : <PickMany key="groups" label="Groups" what={[...keys.groups, 'but', g.id]} find={others} value={groups} onChange={setGroups} max={atOnce} />}
+        {can('gatehouse.users:read') && <PickMany label="People" what={keys.users} find={findPeople} value={people} onChange={setPeople} max={atOnce} />}
+        <PickMany label="Groups" what={[...keys.groups, 'but', g.id]} find={others} value={groups} onChange={setGroups} max={atOnce} />
         <Text size="sm">
           {g.roles?.length ? <>They get what the group gives, with their next request: <b>{listed(g.roles.map(roleWords))}</b>.</> : g.roles && 'The group gives no role.'}
-          {kind === 'group' && ' Whoever is put into such a group later is in this one, too.'}
+          {groups.length > 0 && ' Whoever is put into such a group later is in this one, too.'}
         </Text>
         {add.isError && <Failure error={add.error} />}
         <Group justify="flex-end" gap="xs">

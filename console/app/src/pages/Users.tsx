@@ -42,7 +42,7 @@ export function Users() {
           leftSection={<IconSearch size={16} aria-hidden />} w={{ base: '100%', xs: 280 }} />
         <SegmentedControl value={active} onChange={(value) => setActive(value as Active)} aria-label="Which people"
           data={[{ value: 'all', label: 'All' }, { value: 'true', label: 'Active' }, { value: 'false', label: 'Deactivated' }]} />
-        <Select placeholder="Made by anybody" aria-label="Made by" clearable value={source} onChange={(v) => setSource(v as Source | null)} w={{ base: '100%', xs: 170 }}
+        <Select placeholder="Made by anybody" aria-label="Made by" clearable value={source} onChange={(v) => setSource(v as Source | null)} w={{ base: '100%', xs: 190 }}
           data={Object.entries(sources).map(([value, label]) => ({ value, label }))} />
         {can('gatehouse.groups:read') && (
           <PickGroup label="In the group" placeholder="In any group" value={group} onChange={(id) => setParams(id ? { group: id } : {}, { replace: true })} w={{ base: '100%', xs: 210 }} />

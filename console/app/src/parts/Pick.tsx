@@ -56,7 +56,7 @@ export function PickMany({ label, what, find, value, onChange, max }: {
 }) {
   const choices = useChoices(what, find, value);
   return (
-    <MultiSelect label={label} placeholder="Type a name" hidePickedOptions maxValues={max} value={value.map((c) => c.value)} data-autofocus
+    <MultiSelect label={label} placeholder="Type a name" hidePickedOptions maxValues={max} value={value.map((c) => c.value)}
       onChange={(ids) => onChange(ids.flatMap((id) => choices.data.find((c) => c.value === id) ?? []))} {...choices} />
   );
 }
