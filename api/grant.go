@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"gatehouse/authz"
+	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/tenants"
@@ -50,6 +51,20 @@ func heldBy(user identity.UserID, groups []identity.Group) func(authz.Assignment
 	}
 }
 
+// mayEnter refuses to let a caller decide who is in a group, or whether it is there,
+// unless they could give all roles that its people have by it: those of the groups that
+// it is in as well.
+func (a *API) mayEnter(ctx context.Context, c *call, id identity.GroupID) error {
+	n, err := a.nest(ctx, c.tenant())
+	if err != nil {
+		return err
+	}
+	groups := append(n.above(id), identity.Group{ID: id})
+	return a.mayMove(ctx, c, func(x authz.Assignment) bool {
+		return x.Group != "" && slices.ContainsFunc(groups, func(g identity.Group) bool { return g.ID == x.Group })
+	})
+}
+
 // mayTrust refuses to let a caller who could not make owners decide whom the
 // tenant believes about who people are. current is zero for a new connection,
 // which knows nobody yet: its people and groups are its own unless it links.
@@ -78,3 +93,18 @@ func (a *API) mayDefine(ctx context.Context, c *call, wanted, current authz.Role
 	}
 	return nil
 }
+
+// keptHere refuses to change what somebody else keeps: it would be changed back, or would
+// belie them.
+func keptHere(what string, source directory.Source) error {
+	switch source {
+	case directory.SourceAdmin:
+		return nil
+	case directory.SourceSignIn:
+		return errKept(what + " is kept by a connection's sign-ins: what the identity provider says, and the connection's rules. Change it there.")
+	default:
+		return errKept(what + " is kept by your identity provider over SCIM, which says what it is. Change it there.")
+	}
+}
+
+func errKept(sentence string) error { return fault.New(fault.Conflict, "kept-elsewhere", sentence) }

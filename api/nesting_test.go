@@ -29,11 +29,16 @@ func TestRolesThroughAGroupInAGroup(t *testing.T) {
 	helpdesk.do("DELETE", "users/"+string(boss.user.ID), nil).problem(http.StatusForbidden, "more-than-you-have")
 
 	seen := into[group](owner.do("GET", "groups/"+string(outer.ID), nil).want(http.StatusOK))
-	if len(seen.Members) != 1 || seen.Members[0].ID != admin.user.ID || len(seen.Groups) != 1 || seen.Groups[0].ID != inner.ID || seen.Groups[0].Name != "founders" {
-		t.Errorf("in the board are %+v and %+v", seen.Members, seen.Groups)
+	if seen.People != 1 || seen.Groups != 1 || len(seen.Roles) != 1 || seen.Roles[0].Role != "owner" || seen.Roles[0].Group != nil {
+		t.Errorf("the board is %+v", seen)
+	}
+	lower := into[group](owner.do("GET", "groups/"+string(inner.ID), nil).want(http.StatusOK))
+	if len(lower.In) != 1 || lower.In[0].Name != "board" || lower.In[0].Indirect || len(lower.Roles) != 1 || lower.Roles[0].Group == nil || lower.Roles[0].Group.ID != outer.ID {
+		t.Errorf("the founders are %+v", lower)
 	}
 	person := into[user](owner.do("GET", "users/"+string(boss.user.ID), nil).want(http.StatusOK))
-	if len(person.Groups) != 2 || person.Groups[0].Name != "board" || !person.Groups[0].Indirect || person.Groups[1].Indirect {
+	if len(person.Groups) != 2 || person.Groups[0].Name != "board" || !person.Groups[0].Indirect || person.Groups[1].Indirect ||
+		len(person.Groups[0].Through) != 1 || person.Groups[0].Through[0] != "founders" {
 		t.Errorf("the boss is in %+v", person.Groups)
 	}
 }

@@ -122,8 +122,15 @@ type People interface {
 	Identities(ctx context.Context, tenant identity.TenantID, user identity.UserID) ([]directory.Identity, error)
 	Link(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, by directory.Namer, connection identity.ConnectionID, subject string) error
 	Unlink(ctx context.Context, cause audit.Cause, tenant identity.TenantID, user identity.UserID, connection identity.ConnectionID, subject string) (unlinked bool, err error)
+	Find(ctx context.Context, tenant identity.TenantID, query directory.Query) (directory.Page, error)
 	Groups(ctx context.Context, tenant identity.TenantID, query directory.GroupQuery) (directory.GroupPage, error)
 	Group(ctx context.Context, tenant identity.TenantID, id identity.GroupID, withMembers bool) (directory.Group, error)
+	Members(ctx context.Context, tenant identity.TenantID, query directory.MemberQuery) (directory.MemberPage, error)
+	Sizes(ctx context.Context, tenant identity.TenantID, groups []identity.GroupID, most int) (map[identity.GroupID]directory.Size, error)
+	Nestings(ctx context.Context, tenant identity.TenantID) ([]directory.Nesting, error)
+	CreateGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, g directory.Group) (directory.Group, error)
+	UpdateGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64, edit func(*directory.Group, *directory.MemberChange) error) (directory.Group, error)
+	DeleteGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64) error
 	// DropRules and DropConnection take people out of the groups into which the rules of
 	// a connection have put them, save those still ruled, or the connection that goes.
 	DropRules(ctx context.Context, cause audit.Cause, tenant identity.TenantID, connection identity.ConnectionID, still []string) error

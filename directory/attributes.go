@@ -28,6 +28,7 @@ const (
 	AttrUpdated     Attr = "updated"      // time.Time
 	AttrGroup       Attr = "group"        // string: the id of a group that the person is in, also through others
 	AttrMember      Attr = "member"       // string: the id of a person or a group that is in the group itself
+	AttrConnection  Attr = "connection"   // string: the id of a connection at which the person signs in
 	AttrType        Attr = "type"         // string, letter case ignored: how somebody is in a group; what a member is
 )
 
@@ -62,6 +63,7 @@ var userAttrs = map[Attr]column{
 	AttrCreated:     {expr: "t.created_at", kind: moment, always: true},
 	AttrUpdated:     {expr: "t.updated_at", kind: moment, always: true},
 	AttrGroup:       {expr: "g.id", within: "t.id IN (" + peopleWithin + ")"},
+	AttrConnection:  {expr: "i.connection_id", within: "t.id IN (SELECT i.user_id FROM identities i WHERE %s)"},
 }
 
 var groupAttrs = map[Attr]column{

@@ -38,3 +38,20 @@ func groupsOf(ctx context.Context, tx *store.Tx, id identity.UserID, most int) (
 		SELECT g.id, g.display_name, min(r.depth) > 0 FROM reached r JOIN groups g ON g.id = r.id
 		GROUP BY g.id, g.display_name, g.name_key ORDER BY g.name_key LIMIT $2`, id, most)
 }
+
+// Nesting is a group that is in another one itself.
+type Nesting struct{ Group, In identity.Group }
+
+// Nestings gives all groups in groups of a tenant, of which there are few (2,000), in
+// the order of their names.
+func (s *Service) Nestings(ctx context.Context, tenant identity.TenantID) (all []Nesting, err error) {
+	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
+		all, err = store.All(ctx, tx, func(row store.Row) (n Nesting, err error) {
+			err = row.Scan(&n.Group.ID, &n.Group.Name, &n.In.ID, &n.In.Name)
+			return n, err
+		}, `SELECT m.id, m.display_name, g.id, g.display_name FROM group_nestings n JOIN groups m ON m.id = n.member_id JOIN groups g ON g.id = n.group_id
+			ORDER BY g.name_key, m.name_key LIMIT `+strconv.Itoa(2*maxNestings))
+		return err
+	})
+	return all, err
+}

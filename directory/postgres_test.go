@@ -8,7 +8,7 @@ import (
 
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
-		TestGroupLifeCycle, TestTeams, TestMembersAreChangedStepByStep, TestManyMembersAreReplaced, TestAGroupHoldsNoMoreThanItMay,
+		TestGroupLifeCycle, TestTeams, TestMembersArePaged, TestMembersAreSearched, TestSizes, TestNestings, TestPeopleAreFoundByTheirConnection, TestMembersAreChangedStepByStep, TestManyMembersAreReplaced, TestAGroupHoldsNoMoreThanItMay,
 		TestNodesThatChangeOneGroupLoseNothing, TestMembersAgainstAModel, TestPeopleAreInTheGroupsOfTheirGroups,
 		TestGroupsAboveEachOtherCountToADepth, TestNestingIsToldOfAsEverybodys, TestUserFilters, TestFiltersThatAreRefused, TestPaging, TestSignInMakesAPersonOnce,
 		TestSignInGoesByConnectionAndSubjectNeverByEmail, TestSignInLinksOnlyWhatTheRuleAllows, TestSignInRefusals,

@@ -4,6 +4,8 @@ import { Shell } from './Shell';
 import { Failure, Loading } from './parts/States';
 import { Connections } from './pages/Connections';
 import { Events } from './pages/Events';
+import { GroupDetail } from './pages/GroupDetail';
+import { Groups } from './pages/Groups';
 import { Home } from './pages/Home';
 import { LocalAccounts } from './pages/LocalAccounts';
 import { MyDevices } from './pages/MyDevices';
@@ -34,6 +36,8 @@ export function App() {
         <Route path="users/former" element={<FormerUsers />} />
         <Route path="users/:id" element={<UserDetail />} />
         <Route path="provisioning" element={<Provisioning />} />
+        <Route path="groups" element={<Groups />} />
+        <Route path="groups/:id" element={<GroupDetail />} />
         <Route path="local-accounts" element={<LocalAccounts />} />
         <Route path="events" element={<Events />} />
         <Route path="roles" element={<Roles />} />

@@ -1,5 +1,5 @@
 import {
-  IconBuildingCommunity, IconDeviceLaptop, IconKey, IconLifebuoy, IconListSearch, IconPlugConnected, IconRobot, IconServer2, IconSettings, IconShieldCheck, IconTransferIn, IconUserScreen, IconUsers, IconUsersGroup, IconWebhook,
+  IconBuildingCommunity, IconDeviceLaptop, IconHierarchy2, IconKey, IconLifebuoy, IconListSearch, IconPlugConnected, IconRobot, IconServer2, IconSettings, IconShieldCheck, IconTransferIn, IconUserScreen, IconUsers, IconUsersGroup, IconWebhook,
 } from '@tabler/icons-react';
 import type { Me } from './client/api';
 
@@ -17,6 +17,7 @@ export const places: Place[] = [
   { to: '/nodes', label: 'Nodes', icon: IconServer2, needs: 'gatehouse.tenants:read' },
   { to: '/sessions', label: 'Sessions & devices', icon: IconUserScreen, needs: 'gatehouse.sessions:read' },
   { to: '/users', label: 'Users', icon: IconUsers, needs: 'gatehouse.users:read' },
+  { to: '/groups', label: 'Groups', icon: IconHierarchy2, needs: 'gatehouse.groups:read' },
   { to: '/provisioning', label: 'Provisioning', icon: IconTransferIn, needs: 'gatehouse.users:read' },
   { to: '/local-accounts', label: 'Local accounts', icon: IconLifebuoy, needs: 'gatehouse.users:read' },
   { to: '/events', label: 'Event log', icon: IconListSearch, needs: 'gatehouse.audit:read' },

@@ -13,6 +13,9 @@ export type Role = Schemas['Role'];
 export type Assignment = Schemas['Assignment'];
 export type Team = Schemas['Team'];
 export type Group = Schemas['Group'];
+export type GroupRef = Schemas['GroupRef'];
+export type GroupMember = Schemas['Member'];
+export type HeldRole = Schemas['HeldRole'];
 export type Connection = Schemas['Connection'];
 export type ConnectionSpec = Schemas['ConnectionSpec'];
 export type ConnectionChange = Schemas['ConnectionChange'];
@@ -66,4 +69,10 @@ export async function done<T>(answer: Promise<Answer<T>>): Promise<T> {
   if (response.ok) return data as T;
   if (response.status === 401) signIn();
   throw Problem.from(response.status, error);
+}
+
+/** Unwraps an answer together with its ETag, which a change goes by (If-Match). */
+export async function tagged<T>(answer: Promise<Answer<T>>): Promise<{ data: T; tag: string }> {
+  const got = await answer;
+  return { data: await done(Promise.resolve(got)), tag: got.response.headers.get('ETag') ?? '*' };
 }

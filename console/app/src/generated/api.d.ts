@@ -247,7 +247,7 @@ export interface paths {
         put: operations["put-connection"];
         post?: never;
         /**
-         * Delete a connection; ends its sessions before the answer
+         * Delete a connection; ends its sessions and SCIM tokens before the answer
          * @description Needs: gatehouse.connections:delete.
          */
         delete: operations["delete-connection"];
@@ -640,12 +640,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List groups
+         * List and search groups, by name
          * @description Needs: gatehouse.groups:read.
          */
         get: operations["list-groups"];
         put?: never;
-        post?: never;
+        /**
+         * Make a group, with nobody in it
+         * @description Needs: gatehouse.groups:write.
+         */
+        post: operations["create-group"];
         delete?: never;
         options?: never;
         head?: never;
@@ -660,16 +664,48 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Show a group and its members
+         * Show a group: how many are in it, what it is in, and what it gives
          * @description Needs: gatehouse.groups:read.
          */
         get: operations["get-group"];
         put?: never;
         post?: never;
+        /**
+         * Delete a group and the roles given to it; the people stay. It takes holding all roles that its people have by it. A provider that keeps it may make it again
+         * @description Needs: gatehouse.groups:delete.
+         */
+        delete: operations["delete-group"];
+        options?: never;
+        head?: never;
+        /**
+         * Rename a group that admins keep
+         * @description Needs: gatehouse.groups:write.
+         */
+        patch: operations["change-group"];
+        trace?: never;
+    };
+    "/v1/groups/{id}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List and search the people, or the groups, that are in a group themselves
+         * @description Needs: gatehouse.groups:read.
+         */
+        get: operations["list-group-members"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Put people and groups into a group that admins keep, and take them out: up to 200 in all, or none of them. It takes holding all roles that its people have by it
+         * @description Needs: gatehouse.groups:write.
+         */
+        patch: operations["change-group-members"];
         trace?: never;
     };
     "/v1/local-accounts": {
@@ -1416,13 +1452,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List API and SCIM tokens
+         * List API and SCIM tokens, and OAuth clients
          * @description Needs: gatehouse.tokens:read.
          */
         get: operations["list-tokens"];
         put?: never;
         /**
-         * Make a token; the secret is in this answer only. A SCIM token takes the right to make owners, an API token that to give its role
+         * Make a token or OAuth client; the secret is in this answer only. One for SCIM takes the right to make owners, an API token that to give its role
          * @description Needs: gatehouse.tokens:write.
          */
         post: operations["create-token"];
@@ -1452,6 +1488,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tokens/{id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a SCIM token, or another secret of an OAuth client, that takes the place of this one, which stays good for the overlap; the secret is in this answer only. It takes the right to make owners
+         * @description Needs: gatehouse.tokens:write.
+         */
+        post: operations["rotate-token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens/{id}/take-over": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make an API token end with you, and no more with whose it was. It takes the right to give its role
+         * @description Needs: gatehouse.tokens:write.
+         */
+        post: operations["take-over-token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/users": {
         parameters: {
             query?: never;
@@ -1465,7 +1541,11 @@ export interface paths {
          */
         get: operations["list-users"];
         put?: never;
-        post?: never;
+        /**
+         * Make a person, who has no role and nothing to sign in with yet
+         * @description Needs: gatehouse.users:write.
+         */
+        post: operations["create-user"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1494,7 +1574,7 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Activate or deactivate a person; deactivating ends all sessions before the answer
+         * Activate or deactivate a person, or change one that admins keep. Deactivating ends all sessions before the answer. It takes holding all roles that they have; what people are known by (user name, email, external id), the right to make owners
          * @description Needs: gatehouse.users:write.
          */
         patch: operations["change-user"];
@@ -1771,6 +1851,16 @@ export interface components {
             blocked?: boolean;
             name?: string;
         };
+        ChangeGroupInputBody: {
+            external_id?: string;
+            name?: string;
+        };
+        ChangeMembersInputBody: {
+            /** @description Who is in it already stays */
+            add?: components["schemas"]["MemberRef"][];
+            /** @description Who is not in it is passed over */
+            remove?: components["schemas"]["MemberRef"][];
+        };
         ChangeTeamInputBody: {
             display_name: string;
         };
@@ -1785,7 +1875,11 @@ export interface components {
         };
         ChangeUserInputBody: {
             /** @description false signs the person out everywhere and lets nobody in by that account */
-            active: boolean;
+            active?: boolean;
+            email?: string;
+            external_id?: string;
+            name?: string;
+            user_name?: string;
         };
         Connection: {
             /** Format: date-time */
@@ -1926,6 +2020,10 @@ export interface components {
             /** @description The provider's API that says who a token belongs to */
             userinfo_url?: string;
         };
+        CreateGroupInputBody: {
+            external_id?: string;
+            name: string;
+        };
         CreateSetupLinkInputBody: {
             /** @description The name that the connection will have; no connection in use has it */
             connection: string;
@@ -1954,27 +2052,60 @@ export interface components {
             settings?: components["schemas"]["Settings"];
         };
         CreateTokenInputBody: {
+            /** @description What of SCIM it may use, each word for itself; absent: all */
+            access?: ("users:read" | "users:write" | "users:delete" | "groups:read" | "groups:write" | "groups:delete")[];
+            /** @description Name of the connection whose provider is to use it, for scope scim */
+            connection?: string;
             /**
              * Format: int64
              * @default 90
              */
             expires_in_days: number;
+            /**
+             * @description client: an OAuth client for SCIM, which gets access tokens by its id and secret
+             * @default token
+             * @enum {string}
+             */
+            kind: "token" | "client";
             name: string;
             /** @description Account-wide role; needed for scope api */
             role?: string;
             /** @enum {string} */
             scope: "api" | "scim";
         };
+        CreateUserInputBody: {
+            email?: string;
+            external_id?: string;
+            /** @description true: they cannot sign in until they are activated */
+            inactive?: boolean;
+            name?: string;
+            user_name: string;
+        };
         CreatedToken: {
+            /** @description What of SCIM it may use; absent: all */
+            access?: string[];
+            /** @description Of an OAuth client; it stays the same when the secret is rotated */
+            client_id?: string;
+            /** @description Its name */
+            connection?: string;
+            /** @description The connection that a SCIM token is of: it is good while that is enabled, and ends with it */
+            connection_id?: string;
             /** Format: date-time */
             created_at: string;
             created_by?: string;
             /** Format: date-time */
             expires_at?: string;
             id: string;
+            /**
+             * @description client: the secret of an OAuth client, which gets access tokens by it
+             * @enum {string}
+             */
+            kind: "token" | "client";
             /** Format: date-time */
             last_used_at?: string;
             name: string;
+            /** @description The person with whom an API token ends; absent: it ends with nobody */
+            owner?: string;
             /** Format: date-time */
             revoked_at?: string;
             /** @description Account-wide role of an API token */
@@ -1983,6 +2114,8 @@ export interface components {
             scope: "api" | "scim";
             /** @description Shown once; it cannot be read again */
             secret: string;
+            /** @description The token that takes its place; this one ends with the overlap */
+            successor?: string;
         };
         CredentialSpec: {
             /** @description A client certificate (RFC 8705) */
@@ -2189,15 +2322,30 @@ export interface components {
             user_name: string;
         };
         Group: {
+            /** @description There are more people than were counted: in a list 10,000 at most are */
+            at_least?: boolean;
+            /** @description Name of the connection whose sign-ins keep it; absent also if it was deleted */
+            connection?: string;
             /** Format: date-time */
             created_at: string;
             external_id?: string;
-            /** @description The groups in it, whose people have its roles as well; only when one group is read */
-            groups?: components["schemas"]["GroupRef"][];
+            /**
+             * Format: int64
+             * @description How many groups are in it themselves
+             */
+            groups: number;
             id: string;
-            /** @description The people in it; only when one group is read */
-            members?: components["schemas"]["UserRef"][];
+            /** @description The groups that it is in, whose roles its people have as well */
+            in: components["schemas"]["GroupRef"][];
             name: string;
+            /**
+             * Format: int64
+             * @description How many people are in it themselves
+             */
+            people: number;
+            /** @description What its people have by it; absent for who may not read assignments */
+            roles?: components["schemas"]["HeldRole"][];
+            /** @description Who says what it is: scim, signin or admin. Only one of admin is changed here */
             source: string;
             /** Format: date-time */
             updated_at: string;
@@ -2217,9 +2365,11 @@ export interface components {
         };
         GroupRef: {
             id: string;
-            /** @description The person is in it through other groups alone */
+            /** @description Through other groups alone */
             indirect?: boolean;
             name: string;
+            /** @description Names of the groups by which it is indirect; only when one person or group is read */
+            through?: string[];
         };
         GroupRuleSpec: {
             claim: string;
@@ -2230,6 +2380,15 @@ export interface components {
             /** @description Where an entry holds the group's name, as paths by dots; several are joined with a slash */
             name: string[];
             url: string;
+        };
+        HeldRole: {
+            /** @description Id of the assignment */
+            assignment: string;
+            /** @description The group to which it is given, by which they have it; absent: it is given to the person or group that was asked for */
+            group?: components["schemas"]["GroupRef"];
+            role: string;
+            /** @description Name of the team it is for; absent: account-wide */
+            team?: string;
         };
         Identities: {
             items: components["schemas"]["PersonIdentity"][];
@@ -2384,6 +2543,25 @@ export interface components {
             name: string;
             /** @description Whether this is the operators' own tenant */
             platform: boolean;
+        };
+        Member: {
+            /** @description Of a person */
+            email?: string;
+            id: string;
+            /** @description A person who is deactivated */
+            inactive?: boolean;
+            /** @enum {string} */
+            kind: "user" | "group";
+            name?: string;
+            source: string;
+            /** @description Of a person */
+            user_name?: string;
+        };
+        MemberRef: {
+            /** @description Name or id of a group */
+            group?: string;
+            /** @description User name or id of a person */
+            user?: string;
         };
         Metadata: {
             /** @description SHA-256, in hex, of the certificate that must have signed the metadata; absent: it need not be signed */
@@ -2569,6 +2747,11 @@ export interface components {
             /** @description Hand it back as cursor for the next page; empty at the end */
             next_cursor: string;
         };
+        PageMember: {
+            items: components["schemas"]["Member"][];
+            /** @description Hand it back as cursor for the next page; empty at the end */
+            next_cursor: string;
+        };
         PageNode: {
             items: components["schemas"]["Node"][];
             /** @description Hand it back as cursor for the next page; empty at the end */
@@ -2728,6 +2911,20 @@ export interface components {
             description?: string;
             permissions: string[];
         };
+        Rate: {
+            /** @description Whether they may make any number */
+            off?: boolean;
+            /**
+             * Format: int64
+             * @description Requests a second of all tokens of the tenant together; default 200
+             */
+            tenant?: number;
+            /**
+             * Format: int64
+             * @description Requests a second of one token; default 100
+             */
+            token?: number;
+        };
         Revocation: {
             /** Format: int64 */
             connections_closed: number;
@@ -2772,6 +2969,15 @@ export interface components {
             name: string;
             /** @description object:action; team/ in front limits it to teams, account/ to the account */
             permissions: string[];
+        };
+        RotateTokenInputBody: {
+            /**
+             * Format: int64
+             * @default 90
+             */
+            expires_in_days: number;
+            /** @description How long the old one stays good, from 1m to 168h; absent: 24h */
+            overlap?: string;
         };
         SAMLCertificate: {
             /** Format: date-time */
@@ -2818,10 +3024,34 @@ export interface components {
         SCIM: {
             /** @description How many people SCIM tokens may deactivate or delete before an admin has to look; absent: its defaults */
             brake?: components["schemas"]["Brake"];
+            /** @description How many requests SCIM tokens may make; absent: its defaults */
+            rate?: components["schemas"]["Rate"];
             /** @description How long a record stays of who a deleted person was, from 24h to 87600h (10 years); absent: none does */
             retain?: string;
+            /** @description Schemas of the tenant's own that a person has beside the core and the enterprise one */
+            schemas?: components["schemas"]["SCIMSchema"][];
         };
         SCIMAttribute: {
+            /** @description The values that it can have; for string; absent: any */
+            canonical_values?: string[];
+            /** @description Whether letter case matters; for string */
+            case_exact?: boolean;
+            description?: string;
+            /** @description Whether it stays as it was set first */
+            immutable?: boolean;
+            /** @description Whether it is a list */
+            multi_valued?: boolean;
+            name: string;
+            /** @description User, Group, external or uri; for reference; absent: external */
+            reference_types?: string[];
+            /** @description Whether who has anything of the schema must have it */
+            required?: boolean;
+            /** @description For complex */
+            sub_attributes?: components["schemas"]["SCIMSubAttribute"][];
+            /** @enum {string} */
+            type: "string" | "boolean" | "decimal" | "integer" | "dateTime" | "binary" | "reference" | "complex";
+        };
+        SCIMAttributeChange: {
             /** @description As JSON; absent: it is not there any more */
             after?: string;
             /** @description As JSON; absent: it was not there */
@@ -2831,7 +3061,7 @@ export interface components {
         SCIMChange: {
             /** @enum {string} */
             action: "created" | "changed" | "deleted";
-            attributes: components["schemas"]["SCIMAttribute"][];
+            attributes: components["schemas"]["SCIMAttributeChange"][];
             id: string;
             /** @description Who has come into a group */
             joined?: components["schemas"]["SCIMMembers"];
@@ -2947,6 +3177,28 @@ export interface components {
             took_ms: number;
             /** @description What was sent in the terms of this service, line by line */
             understood: string[];
+        };
+        SCIMSchema: {
+            attributes: components["schemas"]["SCIMAttribute"][];
+            description?: string;
+            /** @description What people call it */
+            name?: string;
+            /** @description Whether everybody has it who is made or replaced */
+            required?: boolean;
+            /** @description Its name, such as urn:ietf:params:scim:schemas:extension:Acme:2.0:User */
+            urn: string;
+        };
+        SCIMSubAttribute: {
+            /** @description The values that it can have; for string; absent: any */
+            canonical_values?: string[];
+            /** @description Whether letter case matters; for string */
+            case_exact?: boolean;
+            description?: string;
+            name: string;
+            /** @description User, Group, external or uri; for reference; absent: external */
+            reference_types?: string[];
+            /** @enum {string} */
+            type: "string" | "boolean" | "decimal" | "integer" | "dateTime" | "binary" | "reference";
         };
         SCIMText: {
             /**
@@ -3186,21 +3438,38 @@ export interface components {
             updated_at: string;
         };
         Token: {
+            /** @description What of SCIM it may use; absent: all */
+            access?: string[];
+            /** @description Of an OAuth client; it stays the same when the secret is rotated */
+            client_id?: string;
+            /** @description Its name */
+            connection?: string;
+            /** @description The connection that a SCIM token is of: it is good while that is enabled, and ends with it */
+            connection_id?: string;
             /** Format: date-time */
             created_at: string;
             created_by?: string;
             /** Format: date-time */
             expires_at?: string;
             id: string;
+            /**
+             * @description client: the secret of an OAuth client, which gets access tokens by it
+             * @enum {string}
+             */
+            kind: "token" | "client";
             /** Format: date-time */
             last_used_at?: string;
             name: string;
+            /** @description The person with whom an API token ends; absent: it ends with nobody */
+            owner?: string;
             /** Format: date-time */
             revoked_at?: string;
             /** @description Account-wide role of an API token */
             role?: string;
             /** @enum {string} */
             scope: "api" | "scim";
+            /** @description The token that takes its place; this one ends with the overlap */
+            successor?: string;
         };
         Tombstone: {
             external_id?: string;
@@ -3215,6 +3484,10 @@ export interface components {
         };
         User: {
             active: boolean;
+            /** @description What SCIM knows beside that (name, emails, phoneNumbers, the enterprise extension…), as SCIM answers with it; only when one person is read */
+            attributes?: {
+                [key: string]: unknown;
+            };
             /** Format: date-time */
             created_at: string;
             email?: string;
@@ -3222,7 +3495,9 @@ export interface components {
             groups: components["schemas"]["GroupRef"][];
             id: string;
             name?: string;
-            /** @description Who made the record: scim, signin or admin */
+            /** @description Only when one person is read, by whoever may read assignments */
+            roles?: components["schemas"]["HeldRole"][];
+            /** @description Who made the record, and says what stands in it: scim, signin or admin. Only one of admin is changed here */
             source: string;
             /** Format: date-time */
             updated_at: string;
@@ -4561,6 +4836,10 @@ export interface operations {
                 limit?: number;
                 /** @description next_cursor of the page before */
                 cursor?: string;
+                /** @description Part of the name, or the whole external id */
+                search?: string;
+                /** @description Only those that this keeps */
+                source?: "scim" | "signin" | "admin";
             };
             header?: never;
             path?: never;
@@ -4588,6 +4867,40 @@ export interface operations {
             };
         };
     };
+    "create-group": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateGroupInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-group": {
         parameters: {
             query?: never;
@@ -4598,6 +4911,156 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-group": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "change-group": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeGroupInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-group-members": {
+        parameters: {
+            query?: {
+                /** @description How many at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+                /** @description The people in it, or the groups */
+                kind?: "user" | "group";
+                /** @description Part of the name, user name or email */
+                search?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageMember"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "change-group-members": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeMembersInputBody"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {
@@ -6335,6 +6798,72 @@ export interface operations {
             };
         };
     };
+    "rotate-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RotateTokenInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedToken"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "take-over-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Token"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-users": {
         parameters: {
             query?: {
@@ -6342,10 +6871,16 @@ export interface operations {
                 limit?: number;
                 /** @description next_cursor of the page before */
                 cursor?: string;
-                /** @description Part of the user name, email or name */
+                /** @description Part of the user name, email or name, or the whole external id */
                 search?: string;
                 /** @description Only active or only inactive people */
                 active?: "true" | "false";
+                /** @description Only those whom this made */
+                source?: "scim" | "signin" | "admin";
+                /** @description Only those in the group of this name or id, also through groups that are in it */
+                group?: string;
+                /** @description Only those who sign in at the connection of this name or id */
+                connection?: string;
             };
             header?: never;
             path?: never;
@@ -6360,6 +6895,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageUser"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-user": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateUserInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
                 };
             };
             /** @description Error */

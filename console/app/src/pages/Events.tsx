@@ -83,7 +83,8 @@ export function OutcomeMark({ outcome }: { outcome: AuditEvent['outcome'] }) {
   return <ThemeIcon size={30} radius="xl" variant="light" color={mark.color} aria-label={mark.word} role="img"><Icon size={16} stroke={2} aria-hidden /></ThemeIcon>;
 }
 
-function EventRow({ event: e, open }: { event: AuditEvent; open: () => void }) {
+/** One event of a list, which opens all that is recorded of it. */
+export function EventRow({ event: e, open }: { event: AuditEvent; open: () => void }) {
   // What happened to whom says more than the address it was asked for at.
   const target = e.target?.id !== e.actor.id && (e.target?.name || [e.target?.kind, e.target?.id].filter(Boolean).join(' '));
   const what = e.message || target || [e.method, e.path].filter(Boolean).join(' ');

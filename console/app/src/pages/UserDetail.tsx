@@ -1,33 +1,44 @@
 import { Anchor, Badge, Button, Code, Group, Paper, Stack, Text, Title } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
-import { IconArrowLeft, IconUserCheck, IconUserOff } from '@tabler/icons-react';
-import { Link, useParams } from 'react-router';
-import { api, done, type Revocation, type User } from '../client/api';
+import { IconArrowLeft, IconPencil, IconTrash, IconUserCheck, IconUserOff } from '@tabler/icons-react';
+import { Link, useNavigate, useParams } from 'react-router';
+import { api, done, tagged, type Revocation, type Session, type User } from '../client/api';
 import { keys, useCan, useMe, usePages, useRefresh } from '../client/queries';
+import { Attributes } from '../parts/Attributes';
 import { useConfirm } from '../parts/Confirm';
 import { Facts, When } from '../parts/Facts';
 import { IdentitiesOf } from '../parts/Identities';
 import { DeviceName } from '../parts/Identity';
+import { InGroups, RolesHeld } from '../parts/Memberships';
 import { Page } from '../parts/Page';
 import { More, Row, Rows } from '../parts/Rows';
 import { Empty, Failure, Loading, LoadingRows } from '../parts/States';
+import { endingWords, keptWords, sourceWord } from '../words/directory';
+import { EventsOf } from './EventsOf';
+import { PersonDialog } from './PersonForm';
 import { SessionFacts, useSignOut } from './Sessions';
-import { sources } from './Users';
 
-/** One person: who it is, where they are signed in, and the switch. */
+/** One person: who it is, what they may do, where they are signed in, and the switch. */
 export function UserDetail() {
   const { id = '' } = useParams();
-  const user = useQuery({ queryKey: [...keys.users, id], queryFn: () => done(api.GET('/v1/users/{id}', { params: { path: { id } } })) });
+  const user = useQuery({ queryKey: [...keys.users, id], queryFn: () => tagged(api.GET('/v1/users/{id}', { params: { path: { id } } })) });
   if (user.isPending) return <Loading what="the person" />;
   if (user.isError) return <Page title="User" lead="This person cannot be shown."><Failure error={user.error} retry={() => void user.refetch()} /></Page>;
-  return <Detail user={user.data} />;
+  return <Detail key={id} user={user.data.data} tag={user.data.tag} />;
 }
 
-function Detail({ user: u }: { user: User }) {
+function Detail({ user: u, tag }: { user: User; tag: string }) {
   const can = useCan();
+  const go = useNavigate();
   const refresh = useRefresh();
   const end = useSignOut();
+  const live = usePages([...keys.sessions, 'all of', u.id], (cursor) =>
+    done(api.GET('/v1/sessions', { params: { query: { user: u.id, state: 'live', limit: 200, cursor } } })), can('gatehouse.sessions:read'));
+  const [editing, { open, close }] = useDisclosure(false);
   const name = u.name || u.user_name;
+  const kept = keptWords('person', u.source);
+  const ending = endingWords(live.data && live.items, live.hasNextPage);
   const change = useConfirm<User>(
     (now) => (now.active ? `${name} is active again and can sign in.` : `${name} is deactivated: signed out everywhere, and no sign-in is accepted.`),
     () => refresh(keys.users, keys.sessions, keys.events),
@@ -35,20 +46,33 @@ function Detail({ user: u }: { user: User }) {
   const set = (active: boolean) => change.ask({
     title: active ? `Activate ${name}?` : `Deactivate ${name}?`,
     verb: active ? 'Activate' : 'Deactivate',
-    text: active ? 'They can sign in again. Sessions that were ended stay ended.' : 'They are signed out everywhere at once and cannot sign in until somebody activates them. Your identity provider may change this again over SCIM.',
+    text: active ? 'They can sign in again. Sessions that were ended stay ended.'
+      : `${ending} They cannot sign in until somebody activates them.${u.source === 'scim' ? ' Your identity provider may change this again over SCIM.' : ''}`,
     act: () => done(api.PATCH('/v1/users/{id}', { params: { path: { id: u.id } }, body: { active } })),
+  });
+  const remove = useConfirm<unknown>(() => `${name} is deleted.`, async () => {
+    await go('/users');
+    await refresh(keys.users, keys.groups, keys.sessions, keys.events);
+  });
+  const away = () => remove.ask({
+    title: `Delete ${name}?`,
+    verb: 'Delete',
+    text: `${ending} Their roles, their places in groups and what they sign in with are deleted with them. ${u.source === 'admin' ? 'This cannot be taken back.' : `${u.source === 'scim' ? 'Your identity provider may make them again over SCIM' : 'Their next sign-in may make them again'}, without what was given to them here.`}`,
+    act: () => done(api.DELETE('/v1/users/{id}', { params: { path: { id: u.id } } })),
   });
 
   return (
     <Page title={name} lead={u.email || u.user_name} live
       actions={(
         <>
+          {can('gatehouse.users:write') && !kept && <Button variant="default" leftSection={<IconPencil size={16} aria-hidden />} onClick={open}>Change</Button>}
           {can('gatehouse.sessions:delete') && u.active && (
             <Button variant="light" color="red" onClick={() => end.person({ id: u.id, name: u.name, email: u.email })}>Sign out everywhere</Button>
           )}
           {can('gatehouse.users:write') && (u.active
             ? <Button color="red" leftSection={<IconUserOff size={16} aria-hidden />} onClick={() => set(false)}>Deactivate</Button>
             : <Button leftSection={<IconUserCheck size={16} aria-hidden />} onClick={() => set(true)}>Activate</Button>)}
+          {can('gatehouse.users:delete') && <Button variant="light" color="red" leftSection={<IconTrash size={16} aria-hidden />} onClick={away}>Delete</Button>}
         </>
       )}>
       <Anchor component={Link} to="/users" size="sm"><Group gap={4} component="span" display="inline-flex"><IconArrowLeft size={14} aria-hidden />All users</Group></Anchor>
@@ -58,18 +82,25 @@ function Detail({ user: u }: { user: User }) {
         <Facts of={[
           ['State', u.active ? <Badge color="gate" variant="light">Active</Badge> : <Badge color="gray">Deactivated</Badge>],
           ['User name', u.user_name],
-          ['Made by', sources[u.source] ?? u.source],
-          ['Groups', u.groups.length > 0 ? u.groups.map((g) => g.name).join(', ') : 'none'],
+          ['Made by', sourceWord(u.source)],
+          u.external_id ? ['External id', u.external_id] : undefined,
           ['Since', <When at={u.created_at} />],
           ['Changed', <When at={u.updated_at} />],
           ['Id', <Code>{u.id}</Code>],
         ]} />
+        {kept && <Text size="sm" c="dimmed" mt="sm">{kept}</Text>}
       </Paper>
+      {u.source === 'scim' && <Attributes of={u.attributes} />}
+      <InGroups groups={u.groups} none="Their identity provider, or an admin, puts people into groups." />
+      <RolesHeld title="May do" roles={u.roles} none="Give them a role under Roles, or put them into a group that has one." />
       <IdentitiesOf user={u} name={name} />
       <FactorsOf user={u} name={name} />
-      {can('gatehouse.sessions:read') && <SessionsOf id={u.id} end={end} />}
+      {can('gatehouse.sessions:read') && <SessionsOf query={live} end={end} />}
+      <EventsOf id={u.id} person />
       {change.dialog}
       {end.dialog}
+      {remove.dialog}
+      <PersonDialog opened={editing} user={u} tag={tag} close={close} after={() => undefined} />
     </Page>
   );
 }
@@ -115,11 +146,8 @@ function FactorsOf({ user: u, name }: { user: User; name: string }) {
   );
 }
 
-function SessionsOf({ id, end }: { id: string; end: ReturnType<typeof useSignOut> }) {
+function SessionsOf({ query, end }: { query: ReturnType<typeof usePages<Session>>; end: ReturnType<typeof useSignOut> }) {
   const can = useCan();
-  const query = usePages([...keys.sessions, 'of', id], (cursor) =>
-    done(api.GET('/v1/sessions', { params: { query: { user: id, state: 'live', cursor } } })),
-  );
   return (
     <Stack gap="sm">
       <Title order={2} fz="lg">Signed in now</Title>
