@@ -6,6 +6,7 @@ import (
 
 	"gatehouse/directory/feed"
 	"gatehouse/identity"
+	"gatehouse/tenants"
 )
 
 // newFeed makes the feed of directories, before the directory that writes it.
@@ -27,6 +28,12 @@ func (r *rooms) follow(tenant identity.TenantID) {
 	if r.feed != nil { // else it is the start
 		r.feed.Wake(tenant)
 	}
+}
+
+// serves reports whether a tenant is open.
+func (r *rooms) serves(tenant identity.TenantID) bool {
+	t, ok := r.tenants.ByID(tenant)
+	return ok && t.Status == tenants.Active
 }
 
 // stoppedWebhooks gives the tenants that have webhooks which are sent nothing any more.

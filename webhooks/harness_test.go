@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,8 @@ type house struct {
 	tenant, other identity.TenantID
 	a, b          *node
 	trusted       *x509.CertPool
+
+	suspended atomic.Bool
 
 	mu   sync.Mutex
 	more time.Duration
@@ -109,7 +112,7 @@ func (h *house) newNode(name, dir string, db *store.DB, ring *keys.Ring) *node {
 		}})
 	n.feed.Join(n.people)
 	guarded := httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, RootCAs: h.trusted})
-	n.webhooks = webhooks.New(webhooks.Config{Feed: n.feed, Client: guarded.Client(), Tenants: served, Log: slog.New(slog.DiscardHandler), Now: h.now})
+	n.webhooks = webhooks.New(webhooks.Config{Feed: n.feed, Client: guarded.Client(), Tenants: served, Serves: func(identity.TenantID) bool { return !h.suspended.Load() }, Log: slog.New(slog.DiscardHandler), Now: h.now})
 	return n
 }
 

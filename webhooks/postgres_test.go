@@ -10,7 +10,7 @@ func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestChangesArriveSignedAndInOrder, TestWhatIsNotTakenComesAgain, TestWhoSaysGoneIsSentNothingMore, TestWhoFailsForDaysIsGivenUp,
 		TestARedirectIsNotFollowed, TestAnEndlessAnswerIsCutShort, TestAReceiverThatHangsHoldsUpNobody, TestNodesDeliverOnceAndInOrder,
-		TestWhatADeadNodeHadIsSentByAnother, TestNothingIsLostBetweenTheChangeAndItsDelivery, TestARotatedSecretIsInUseForADayMore,
+		TestWhatADeadNodeHadIsSentByAnother, TestNothingIsLostBetweenTheChangeAndItsDelivery, TestARotatedSecretIsInUseForADayMore, TestNothingIsSentOfATenantThatIsSuspended,
 		TestOnlyWhatIsAskedForArrives, TestAGapIsToldOf, TestATestTellsWhatBecameOfIt, TestWebhooksThatAreRefused,
 	}, "TestTheSampleOfTheGuideTakesWhatIsSent")
 }

@@ -28,8 +28,10 @@ type Config struct {
 	Feed Feed
 	// Client must be the guarded one.
 	Client *http.Client
-	// Tenants are all that are served.
+	// Tenants are all that are served, and Serves tells whether one is: nothing is sent of
+	// one that is suspended, or about to be deleted.
 	Tenants func() []identity.TenantID
+	Serves  func(identity.TenantID) bool
 	Log     *slog.Logger
 	Now     func() time.Time // nil: [time.Now]
 }
@@ -59,6 +61,7 @@ type Service struct {
 	feed    Feed
 	client  *http.Client
 	tenants func() []identity.TenantID
+	serves  func(identity.TenantID) bool
 	log     *slog.Logger
 	now     func() time.Time
 	holder  string // this process
@@ -75,7 +78,7 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{feed: c.Feed, client: client(c.Client), tenants: c.Tenants, log: c.Log, now: c.Now, holder: rand.Text(),
+	return &Service{feed: c.Feed, client: client(c.Client), tenants: c.Tenants, serves: c.Serves, log: c.Log, now: c.Now, holder: rand.Text(),
 		sends: make(chan struct{}, maxSends), tries: make(chan struct{}, maxTries), notify: make(chan struct{}, 1), woken: map[identity.TenantID]bool{}}
 }
 
@@ -198,6 +201,8 @@ func (r *round) begin(ctx context.Context) time.Duration {
 	for tenant, t := range r.due {
 		switch {
 		case r.looking[tenant]: // it is looked at again after that
+		case !r.serves(tenant):
+			delete(r.due, tenant)
 		case t.After(now):
 			next = min(next, t.Sub(now))
 		case len(r.looking) < maxLooks:
@@ -299,6 +304,9 @@ func (s *Service) one(ctx context.Context, at place) (more bool, err error) {
 }
 
 func (s *Service) claim(ctx context.Context, at place) (*feed.Message, error) {
+	if !s.serves(at.tenant) {
+		return nil, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
 	return s.feed.Claim(ctx, at.tenant, at.id, s.holder)

@@ -305,6 +305,26 @@ func TestNothingIsLostBetweenTheChangeAndItsDelivery(t *testing.T) {
 	}
 }
 
+func TestNothingIsSentOfATenantThatIsSuspended(t *testing.T) {
+	h := newHouse(t)
+	r := h.receives(nil)
+	h.a.put(h.tenant, "hr", r.URL)
+	stop := h.a.runs()
+	h.a.person(h.tenant, "ada")
+	r.next()
+	until(t, "it is taken", func() bool { return h.a.hook("hr").Behind == 0 })
+	h.suspended.Store(true)
+	h.a.person(h.tenant, "bob")
+	h.passes(time.Hour)
+	stop()
+	r.nothing()
+	h.suspended.Store(false)
+	h.a.runs()
+	if all := r.events(1); all[0].User.UserName != "bob" {
+		t.Errorf("%+v", all)
+	}
+}
+
 func TestARotatedSecretIsInUseForADayMore(t *testing.T) {
 	h := newHouse(t)
 	r := h.receives(nil)

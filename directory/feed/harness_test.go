@@ -1,6 +1,7 @@
 package feed_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -47,6 +48,12 @@ type node struct {
 // newHouse keeps so many changes; 0: as many as ever.
 func newHouse(t testing.TB, keep uint64) *house {
 	t.Helper()
+	return newHouseOn(t, postgrestest.Or(t, ""), keep)
+}
+
+// newHouseOn is on the database at a URL; "": on SQLite.
+func newHouseOn(t testing.TB, url string, keep uint64) *house {
+	t.Helper()
 	dir := t.TempDir()
 	kek, err := keys.OpenFileKEK(filepath.Join(dir, "kek.key"), true)
 	must(t, err)
@@ -57,11 +64,8 @@ func newHouse(t testing.TB, keep uint64) *house {
 	for _, id := range []identity.TenantID{identity.Platform, h.tenant, h.other} {
 		must(t, ring.Create(t.Context(), id))
 	}
-	url := "sqlite://" + filepath.Join(dir, "db")
-	alone := url
-	if inner, ok := t.(*testing.T); ok {
-		url = postgrestest.Or(inner, url)
-	}
+	alone := "sqlite://" + filepath.Join(dir, "db")
+	url = cmp.Or(url, alone)
 	open := func() *store.DB {
 		db, err := store.Open(t.Context(), url, store.Options{Keys: ring, Environment: "test"})
 		must(t, err)

@@ -10,7 +10,7 @@ import (
 
 // Notice is a change as others are told of it, by the admin API and by webhooks alike.
 type Notice struct {
-	Sequence uint64               `json:"sequence" doc:"Where it stands in the order of the tenant's changes: later ones have higher numbers, and some numbers are left out"`
+	Sequence uint64               `json:"sequence" doc:"Where it stands in the order of the tenant's changes: each has a higher number than those before it"`
 	Type     directory.ChangeType `json:"type" enum:"user.created,user.updated,user.deactivated,user.reactivated,user.deleted,group.created,group.updated,group.deleted"`
 	Time     time.Time            `json:"time" doc:"When it came true"`
 	EventID  identity.EventID     `json:"event_id,omitempty" doc:"The record of it in the tenant's log"`

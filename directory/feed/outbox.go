@@ -3,7 +3,6 @@ package feed
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -23,28 +22,26 @@ const (
 type head struct{ last, floor uint64 }
 
 func loadHead(ctx context.Context, tx *store.Tx) (head, error) {
-	h, err := store.One(ctx, tx, func(row store.Row) (h head, err error) {
+	return store.One(ctx, tx, func(row store.Row) (h head, err error) {
 		err = row.Scan(&h.last, &h.floor)
 		return h, err
-	}, `SELECT last, floor FROM feed_head WHERE id = 1`)
-	if errors.Is(err, store.ErrNoRows) {
-		err = nil
-	}
-	return h, err
+	}, `SELECT `+last+`, `+floor)
 }
+
+// floor is the number up to which changes are kept no longer, and last the highest that
+// was given to one.
+const (
+	floor = `coalesce((SELECT floor FROM feed_floor WHERE id = 1), 0)`
+	last  = `coalesce((SELECT max(seq) FROM feed_changes), ` + floor + `)`
+)
 
 // noteBatch is how many changes one statement writes.
 const noteBatch = 64
 
-// Note is for [directory.Feed]. The row of the head is held by whoever writes until they
-// have committed, so that no number is seen before those below it.
+// Note is for [directory.Feed]. Writers of a tenant go one after the other on all nodes,
+// each until it has committed: so no number is seen before those below it, and what was
+// not committed has none.
 func (s *Service) Note(ctx context.Context, tx *store.Tx, at time.Time, changes []directory.Change) error {
-	last, err := store.One(ctx, tx, store.Scalar[int64], `INSERT INTO feed_head (id, last, floor) VALUES (1, $1, 0)
-		ON CONFLICT (id) DO UPDATE SET last = feed_head.last + excluded.last RETURNING last`, len(changes))
-	if err != nil {
-		return err
-	}
-	next := last - int64(len(changes)) + 1
 	for len(changes) > 0 {
 		batch := changes[:min(noteBatch, len(changes))]
 		changes = changes[len(batch):]
@@ -68,11 +65,10 @@ func (s *Service) Note(ctx context.Context, tx *store.Tx, at time.Time, changes 
 			}
 			n := len(args)
 			place := func(k int) string { return "$" + strconv.Itoa(n+k) }
-			rows.WriteString("(" + place(1) + ", " + place(2) + ", " + place(3) + ", coalesce((SELECT version FROM " + table + " WHERE id = " + place(3) + "), 0), " +
+			rows.WriteString("(" + last + " + " + place(1) + ", " + place(2) + ", " + place(3) + ", coalesce((SELECT version FROM " + table + " WHERE id = " + place(3) + "), 0), " +
 				place(4) + ", " + place(5) + ", " + place(6) + ", " + place(7) + ", " + place(8) + ")")
-			args = append(args, next+int64(i), c.Type, c.ID, store.Millis(at), c.Event, c.Name, c.ExternalID, members)
+			args = append(args, i+1, c.Type, c.ID, store.Millis(at), c.Event, c.Name, c.ExternalID, members)
 		}
-		next += int64(len(batch))
 		if _, err := tx.Exec(ctx, `INSERT INTO feed_changes (seq, type, target_id, version, changed_at, event_id, name, external_id, members) VALUES `+rows.String(), args...); err != nil {
 			return err
 		}
@@ -130,12 +126,12 @@ func (s *Service) Sweep(ctx context.Context, tenant identity.TenantID) error {
 			if n == 0 {
 				return nil
 			}
-			floor := oldest[n-1].seq
+			up := oldest[n-1].seq
 			more = n == sweepBatch
-			if _, err := tx.Exec(ctx, `DELETE FROM feed_changes WHERE seq <= $1`, floor); err != nil {
+			if _, err := tx.Exec(ctx, `DELETE FROM feed_changes WHERE seq <= $1`, up); err != nil {
 				return err
 			}
-			_, err = tx.Exec(ctx, `UPDATE feed_head SET floor = $1 WHERE id = 1 AND floor < $1`, floor)
+			_, err = tx.Exec(ctx, `INSERT INTO feed_floor (id, floor) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET floor = excluded.floor`, up)
 			return err
 		})
 		if err != nil {

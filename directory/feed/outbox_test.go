@@ -348,7 +348,7 @@ func (h *house) restore(t *testing.T) {
 	must(t, h.a.db.Tenant(h.tenant).Write(t.Context(), func(tx *store.Tx) error {
 		_, err := tx.Exec(t.Context(), `DELETE FROM feed_changes`)
 		if err == nil {
-			_, err = tx.Exec(t.Context(), `DELETE FROM feed_head`)
+			_, err = tx.Exec(t.Context(), `DELETE FROM feed_floor`)
 		}
 		return err
 	}))

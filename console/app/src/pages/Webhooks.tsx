@@ -4,7 +4,7 @@ import { useMutation, useQuery } from '@tanstack/react-query';
 import { IconPlus, IconWebhook } from '@tabler/icons-react';
 import { useState } from 'react';
 import { api, done, type Webhook, type WebhookDelivery } from '../client/api';
-import { keys, useCan, usePages, useRefresh } from '../client/queries';
+import { keys, useCan, useRefresh } from '../client/queries';
 import { useConfirm } from '../parts/Confirm';
 import { Facts, When } from '../parts/Facts';
 import { Page } from '../parts/Page';
@@ -32,7 +32,8 @@ export function Webhooks() {
   const [adding, { open, close }] = useDisclosure(false);
   const [shown, setShown] = useState<Shown>();
   const [looking, setLooking] = useState<string>();
-  const query = usePages(keys.webhooks, (cursor) => done(api.GET('/v1/webhooks', { params: { query: { cursor } } })));
+  // How far they have come is told by no event.
+  const query = useQuery({ queryKey: keys.webhooks, queryFn: () => done(api.GET('/v1/webhooks', { params: { query: { limit: 50 } } })), refetchInterval: 10_000 });
   const change = useConfirm<string>((said) => said, () => refresh(keys.webhooks));
   // Personal data leaves by it: whoever sends it away must be able to read it.
   const may = can('gatehouse.webhooks:write') && can('gatehouse.users:read') && can('gatehouse.groups:read');
@@ -41,9 +42,9 @@ export function Webhooks() {
       actions={may && <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={open}>Add a webhook</Button>}>
       {change.outcome}
       {query.isPending ? <LoadingRows rows={2} /> : query.isError ? <Failure error={query.error} retry={() => void query.refetch()} />
-        : query.items.length === 0 ? <Empty title="No webhooks" icon={IconWebhook}>Add one for a system that has to follow your people and groups.</Empty> : (
+        : query.data.items.length === 0 ? <Empty title="No webhooks" icon={IconWebhook}>Add one for a system that has to follow your people and groups.</Empty> : (
           <Rows label="Webhooks">
-            {query.items.map((w) => <One key={w.id} webhook={w} may={may} ask={change.ask} show={setShown} look={() => setLooking(w.name)} />)}
+            {query.data.items.map((w) => <One key={w.id} webhook={w} may={may} ask={change.ask} show={setShown} look={() => setLooking(w.name)} />)}
           </Rows>
         )}
       {change.dialog}

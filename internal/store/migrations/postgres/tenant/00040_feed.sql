@@ -1,6 +1,5 @@
 -- directory/feed: what has changed of people and groups, in the order in which it came
--- true, and the one row that says how far that goes: last is the number that was given
--- last, and what is up to floor is kept no more.
+-- true, and the one row that says up to which number they are kept no more.
 CREATE TABLE feed_changes (
     seq         BIGINT NOT NULL,
     type        TEXT COLLATE "C" NOT NULL,
@@ -16,11 +15,10 @@ CREATE TABLE feed_changes (
 );
 CALL own('feed_changes');
 
-CREATE TABLE feed_head (
+CREATE TABLE feed_floor (
     id        BIGINT NOT NULL,
-    last      BIGINT NOT NULL,
     floor     BIGINT NOT NULL,
     tenant_id TEXT COLLATE "C" NOT NULL DEFAULT current_setting('gatehouse.tenant'),
     PRIMARY KEY (tenant_id, id)
 );
-CALL own('feed_head');
+CALL own('feed_floor');

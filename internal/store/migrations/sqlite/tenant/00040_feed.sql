@@ -1,6 +1,5 @@
 -- directory/feed: what has changed of people and groups, in the order in which it came
--- true, and the one row that says how far that goes: last is the number that was given
--- last, and what is up to floor is kept no more.
+-- true, and the one row that says up to which number they are kept no more.
 CREATE TABLE feed_changes (
     seq         BIGINT PRIMARY KEY,
     type        TEXT NOT NULL,
@@ -13,8 +12,7 @@ CREATE TABLE feed_changes (
     members     TEXT NOT NULL
 );
 
-CREATE TABLE feed_head (
+CREATE TABLE feed_floor (
     id    BIGINT PRIMARY KEY,
-    last  BIGINT NOT NULL,
     floor BIGINT NOT NULL
 );
