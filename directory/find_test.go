@@ -205,7 +205,7 @@ func TestWhatJSONWritesInSeveralWaysIsFound(t *testing.T) {
 		return err
 	}))
 	for _, op := range []directory.Op{directory.Equal, directory.Contains, directory.StartsWith, directory.EndsWith} {
-		if got := b.found(t, directory.Query{Users: &directory.Part{Filter: directory.Value{Path: []string{"t"}, Op: op, Value: "r&D <X>"}}, Count: 9}); got != "ab" {
+		if got := b.found(t, directory.Query{Users: &directory.Part{Filter: directory.Value{Path: []string{"t"}, Op: op, Value: "r&D <X>"}}, Count: 9}); got != "ab" && got != "ba" { // made within a millisecond
 			t.Errorf("%d finds %q", op, got)
 		}
 	}

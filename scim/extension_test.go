@@ -132,7 +132,9 @@ func TestRFC7644_3_5_2_PatchesOfATenantsOwnSchema(t *testing.T) {
 		{`{"op":"replace","path":"` + at(`cars[seats ge 4 and seats lt 5].since`) + `","value":"2024-01-01T02:00:00+02:00"}`, `{"floor":3,"cars":[{"seats":4,"value":"vw","since":"2024-01-01T00:00:00Z"}]}`},
 		{`{"op":"remove","path":"` + at(`cars[since eq \"2024-01-01T00:00:00+00:00\"]`) + `"}`, `{"floor":3}`},
 		{`{"op":"replace","path":"` + strings.ToLower(at("FLOOR")) + `","value":5}`, `{"floor":5}`},
-		{`{"op":"replace","path":"` + at("floor") + `","value":null}`, `null`},
+		{`{"op":"replace","path":"` + at("hired") + `","value":"2024-01-01T00:00:00Z"},{"op":"replace","path":"` + at("hired") + `","value":""}`, `{"floor":5}`},
+		{`{"op":"replace","path":"` + at("floor") + `","value":""}`, `null`},
+		{`{"op":"replace","path":"` + at("floor") + `","value":5},{"op":"replace","path":"` + at("floor") + `","value":null}`, `null`},
 		{`{"op":"add","path":"` + at("floor") + `","value":1},{"op":"remove","path":"` + customURN + `"}`, `null`},
 	} {
 		b.do(t, "PATCH", user, patch(s.operation)).wants(200)

@@ -138,12 +138,18 @@ func coerceOne(a schema.CoreAttribute, v any) any {
 				return b
 			}
 		case "integer", "decimal":
+			if v == "" {
+				return nil
+			}
 			if n := json.Number(v); json.Valid([]byte(v)) {
 				if _, err := n.Float64(); err == nil {
 					return coerceOne(a, n)
 				}
 			}
 		case "dateTime":
+			if v == "" {
+				return nil
+			}
 			if at, ok := utc(v); ok {
 				return at
 			}
