@@ -71,7 +71,7 @@ const effectTime = 10 * time.Second
 // Leaving is for [directory.Brake].
 func (s *Service) Leaving(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, user identity.UserID) (refuse func() error, note func(context.Context, *store.Tx) error, err error) {
 	rules := s.rules(tenant)
-	if rules.Off || cause.Actor.Kind != identity.KindSCIMToken {
+	if rules.Off || !cause.Actor.Kind.Provisions() {
 		return nil, nil, nil
 	}
 	now := s.now()
