@@ -81,6 +81,11 @@ var classified = map[Type][]string{
 	BrakeRejected: {"departures", "people", "until"},
 	BrakeReset:    {"departures", "people"},
 
+	SyncChanged:  {"change", "key", "admin"},
+	SyncDeleted:  {},
+	SyncFinished: {"people", "created", "changed", "deactivated", "deleted", "held", "groups", "groups_changed", "members_added", "members_removed", "skipped"},
+	SyncFailed:   {"people", "created", "changed", "deactivated", "deleted", "held", "groups", "groups_changed", "members_added", "members_removed", "skipped"},
+
 	PolicyChanged: {"change", "version", "assignment", "role", "team", "team_name", "subject_kind", "subject", "subject_name",
 		"role_before", "team_before", "team_name_before", "subject_kind_before", "subject_before", "subject_name_before",
 		"added", "removed", "permissions"},
