@@ -59,6 +59,7 @@ func New(cfg Config) (*API, error) {
 	a.registerIdentities()
 	a.registerFactors()
 	a.registerBrake()
+	a.registerGoogle()
 	a.registerLocalAccounts()
 	a.registerGroups()
 	a.registerTeams()

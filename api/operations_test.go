@@ -28,6 +28,8 @@ var body = map[string]any{
 	"check-connection":  map[string]any{"type": "oidc", "issuer": "https://idp.example", "client_id": "x"},
 	"prepare-saml-key":  map[string]any{},
 	"create-token":      map[string]any{"name": "x", "scope": "api", "role": "viewer"},
+	"put-google-sync":   map[string]any{"admin": "admin@acme.example"},
+	"test-google-sync":  map[string]any{"admin": "admin@acme.example"},
 	"put-settings":      map[string]any{"display_name": "Acme"},
 	"create-tenant":     map[string]any{"name": "matrix", "hosts": []string{"matrix.localhost"}},
 	"change-tenant":     map[string]any{"display_name": "x"},

@@ -24,6 +24,7 @@ type Config struct {
 	Sessions    Sessions
 	People      People
 	Brake       Brake
+	Google      Google
 	Tenants     Tenants
 	Connections Connections
 	Trials      Trials

@@ -106,6 +106,10 @@ func (g *Gateway) watchFor() []condition {
 		means:  "A provisioning client was about to take out more people than the tenant allows, and was held back.",
 		advice: "Look whether they are to go, and release or reject it: in the console under Users, or by the API at scim/brake.",
 	}, {
+		reason: "directory-sync-failing", level: warning, of: g.failingSyncs, theirs: true,
+		means:  "A Google Workspace account could not be read for more than an hour: who leaves there still gets in here.",
+		advice: "Do what it says, in the console under Google Workspace, or by the API at directory/google.",
+	}, {
 		reason: "config-refused", level: warning, holds: func() bool { return g.standing.Load().refused },
 		means:  "The config file has problems; the config before it is in effect.",
 		advice: "Run gatehouse check on the file, and mend what it names.",

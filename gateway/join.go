@@ -68,6 +68,7 @@ func (i inhabited) Forget(tenant identity.TenantID) {
 	r.machines.Forget(tenant)
 	r.directory.Forget(tenant)
 	r.brake.Forget(tenant)
+	r.google.Forget(tenant)
 	r.authz.Forget(tenant)
 	r.index.Forget(tenant)
 	r.authn.Forget(tenant)

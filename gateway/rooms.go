@@ -28,6 +28,7 @@ import (
 	"gatehouse/console"
 	"gatehouse/directory"
 	"gatehouse/directory/brake"
+	"gatehouse/directory/google"
 	"gatehouse/identity"
 	"gatehouse/internal/cluster"
 	"gatehouse/internal/cluster/record"
@@ -77,6 +78,7 @@ type rooms struct {
 	authn     *authn.Service
 	setup     *setup.Service
 	scim      *scim.Service
+	google    *google.Service
 	api       *api.API
 	egress    *httpkit.Egress
 	waits     *httpkit.Egress // for answers that may take long
@@ -151,9 +153,10 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.machines = machine.New(machine.Config{Services: r.services, Connections: r.tenants, Client: r.egress.Client()})
 	r.signIn(cfg, log)
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals})
+	r.google = google.New(google.Config{Store: r.store, Keys: r.keys, Journal: r.journal, SCIM: r.scim, Client: r.egress.Client(), Tenants: r.served, Log: log})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Brake: r.brake, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml}, OIDC: oidcKeys{r.oidc},
+		Sessions: r.sessions, People: r.directory, Brake: r.brake, Google: r.google, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml}, OIDC: oidcKeys{r.oidc},
 		Port: cfg.Listen.Port(),
 	})
 	return r, err
@@ -271,7 +274,7 @@ func (r *rooms) own() http.Handler {
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
 		r.nodes.bus.Run, r.nodes.Run, r.roster.Run, r.alerts.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
-		r.polls.Run, r.samlWatch.Run, r.rechecks.Run, r.brake.Run,
+		r.polls.Run, r.samlWatch.Run, r.rechecks.Run, r.brake.Run, r.google.Run,
 	}
 }
 

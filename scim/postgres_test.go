@@ -36,6 +36,6 @@ func TestOnPostgres(t *testing.T) {
 		TestRFC7643_4_2_FindingGroupsInGroups, TestRFC7644_3_5_2_EveryWayToChangeMembers, TestRFC7644_3_5_2_AGroupIsChangedAsAWhole, TestRFC7644_3_14_AGroupsVersionMovesWithItsMembers,
 		TestRFC7644_3_9_MembersAreAnsweredToWhomeverWantsThem, TestP1_TheJournalCountsTheMembersThatChange, TestRFC7644_3_5_2_MembersAgainstAModel,
 		TestRFC7644_3_14_FiftyClientsChangeOneGroup, TestRFC7643_4_2_AGroupIsAMemberOfAGroup, TestRFC7643_4_1_2_DirectAndIndirectGroups,
-		TestRFC7644_3_7_1_GroupsInACircle, TestP9_ALiveSessionsDecisionsGoByTheGroupsOfThisMoment,
+		TestP1_RequestsFromInside, TestRFC7644_3_7_1_GroupsInACircle, TestP9_ALiveSessionsDecisionsGoByTheGroupsOfThisMoment,
 	})
 }

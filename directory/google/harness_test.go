@@ -57,7 +57,11 @@ type node struct {
 
 	mu   sync.Mutex
 	deaf audit.Type // the journal takes none of this type
+
+	ended chan audit.Type // has the end of each reading, if there is room
 }
+
+const lease = 50 * time.Millisecond
 
 var admin = audit.Cause{Actor: audit.Actor{Kind: identity.KindUser, ID: "usr_admin", Name: "ada@acme.example"}, RequestID: "req_1"}
 
@@ -99,7 +103,7 @@ func newHouse(t *testing.T) *house {
 func (h *house) newNode(name, dir string, db *store.DB) *node {
 	t := h.t
 	t.Helper()
-	n := &node{house: h, db: db}
+	n := &node{house: h, db: db, ended: make(chan audit.Type, 1)}
 	var err error
 	n.journal, err = audit.Open(audit.Options{Dir: filepath.Join(dir, "journal-"+name), Node: name, Keys: h.ring})
 	must(t, err)
@@ -117,7 +121,7 @@ func (h *house) newNode(name, dir string, db *store.DB) *node {
 		Permissions: authz.New(authz.Config{Store: db, Journal: n.journal, People: n.directory})})
 	egress := httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
 	n.google = google.New(google.Config{Store: db, Keys: h.ring, Journal: n, SCIM: service, Client: egress.Client(), Tenants: tenants, Log: quiet,
-		API: h.google.URL, Token: h.google.TokenURL, Lease: 50 * time.Millisecond, Now: h.now, Wait: h.pause})
+		API: h.google.URL, Token: h.google.TokenURL, Lease: lease, Now: h.now, Wait: h.pause})
 	return n
 }
 
@@ -163,7 +167,14 @@ func (n *node) Commit(ctx context.Context, e audit.Event) (audit.Receipt, error)
 	if deaf == e.Type {
 		return audit.Receipt{}, errors.New("the journal is not there")
 	}
-	return n.journal.Commit(ctx, e)
+	receipt, err := n.journal.Commit(ctx, e)
+	if e.Type == audit.SyncFinished || e.Type == audit.SyncFailed {
+		select {
+		case n.ended <- e.Type:
+		default:
+		}
+	}
+	return receipt, err
 }
 
 func (n *node) hears(not audit.Type) {

@@ -16,8 +16,8 @@ const (
 	maxKeyBits = 8192
 )
 
-// Account is what may be known of a service account's key.
-type Account struct {
+// ServiceAccount is what may be known of a service account's key.
+type ServiceAccount struct {
 	Email    string `json:"client_email"`
 	ClientID string `json:"client_id" doc:"What the Admin console's domain-wide delegation is given for"`
 	KeyID    string `json:"private_key_id"`
@@ -25,7 +25,7 @@ type Account struct {
 
 // key is a service account's, as the file from Google's console has it.
 type key struct {
-	Account
+	ServiceAccount
 
 	private *rsa.PrivateKey
 }
@@ -37,7 +37,7 @@ func (k *key) String() string { return "service account " + k.Email }
 // would have our assertions sent to whoever made it.
 func readKey(file []byte, tokenURL string) (*key, error) {
 	var f struct {
-		Account
+		ServiceAccount
 
 		Type     string `json:"type"`
 		Private  string `json:"private_key"`
@@ -63,7 +63,7 @@ func readKey(file []byte, tokenURL string) (*key, error) {
 	if err != nil || !ok || private.N.BitLen() < minKeyBits || private.N.BitLen() > maxKeyBits || private.Validate() != nil {
 		return nil, errPrivateKey()
 	}
-	return &key{Account: f.Account, private: private}, nil
+	return &key{ServiceAccount: f.ServiceAccount, private: private}, nil
 }
 
 func errPrivateKey() error {

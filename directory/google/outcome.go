@@ -68,7 +68,7 @@ type Skip struct {
 // Status is how the reading of a tenant's account stands.
 type Status struct {
 	Settings
-	Account
+	ServiceAccount
 
 	Version uint64
 	Running bool

@@ -61,8 +61,11 @@ func (u *user) read(raw json.RawMessage) error {
 		}
 		u.ID, u.Primary = who.ID, who.Primary
 	}
-	if !isID(u.ID) || u.Primary == "" || len(u.Primary) > maxName {
-		return errAnswer(nil, "a person has no id or address")
+	if !isID(u.ID) {
+		return errAnswer(nil, "a person has no id")
+	}
+	if !isAddress(u.Primary) {
+		u.Primary, u.unread = u.ID, true
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ type record struct {
 // spec is what stands in the row in the open.
 type spec struct {
 	Settings
-	Account Account `json:"account"`
+	Account ServiceAccount `json:"account"`
 }
 
 // beat says who reads, and that they still do.
@@ -50,7 +50,7 @@ func scanRecord(row store.Row) (r record, err error) {
 }
 
 func errNone(cause error) error {
-	return fault.Wrap(cause, fault.NotFound, "no-directory-sync", "No Google Workspace account is read here. Put its settings first.")
+	return fault.Wrap(cause, fault.NotFound, "no-directory-sync", "No Google Workspace account is read here yet: put its settings, with the key of a service account.")
 }
 
 func load(ctx context.Context, tx *store.Tx) (record, error) {

@@ -89,7 +89,7 @@ func (s *Service) Status(ctx context.Context, tenant identity.TenantID) (Status,
 		if err != nil {
 			return err
 		}
-		shown = Status{Settings: r.spec.Settings, Account: r.spec.Account, Version: r.version, Running: r.holder != "", Last: r.outcome}
+		shown = Status{Settings: r.spec.Settings, ServiceAccount: r.spec.Account, Version: r.version, Running: r.holder != "", Last: r.outcome}
 		if !r.spec.Paused {
 			shown.Due = r.due
 		}
@@ -120,7 +120,7 @@ func (s *Service) Put(ctx context.Context, cause audit.Cause, tenant identity.Te
 		if sealed, err = s.Keys.Seal(ctx, tenant, sealPurpose, keyFile); err != nil {
 			return Status{}, err
 		}
-		wanted.Account = k.Account
+		wanted.Account = k.ServiceAccount
 	} else if !exists {
 		return Status{}, invalid("key", "key is missing: the JSON file of a service account's key.")
 	}
@@ -198,8 +198,8 @@ func (s *Service) ask(tenant identity.TenantID) {
 	}
 }
 
-// Trial is what a test has found.
-type Trial struct {
+// Preview is what a test has found.
+type Preview struct {
 	People []Found `json:"people" doc:"The first of those who would be brought"`
 	Groups []Found `json:"groups" doc:"The first groups"`
 }
@@ -220,18 +220,18 @@ var errEnough = errors.New("google: enough")
 
 // Try reads the first people and groups by these settings, and does nothing with them.
 // keyFile is as for [Service.Put]. What does not work is the error, with what to do.
-func (s *Service) Try(ctx context.Context, tenant identity.TenantID, set Settings, keyFile []byte) (Trial, error) {
+func (s *Service) Try(ctx context.Context, tenant identity.TenantID, set Settings, keyFile []byte) (Preview, error) {
 	if err := set.check(); err != nil {
-		return Trial{}, err
+		return Preview{}, err
 	}
 	k, err := s.key(ctx, tenant, keyFile)
 	if err != nil {
-		return Trial{}, err
+		return Preview{}, err
 	}
 	r := s.reader(k, set.Admin)
 	r.wait = func(context.Context, time.Duration) error { return errEnough } // somebody waits for the answer
 	ctx = httpkit.OnBehalf(ctx, tenant)
-	var found Trial
+	var found Preview
 	err = r.users(ctx, customer(&set), func(people []user) error {
 		for _, u := range people {
 			if len(found.People) < maxFound && set.within(u.OrgUnit) {
@@ -241,7 +241,7 @@ func (s *Service) Try(ctx context.Context, tenant identity.TenantID, set Setting
 		return errEnough
 	})
 	if err != nil && !errors.Is(err, errEnough) {
-		return Trial{}, err
+		return Preview{}, err
 	}
 	for _, name := range set.Groups[:min(len(set.Groups), maxFound)] {
 		g, err := r.group(ctx, name)
@@ -249,7 +249,7 @@ func (s *Service) Try(ctx context.Context, tenant identity.TenantID, set Setting
 			err = errNoGroup(err, name)
 		}
 		if err != nil {
-			return Trial{}, err
+			return Preview{}, err
 		}
 		found.Groups = append(found.Groups, Found{Email: g.Email, Name: g.Name, Active: true})
 	}
@@ -261,7 +261,7 @@ func (s *Service) Try(ctx context.Context, tenant identity.TenantID, set Setting
 			return errEnough
 		})
 		if err != nil && !errors.Is(err, errEnough) {
-			return Trial{}, err
+			return Preview{}, err
 		}
 	}
 	if len(found.Groups) > 0 && len(set.Groups) == 0 {
@@ -271,7 +271,7 @@ func (s *Service) Try(ctx context.Context, tenant identity.TenantID, set Setting
 			err = r.members(ctx, first.ID, func([]member) error { return errEnough })
 		}
 		if err != nil && !errors.Is(err, errEnough) {
-			return Trial{}, err
+			return Preview{}, err
 		}
 	}
 	return found, nil
@@ -312,7 +312,7 @@ func errVersion() error {
 	return fault.New(fault.Precondition, "changed-meanwhile", "It was changed since you read it. Read it again and repeat your change.")
 }
 
-func (s *Service) event(cause audit.Cause, tenant identity.TenantID, what audit.Type, a Account) audit.Event {
+func (s *Service) event(cause audit.Cause, tenant identity.TenantID, what audit.Type, a ServiceAccount) audit.Event {
 	e := cause.Event(tenant, what, audit.Success)
 	e.Target = audit.Target{Kind: "directory_sync", ID: caller(tenant).ID, Name: a.Email}
 	return e
