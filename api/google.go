@@ -18,7 +18,7 @@ type Google interface {
 	Put(ctx context.Context, cause audit.Cause, tenant identity.TenantID, set google.Settings, key []byte, ifVersion uint64) (google.Status, error)
 	Remove(ctx context.Context, cause audit.Cause, tenant identity.TenantID, ifVersion uint64) error
 	Ask(ctx context.Context, tenant identity.TenantID) (google.Status, error)
-	Try(ctx context.Context, tenant identity.TenantID, set google.Settings, key []byte) (google.Preview, error)
+	Try(ctx context.Context, tenant identity.TenantID, set google.Settings, key []byte) (google.SyncPreview, error)
 }
 
 // googleSync is how an account is read, and what came of it, without the key.
@@ -28,8 +28,8 @@ type googleSync struct {
 	ServiceAccount google.ServiceAccount `json:"service_account"`
 	Running        bool                  `json:"running" doc:"Whether it is read at this moment"`
 	Due            *time.Time            `json:"due_at,omitempty" doc:"When it is read next; absent while it is paused"`
-	Last           *google.Outcome       `json:"last,omitempty" doc:"What came of the last reading"`
-	Skipped        []google.Skip         `json:"skipped" doc:"Who was not brought, and why: the first 100"`
+	Last           *google.SyncOutcome   `json:"last,omitempty" doc:"What came of the last reading"`
+	Skipped        []google.SyncSkip     `json:"skipped" doc:"Who was not brought, and why: the first 100"`
 }
 
 type googleInput struct {
@@ -58,7 +58,7 @@ func shownGoogle(s google.Status, err error) (*versioned[googleSync], error) {
 		return nil, err
 	}
 	if s.Skipped == nil {
-		s.Skipped = []google.Skip{}
+		s.Skipped = []google.SyncSkip{}
 	}
 	return withVersion(s.Version, googleSync{Settings: s.Settings, ServiceAccount: s.ServiceAccount, Running: s.Running, Due: timestamp(s.Due), Last: s.Last, Skipped: s.Skipped}), nil
 }
@@ -102,7 +102,7 @@ func (a *API) runGoogle(ctx context.Context, c *call, _ *struct{}) (*versioned[g
 	return shownGoogle(a.cfg.Google.Ask(ctx, c.tenant()))
 }
 
-func (a *API) testGoogle(ctx context.Context, c *call, in *struct{ Body googleInput }) (*bodyOutput[google.Preview], error) {
+func (a *API) testGoogle(ctx context.Context, c *call, in *struct{ Body googleInput }) (*bodyOutput[google.SyncPreview], error) {
 	if err := a.mayFetch(ctx, c, in.Body); err != nil {
 		return nil, err
 	}
@@ -110,5 +110,5 @@ func (a *API) testGoogle(ctx context.Context, c *call, in *struct{ Body googleIn
 	if err != nil {
 		return nil, err
 	}
-	return &bodyOutput[google.Preview]{found}, nil
+	return &bodyOutput[google.SyncPreview]{found}, nil
 }

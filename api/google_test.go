@@ -24,7 +24,7 @@ func TestAGoogleAccountIsRead(t *testing.T) {
 	admin.do("POST", path+"/test", set).problem(http.StatusForbidden, "more-than-you-have")
 	owner.do("PUT", path, map[string]any{"admin": h.workspace.Admin, "key": "{}"}).problem(http.StatusBadRequest, "bad-directory-sync")
 
-	found := into[google.Preview](owner.do("POST", path+"/test", set).want(http.StatusOK))
+	found := into[google.SyncPreview](owner.do("POST", path+"/test", set).want(http.StatusOK))
 	if len(found.People) != 1 || found.People[0].Email != "ada@acme.example" {
 		t.Errorf("%+v", found)
 	}

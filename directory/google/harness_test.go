@@ -194,7 +194,7 @@ func (n *node) put(set google.Settings) google.Status {
 }
 
 // read reads the account once, as if it were due.
-func (n *node) read() *google.Outcome {
+func (n *node) read() *google.SyncOutcome {
 	n.t.Helper()
 	n.pass(24 * time.Hour)
 	o, err := n.google.Turn(n.t.Context(), n.tenant)
@@ -206,7 +206,7 @@ func (n *node) read() *google.Outcome {
 }
 
 // reads is read that must end as Done, with these counts.
-func (n *node) reads(want google.Counts) {
+func (n *node) reads(want google.SyncCounts) {
 	n.t.Helper()
 	if o := n.read(); o.Result != google.Done || o.Counts != want {
 		n.t.Fatalf("%s %s %s: %+v\nwant %+v\nskipped %+v", o.Result, o.Code, o.Message, o.Counts, want, n.status().Skipped)
@@ -214,7 +214,7 @@ func (n *node) reads(want google.Counts) {
 }
 
 // fails is read that must fail with this code, and change nothing.
-func (n *node) fails(code string) *google.Outcome {
+func (n *node) fails(code string) *google.SyncOutcome {
 	n.t.Helper()
 	before := n.people()
 	o := n.read()

@@ -17,10 +17,10 @@ const (
 	Failed Result = "failed"
 )
 
-// Counts are what a reading has found and done. Changes of people are in one of Created
+// SyncCounts are what a reading has found and done. Changes of people are in one of Created
 // to Deleted; Skipped are people and groups that could not be brought, Held those who
 // are gone and whom the brake lets not go.
-type Counts struct {
+type SyncCounts struct {
 	People         int `json:"people" doc:"Who was read, of those who are to be brought"`
 	Created        int `json:"created"`
 	Changed        int `json:"changed"`
@@ -34,22 +34,22 @@ type Counts struct {
 	Skipped        int `json:"skipped" doc:"People and groups that were not brought"`
 }
 
-// Outcome is what came of a reading.
-type Outcome struct {
+// SyncOutcome is what came of a reading.
+type SyncOutcome struct {
 	Result Result    `json:"result" enum:"done,held,failed"`
 	Began  time.Time `json:"began_at"`
 	Ended  time.Time `json:"ended_at"`
 	Code   string    `json:"code,omitempty" doc:"Stable code of what went wrong, or holds it"`
 	// Message is a sentence for an admin.
 	Message string           `json:"message,omitempty"`
-	Counts  Counts           `json:"counts"`
+	Counts  SyncCounts       `json:"counts"`
 	Event   identity.EventID `json:"event_id,omitempty" doc:"Its record"`
 	// Failing is since when none has ended well.
 	Failing *time.Time `json:"failing_since,omitempty"`
 }
 
 // details are the counts for the journal.
-func (c *Counts) details() map[string]string {
+func (c *SyncCounts) details() map[string]string {
 	all := map[string]string{}
 	for name, n := range map[string]int{"people": c.People, "created": c.Created, "changed": c.Changed, "deactivated": c.Deactivated, "deleted": c.Deleted,
 		"held": c.Held, "groups": c.Groups, "groups_changed": c.GroupsChanged, "members_added": c.MembersAdded, "members_removed": c.MembersRemoved, "skipped": c.Skipped} {
@@ -58,8 +58,8 @@ func (c *Counts) details() map[string]string {
 	return all
 }
 
-// Skip is somebody, or a group, that was not brought.
-type Skip struct {
+// SyncSkip is somebody, or a group, that was not brought.
+type SyncSkip struct {
 	Kind   string `json:"kind" enum:"person,group"`
 	Email  string `json:"email"`
 	Reason string `json:"reason" doc:"A sentence: why, and what helps"`
@@ -72,7 +72,7 @@ type Status struct {
 
 	Version uint64
 	Running bool
-	Due     time.Time // zero: not any more
-	Last    *Outcome  // nil: there was none
-	Skipped []Skip    // the first of them
+	Due     time.Time    // zero: not any more
+	Last    *SyncOutcome // nil: there was none
+	Skipped []SyncSkip   // the first of them
 }

@@ -36,28 +36,28 @@ func TestWhoWasThereBefore(t *testing.T) {
 	theirs, err := h.a.directory.CreateUser(t.Context(), admin, h.tenant, directory.User{UserName: "P000@acme.example", DisplayName: "Somebody", Active: true, Source: directory.SourceSCIM})
 	must(t, err)
 	h.a.put(google.Settings{})
-	h.a.reads(google.Counts{People: 2, Created: 1, Skipped: 1})
+	h.a.reads(google.SyncCounts{People: 2, Created: 1, Skipped: 1})
 	if s := h.a.status().Skipped; len(s) != 1 || s[0].Email != "p000@acme.example" || !strings.Contains(s[0].Reason, "take_over") {
 		t.Errorf("%+v", s)
 	}
 	if u := h.a.person("P000@acme.example"); u.Version != theirs.Version {
 		t.Error("changed")
 	}
-	h.a.reads(google.Counts{People: 2, Skipped: 1})
+	h.a.reads(google.SyncCounts{People: 2, Skipped: 1})
 	h.a.put(google.Settings{TakeOver: true})
-	h.a.reads(google.Counts{People: 2, Changed: 1})
+	h.a.reads(google.SyncCounts{People: 2, Changed: 1})
 	if u := h.a.person("p000@acme.example"); u.ID != theirs.ID || u.ExternalID != "1000" || u.DisplayName != "P 000" {
 		t.Errorf("%+v", u)
 	}
-	h.a.reads(google.Counts{People: 2})
+	h.a.reads(google.SyncCounts{People: 2})
 
 	// A new account with the address of one that was deleted is somebody else.
 	h.google.DeleteUser("1001")
 	h.google.SetUser("1999", "p001@acme.example", nil)
-	h.a.reads(google.Counts{People: 2, Deactivated: 1, Skipped: 1})
+	h.a.reads(google.SyncCounts{People: 2, Deactivated: 1, Skipped: 1})
 	h.a.has("-p001@acme.example", "p000@acme.example")
 	must(t, h.a.directory.DeleteUser(t.Context(), admin, h.tenant, h.a.person("p001@acme.example").ID, 0))
-	h.a.reads(google.Counts{People: 2, Created: 1})
+	h.a.reads(google.SyncCounts{People: 2, Created: 1})
 	h.a.has("p000@acme.example", "p001@acme.example")
 }
 
@@ -67,12 +67,12 @@ func TestWhatAdminsDoHere(t *testing.T) {
 	h := newHouse(t)
 	h.staff(3)
 	h.a.put(google.Settings{})
-	h.a.reads(google.Counts{People: 3, Created: 3})
+	h.a.reads(google.SyncCounts{People: 3, Created: 3})
 	_, err := h.a.directory.UpdateUser(t.Context(), admin, h.tenant, h.a.person("p000@acme.example").ID, 0, func(u *directory.User) error { u.Active = false; return nil })
 	must(t, err)
 	must(t, h.a.directory.DeleteUser(t.Context(), admin, h.tenant, h.a.person("p001@acme.example").ID, 0))
 	h.google.SetUser("1000", "p000@acme.example", object{"name": object{"fullName": "New name"}})
-	h.a.reads(google.Counts{People: 3, Created: 1, Changed: 1})
+	h.a.reads(google.SyncCounts{People: 3, Created: 1, Changed: 1})
 	h.a.has("-p000@acme.example", "p001@acme.example", "p002@acme.example")
 }
 
@@ -118,9 +118,9 @@ func TestGroupsOfTheSameName(t *testing.T) {
 	h.google.SetGroup("202", "devs@acme.example", "Devs")
 	h.google.SetGroup("203", "devs2@acme.example", "Devs", "1000")
 	h.a.put(google.Settings{})
-	h.a.reads(google.Counts{People: 1, Created: 1, Groups: 3, GroupsChanged: 3, MembersAdded: 2})
+	h.a.reads(google.SyncCounts{People: 1, Created: 1, Groups: 3, GroupsChanged: 3, MembersAdded: 2})
 	h.a.hasGroups("Admins (admins@acme.example): P 000", "Admins:", "Devs (devs2@acme.example): P 000", "Devs:")
-	h.a.reads(google.Counts{People: 1, Groups: 3})
+	h.a.reads(google.SyncCounts{People: 1, Groups: 3})
 }
 
 // One node reads at a time; one that dies in the middle is replaced, and what it has done
@@ -148,7 +148,7 @@ func TestNodesReadOneAtATime(t *testing.T) {
 		t.Fatalf("%+v %v", o, err)
 	}
 	h.a.has("p000@acme.example", "p001@acme.example", "p002@acme.example", "p003@acme.example", "p004@acme.example", "p005@acme.example", "p006@acme.example", "p007@acme.example")
-	h.b.reads(google.Counts{People: 12, Created: 4})
+	h.b.reads(google.SyncCounts{People: 12, Created: 4})
 	if made := len(h.a.events(audit.UserCreated)) + len(h.b.events(audit.UserCreated)); made != 12 {
 		t.Errorf("%d were made", made)
 	}
@@ -185,10 +185,10 @@ func TestAReadingThatStandsStillIsTakenOver(t *testing.T) {
 		t.Fatalf("%+v %v", o, err)
 	}
 	h.b.put(google.Settings{Minutes: 60}) // takes the reading away at once
-	h.b.reads(google.Counts{People: 8, Created: 4})
+	h.b.reads(google.SyncCounts{People: 8, Created: 4})
 	close(release)
 	must(t, <-slow)
-	h.b.reads(google.Counts{People: 8})
+	h.b.reads(google.SyncCounts{People: 8})
 }
 
 // Run reads what is due by itself, and what was asked for.
@@ -256,8 +256,8 @@ func TestManyPeople(t *testing.T) {
 	}
 	h.google.SetGroup("201", "all@acme.example", "All", ids...)
 	h.a.put(google.Settings{})
-	h.a.reads(google.Counts{People: 450, Created: 450, Groups: 1, GroupsChanged: 1, MembersAdded: 450})
+	h.a.reads(google.SyncCounts{People: 450, Created: 450, Groups: 1, GroupsChanged: 1, MembersAdded: 450})
 	h.google.SetGroup("201", "all@acme.example", "All", ids[1:]...)
-	h.a.reads(google.Counts{People: 450, Groups: 1, MembersRemoved: 1})
-	h.a.reads(google.Counts{People: 450, Groups: 1})
+	h.a.reads(google.SyncCounts{People: 450, Groups: 1, MembersRemoved: 1})
+	h.a.reads(google.SyncCounts{People: 450, Groups: 1})
 }

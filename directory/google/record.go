@@ -19,7 +19,7 @@ type record struct {
 	run     int64
 	due     time.Time
 	beat
-	outcome *Outcome
+	outcome *SyncOutcome
 }
 
 // spec is what stands in the row in the open.
@@ -43,7 +43,7 @@ func scanRecord(row store.Row) (r record, err error) {
 		return r, err
 	}
 	if r.due = store.Time(due); outcome != "" {
-		r.outcome = &Outcome{}
+		r.outcome = &SyncOutcome{}
 		err = json.Unmarshal([]byte(outcome), r.outcome)
 	}
 	return r, errors.Join(err, json.Unmarshal([]byte(text), &r.spec))
@@ -64,8 +64,8 @@ func load(ctx context.Context, tx *store.Tx) (record, error) {
 // maxSkips bounds the skipped that are shown.
 const maxSkips = 100
 
-func skips(ctx context.Context, tx *store.Tx) ([]Skip, error) {
-	scan := func(row store.Row) (s Skip, err error) {
+func skips(ctx context.Context, tx *store.Tx) ([]SyncSkip, error) {
+	scan := func(row store.Row) (s SyncSkip, err error) {
 		err = row.Scan(&s.Kind, &s.Email, &s.Reason)
 		return s, err
 	}

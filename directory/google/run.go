@@ -26,7 +26,7 @@ type run struct {
 	began   time.Time
 
 	chosen *chosen // who is in the groups that were chosen; nil: groups do not matter
-	counts Counts
+	counts SyncCounts
 	held   string // what the brake says; empty: it holds nobody
 	note   string // a sentence for the admin of a reading that went well
 }
@@ -92,7 +92,7 @@ func (r *run) sameAccount(ctx context.Context, account string) error {
 
 // end keeps how it went, once that is recorded. A reading that was taken over, or that
 // the gateway's own end cut off, leaves that to whoever goes on.
-func (r *run) end(ctx context.Context, failure error) (*Outcome, error) {
+func (r *run) end(ctx context.Context, failure error) (*SyncOutcome, error) {
 	if errors.Is(failure, errLost) {
 		return nil, nil
 	}
@@ -102,7 +102,7 @@ func (r *run) end(ctx context.Context, failure error) (*Outcome, error) {
 	if cut {
 		return nil, r.release(ctx, r.began, r.outcome)
 	}
-	o := &Outcome{Result: Done, Began: r.began, Ended: r.service.now(), Counts: r.counts, Message: r.note}
+	o := &SyncOutcome{Result: Done, Began: r.began, Ended: r.service.now(), Counts: r.counts, Message: r.note}
 	e := r.service.event(audit.Cause{Actor: audit.ActorOf(r.caller)}, r.tenant, audit.SyncFinished, r.spec.Account)
 	switch {
 	case errors.Is(failure, context.DeadlineExceeded):
@@ -131,7 +131,7 @@ func (r *run) end(ctx context.Context, failure error) (*Outcome, error) {
 }
 
 // release lets others read, not before a moment.
-func (r *run) release(ctx context.Context, due time.Time, o *Outcome) error {
+func (r *run) release(ctx context.Context, due time.Time, o *SyncOutcome) error {
 	var text []byte
 	if o != nil {
 		var err error

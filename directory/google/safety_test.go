@@ -21,7 +21,7 @@ func TestAnAnswerThatIsNotUnderstoodTakesNobodyOut(t *testing.T) {
 	h.staff(5)
 	h.google.SetGroup("201", "all@acme.example", "All", "1000", "1001", "1002")
 	h.a.put(google.Settings{})
-	h.a.reads(google.Counts{People: 5, Created: 5, Groups: 1, GroupsChanged: 1, MembersAdded: 3})
+	h.a.reads(google.SyncCounts{People: 5, Created: 5, Groups: 1, GroupsChanged: 1, MembersAdded: 3})
 	h.google.DeleteUser("1004") // who would leave, if it were understood
 	page := 0
 	for name, mangle := range map[string]func(path string, body []byte) []byte{
@@ -82,7 +82,7 @@ func TestAnAnswerThatIsNotUnderstoodTakesNobodyOut(t *testing.T) {
 	})
 	h.a.fails("google-other-account")
 	h.google.Mangle(nil)
-	h.a.reads(google.Counts{People: 4, Deactivated: 1, Groups: 1})
+	h.a.reads(google.SyncCounts{People: 4, Deactivated: 1, Groups: 1})
 
 	// That all groups are gone is not believed either, nor members whose list breaks off.
 	h.google.Mangle(func(path string, body []byte) []byte {
@@ -105,7 +105,7 @@ func TestOnePersonThatIsNotUnderstood(t *testing.T) {
 	h := newHouse(t)
 	h.staff(3)
 	h.a.put(google.Settings{})
-	h.a.reads(google.Counts{People: 3, Created: 3})
+	h.a.reads(google.SyncCounts{People: 3, Created: 3})
 	h.google.SetUser("1001", "p001@acme.example", object{"phones": "none"})
 	h.google.SetUser("1003", "not an address\u0000", nil)
 	o := h.a.read()
@@ -124,7 +124,7 @@ func TestWhoIsPassedOverHasNotLeft(t *testing.T) {
 	h.google.PageSize = 2
 	h.staff(6)
 	h.a.put(google.Settings{})
-	h.a.reads(google.Counts{People: 6, Created: 6})
+	h.a.reads(google.SyncCounts{People: 6, Created: 6})
 	pages := 0
 	h.google.Before(func(path string) {
 		if strings.HasSuffix(path, "/users") {
@@ -133,10 +133,10 @@ func TestWhoIsPassedOverHasNotLeft(t *testing.T) {
 			}
 		}
 	})
-	h.a.reads(google.Counts{People: 6}) // 1000 was still there when it was read
+	h.a.reads(google.SyncCounts{People: 6}) // 1000 was still there when it was read
 	h.google.Before(nil)
 	h.a.has("p000@acme.example", "p001@acme.example", "p002@acme.example", "p003@acme.example", "p004@acme.example", "p005@acme.example")
-	h.a.reads(google.Counts{People: 5, Deactivated: 1})
+	h.a.reads(google.SyncCounts{People: 5, Deactivated: 1})
 }
 
 // What passes is tried again after a pause, for as long as Google wants, a few times.
@@ -146,7 +146,7 @@ func TestGoogleIsLeftAlone(t *testing.T) {
 	h.a.put(google.Settings{})
 	h.google.Fail(googletest.Failure{Status: 403, Reason: "userRateLimitExceeded"}, googletest.Failure{Status: 403, Reason: "quotaExceeded"},
 		googletest.Failure{Status: 429, Reason: "rateLimitExceeded", RetryAfter: "40"}, googletest.Failure{Status: 503, Reason: "backendError", RetryAfter: "86400"})
-	h.a.reads(google.Counts{People: 2, Created: 2})
+	h.a.reads(google.SyncCounts{People: 2, Created: 2})
 	p := h.paused()
 	if len(p) != 4 || p[0] < time.Second/2 || p[0] > 2*time.Second || p[1] < time.Second || p[2] != 40*time.Second || p[3] != time.Minute {
 		t.Errorf("pauses of %v", p)
@@ -163,7 +163,7 @@ func TestGoogleIsLeftAlone(t *testing.T) {
 		}
 	}
 	h.google.Fail()
-	h.a.reads(google.Counts{People: 2})
+	h.a.reads(google.SyncCounts{People: 2})
 }
 
 func repeat(f googletest.Failure, n int) (all []googletest.Failure) {
@@ -186,7 +186,7 @@ func TestAccessThatIsTakenAway(t *testing.T) {
 			h.google.Revoke()
 		}
 	})
-	h.a.reads(google.Counts{People: 3, Created: 3})
+	h.a.reads(google.SyncCounts{People: 3, Created: 3})
 	h.google.Before(nil)
 	h.google.Delegate(false)
 	if o := h.a.fails("google-not-delegated"); !strings.Contains(o.Message, "1234567890") || !strings.Contains(o.Message, "admin.directory.group.member.readonly") {
@@ -216,7 +216,7 @@ func TestTheBrakeHoldsAReading(t *testing.T) {
 	h.rules = brake.Rules{Share: 20, Window: time.Hour, Least: 3}
 	h.staff(10)
 	h.a.put(google.Settings{})
-	h.a.reads(google.Counts{People: 10, Created: 10})
+	h.a.reads(google.SyncCounts{People: 10, Created: 10})
 	for i := range 8 {
 		h.google.DeleteUser(fmt.Sprintf("1%03d", i))
 	}
@@ -241,7 +241,7 @@ func TestTheBrakeHoldsAReading(t *testing.T) {
 	}
 	_, err := h.a.brake.Release(t.Context(), admin, h.tenant, 0, h.now().Add(48*time.Hour))
 	must(t, err)
-	h.a.reads(google.Counts{People: 2, Deactivated: 6})
+	h.a.reads(google.SyncCounts{People: 2, Deactivated: 6})
 	_, err = h.a.brake.Reject(t.Context(), admin, h.tenant, 0, time.Time{})
 	must(t, err)
 	h.google.SetUser("1008", "renamed@acme.example", object{"suspended": true})
@@ -268,7 +268,7 @@ func TestP1_P6_SettingsAndTheirKey(t *testing.T) {
 	}
 	h.a.hears("")
 	s := h.a.status()
-	h.a.reads(google.Counts{People: 1, Created: 1})
+	h.a.reads(google.SyncCounts{People: 1, Created: 1})
 	text, err := json.Marshal([]any{h.a.status(), h.a.events(audit.SyncChanged, audit.SyncFinished)})
 	must(t, err)
 	if strings.Contains(string(text), "PRIVATE") || s.Email != "reader@acme.iam.gserviceaccount.com" || s.KeyID != "k1" || s.Version == 0 {
@@ -287,7 +287,7 @@ func TestP1_P6_SettingsAndTheirKey(t *testing.T) {
 	}
 	// Set up anew, those who bear Google's id are known again.
 	h.a.put(google.Settings{})
-	h.a.reads(google.Counts{People: 1, Changed: 1})
+	h.a.reads(google.SyncCounts{People: 1, Changed: 1})
 }
 
 func TestSettingsAndKeysThatAreRefused(t *testing.T) {

@@ -116,7 +116,7 @@ func (s *Service) due(ctx context.Context, tenant identity.TenantID) (due bool, 
 
 // Turn reads the account of a tenant to its end, if it is due and nobody else reads it.
 // The outcome is nil if it was not.
-func (s *Service) Turn(ctx context.Context, tenant identity.TenantID) (*Outcome, error) {
+func (s *Service) Turn(ctx context.Context, tenant identity.TenantID) (*SyncOutcome, error) {
 	due, err := s.due(ctx, tenant)
 	if fault.Is(err, fault.NotFound) || err == nil && !due {
 		return nil, nil

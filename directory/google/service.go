@@ -58,7 +58,7 @@ type Service struct {
 	seen  sightings
 
 	mu      sync.Mutex
-	failing map[identity.TenantID]*Outcome // of those that this node knows of
+	failing map[identity.TenantID]*SyncOutcome // of those that this node knows of
 }
 
 // New makes the service.
@@ -70,7 +70,7 @@ func New(c Config) *Service {
 	if c.Wait == nil {
 		c.Wait = waitFor
 	}
-	return &Service{Config: c, asked: make(chan identity.TenantID, 64), seen: sightings{of: map[identity.TenantID]sighting{}}, failing: map[identity.TenantID]*Outcome{}}
+	return &Service{Config: c, asked: make(chan identity.TenantID, 64), seen: sightings{of: map[identity.TenantID]sighting{}}, failing: map[identity.TenantID]*SyncOutcome{}}
 }
 
 func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Millisecond) }
@@ -198,14 +198,14 @@ func (s *Service) ask(tenant identity.TenantID) {
 	}
 }
 
-// Preview is what a test has found.
-type Preview struct {
-	People []Found `json:"people" doc:"The first of those who would be brought"`
-	Groups []Found `json:"groups" doc:"The first groups"`
+// SyncPreview is what a test has found.
+type SyncPreview struct {
+	People []SyncFound `json:"people" doc:"The first of those who would be brought"`
+	Groups []SyncFound `json:"groups" doc:"The first groups"`
 }
 
-// Found is somebody, or a group, as Google has it.
-type Found struct {
+// SyncFound is somebody, or a group, as Google has it.
+type SyncFound struct {
 	Email   string `json:"email"`
 	Name    string `json:"name,omitempty"`
 	OrgUnit string `json:"org_unit,omitempty"`
@@ -220,28 +220,28 @@ var errEnough = errors.New("google: enough")
 
 // Try reads the first people and groups by these settings, and does nothing with them.
 // keyFile is as for [Service.Put]. What does not work is the error, with what to do.
-func (s *Service) Try(ctx context.Context, tenant identity.TenantID, set Settings, keyFile []byte) (Preview, error) {
+func (s *Service) Try(ctx context.Context, tenant identity.TenantID, set Settings, keyFile []byte) (SyncPreview, error) {
 	if err := set.check(); err != nil {
-		return Preview{}, err
+		return SyncPreview{}, err
 	}
 	k, err := s.key(ctx, tenant, keyFile)
 	if err != nil {
-		return Preview{}, err
+		return SyncPreview{}, err
 	}
 	r := s.reader(k, set.Admin)
 	r.wait = func(context.Context, time.Duration) error { return errEnough } // somebody waits for the answer
 	ctx = httpkit.OnBehalf(ctx, tenant)
-	var found Preview
+	var found SyncPreview
 	err = r.users(ctx, customer(&set), func(people []user) error {
 		for _, u := range people {
 			if len(found.People) < maxFound && set.within(u.OrgUnit) {
-				found.People = append(found.People, Found{Email: u.Primary, Name: u.Name.Full, OrgUnit: u.OrgUnit, Active: u.active()})
+				found.People = append(found.People, SyncFound{Email: u.Primary, Name: u.Name.Full, OrgUnit: u.OrgUnit, Active: u.active()})
 			}
 		}
 		return errEnough
 	})
 	if err != nil && !errors.Is(err, errEnough) {
-		return Preview{}, err
+		return SyncPreview{}, err
 	}
 	for _, name := range set.Groups[:min(len(set.Groups), maxFound)] {
 		g, err := r.group(ctx, name)
@@ -249,19 +249,19 @@ func (s *Service) Try(ctx context.Context, tenant identity.TenantID, set Setting
 			err = errNoGroup(err, name)
 		}
 		if err != nil {
-			return Preview{}, err
+			return SyncPreview{}, err
 		}
-		found.Groups = append(found.Groups, Found{Email: g.Email, Name: g.Name, Active: true})
+		found.Groups = append(found.Groups, SyncFound{Email: g.Email, Name: g.Name, Active: true})
 	}
 	if len(set.Groups) == 0 {
 		err = r.groups(ctx, customer(&set), func(groups []group) error {
 			for _, g := range groups[:min(len(groups), maxFound)] {
-				found.Groups = append(found.Groups, Found{Email: g.Email, Name: g.Name, Active: true})
+				found.Groups = append(found.Groups, SyncFound{Email: g.Email, Name: g.Name, Active: true})
 			}
 			return errEnough
 		})
 		if err != nil && !errors.Is(err, errEnough) {
-			return Preview{}, err
+			return SyncPreview{}, err
 		}
 	}
 	if len(found.Groups) > 0 && len(set.Groups) == 0 {
@@ -271,7 +271,7 @@ func (s *Service) Try(ctx context.Context, tenant identity.TenantID, set Setting
 			err = r.members(ctx, first.ID, func([]member) error { return errEnough })
 		}
 		if err != nil && !errors.Is(err, errEnough) {
-			return Preview{}, err
+			return SyncPreview{}, err
 		}
 	}
 	return found, nil

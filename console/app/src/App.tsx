@@ -4,6 +4,7 @@ import { Shell } from './Shell';
 import { Failure, Loading } from './parts/States';
 import { Connections } from './pages/Connections';
 import { Events } from './pages/Events';
+import { GoogleWorkspace } from './pages/GoogleWorkspace';
 import { Home } from './pages/Home';
 import { LocalAccounts } from './pages/LocalAccounts';
 import { MyDevices } from './pages/MyDevices';
@@ -35,6 +36,7 @@ export function App() {
         <Route path="teams" element={<Teams />} />
         <Route path="connections" element={<Connections />} />
         <Route path="settings" element={<Settings />} />
+        <Route path="google" element={<GoogleWorkspace />} />
         <Route path="tokens" element={<Tokens />} />
         <Route path="services" element={<Services />} />
         <Route path="devices" element={<MyDevices />} />

@@ -26,6 +26,7 @@ export const keys = {
   factors: ['factors'],
   identities: ['identities'],
   brake: ['brake'],
+  google: ['google'],
 } as const;
 
 export function useMe() {
