@@ -130,7 +130,8 @@ func (r *run) end(ctx context.Context, failure error) (*SyncOutcome, error) {
 	return o, r.release(ctx, o.Ended.Add(r.spec.interval()), o)
 }
 
-// release lets others read, not before a moment.
+// release lets others read, not before a moment, unless somebody has asked for it
+// meanwhile.
 func (r *run) release(ctx context.Context, due time.Time, o *SyncOutcome) error {
 	var text []byte
 	if o != nil {
@@ -140,7 +141,8 @@ func (r *run) release(ctx context.Context, due time.Time, o *SyncOutcome) error 
 		}
 	}
 	err := r.write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE google_sync SET holder = '', due_at = $1, outcome = $2 WHERE id = 1`, store.Millis(due), string(text))
+		_, err := tx.Exec(ctx, `UPDATE google_sync SET holder = '', due_at = CASE WHEN due_at > $1 THEN due_at ELSE $2 END, outcome = $3 WHERE id = 1`,
+			store.Millis(r.began), store.Millis(due), string(text))
 		return err
 	})
 	if errors.Is(err, errLost) {
