@@ -27,7 +27,7 @@ import (
 var unread = map[string][]string{
 	"programs, providers or the console read what they say": {
 		"api", "scim", "machines", "authn/machine", "authn/token", "authn/signals", "authn/signals.go", "authn/machines.go", "authn/device_flow.go",
-		"authn/oauth.go", "authn/client_credentials.go", "authn/backchannel.go", "authn/oidc/backchannel.go", "directory/brake", "directory/feed", "directory/leaving.go", "webhooks",
+		"authn/oauth.go", "authn/client_credentials.go", "authn/backchannel.go", "authn/oidc/backchannel.go", "directory/brake", "directory/feed", "directory/google", "directory/leaving.go", "webhooks",
 	},
 	"only the API does this, and answers programs and the console": {
 		"audit/access.go", "audit/export.go", "audit/search.go", "authn/keyring/roll.go", "authz/assign.go", "authz/change.go",
@@ -46,7 +46,7 @@ var unread = map[string][]string{
 		"proxy/ca", "proxy/upstream/head.go", "sessions/clienthints.go", "sessions/useragent.go",
 	},
 	"only tests and measurements use them": {
-		"authn/oauth2/oauth2test", "authn/saml/attacktest", "authn/saml/simplesamltest", "bench", "demo", "internal/cluster/clustertest",
+		"directory/google/googletest", "authn/oauth2/oauth2test", "authn/saml/attacktest", "authn/saml/simplesamltest", "bench", "demo", "internal/cluster/clustertest",
 		"internal/cluster/model", "internal/cluster/redistest", "internal/store/postgrestest", "sessions/sessiontest",
 	},
 }

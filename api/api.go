@@ -61,6 +61,7 @@ func New(cfg Config) (*API, error) {
 	a.registerFactors()
 	a.registerBrake()
 	a.registerSCIMRequests()
+	a.registerGoogle()
 	a.registerLocalAccounts()
 	a.registerGroups()
 	a.registerFeed()

@@ -25,6 +25,8 @@ import (
 	"gatehouse/directory"
 	"gatehouse/directory/brake"
 	"gatehouse/directory/feed"
+	"gatehouse/directory/google"
+	"gatehouse/directory/google/googletest"
 	"gatehouse/identity"
 	"gatehouse/internal/dnstest"
 	"gatehouse/internal/fault"
@@ -32,37 +34,40 @@ import (
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
 	"gatehouse/machines"
+	"gatehouse/scim"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
 
 // house is the API over real rooms, with the tenants acme and globex.
 type house struct {
-	t        *testing.T
-	db       *store.DB
-	api      *API
-	server   *httptest.Server
-	socket   *httptest.Server
-	journal  *audit.Journal
-	index    *audit.Index
-	sessions *sessions.Service
-	people   *directory.Service
-	brake    *brake.Service
-	feed     *feed.Service
-	authz    *authz.Engine
-	tenants  *tenants.Service
-	tokens   *token.Service
-	services *machines.Service
-	local    *local.Service
-	ended    []string // services whose streams were ended
-	acme     *tenants.Tenant
-	globex   *tenants.Tenant
-	platform *tenants.Tenant
-	health   health
-	records  *dnstest.Server
-	saml     samlKeys
-	oidc     oidcKeys
-	requests scimRequests
+	t         *testing.T
+	db        *store.DB
+	api       *API
+	server    *httptest.Server
+	socket    *httptest.Server
+	journal   *audit.Journal
+	index     *audit.Index
+	sessions  *sessions.Service
+	people    *directory.Service
+	brake     *brake.Service
+	feed      *feed.Service
+	authz     *authz.Engine
+	tenants   *tenants.Service
+	tokens    *token.Service
+	services  *machines.Service
+	local     *local.Service
+	ended     []string // services whose streams were ended
+	acme      *tenants.Tenant
+	globex    *tenants.Tenant
+	platform  *tenants.Tenant
+	health    health
+	records   *dnstest.Server
+	saml      samlKeys
+	oidc      oidcKeys
+	requests  scimRequests
+	google    *google.Service
+	workspace *googletest.Account // what directory/google reads
 }
 
 // health is what the wiring says of the gateway.
@@ -153,6 +158,9 @@ func newHouse(t *testing.T) *house {
 	h.feed = feed.New(feed.Config{Store: db, Keys: ring, Journal: h.journal, Log: slog.New(slog.DiscardHandler)})
 	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: leavers{h}, Withdraw: authz.Withdraw, Brake: h.brake, Feed: h.feed})
 	h.feed.Join(h.people)
+	account, leave := googletest.New()
+	t.Cleanup(leave)
+	h.workspace = account
 	h.authz = authz.New(authz.Config{Store: db, Journal: h.journal, People: h.people})
 	h.tokens = token.New(token.Config{Store: db, Journal: h.journal, Connections: h.tenants})
 	h.services = machines.New(machines.Config{Store: db, Keys: ring, Journal: h.journal, Streams: closing{h}})
@@ -166,8 +174,10 @@ func newHouse(t *testing.T) *house {
 	held := mfa.New(mfa.Config{Store: db, Keys: ring, Journal: h.journal})
 	h.local = local.New(local.Config{Store: db, Keys: ring, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Tenants: h.tenants, Factors: held, Sessions: h.sessions, Policy: h.authz,
 		Log: slog.New(slog.DiscardHandler), Cost: local.Cost{Memory: 64, Passes: 1, Threads: 1}})
+	h.google = google.New(google.Config{Store: db, Keys: ring, Journal: h.journal, Client: http.DefaultClient, Log: slog.New(slog.DiscardHandler), API: account.URL, Token: account.TokenURL,
+		SCIM: scim.New(scim.Config{Directory: h.people, Tokens: h.tokens, Permissions: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal)})})
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
-		Sessions: h.sessions, People: h.people, Brake: h.brake, SCIMRequests: &h.requests, Feed: h.feed, Webhooks: h.feed, Sender: sender{}, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Services: h.services, Health: &h.health, SAML: &h.saml, OIDC: &h.oidc,
+		Sessions: h.sessions, People: h.people, Brake: h.brake, SCIMRequests: &h.requests, Google: h.google, Feed: h.feed, Webhooks: h.feed, Sender: sender{}, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Services: h.services, Health: &h.health, SAML: &h.saml, OIDC: &h.oidc,
 		Factors: factors{held}, LocalAccounts: localAccounts{h.local}, Port: 8443})
 	must(err)
 	h.server = httptest.NewServer(h.gate(h.api.Handler()))

@@ -37,6 +37,8 @@ var body = map[string]any{
 	"change-group-members": map[string]any{"add": []any{map[string]any{"user": "usr_none"}}},
 	"apply-resources":      map[string]any{"documents": []any{}},
 	"put-webhook":          map[string]any{"url": "https://hr.example"},
+	"put-google-sync":      map[string]any{"admin": "admin@acme.example"},
+	"test-google-sync":     map[string]any{"admin": "admin@acme.example"},
 }
 
 func TestEveryOperationDeclaresWhatItNeeds(t *testing.T) {

@@ -27,6 +27,7 @@ type Config struct {
 	Feed        Feed
 	Webhooks    Webhooks
 	Sender      Sender
+	Google      Google
 	Tenants     Tenants
 	Connections Connections
 	Trials      Trials

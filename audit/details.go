@@ -85,6 +85,10 @@ var classified = map[Type][]string{
 	WebhookChanged:  {"change", "enabled", "version", "types", "host", "host_before", "until"},
 	WebhookDeleted:  {"host"},
 	WebhookDisabled: {"host", "failures", "status"},
+	SyncChanged:     {"change", "key", "admin"},
+	SyncDeleted:     {},
+	SyncFinished:    {"people", "created", "changed", "deactivated", "deleted", "held", "groups", "groups_changed", "members_added", "members_removed", "skipped"},
+	SyncFailed:      {"people", "created", "changed", "deactivated", "deleted", "held", "groups", "groups_changed", "members_added", "members_removed", "skipped"},
 
 	PolicyChanged: {"change", "version", "assignment", "role", "team", "team_name", "subject_kind", "subject", "subject_name",
 		"role_before", "team_before", "team_name_before", "subject_kind_before", "subject_before", "subject_name_before",

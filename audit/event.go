@@ -118,6 +118,14 @@ const (
 	BrakeRejected Type = "scim.brake.rejected"
 	BrakeReset    Type = "scim.brake.reset"
 
+	// SyncChanged is how a directory is fetched that is not pushed, SyncDeleted that it is
+	// fetched no more. SyncFinished and SyncFailed are what came of one reading; the changes
+	// that it has made have records of their own.
+	SyncChanged  Type = "directory_sync.changed"
+	SyncDeleted  Type = "directory_sync.deleted"
+	SyncFinished Type = "directory_sync.finished"
+	SyncFailed   Type = "directory_sync.failed"
+
 	PolicyChanged     Type = "policy.changed"
 	ConnectionChanged Type = "connection.changed"
 	ConnectionDeleted Type = "connection.deleted"

@@ -211,7 +211,7 @@ func (e *Engine) evaluate(ctx context.Context, v *view, p *identity.Principal, q
 		return Decision{}, match{}, err
 	case d.Reason != "":
 		return d, match{}, nil
-	case p.Kind == identity.KindSCIMToken:
+	case p.Kind.Provisions():
 		if q.Access == NeedPermission && q.Permission.Object == scimObject {
 			d.Allowed, d.Reason, d.Via, d.Message = true, ReasonSCIM, "token", "A SCIM token provisions people and groups."
 			return d, match{}, nil
@@ -276,7 +276,7 @@ func (e *Engine) subjects(ctx context.Context, v *view, p *identity.Principal) (
 			return nil, refused(ReasonNoRole, "The "+via+"'s role does not exist, or is for teams alone."), nil
 		}
 		return []subject{{key: subjectRole(p.Role), via: via, id: p.ID}}, Decision{}, nil
-	case identity.KindSCIMToken:
+	case identity.KindSCIMToken, identity.KindSync:
 		return nil, Decision{}, nil
 	default:
 		return nil, refused(ReasonNoRole, "A caller of this kind has no roles."), nil

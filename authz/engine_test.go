@@ -103,6 +103,8 @@ func TestWhoDecisionsAreAbout(t *testing.T) {
 		{"token with a team role", token(identity.KindAPIToken, authz.TeamAdmin), acme, authz.NeedSignIn, "", false, authz.ReasonNoRole},
 		{"token with no role", token(identity.KindAPIToken, ""), acme, authz.NeedPermission, "billing:read", false, authz.ReasonNoRole},
 		{"scim", token(identity.KindSCIMToken, ""), acme, authz.NeedPermission, "gatehouse.scim:write", true, authz.ReasonSCIM},
+		{"fetched", token(identity.KindSync, ""), acme, authz.NeedPermission, "gatehouse.scim:write", true, authz.ReasonSCIM},
+		{"fetched, anything else", token(identity.KindSync, authz.Owner), acme, authz.NeedPermission, "billing:read", false, authz.ReasonNoRole},
 		{"scim with a role", token(identity.KindSCIMToken, authz.Owner), acme, authz.NeedPermission, "billing:read", false, authz.ReasonNoRole},
 		{"scim, signed in", token(identity.KindSCIMToken, ""), acme, authz.NeedSignIn, "", false, authz.ReasonNoRole},
 	} {

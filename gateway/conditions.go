@@ -110,6 +110,10 @@ func (g *Gateway) watchFor() []condition {
 		means:  "A webhook is sent nothing any more: its receiver took nothing for three days, or said that it is gone.",
 		advice: "Have the receiver mended and enable the webhook again, in the console under Webhooks or by the API at webhooks; or delete it.",
 	}, {
+		reason: "directory-sync-failing", level: warning, of: g.failingSyncs, theirs: true,
+		means:  "A Google Workspace account could not be read for more than an hour: who leaves there still gets in here.",
+		advice: "Do what it says, in the console under Google Workspace, or by the API at directory/google.",
+	}, {
 		reason: "config-refused", level: warning, holds: func() bool { return g.standing.Load().refused },
 		means:  "The config file has problems; the config before it is in effect.",
 		advice: "Run gatehouse check on the file, and mend what it names.",

@@ -72,6 +72,7 @@ func (i inhabited) Forget(tenant identity.TenantID) {
 	r.brake.Forget(tenant)
 	r.feed.Forget(tenant)
 	r.recorder.Forget(tenant)
+	r.google.Forget(tenant)
 	r.authz.Forget(tenant)
 	r.index.Forget(tenant)
 	r.authn.Forget(tenant)

@@ -29,6 +29,7 @@ import (
 	"gatehouse/directory"
 	"gatehouse/directory/brake"
 	"gatehouse/directory/feed"
+	"gatehouse/directory/google"
 	"gatehouse/identity"
 	"gatehouse/internal/cluster"
 	"gatehouse/internal/cluster/record"
@@ -82,6 +83,7 @@ type rooms struct {
 	setup     *setup.Service
 	scim      *scim.Service
 	recorder  *recorder.Service
+	google    *google.Service
 	api       *api.API
 	egress    *httpkit.Egress
 	waits     *httpkit.Egress // for answers that may take long
@@ -162,9 +164,10 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.signIn(cfg, together, log)
 	r.recorder = recorder.New(recorder.Config{Store: r.store, Keys: r.keys, Node: node, Tenants: r.served, Log: log})
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals, Throttle: together, Rates: r.scimRates, Recorder: r.recorder, Schemas: r.scimSchemas})
+	r.google = google.New(google.Config{Store: r.store, Keys: r.keys, Journal: r.journal, SCIM: r.scim, Client: r.egress.Client(), Tenants: r.served, Log: log})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
-		Sessions: r.sessions, People: r.directory, Brake: r.brake, SCIMRequests: scimRequests{r.scim, r.recorder}, Feed: r.feed, Webhooks: r.feed, Sender: r.webhooks, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml}, OIDC: oidcKeys{r.oidc},
+		Sessions: r.sessions, People: r.directory, Brake: r.brake, SCIMRequests: scimRequests{r.scim, r.recorder}, Google: r.google, Feed: r.feed, Webhooks: r.feed, Sender: r.webhooks, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml}, OIDC: oidcKeys{r.oidc},
 		Port: cfg.Listen.Port(),
 	})
 	return r, err
@@ -281,7 +284,7 @@ func (r *rooms) own() http.Handler {
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
 		r.nodes.bus.Run, r.nodes.Run, r.roster.Run, r.alerts.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
-		r.polls.Run, r.samlWatch.Run, r.rechecks.Run, r.brake.Run, r.feed.Run, r.webhooks.Run, r.recorder.Run, r.reconcile, r.eraseOverdue,
+		r.polls.Run, r.samlWatch.Run, r.rechecks.Run, r.brake.Run, r.feed.Run, r.webhooks.Run, r.recorder.Run, r.google.Run, r.reconcile, r.eraseOverdue,
 	}
 }
 

@@ -12,6 +12,9 @@ const (
 	KindAPIToken Kind = "api_token"
 	// KindSCIMToken is an identity provider that pushes users and groups.
 	KindSCIMToken Kind = "scim_token"
+	// KindSync is the gateway itself, fetching users and groups from an identity
+	// provider that does not push them. No request from outside is of this kind.
+	KindSync Kind = "directory_sync"
 	// KindService is a program that shows what somebody else has issued: a token of
 	// an authorization server, or a client certificate.
 	KindService Kind = "service"
@@ -31,6 +34,10 @@ const (
 // HoldsRole reports whether callers of this kind have the account-wide role that
 // is in their [Principal], and no other.
 func (k Kind) HoldsRole() bool { return k == KindAPIToken || k == KindService }
+
+// Provisions reports whether callers of this kind bring users and groups, and take them
+// out, for an identity provider: that is what they may do, and all.
+func (k Kind) Provisions() bool { return k == KindSCIMToken || k == KindSync }
 
 // An API or SCIM token of ours is the prefix, by which scanners for leaked
 // secrets know one when they see it, and 32 random bytes in base64url (RFC 4648

@@ -42,7 +42,7 @@ func TestOnPostgres(t *testing.T) {
 		TestRFC7644_3_7_1_GroupsInACircle, TestP9_ALiveSessionsDecisionsGoByTheGroupsOfThisMoment,
 		TestATokenMayDoWhatItsAccessSays, TestRFC7643_5_AuthenticationSchemes, TestRFC6585_4_TooManyRequests, TestABulkCountsByItsOperations,
 		TestPeopleOfAnotherConnectionAreLinkedByRuleAlone,
-		TestARequestIsKeptWithWhatBecameOfIt, TestARefusedRequestIsKept, TestRequestsWithoutATokenAreKeptInBounds, TestABulkIsKept, TestP6_NoSecretIsKeptOfARequest,
+		TestP1_RequestsFromInside, TestARequestIsKeptWithWhatBecameOfIt, TestARefusedRequestIsKept, TestRequestsWithoutATokenAreKeptInBounds, TestABulkIsKept, TestP6_NoSecretIsKeptOfARequest,
 		TestP1_P9_ADryRunDoesNothing, TestADryRunLeavesTheBrakeAlone, TestWhatCannotBeTriedAgain, TestADryRunForeseesWhatComes,
 	}, "TestRetryAfterIsLongEnough")
 }

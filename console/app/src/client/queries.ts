@@ -28,6 +28,7 @@ export const keys = {
   identities: ['identities'],
   brake: ['brake'],
   scimRequests: ['scimRequests'],
+  google: ['google'],
 } as const;
 
 export function useMe() {

@@ -3278,6 +3278,12 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        ServiceAccount: {
+            client_email: string;
+            /** @description What the Admin console's domain-wide delegation is given for */
+            client_id: string;
+            private_key_id: string;
+        };
         ServiceSpec: {
             /** @description What it is recognised by */
             credentials?: components["schemas"]["CredentialSpec"][];
@@ -3390,6 +3396,77 @@ export interface components {
             /** @enum {string} */
             kind: "user" | "group";
             name?: string;
+        };
+        SyncCounts: {
+            /** Format: int64 */
+            changed: number;
+            /** Format: int64 */
+            created: number;
+            /** Format: int64 */
+            deactivated: number;
+            /** Format: int64 */
+            deleted: number;
+            /** Format: int64 */
+            groups: number;
+            /**
+             * Format: int64
+             * @description Groups that were made, renamed, emptied or deleted
+             */
+            groups_changed: number;
+            /**
+             * Format: int64
+             * @description People who are gone and stay, because the brake holds them
+             */
+            held: number;
+            /** Format: int64 */
+            members_added: number;
+            /** Format: int64 */
+            members_removed: number;
+            /**
+             * Format: int64
+             * @description Who was read, of those who are to be brought
+             */
+            people: number;
+            /**
+             * Format: int64
+             * @description People and groups that were not brought
+             */
+            skipped: number;
+        };
+        SyncFound: {
+            active: boolean;
+            email: string;
+            name?: string;
+            org_unit?: string;
+        };
+        SyncOutcome: {
+            /** Format: date-time */
+            began_at: string;
+            /** @description Stable code of what went wrong, or holds it */
+            code?: string;
+            counts: components["schemas"]["SyncCounts"];
+            /** Format: date-time */
+            ended_at: string;
+            /** @description Its record */
+            event_id?: string;
+            /** Format: date-time */
+            failing_since?: string;
+            message?: string;
+            /** @enum {string} */
+            result: "done" | "held" | "failed";
+        };
+        SyncPreview: {
+            /** @description The first groups */
+            groups: components["schemas"]["SyncFound"][];
+            /** @description The first of those who would be brought */
+            people: components["schemas"]["SyncFound"][];
+        };
+        SyncSkip: {
+            email: string;
+            /** @enum {string} */
+            kind: "person" | "group";
+            /** @description A sentence: why, and what helps */
+            reason: string;
         };
         Target: {
             id?: string;

@@ -1,0 +1,63 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"gatehouse/audit"
+	"gatehouse/directory"
+	"gatehouse/directory/google"
+)
+
+func TestAGoogleAccountIsRead(t *testing.T) {
+	h := newHouse(t)
+	h.workspace.SetUser("101", "ada@acme.example", nil)
+	owner, admin := h.signIn(h.acme, "owner", "owner"), h.signIn(h.acme, "admin", "admin")
+	const path = "directory/google"
+	owner.do("GET", path, nil).problem(http.StatusNotFound, "no-directory-sync")
+	owner.do("PUT", path, map[string]any{"admin": h.workspace.Admin}).problem(http.StatusNotFound, "no-directory-sync")
+	set := map[string]any{"admin": h.workspace.Admin, "org_units": []string{"/"}, "interval_minutes": 60, "key": string(h.workspace.Key())}
+
+	// Whoever fills groups can make owners.
+	admin.do("PUT", path, set).problem(http.StatusForbidden, "more-than-you-have")
+	admin.do("POST", path+"/test", set).problem(http.StatusForbidden, "more-than-you-have")
+	owner.do("PUT", path, map[string]any{"admin": h.workspace.Admin, "key": "{}"}).problem(http.StatusBadRequest, "bad-directory-sync")
+
+	found := into[google.SyncPreview](owner.do("POST", path+"/test", set).want(http.StatusOK))
+	if len(found.People) != 1 || found.People[0].Email != "ada@acme.example" {
+		t.Errorf("%+v", found)
+	}
+	made := owner.do("PUT", path, set).want(http.StatusOK)
+	shown := into[googleSync](made)
+	if strings.Contains(string(made.body), "PRIVATE") || shown.ServiceAccount.ClientID != "1234567890" || shown.Due == nil || shown.Last != nil || shown.Minutes != 60 {
+		t.Errorf("%s", made.body)
+	}
+	if o, err := h.google.Turn(t.Context(), h.acme.ID); err != nil || o == nil || o.Counts.Created != 1 {
+		t.Fatalf("%+v %v", o, err)
+	}
+	page, err := h.people.Users(t.Context(), h.acme.ID, directory.UserQuery{Count: 50, Filter: nil})
+	if err != nil || page.Items[len(page.Items)-1].UserName != "ada@acme.example" {
+		t.Errorf("%+v %v", page, err)
+	}
+	after := admin.do("GET", path, nil).want(http.StatusOK)
+	if last := into[googleSync](after).Last; last == nil || last.Result != google.Done || last.Event == "" {
+		t.Errorf("%s", after.body)
+	}
+	admin.do("POST", path+"/run", nil).want(http.StatusAccepted)
+	delete(set, "key")
+	set["paused"] = true
+	owner.do("PUT", path, set, "If-Match", `"99"`).problem(http.StatusPreconditionFailed, "changed-meanwhile")
+	if now := into[googleSync](owner.do("PUT", path, set, "If-Match", after.header.Get("ETag")).want(http.StatusOK)); now.Due != nil || !now.Paused {
+		t.Errorf("%+v", now)
+	}
+	admin.do("POST", path+"/run", nil).problem(http.StatusConflict, "directory-sync-paused")
+	h.signIn(h.globex, "owner", "owner").do("GET", path, nil).problem(http.StatusNotFound, "no-directory-sync")
+	admin.do("DELETE", path, nil).want(http.StatusNoContent)
+	owner.do("GET", path, nil).problem(http.StatusNotFound, "no-directory-sync")
+	for kind, want := range map[audit.Type]int{audit.SyncChanged: 2, audit.SyncDeleted: 1, audit.SyncFinished: 1} {
+		if told := h.recorded(h.acme, kind); len(told) != want {
+			t.Errorf("%s: %d records", kind, len(told))
+		}
+	}
+}
