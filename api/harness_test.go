@@ -136,7 +136,7 @@ func newHouse(t *testing.T) *house {
 	h.sessions = sessions.New(sessions.Config{Store: db, Keys: ring, Journal: h.journal, Limits: limits, Node: "n1"})
 	t.Cleanup(func() { _ = h.sessions.Close() })
 	h.brake = brake.New(brake.Config{Store: db, Journal: h.journal, Rules: h.brakeRules, Log: slog.New(slog.DiscardHandler)})
-	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: h.sessions, Withdraw: authz.Withdraw, Brake: h.brake})
+	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: h.sessions, Withdraw: authz.Withdraw, Brake: h.brake, Retain: h.retained})
 	h.authz = authz.New(authz.Config{Store: db, Journal: h.journal, People: h.people})
 	h.tokens = token.New(token.Config{Store: db, Journal: h.journal})
 	h.services = machines.New(machines.Config{Store: db, Keys: ring, Journal: h.journal, Streams: closing{h}})
