@@ -131,10 +131,10 @@ func (s *stream) finish() {
 	if s.interrupted && !s.cut && !s.over {
 		_ = s.rc.SetReadDeadline(time.Now().Add(lingerWait)) // fails only if the connection is gone
 	}
-	s.over = true
-	if s.left != nil {
+	if s.left != nil && !s.over {
 		close(s.left)
 	}
+	s.over = true
 	s.mu.Unlock()
 	if s.leave != nil {
 		s.leave()
