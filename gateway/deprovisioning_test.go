@@ -54,7 +54,8 @@ type leaver struct {
 	cookie string
 	group  identity.GroupID // one of their own, which is in the group that has the role
 	way    int
-	late   atomic.Bool // the answer has come
+	late   atomic.Bool   // the answer has come
+	out    chan struct{} // closed then
 	served atomic.Int64
 }
 
@@ -215,7 +216,7 @@ func (e *exodus) settle(chance *rand.Rand) (people []*leaver) {
 	var inner []directory.Member
 	for _, made := range services.Directory.CreateUsers(ctx, cause, e.acme, users, 0) {
 		must(e.T, made.Err)
-		p := &leaver{user: made.User.ID, name: made.User.UserName, way: chance.IntN(len(ways))}
+		p := &leaver{user: made.User.ID, name: made.User.UserName, way: chance.IntN(len(ways)), out: make(chan struct{})}
 		g, err := services.Directory.CreateGroup(ctx, cause, e.acme, directory.Group{DisplayName: "of " + p.name, Source: directory.SourceSCIM, Members: []directory.Member{{User: p.user}}})
 		must(e.T, err)
 		p.group = g.ID
@@ -262,6 +263,7 @@ func (e *exodus) takeOut(group []*leaver, chance *rand.Rand) {
 	}
 	for _, p := range group {
 		p.late.Store(true)
+		close(p.out)
 	}
 	for p, c := range sockets {
 		e.closed(p, c)
@@ -383,8 +385,8 @@ func (e *exodus) ask(client *http.Client, p *leaver, path string, late bool) int
 	return answer.StatusCode
 }
 
-// hammer asks one node and the other without a pause, and some more once the answer has
-// come. It says when both have served it.
+// hammer asks one node and the other without a pause, until it is refused, and some more
+// once the answer has come. It says when both have served it.
 func (e *exodus) hammer(p *leaver, protocol int, first chan<- struct{}) {
 	tell := sync.OnceFunc(func() { close(first) })
 	defer tell()
@@ -400,6 +402,8 @@ func (e *exodus) hammer(p *leaver, protocol int, first chan<- struct{}) {
 			if p.served.Add(1) > 1 {
 				tell()
 			}
+		case !late && !unsure(status): // it is in force: each refusal more would have a record
+			<-p.out
 		}
 	}
 }
