@@ -52,7 +52,7 @@ type stream struct {
 	ip        netip.Addr     // where it comes from
 
 	whose atomic.Pointer[identity.Principal] // nil: nobody's, or not known yet
-	asked atomic.Pointer[authz.Query]        // what was decided of it; nil: nothing yet, or it is our own
+	asked atomic.Pointer[authz.Query]        // what it was let through for; nil: it was not yet, or it is our own
 
 	mu          sync.Mutex
 	over        bool          // the handler is done with the connection
