@@ -156,7 +156,7 @@ func newHouse(t *testing.T) *house {
 	t.Cleanup(func() { _ = h.sessions.Close() })
 	h.brake = brake.New(brake.Config{Store: db, Journal: h.journal, Rules: h.brakeRules, Log: slog.New(slog.DiscardHandler)})
 	h.feed = feed.New(feed.Config{Store: db, Keys: ring, Journal: h.journal, Log: slog.New(slog.DiscardHandler)})
-	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: leavers{h}, Withdraw: authz.Withdraw, Brake: h.brake, Feed: h.feed})
+	h.people = directory.New(directory.Config{Store: db, Journal: h.journal, Sessions: leavers{h}, Withdraw: authz.Withdraw, Brake: h.brake, Retain: h.retained, Feed: h.feed})
 	h.feed.Join(h.people)
 	account, leave := googletest.New()
 	t.Cleanup(leave)

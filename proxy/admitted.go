@@ -91,7 +91,7 @@ func (g *Gate) judge(ctx context.Context, s *stream, p *identity.Principal) int 
 		return closeRestart
 	}
 	q := s.asked.Load()
-	if q == nil { // not decided yet, or our own, which asks for itself
+	if q == nil { // not let through yet, or our own, which asks for itself
 		return 0
 	}
 	permit, _, err := g.config.Decider.Decide(ctx, p, *q)

@@ -252,8 +252,24 @@ func (g *Gate) mayThey(v *visit, s *stream) (authz.Permit, authz.Decision, error
 		}
 	}
 	v.query = authz.Query{Tenant: v.tenant.ID, Access: v.route.Access, Permission: v.route.Permission, Team: v.route.Team, MaxAge: v.recent, FactorAge: v.factor}
-	s.asked.Store(&v.query) // before it is decided: whoever has changed something since finds it
-	return g.config.Decider.Decide(v.r.Context(), v.caller.principal, v.query)
+	return g.decide(v, s)
+}
+
+// decide has a review find what is let through, and nothing else: who is refused gets
+// the answer that they are. What a review has missed meanwhile is decided once more.
+func (g *Gate) decide(v *visit, s *stream) (permit authz.Permit, d authz.Decision, err error) {
+	for range 2 {
+		before := g.admitted.reviews.Load()
+		if permit, d, err = g.config.Decider.Decide(v.r.Context(), v.caller.principal, v.query); err != nil || !d.Allowed {
+			s.asked.Store(nil)
+			break
+		}
+		s.asked.Store(&v.query)
+		if g.admitted.reviews.Load() == before {
+			break
+		}
+	}
+	return permit, d, err
 }
 
 // record is stage 7.

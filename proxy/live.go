@@ -52,7 +52,7 @@ type stream struct {
 	ip        netip.Addr     // where it comes from
 
 	whose atomic.Pointer[identity.Principal] // nil: nobody's, or not known yet
-	asked atomic.Pointer[authz.Query]        // what was decided of it; nil: nothing yet, or it is our own
+	asked atomic.Pointer[authz.Query]        // what it was let through for; nil: it was not yet, or it is our own
 
 	mu          sync.Mutex
 	over        bool          // the handler is done with the connection
@@ -131,10 +131,10 @@ func (s *stream) finish() {
 	if s.interrupted && !s.cut && !s.over {
 		_ = s.rc.SetReadDeadline(time.Now().Add(lingerWait)) // fails only if the connection is gone
 	}
-	s.over = true
-	if s.left != nil {
+	if s.left != nil && !s.over {
 		close(s.left)
 	}
+	s.over = true
 	s.mu.Unlock()
 	if s.leave != nil {
 		s.leave()

@@ -42,3 +42,17 @@ func TestBrakeSettings(t *testing.T) {
 		}
 	}
 }
+
+func TestRetainSetting(t *testing.T) {
+	h := newHouse(t)
+	acme := h.add(t, "acme", "acme.test")
+	for retain, good := range map[time.Duration]bool{-1: false, time.Hour: false, 24 * time.Hour: true, 87600 * time.Hour: true, 87601 * time.Hour: false, 0: true} {
+		after, err := h.service.Update(t.Context(), audit.SystemCause(), acme.ID, 0, func(x *tenants.Tenant) error {
+			x.Settings.SCIM.Retain = tenants.Duration(retain)
+			return nil
+		})
+		if good != (err == nil) || good && after.Settings.SCIM.Retain != tenants.Duration(retain) || !good && !fault.Is(err, fault.Invalid) {
+			t.Errorf("%v: %v", retain, err)
+		}
+	}
+}
