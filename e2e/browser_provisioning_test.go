@@ -42,6 +42,7 @@ func TestBrowserProvisioning(t *testing.T) {
 
 	only := func(word string) {
 		t.Helper()
+		a.see(`//label[normalize-space()="` + word + `"]`)
 		script[bool](a.tab, `(() => { [...document.querySelectorAll('[role="radiogroup"] label')].find(l => l.textContent === "`+word+`").click(); return true })()`)
 	}
 	// Only what failed; of that, by the keyboard, what was not understood.
