@@ -35,13 +35,15 @@ type note struct {
 	took     time.Duration
 	sent     head
 	answered head
-	reply    *reply
+	status   int
+	failure  scimerrors.ScimError // zero: none
 
 	caller   *identity.Principal
 	kind     *resource.Kind
 	id       string // of the resource that the address names
 	named    []string
 	lines    func(*recorder.Secrets) []string // what was understood
+	holds    int                              // bytes that are held for that, about
 	effects  []directory.Effect
 	failures int // of the operations in it
 }
@@ -113,11 +115,18 @@ func (n *note) keep(answer *reply) {
 	if n == nil {
 		return
 	}
-	n.took, n.reply = time.Since(n.began), answer
+	n.took, n.status, n.id = time.Since(n.began), answer.status, cmp.Or(n.id, answer.id)
+	// Of the answer no more is held than what it tells of.
+	switch body := answer.body.(type) {
+	case scimerrors.ScimError:
+		n.failure = body
+	case resource.Object:
+		n.names(body)
+	}
 	if r := n.request; r.ContentLength > n.sent.size {
 		n.sent.size = r.ContentLength // there was more than was read
 	}
-	size := len(n.sent.text) + len(n.answered.text)
+	size := len(n.sent.text) + len(n.answered.text) + n.holds
 	for _, e := range n.effects {
 		for _, u := range []*directory.User{e.UserBefore, e.UserAfter} {
 			if u != nil {
@@ -155,6 +164,9 @@ func (n *note) witness(e directory.Effect) {
 	}
 }
 
+// decoded is about how many times as large a body is once it is decoded.
+const decoded = 4
+
 // names notes what somebody is called in a body, however little else it makes sense.
 func (n *note) names(body map[string]any) {
 	if n == nil {
@@ -171,6 +183,7 @@ func (n *note) names(body map[string]any) {
 // resource notes a resource as it was understood.
 func (n *note) resource(res resource.Object) {
 	if n != nil {
+		n.holds = decoded * int(n.sent.size)
 		n.lines = func(s *recorder.Secrets) []string { return resourceLines(s, res) }
 	}
 }
@@ -178,6 +191,7 @@ func (n *note) resource(res resource.Object) {
 // steps notes a PATCH.
 func (n *note) steps(k *resource.Kind, patch resource.Patch) {
 	if n != nil {
+		n.holds = decoded * int(n.sent.size)
 		n.lines = func(s *recorder.Secrets) []string { return patchLines(s, patch.Steps(k)) }
 	}
 }
@@ -198,7 +212,8 @@ func (n *note) operations(j *job) {
 	n.failures = j.failed
 	lines := make([]string, len(j.operations))
 	for i, o := range j.operations {
-		lines[i] = o.line(i + 1)
+		lines[i] = recorder.Cut(o.line(i+1), recorder.MaxLine)
+		n.holds += len(lines[i])
 	}
 	n.lines = func(s *recorder.Secrets) []string {
 		for i := range lines {
@@ -215,7 +230,7 @@ var headers = []string{"Content-Type", "Content-Encoding", "If-Match", "If-None-
 func (n *note) finish() recorder.Request {
 	r := n.request
 	secrets := recorder.NewSecrets(credentials(r.Header)...)
-	kept := recorder.Request{ID: n.gate.ID, Time: n.began, Took: n.took, Method: r.Method, Status: n.reply.status, Resource: cmp.Or(n.id, n.reply.id)}
+	kept := recorder.Request{ID: n.gate.ID, Time: n.began, Took: n.took, Method: r.Method, Status: n.status, Resource: n.id}
 	// The bodies first: what is secret in them is not to be in anything else either.
 	d := &kept.Details
 	d.Sent = recorder.Text{Text: secrets.Body(n.sent.text), Left: n.sent.size - int64(len(n.sent.text))}
@@ -238,12 +253,7 @@ func (n *note) finish() recorder.Request {
 	if n.kind != nil {
 		kept.Kind = n.kind.Name
 	}
-	if e, ok := n.reply.body.(scimerrors.ScimError); ok {
-		kept.ScimType, d.Detail = string(e.ScimType), secrets.Text(e.Detail)
-	}
-	if res, ok := n.reply.body.(resource.Object); ok {
-		n.names(res)
-	}
+	kept.ScimType, d.Detail = string(n.failure.ScimType), secrets.Text(n.failure.Detail)
 	if n.lines != nil {
 		for _, line := range n.lines(secrets) {
 			if len(d.Understood) == recorder.MaxLines {

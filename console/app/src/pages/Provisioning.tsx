@@ -58,7 +58,7 @@ export function Provisioning() {
       <Group gap="sm" align="flex-end">
         <SegmentedControl value={view} onChange={(value) => setView(value as View)} aria-label="Which requests"
           data={[{ value: 'all', label: 'All' }, { value: 'failed', label: 'Failed' }, { value: 'changed', label: 'Changes' }]} />
-        <TextInput placeholder="A person or group, by name or id" aria-label="Search for a person or group" value={typed} w={{ base: '100%', xs: 270 }} maxLength={200}
+        <TextInput placeholder="Person or group" aria-label="Search for a person or group" value={typed} w={{ base: '100%', xs: 240 }} maxLength={200}
           leftSection={<IconSearch size={16} aria-hidden />} onChange={(e) => setTyped(e.currentTarget.value)} />
         <Select placeholder="Every method" aria-label="Method" clearable value={method} onChange={(value) => setMethod(value as Method | null)} data={methods} w={{ base: '100%', xs: 150 }} />
         <Select placeholder="Every answer" aria-label="Answer" clearable value={status} onChange={setStatus} data={statuses} w={{ base: '100%', xs: 170 }} />
@@ -88,7 +88,7 @@ function RequestRow({ request: r, open }: { request: SCIMRequest; open: () => vo
       <Box miw={0}>
         <Text size="sm" fw={600} lineClamp={2} className={classes.break}>{requestTitle(r)}</Text>
         <Group gap={8}>
-          {r.lost ? <Text size="sm" c="dimmed">{lostBecause(r)}</Text> : <Badge size="xs" variant="light" color={mark.color}>{r.status}</Badge>}
+          {r.lost ? <Text size="sm" c="dimmed">{lostBecause(r)}</Text> : <Badge size="xs" variant="light" color="gray">{r.status}</Badge>}
           {r.scim_type && <Text size="sm" c="dimmed">{r.scim_type}</Text>}
           {!r.lost && <Text size="sm" c="dimmed">{mark.word.toLowerCase()}</Text>}
         </Group>

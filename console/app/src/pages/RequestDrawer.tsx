@@ -7,7 +7,7 @@ import { api, done, type SCIMChange, type SCIMRequestDetails } from '../client/a
 import { keys, useCan } from '../client/queries';
 import { Failure, LoadingRows } from '../parts/States';
 import { titleOf } from '../words/events';
-import { changeTitle, membersOf, outcomeOf, readable, requestTitle } from '../words/provisioning';
+import { changeTitle, membersOf, readable, requestTitle } from '../words/provisioning';
 import { exactly } from '../words/time';
 import classes from './EventDrawer.module.css';
 
@@ -54,13 +54,11 @@ function Details({ request: r }: { request: SCIMRequestDetails }) {
   );
 }
 
-const colours = { changed: 'teal', unchanged: 'gray', partly: 'orange', refused: 'orange', failed: 'red' };
-
 /** How it was answered, in a line. */
 function Result({ request: r }: { request: SCIMRequestDetails }) {
   return (
     <Group gap="xs" align="flex-start">
-      <Badge variant="light" color={colours[outcomeOf(r)]}>{r.status}</Badge>
+      <Badge variant="light" color="gray">{r.status}</Badge>
       {r.scim_type && <Code>{r.scim_type}</Code>}
       {r.detail && <Text size="sm" className={classes.title}>{r.detail}</Text>}
     </Group>
