@@ -30,10 +30,7 @@ type wire struct {
 
 func newWire(t *testing.T) wire {
 	t.Helper()
-	b := newBench(t)
-	server := httptest.NewServer(b.gate())
-	t.Cleanup(server.Close)
-	return wire{b, server.URL + "/scim/v2"}
+	return newWireOf(t, newBench(t))
 }
 
 // gate hands requests of acme on to the service.
