@@ -39,12 +39,11 @@ func loadUsers(ctx context.Context, tx *store.Tx, ids []identity.UserID) (map[id
 			u.OtherEmails = append(u.OtherEmails, a.email)
 		}
 	}
+	groups, err := groupsOfAll(ctx, tx, in, args)
 	for id, u := range users {
-		if u.Groups, err = groupsOf(ctx, tx, id); err != nil {
-			return nil, err
-		}
+		u.Groups = groups[id]
 	}
-	return users, nil
+	return users, err
 }
 
 // among gives parameters for some ids: one, or as many as a page can have, so that

@@ -30,5 +30,30 @@ func groupsOf(ctx context.Context, tx *store.Tx, id identity.UserID) ([]identity
 			SELECT group_id, 0 FROM group_members WHERE user_id = $1
 			UNION SELECT n.group_id, r.depth + 1 FROM reached r JOIN group_nestings n ON n.member_id = r.id WHERE r.depth < `+depth+`)
 		SELECT g.id, g.display_name, min(r.depth) > 0 FROM reached r JOIN groups g ON g.id = r.id
-		GROUP BY g.id, g.display_name, g.name_key ORDER BY g.name_key LIMIT 10000`, id)
+		GROUP BY g.id, g.display_name, g.name_key ORDER BY g.name_key LIMIT `+strconv.Itoa(maxGroupsOf), id)
+}
+
+// maxGroupsOf is how many groups of a person are told of at most.
+const maxGroupsOf = 10_000
+
+// groupsOfAll is [groupsOf] for those of a list of parameters, in one statement: a page
+// of people is not to ask for each.
+func groupsOfAll(ctx context.Context, tx *store.Tx, in string, args []any) (map[identity.UserID][]identity.Group, error) {
+	groups := map[identity.UserID][]identity.Group{}
+	_, err := store.All(ctx, tx, func(row store.Row) (none struct{}, err error) {
+		var user identity.UserID
+		var g identity.Group
+		if err := row.Scan(&user, &g.ID, &g.Name, &g.Indirect); err != nil {
+			return none, err
+		}
+		if len(groups[user]) < maxGroupsOf {
+			groups[user] = append(groups[user], g)
+		}
+		return none, nil
+	}, `WITH RECURSIVE reached (user_id, id, depth) AS (
+			SELECT user_id, group_id, 0 FROM group_members WHERE user_id IN (`+in+`)
+			UNION SELECT r.user_id, n.group_id, r.depth + 1 FROM reached r JOIN group_nestings n ON n.member_id = r.id WHERE r.depth < `+depth+`)
+		SELECT r.user_id, g.id, g.display_name, min(r.depth) > 0 FROM reached r JOIN groups g ON g.id = r.id
+		GROUP BY r.user_id, g.id, g.display_name, g.name_key ORDER BY r.user_id, g.name_key`, args...)
+	return groups, err
 }
