@@ -75,7 +75,7 @@ func newMillion(b *testing.B, bench *bench, c *column) *million {
 	bench.roles = authz.New(authz.Config{Store: bench.db, Journal: bench.journal, People: bench.directory})
 	bench.config.Directory, bench.config.Permissions = bench.directory, bench.roles
 	bench.handler = scim.New(bench.config).Handler()
-	m.wire = newWireOf(b, bench)
+	m.wire = newWireOf(bench)
 	b.Cleanup(m.client.CloseIdleConnections)
 	return m
 }

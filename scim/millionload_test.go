@@ -7,23 +7,18 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 )
 
-// newWireOf puts a service behind a real HTTP server.
-func newWireOf(t testing.TB, b *bench) wire {
-	t.Helper()
-	server := httptest.NewServer(b.gate())
-	t.Cleanup(server.Close)
-	return wire{b, server.URL + "/scim/v2"}
+// newWireOf is a service with the address of its server.
+func newWireOf(b *bench) wire {
+	return wire{b, b.server.URL + "/scim/v2"}
 }
 
 // exchange sends a request by a client, and gives what came back as it is.
