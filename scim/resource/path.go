@@ -28,7 +28,7 @@ func (k *Kind) resolve(path string) (*target, error) {
 	if k.Extension != nil {
 		extensions = append(extensions, *k.Extension)
 	}
-	checked, err := scimfilter.NewPathValidator(path, k.full, extensions...)
+	checked, err := scimfilter.NewPathValidator(k.spelled(path), k.full, extensions...)
 	if err != nil {
 		return nil, Bad(scimerrors.ScimTypeInvalidPath, "The path %.256q does not follow the grammar.", path)
 	}
@@ -60,6 +60,21 @@ func (k *Kind) resolve(path string) (*target, error) {
 		t.sub = &a
 	}
 	return t, t.checkMutability()
+}
+
+// spelled gives a path with a schema's URN as the schema has it: names ignore letter case
+// (RFC 7643 §2.1, RFC 7644 §3.10), and the library does not where a URN is in front.
+func (k *Kind) spelled(path string) string {
+	urns := []string{k.Core.ID}
+	if k.Extension != nil {
+		urns = append(urns, k.Extension.ID)
+	}
+	for _, urn := range urns {
+		if n := len(urn); len(path) > n && path[n] == ':' && strings.EqualFold(path[:n], urn) {
+			return urn + path[n:]
+		}
+	}
+	return path
 }
 
 func (t *target) checkMutability() error {
