@@ -31,6 +31,7 @@ type modelGroup struct {
 	displayName, externalID string
 	members                 map[string]bool
 	version                 int
+	unknown                 bool // a change names somebody who is not there
 }
 
 // refusal is how an operation is refused; nil: it is done.
@@ -254,7 +255,7 @@ func (m *model) changeGroup(key, ifMatch string, edit func(*modelGroup) *refusal
 	if r := edit(&after); r != nil {
 		return r
 	}
-	if !m.allThere(after.members) || after.members[key] || after.displayName == "" {
+	if after.unknown || !m.allThere(after.members) || after.members[key] || after.displayName == "" {
 		return refusedValue
 	}
 	if reflect.DeepEqual(after, *before) {

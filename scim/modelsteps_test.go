@@ -244,9 +244,7 @@ func (a *author) groupStep() (string, func(*model, *modelGroup) *refusal) {
 	switch what {
 	case "add":
 		return a.one("how", `{"op":"add","path":"members","value":`+list+`}`, `{"op":"Add","value":{"members":`+list+`}}`), func(m *model, g *modelGroup) *refusal {
-			if !m.allThere(keySet(keys)) {
-				return refusedValue
-			}
+			g.unknown = g.unknown || !m.allThere(keySet(keys))
 			maps.Copy(g.members, keySet(keys))
 			return nil
 		}
@@ -255,14 +253,17 @@ func (a *author) groupStep() (string, func(*model, *modelGroup) *refusal) {
 	case "remove one":
 		return `{"op":"remove","path":"members[value eq \"<` + keys[0] + `>\"]"}`, without(func(key string) bool { return key == keys[0] })
 	case "all but":
-		return `{"op":"remove","path":"members[not (value eq \"<` + keys[0] + `>\")]"}`, without(func(key string) bool { return key != keys[0] })
+		return `{"op":"remove","path":"members[not (value eq \"<` + keys[0] + `>\")]"}`, func(m *model, g *modelGroup) *refusal {
+			maps.DeleteFunc(g.members, func(key string, _ bool) bool { return key != keys[0] })
+			g.unknown = !m.allThere(g.members) // it looks at who is there by then
+			return nil
+		}
 	case "clear":
 		return a.one("how", `{"op":"remove","path":"members"}`, `{"op":"replace","path":"members","value":[]}`), without(func(string) bool { return true })
 	case "replace":
 		return `{"op":"replace","path":"members","value":` + list + `}`, func(m *model, g *modelGroup) *refusal {
-			if g.members = keySet(keys); !m.allThere(g.members) {
-				return refusedValue
-			}
+			g.members = keySet(keys)
+			g.unknown = g.unknown || !m.allThere(g.members)
 			return nil
 		}
 	case "rename":
@@ -273,7 +274,7 @@ func (a *author) groupStep() (string, func(*model, *modelGroup) *refusal) {
 		return `{"op":"add","path":"externalId","value":"` + word + `"}`, func(_ *model, g *modelGroup) *refusal { g.externalID = word; return nil }
 	}
 	if a.yes("nobody") {
-		return `{"op":"add","path":"members","value":[{"value":"usr_nobody"}]}`, func(*model, *modelGroup) *refusal { return refusedValue }
+		return `{"op":"add","path":"members","value":[{"value":"usr_nobody"}]}`, func(_ *model, g *modelGroup) *refusal { g.unknown = true; return nil }
 	}
 	return `{"op":"replace","path":"displayName","value":""}`, func(_ *model, g *modelGroup) *refusal { g.displayName = ""; return nil }
 }

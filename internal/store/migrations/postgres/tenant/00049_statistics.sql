@@ -5,7 +5,7 @@
 -- is passed over.
 CREATE FUNCTION keep_statistics() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    IF pg_relation_size(TG_RELID) > 4 * 8192 * (SELECT greatest(relpages, 8)::bigint FROM pg_class WHERE oid = TG_RELID) THEN
+    IF pg_relation_size(TG_RELID) > 4 * 8192 * (SELECT greatest(relpages, 2)::bigint FROM pg_class WHERE oid = TG_RELID) THEN
         EXECUTE format('ANALYZE (SKIP_LOCKED) %s', TG_RELID::regclass);
     END IF;
     RETURN NULL;
