@@ -2,7 +2,9 @@ package directory
 
 import (
 	"context"
+	"slices"
 	"strconv"
+	"strings"
 
 	"gatehouse/identity"
 	"gatehouse/internal/store"
@@ -36,24 +38,54 @@ func groupsOf(ctx context.Context, tx *store.Tx, id identity.UserID) ([]identity
 // maxGroupsOf is how many groups of a person are told of at most.
 const maxGroupsOf = 10_000
 
-// groupsOfAll is [groupsOf] for those of a list of parameters, in one statement: a page
-// of people is not to ask for each.
+// groupsOfAll is [groupsOf] for those of a list of parameters: a page of people is not to
+// ask for each. The groups are read by their ids, as a database that joined them might
+// read all of the tenant's.
 func groupsOfAll(ctx context.Context, tx *store.Tx, in string, args []any) (map[identity.UserID][]identity.Group, error) {
-	groups := map[identity.UserID][]identity.Group{}
-	_, err := store.All(ctx, tx, func(row store.Row) (none struct{}, err error) {
-		var user identity.UserID
-		var g identity.Group
-		if err := row.Scan(&user, &g.ID, &g.Name, &g.Indirect); err != nil {
-			return none, err
-		}
-		if len(groups[user]) < maxGroupsOf {
-			groups[user] = append(groups[user], g)
-		}
-		return none, nil
+	type reached struct {
+		user identity.UserID
+		identity.Group
+		key string // of the name
+	}
+	all, err := store.All(ctx, tx, func(row store.Row) (r reached, err error) {
+		err = row.Scan(&r.user, &r.ID, &r.Indirect)
+		return r, err
 	}, `WITH RECURSIVE reached (user_id, id, depth) AS (
 			SELECT user_id, group_id, 0 FROM group_members WHERE user_id IN (`+in+`)
 			UNION SELECT r.user_id, n.group_id, r.depth + 1 FROM reached r JOIN group_nestings n ON n.member_id = r.id WHERE r.depth < `+depth+`)
-		SELECT r.user_id, g.id, g.display_name, min(r.depth) > 0 FROM reached r JOIN groups g ON g.id = r.id
-		GROUP BY r.user_id, g.id, g.display_name, g.name_key ORDER BY r.user_id, g.name_key`, args...)
-	return groups, err
+		SELECT user_id, id, min(depth) > 0 FROM reached GROUP BY user_id, id`, args...)
+	if err != nil {
+		return nil, err
+	}
+	named := make(map[identity.GroupID]reached)
+	var ids []any
+	for _, r := range all {
+		if _, seen := named[r.ID]; !seen {
+			named[r.ID], ids = r, append(ids, r.ID)
+		}
+	}
+	err = inPieces(ids, func(ids []any) error {
+		some, err := store.All(ctx, tx, func(row store.Row) (r reached, err error) {
+			err = row.Scan(&r.ID, &r.Name, &r.key)
+			return r, err
+		}, `SELECT id, display_name, name_key FROM groups WHERE id IN `+values(1, len(ids)), ids...)
+		for _, r := range some {
+			named[r.ID] = r
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		all[i].Name, all[i].key = named[all[i].ID].Name, named[all[i].ID].key
+	}
+	slices.SortFunc(all, func(a, b reached) int { return strings.Compare(a.key, b.key) })
+	groups := make(map[identity.UserID][]identity.Group)
+	for _, r := range all {
+		if r.key != "" && len(groups[r.user]) < maxGroupsOf { // "": deleted just now
+			groups[r.user] = append(groups[r.user], r.Group)
+		}
+	}
+	return groups, nil
 }
