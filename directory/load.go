@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"gatehouse/identity"
-	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
 )
 
@@ -48,19 +47,15 @@ func loadUsers(ctx context.Context, tx *store.Tx, ids []identity.UserID, withGro
 	if !withGroups {
 		return users, nil
 	}
-	left := maxGroupsShown
+	most := maxGroupsShown
 	if len(users) == 1 {
-		left = anyNumber - 1
+		most = anyNumber - 1
 	}
+	groups, err := groupsOfAll(ctx, tx, in, args, most)
 	for id, u := range users {
-		if u.Groups, err = groupsOf(ctx, tx, id, left+1); err != nil {
-			return nil, err
-		}
-		if left -= len(u.Groups); left < 0 {
-			return nil, fault.New(fault.Invalid, "groups-too-many", "The people of this page are in more than %d groups together. Ask for fewer people at a time, or leave their groups out.", maxGroupsShown)
-		}
+		u.Groups = groups[id]
 	}
-	return users, nil
+	return users, err
 }
 
 // among gives parameters for some ids: one, or as many as a page can have, so that

@@ -3,9 +3,12 @@ package directory
 import (
 	"context"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
 )
 
@@ -54,4 +57,59 @@ func (s *Service) Nestings(ctx context.Context, tenant identity.TenantID) (all [
 		return err
 	})
 	return all, err
+}
+
+// groupsOfAll is [groupsOf] for those of a list of parameters: a page of people is not to
+// ask for each, and is refused if they are in more than most groups together. The groups
+// are read by their ids, as a database that joined them might read all of the tenant's.
+func groupsOfAll(ctx context.Context, tx *store.Tx, in string, args []any, most int) (map[identity.UserID][]identity.Group, error) {
+	type reached struct {
+		user identity.UserID
+		identity.Group
+		key string // of the name
+	}
+	all, err := store.All(ctx, tx, func(row store.Row) (r reached, err error) {
+		err = row.Scan(&r.user, &r.ID, &r.Indirect)
+		return r, err
+	}, `WITH RECURSIVE reached (user_id, id, depth) AS (
+			SELECT user_id, group_id, 0 FROM group_members WHERE user_id IN (`+in+`)
+			UNION SELECT r.user_id, n.group_id, r.depth + 1 FROM reached r JOIN group_nestings n ON n.member_id = r.id WHERE r.depth < `+depth+`)
+		SELECT user_id, id, min(depth) > 0 FROM reached GROUP BY user_id, id LIMIT `+strconv.Itoa(most+1), args...)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) > most {
+		return nil, fault.New(fault.Invalid, "groups-too-many", "The people of this page are in more than %d groups together. Ask for fewer people at a time, or leave their groups out.", most)
+	}
+	named := make(map[identity.GroupID]reached)
+	var ids []any
+	for _, r := range all {
+		if _, seen := named[r.ID]; !seen {
+			named[r.ID], ids = r, append(ids, r.ID)
+		}
+	}
+	err = inPieces(ids, func(ids []any) error {
+		some, err := store.All(ctx, tx, func(row store.Row) (r reached, err error) {
+			err = row.Scan(&r.ID, &r.Name, &r.key)
+			return r, err
+		}, `SELECT id, display_name, name_key FROM groups WHERE id IN `+values(1, len(ids)), ids...)
+		for _, r := range some {
+			named[r.ID] = r
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		all[i].Name, all[i].key = named[all[i].ID].Name, named[all[i].ID].key
+	}
+	slices.SortFunc(all, func(a, b reached) int { return strings.Compare(a.key, b.key) })
+	groups := make(map[identity.UserID][]identity.Group)
+	for _, r := range all {
+		if r.key != "" { // "": deleted just now
+			groups[r.user] = append(groups[r.user], r.Group)
+		}
+	}
+	return groups, nil
 }

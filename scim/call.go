@@ -78,16 +78,23 @@ func matches(header string, version uint64) bool {
 	return false
 }
 
-// dependsOn gives the version that a write depends on; 0: on none.
+// dependsOn gives the version that a write depends on; 0: on none. If-None-Match has a
+// write depend on there not being a version (RFC 9110 §13.1.2).
 func (c *call) dependsOn(ctx context.Context) (uint64, error) {
-	if c.ifMatch == "" || c.ifMatch == "*" {
+	ifMatch := c.ifMatch != "" && c.ifMatch != "*"
+	if !ifMatch && c.ifNone == "" {
 		return 0, nil
 	}
 	version, err := c.currentVersion(ctx)
-	if err == nil && !matches(c.ifMatch, version) {
-		err = fault.New(fault.Precondition, "version-changed", "The resource has changed since the version in If-Match.")
+	switch {
+	case err != nil:
+		return 0, err
+	case ifMatch && !matches(c.ifMatch, version):
+		return 0, fault.New(fault.Precondition, "version-changed", "The resource has changed since the version in If-Match.")
+	case c.ifNone != "" && matches(c.ifNone, version):
+		return 0, fault.New(fault.Precondition, "version-there", "The resource has the version that If-None-Match excludes.")
 	}
-	return version, err
+	return version, nil
 }
 
 func (c *call) currentVersion(ctx context.Context) (uint64, error) {

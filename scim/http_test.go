@@ -30,17 +30,19 @@ type wire struct {
 
 func newWire(t *testing.T) wire {
 	t.Helper()
-	b := newBench(t)
-	server := httptest.NewServer(b.gate())
-	t.Cleanup(server.Close)
-	return wire{b, server.URL + "/scim/v2"}
+	return newWireOf(newBench(t))
 }
 
-// gate hands requests of acme on to the service.
+// gate hands requests on to the service: those of globex by their host, all others as
+// acme's.
 func (b *bench) gate() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		to := b.acme
+		if "https://"+r.Host == b.globex.origin {
+			to = b.globex
+		}
 		b.handler.ServeHTTP(w, r.WithContext(httpkit.WithRequest(r.Context(), &httpkit.Request{ID: identity.NewRequestID(), Start: time.Now(),
-			ClientIP: netip.MustParseAddr("192.0.2.7"), Tenant: b.acme.id, Origin: b.acme.origin})))
+			ClientIP: netip.MustParseAddr("192.0.2.7"), Tenant: to.id, Origin: to.origin})))
 	})
 }
 

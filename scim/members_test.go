@@ -281,7 +281,7 @@ func TestRFC7644_3_14_FiftyClientsChangeOneGroup(t *testing.T) {
 	shared := []string{b.user(t, "one", ""), b.user(t, "two", "")}
 	group := "/Groups/" + b.group(t, "ops", out...)
 	other := *b
-	other.serve()
+	other.serve(t)
 	// atOnce has every client do something, and repeat it as Retry-After tells when a
 	// node has no time.
 	atOnce := func(do func(i int, send func(path, operation string, headers ...string) int)) {

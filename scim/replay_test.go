@@ -76,11 +76,12 @@ func wholeRow(row store.Row) (string, error) {
 }
 
 // braked has the brake of acme held after so many.
-func (b *bench) braked(least int) {
+func (b *bench) braked(t testing.TB, least int) {
+	t.Helper()
 	b.brake = brake.New(brake.Config{Store: b.db, Journal: b.journal, Rules: func(identity.TenantID) brake.Rules {
 		return brake.Rules{Share: 1, Window: time.Hour, Least: least}
 	}})
-	b.serve()
+	b.serve(t)
 }
 
 func (b *bench) replay(t testing.TB, r recorder.Request) (recorder.Request, error) {
@@ -91,7 +92,7 @@ func (b *bench) replay(t testing.TB, r recorder.Request) (recorder.Request, erro
 // A dry run says what the request would do now, and does nothing of it.
 func TestP1_P9_ADryRunDoesNothing(t *testing.T) {
 	b := newBench(t)
-	b.braked(2)
+	b.braked(t, 2)
 	s := b.record()
 	id := b.user(t, "ann", "")
 	session := b.signIn(t, id)
@@ -124,7 +125,7 @@ func TestP1_P9_ADryRunDoesNothing(t *testing.T) {
 // A dry run of those who would be one too many says so, and the brake stays as it was.
 func TestADryRunLeavesTheBrakeAlone(t *testing.T) {
 	b := newBench(t)
-	b.braked(2)
+	b.braked(t, 2)
 	s := b.record()
 	var operations []string
 	for i := range 4 {

@@ -248,6 +248,9 @@ func (a *reply) write(w http.ResponseWriter) {
 		// RFC 7644 §3.3: Location names what was made; elsewhere it says the same
 		// as meta.location.
 		h.Set("Location", a.location)
+		if a.body != nil { // RFC 7643 §3.1: the same as meta.location
+			h.Set("Content-Location", a.location)
+		}
 	}
 	if a.body == nil {
 		w.WriteHeader(a.status)

@@ -87,7 +87,7 @@ func (s *Server) make(t testing.TB, from string) Database {
 	return s.named(name)
 }
 
-var shared = sync.OnceValues(func() (*Server, error) { return start("remove") })
+var shared = sync.OnceValues(func() (*Server, error) { return start("remove", "off") })
 
 // Borrow gives a database in the newest form until the test ends: one that another
 // has used and left clean if there is any, since making one takes a while.

@@ -47,6 +47,7 @@ type Server struct {
 	runner   *exec.Cmd
 	lifeline io.Closer // the server ends when this closes, so also when the test binary dies
 	identity *syscall.Credential
+	fsync    string // "on" or "off"
 
 	mu   sync.Mutex
 	made int        // databases
@@ -56,7 +57,19 @@ type Server struct {
 // Start starts a server for one test.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s, err := start("")
+	return startFor(t, "off")
+}
+
+// StartDurable is [Start] of a server that waits for its disk, as everywhere but in
+// tests: for benchmarks.
+func StartDurable(t testing.TB) *Server {
+	t.Helper()
+	return startFor(t, "on")
+}
+
+func startFor(t testing.TB, fsync string) *Server {
+	t.Helper()
+	s, err := start("", fsync)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,13 +83,13 @@ func Start(t testing.TB) *Server {
 
 // start makes a server whose folder is removed by the test, or with its end if
 // after is "remove".
-func start(after string) (s *Server, err error) {
+func start(after, fsync string) (s *Server, err error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
 	}
 	for range 3 { // somebody else may take its port in between
-		s = &Server{bin: bin}
+		s = &Server{bin: bin, fsync: fsync}
 		if err = s.install(); err != nil {
 			return nil, err
 		}
@@ -124,10 +137,10 @@ func (s *Server) install() (err error) {
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 // script keeps the server running until its input ends. What it has committed
-// outlives the server, as everywhere, and not the system under it (fsync): no test
-// ends that, and all of them would wait for the disk.
+// outlives the server, as everywhere, and not the system under it unless fsync is on: no
+// test ends that, and all of them would wait for the disk.
 const script = `"$0"/postgres -D "$1"/data -p "$2" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 \
-  -c fsync=off </dev/null &
+  -c fsync="$4" </dev/null &
 read -r _
 kill -INT $!
 wait $!
@@ -140,7 +153,7 @@ func (s *Server) run(after string) error {
 	}
 	defer func() { _ = log.Close() }() // the server has its own
 	// #nosec G204 -- a script of ours
-	s.runner = exec.CommandContext(context.Background(), "/bin/sh", "-c", script, s.bin, s.dir, strconv.Itoa(s.port), after)
+	s.runner = exec.CommandContext(context.Background(), "/bin/sh", "-c", script, s.bin, s.dir, strconv.Itoa(s.port), after, s.fsync)
 	s.runner.Dir = s.dir
 	s.runner.Stdout, s.runner.Stderr = log, log
 	s.runner.SysProcAttr = &syscall.SysProcAttr{Credential: s.identity, Setpgid: true}
