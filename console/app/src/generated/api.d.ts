@@ -247,7 +247,7 @@ export interface paths {
         put: operations["put-connection"];
         post?: never;
         /**
-         * Delete a connection; ends its sessions before the answer
+         * Delete a connection; ends its sessions and SCIM tokens before the answer
          * @description Needs: gatehouse.connections:delete.
          */
         delete: operations["delete-connection"];
@@ -1292,13 +1292,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List API and SCIM tokens
+         * List API and SCIM tokens, and OAuth clients
          * @description Needs: gatehouse.tokens:read.
          */
         get: operations["list-tokens"];
         put?: never;
         /**
-         * Make a token; the secret is in this answer only. A SCIM token takes the right to make owners, an API token that to give its role
+         * Make a token or OAuth client; the secret is in this answer only. One for SCIM takes the right to make owners, an API token that to give its role
          * @description Needs: gatehouse.tokens:write.
          */
         post: operations["create-token"];
@@ -1323,6 +1323,46 @@ export interface paths {
          * @description Needs: gatehouse.tokens:delete.
          */
         delete: operations["revoke-token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens/{id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a SCIM token, or another secret of an OAuth client, that takes the place of this one, which stays good for the overlap; the secret is in this answer only. It takes the right to make owners
+         * @description Needs: gatehouse.tokens:write.
+         */
+        post: operations["rotate-token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens/{id}/take-over": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make an API token end with you, and no more with whose it was. It takes the right to give its role
+         * @description Needs: gatehouse.tokens:write.
+         */
+        post: operations["take-over-token"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1722,11 +1762,21 @@ export interface components {
             settings?: components["schemas"]["Settings"];
         };
         CreateTokenInputBody: {
+            /** @description What of SCIM it may use, each word for itself; absent: all */
+            access?: ("users:read" | "users:write" | "users:delete" | "groups:read" | "groups:write" | "groups:delete")[];
+            /** @description Name of the connection whose provider is to use it, for scope scim */
+            connection?: string;
             /**
              * Format: int64
              * @default 90
              */
             expires_in_days: number;
+            /**
+             * @description client: an OAuth client for SCIM, which gets access tokens by its id and secret
+             * @default token
+             * @enum {string}
+             */
+            kind: "token" | "client";
             name: string;
             /** @description Account-wide role; needed for scope api */
             role?: string;
@@ -1734,15 +1784,30 @@ export interface components {
             scope: "api" | "scim";
         };
         CreatedToken: {
+            /** @description What of SCIM it may use; absent: all */
+            access?: string[];
+            /** @description Of an OAuth client; it stays the same when the secret is rotated */
+            client_id?: string;
+            /** @description Its name */
+            connection?: string;
+            /** @description The connection that a SCIM token is of: it is good while that is enabled, and ends with it */
+            connection_id?: string;
             /** Format: date-time */
             created_at: string;
             created_by?: string;
             /** Format: date-time */
             expires_at?: string;
             id: string;
+            /**
+             * @description client: the secret of an OAuth client, which gets access tokens by it
+             * @enum {string}
+             */
+            kind: "token" | "client";
             /** Format: date-time */
             last_used_at?: string;
             name: string;
+            /** @description The person with whom an API token ends; absent: it ends with nobody */
+            owner?: string;
             /** Format: date-time */
             revoked_at?: string;
             /** @description Account-wide role of an API token */
@@ -1751,6 +1816,8 @@ export interface components {
             scope: "api" | "scim";
             /** @description Shown once; it cannot be read again */
             secret: string;
+            /** @description The token that takes its place; this one ends with the overlap */
+            successor?: string;
         };
         CredentialSpec: {
             /** @description A client certificate (RFC 8705) */
@@ -2356,6 +2423,20 @@ export interface components {
             description?: string;
             permissions: string[];
         };
+        Rate: {
+            /** @description Whether they may make any number */
+            off?: boolean;
+            /**
+             * Format: int64
+             * @description Requests a second of all tokens of the tenant together; default 200
+             */
+            tenant?: number;
+            /**
+             * Format: int64
+             * @description Requests a second of one token; default 100
+             */
+            token?: number;
+        };
         Revocation: {
             /** Format: int64 */
             connections_closed: number;
@@ -2400,6 +2481,15 @@ export interface components {
             name: string;
             /** @description object:action; team/ in front limits it to teams, account/ to the account */
             permissions: string[];
+        };
+        RotateTokenInputBody: {
+            /**
+             * Format: int64
+             * @default 90
+             */
+            expires_in_days: number;
+            /** @description How long the old one stays good, from 1m to 168h; absent: 24h */
+            overlap?: string;
         };
         SAMLCertificate: {
             /** Format: date-time */
@@ -2446,6 +2536,8 @@ export interface components {
         SCIM: {
             /** @description How many people SCIM tokens may deactivate or delete before an admin has to look; absent: its defaults */
             brake?: components["schemas"]["Brake"];
+            /** @description How many requests SCIM tokens may make; absent: its defaults */
+            rate?: components["schemas"]["Rate"];
         };
         ScimBrake: {
             /** @description Who has released, rejected or reset it */
@@ -2653,7 +2745,7 @@ export interface components {
             display_name: string;
             /** @description Where the logo is on the tenant's hosts; it is set at settings/logo, and left as it is here */
             readonly logo?: string;
-            /** @description What provisioning clients may do; to change it takes gatehouse.users:delete as well */
+            /** @description What provisioning clients may do; to change the brake takes gatehouse.users:delete as well */
             scim?: components["schemas"]["SCIM"];
             /** @description Who shows a second factor at sign-in; absent: nobody */
             second_factor?: components["schemas"]["SecondFactor"];
@@ -2677,21 +2769,38 @@ export interface components {
             updated_at: string;
         };
         Token: {
+            /** @description What of SCIM it may use; absent: all */
+            access?: string[];
+            /** @description Of an OAuth client; it stays the same when the secret is rotated */
+            client_id?: string;
+            /** @description Its name */
+            connection?: string;
+            /** @description The connection that a SCIM token is of: it is good while that is enabled, and ends with it */
+            connection_id?: string;
             /** Format: date-time */
             created_at: string;
             created_by?: string;
             /** Format: date-time */
             expires_at?: string;
             id: string;
+            /**
+             * @description client: the secret of an OAuth client, which gets access tokens by it
+             * @enum {string}
+             */
+            kind: "token" | "client";
             /** Format: date-time */
             last_used_at?: string;
             name: string;
+            /** @description The person with whom an API token ends; absent: it ends with nobody */
+            owner?: string;
             /** Format: date-time */
             revoked_at?: string;
             /** @description Account-wide role of an API token */
             role?: string;
             /** @enum {string} */
             scope: "api" | "scim";
+            /** @description The token that takes its place; this one ends with the overlap */
+            successor?: string;
         };
         Trial: {
             /** Format: date-time */
@@ -5510,6 +5619,72 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "rotate-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RotateTokenInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedToken"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "take-over-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Token"];
+                };
             };
             /** @description Error */
             default: {

@@ -8,6 +8,7 @@ import { Failure, LoadingRows } from '../parts/States';
 import { hours, minutes } from '../words/time';
 import { BrakeFields, brakeRow, brakeSetting } from './BrakeFields';
 import { Logo } from './Logo';
+import { RateFields, rateRow, rateSetting } from './RateFields';
 import { RoleNetworks, rowsOf, settingOf } from './RoleNetworks';
 
 type Policy = 'never' | 'unless_provider' | 'always';
@@ -40,6 +41,7 @@ function Form({ kept }: { kept: Kept }) {
   const [policy, setPolicy] = useState<Policy>(kept.second_factor?.policy ?? 'never');
   const [classes, setClasses] = useState(kept.second_factor?.acr_values ?? []);
   const [brake, setBrake] = useState(brakeRow(kept.scim));
+  const [rate, setRate] = useState(rateRow(kept.scim));
   const [programs, setPrograms] = useState<'allow' | 'recent' | 'refuse'>(session.device_login ?? 'allow');
   const mayBrake = can('gatehouse.users:delete');
   const save = useMutation({
@@ -60,7 +62,7 @@ function Form({ kept }: { kept: Kept }) {
           ...(policy !== 'never' && { policy }),
           ...(classes.length > 0 && { acr_values: classes }),
         },
-        scim: mayBrake ? { brake: brakeSetting(brake) } : kept.scim,
+        scim: { ...kept.scim, ...(mayBrake && { brake: brakeSetting(brake) }), rate: rateSetting(rate) },
       },
     })),
     onSuccess: () => refresh(keys.settings, keys.sessions, keys.me, keys.brake),
@@ -95,6 +97,7 @@ function Form({ kept }: { kept: Kept }) {
               data={[{ value: 'allow', label: 'May be signed in' }, { value: 'recent', label: 'May be signed in after a recent sign-in' }, { value: 'refuse', label: 'Are refused' }]} />
             <Switch label="A sign-in counts only on its own device" description="A copied session cookie is worth nothing without the device's cookie" checked={bound} onChange={(e) => setBound(e.currentTarget.checked)} />
             <BrakeFields row={brake} onChange={setBrake} readOnly={readOnly || !mayBrake} />
+            <RateFields row={rate} onChange={setRate} readOnly={readOnly} />
             {save.isError && <Failure error={save.error} />}
             {save.isSuccess && !save.isPending && <Alert color="teal" role="status">Saved. It holds from now on.</Alert>}
             {!readOnly && <Group justify="flex-end"><Button type="submit" loading={save.isPending}>Save</Button></Group>}
