@@ -106,6 +106,10 @@ func (g *Gateway) watchFor() []condition {
 		means:  "A provisioning client was about to take out more people than the tenant allows, and was held back.",
 		advice: "Look whether they are to go, and release or reject it: in the console under Users, or by the API at scim/brake.",
 	}, {
+		reason: "scim-token-ending", level: warning, of: g.expiringTokens, theirs: true,
+		means:  "A token by which a provider provisions people ends within 14 days, and nothing has taken its place.",
+		advice: "Rotate it, in the console under Tokens or by gatehouse token rotate, and give the provider the new secret.",
+	}, {
 		reason: "config-refused", level: warning, holds: func() bool { return g.standing.Load().refused },
 		means:  "The config file has problems; the config before it is in effect.",
 		advice: "Run gatehouse check on the file, and mend what it names.",

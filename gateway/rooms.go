@@ -70,6 +70,7 @@ type rooms struct {
 	directory *directory.Service
 	authz     *authz.Engine
 	tokens    *token.Service
+	expiring  *token.Watch
 	factors   *mfa.Service
 	accounts  *local.Service
 	services  *machines.Service
@@ -147,6 +148,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory, Announce: r.nodes.AnnouncePolicy})
 	together := throttle.New(r.limits, cfg.Environment, log)
 	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}, Connections: r.tenants, Announce: r.nodes.AnnounceTokens, Throttle: together})
+	r.expiring = token.NewWatch(r.tokens, r.served, log)
 	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Deny: cfg.Egress.Deny})
 	r.services = machines.New(machines.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Streams: openStreams{r}})
 	r.machines = machine.New(machine.Config{Services: r.services, Connections: r.tenants, Client: r.egress.Client()})
@@ -271,7 +273,7 @@ func (r *rooms) own() http.Handler {
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
 		r.nodes.bus.Run, r.nodes.Run, r.roster.Run, r.alerts.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
-		r.polls.Run, r.samlWatch.Run, r.rechecks.Run, r.brake.Run,
+		r.polls.Run, r.samlWatch.Run, r.rechecks.Run, r.brake.Run, r.expiring.Run,
 	}
 }
 
