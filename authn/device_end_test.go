@@ -104,7 +104,7 @@ func TestP2_NoProgramOutrunsWhatEndsItsPerson(t *testing.T) {
 		"P9 deleted": func(w *world, _ *issuer, b *browser) {
 			check(w.t, w.directory.DeleteUser(w.t.Context(), audit.SystemCause(), acme, b.principal().User, 0))
 		},
-		"signed out":     func(_ *world, _ *issuer, b *browser) { b.post("/.gatehouse/logout", nil) },
+		"signed out": func(_ *world, _ *issuer, b *browser) { b.post("/.gatehouse/logout", nil) },
 		"all of theirs are revoked": revoke(func(b *browser) sessions.Selector {
 			return sessions.Selector{User: b.principal().User}
 		}),

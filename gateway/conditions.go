@@ -114,6 +114,10 @@ func (g *Gateway) watchFor() []condition {
 		means:  "A Google Workspace account could not be read for more than an hour: who leaves there still gets in here.",
 		advice: "Do what it says, in the console under Google Workspace, or by the API at directory/google.",
 	}, {
+		reason: "scim-token-ending", level: warning, of: g.expiringTokens, theirs: true,
+		means:  "A token by which a provider provisions people ends within 14 days, and nothing has taken its place.",
+		advice: "Rotate it, in the console under Tokens or by gatehouse token rotate, and give the provider the new secret.",
+	}, {
 		reason: "config-refused", level: warning, holds: func() bool { return g.standing.Load().refused },
 		means:  "The config file has problems; the config before it is in effect.",
 		advice: "Run gatehouse check on the file, and mend what it names.",

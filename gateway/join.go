@@ -67,6 +67,7 @@ func (i inhabited) Forget(tenant identity.TenantID) {
 	r.refusals.Forget(tenant)
 	r.sessions.Forget(tenant)
 	r.tokens.Forget(tenant)
+	r.expiring.Forget(tenant)
 	r.machines.Forget(tenant)
 	r.directory.Forget(tenant)
 	r.brake.Forget(tenant)
@@ -100,6 +101,16 @@ func (r *rooms) scimRates(tenant identity.TenantID) (one, all throttle.Limit) {
 	limit := func(n int) throttle.Limit { return throttle.PerSecond(float64(n), max(10*n, 500)) }
 	token, together := set.Limits()
 	return limit(token), limit(together)
+}
+
+// expiringTokens gives the tenants whose provider is about to be refused.
+func (g *Gateway) expiringTokens() (all []subject) {
+	for _, e := range g.rooms.expiring.Ending() {
+		if t, there := g.rooms.tenants.ByID(e.Tenant); there {
+			all = append(all, subject{Tenant: e.Tenant, Name: t.Name, detail: e.Why})
+		}
+	}
+	return all
 }
 
 // openStreams lets authn/token and machines close what a token or service has open

@@ -75,6 +75,7 @@ type rooms struct {
 	directory *directory.Service
 	authz     *authz.Engine
 	tokens    *token.Service
+	expiring  *token.Watch
 	factors   *mfa.Service
 	accounts  *local.Service
 	services  *machines.Service
@@ -156,6 +157,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.authz = authz.New(authz.Config{Store: r.store, Journal: r.journal, People: r.directory, Announce: r.nodes.AnnouncePolicy})
 	together := throttle.New(r.limits, cfg.Environment, log)
 	r.tokens = token.New(token.Config{Store: r.store, Journal: r.journal, Streams: openStreams{r}, Connections: r.tenants, Announce: r.nodes.AnnounceTokens, Throttle: together})
+	r.expiring = token.NewWatch(r.tokens, r.served, log)
 	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Deny: cfg.Egress.Deny})
 	r.webhooks = webhooks.New(webhooks.Config{Feed: r.feed, Client: r.egress.Client(), Tenants: r.served, Serves: r.serves, Log: log})
 	r.feed.Watch(r.webhooks.Wake)
@@ -284,7 +286,7 @@ func (r *rooms) own() http.Handler {
 func (r *rooms) background() []func(context.Context) error {
 	return []func(context.Context) error{
 		r.nodes.bus.Run, r.nodes.Run, r.roster.Run, r.alerts.Run, r.store.Run, r.journal.Run, r.refusals.Run, r.index.Run, r.minter.Run, r.sessions.Run, r.tokens.Run,
-		r.polls.Run, r.samlWatch.Run, r.rechecks.Run, r.brake.Run, r.feed.Run, r.webhooks.Run, r.recorder.Run, r.google.Run, r.reconcile, r.eraseOverdue,
+		r.polls.Run, r.samlWatch.Run, r.rechecks.Run, r.brake.Run, r.expiring.Run, r.feed.Run, r.webhooks.Run, r.recorder.Run, r.google.Run, r.reconcile, r.eraseOverdue,
 	}
 }
 

@@ -56,3 +56,22 @@ func TestRetainSetting(t *testing.T) {
 		}
 	}
 }
+
+func TestRateSettings(t *testing.T) {
+	h := newHouse(t)
+	acme := h.add(t, "acme", "acme.test")
+	if token, all := acme.Settings.SCIM.Rate.Limits(); token != 100 || all != 200 {
+		t.Errorf("by default %d and %d", token, all)
+	}
+	for rate, good := range map[tenants.Rate]bool{
+		{Token: 1, Tenant: 10_000}: true, {Off: true}: true, {}: true, {Token: -1}: false, {Tenant: -1}: false, {Token: 10_001}: false, {Tenant: 10_001}: false,
+	} {
+		_, err := h.service.Update(t.Context(), audit.SystemCause(), acme.ID, 0, func(x *tenants.Tenant) error {
+			x.Settings.SCIM.Rate = rate
+			return nil
+		})
+		if kept, _ := h.service.ByID(acme.ID); good && (err != nil || kept.Settings.SCIM.Rate != rate) || !good && !fault.Is(err, fault.Invalid) {
+			t.Errorf("%+v: %v", rate, err)
+		}
+	}
+}

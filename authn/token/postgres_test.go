@@ -11,6 +11,6 @@ func TestOnPostgres(t *testing.T) {
 		TestTokensLiveUntilRevokedOrExpired, TestP2_RevokingClosesWhatTheTokenHasOpen, TestP3TokensOfOneTenantAreNothingAtAnother,
 		TestP1NoTokenWithoutItsRecord, TestP1_WhatIsRecordedHappens, TestSpecsAreChecked, TestLastUseIsWrittenBehind,
 		TestUnknownTokensAreCountedBeforeTheyAreLookedUp,
-		TestRotationHasAnOverlap, TestP2_TokensEndWithTheirConnection, TestClientsGetAccessTokens, TestP9_APITokensEndWithTheirPerson,
+		TestRotationHasAnOverlap, TestP2_TokensEndWithTheirConnection, TestClientsGetAccessTokens, TestP9_APITokensEndWithTheirPerson, TestATokenThatEndsSoonIsToldOf,
 	}, "TestCacheForgetsWhatWasReadBefore")
 }

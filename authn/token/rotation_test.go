@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -374,10 +375,52 @@ func TestP9_APITokensEndWithTheirPerson(t *testing.T) {
 		},
 		"by nobody":           func() (Token, error) { return s.TakeOver(t.Context(), audit.SystemCause(), acme, taken.ID, "") },
 		"one that is revoked": func() (Token, error) { return s.TakeOver(t.Context(), audit.SystemCause(), acme, anns.ID, "usr_ann") },
-		"none":                func() (Token, error) { return s.TakeOver(t.Context(), audit.SystemCause(), globex, taken.ID, "usr_ann") },
+		"none": func() (Token, error) {
+			return s.TakeOver(t.Context(), audit.SystemCause(), globex, taken.ID, "usr_ann")
+		},
 	} {
 		if _, err := try(); err == nil {
 			t.Errorf("%s: it is taken over", name)
 		}
+	}
+}
+
+// A token that is in use, and ends soon, is told of until another one is in its place.
+func TestATokenThatEndsSoonIsToldOf(t *testing.T) {
+	s, _ := newService(t)
+	w := NewWatch(s, func() []identity.TenantID { return []identity.TenantID{acme, globex} }, slog.New(slog.DiscardHandler))
+	told := func() string {
+		t.Helper()
+		w.Look(t.Context(), w.tenants())
+		var all []string
+		for _, e := range w.Ending() {
+			all = append(all, string(e.Tenant)+": "+e.Why)
+		}
+		return strings.Join(all, "\n")
+	}
+	use := func(secret string) {
+		t.Helper()
+		verifies(t, s, acme, secret)
+		if err := s.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	soon, secret := issue(t, s, Spec{Name: "Okta", Scope: ScopeSCIM, Expires: s.now().Add(13 * 24 * time.Hour)})
+	_, robot := issue(t, s, Spec{Scope: ScopeAPI, Role: "viewer", Expires: s.now().Add(time.Hour)})
+	_, later := issue(t, s, Spec{Scope: ScopeSCIM, Expires: s.now().Add(15 * 24 * time.Hour)})
+	use(robot)
+	use(later)
+	if got := told(); got != "" {
+		t.Errorf("nobody uses it: %s", got)
+	}
+	use(secret)
+	if got := told(); !strings.HasPrefix(got, "ten_acme: ") || !strings.Contains(got, `"Okta" (`+string(soon.ID)+`) ends on `+soon.ExpiresAt.Format(time.DateOnly)) {
+		t.Errorf("told: %s", got)
+	}
+	if _, _, err := s.Rotate(t.Context(), audit.SystemCause(), acme, soon.ID, Overlap, s.now().Add(60*24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if got := told(); got != "" {
+		t.Errorf("rotated: %s", got)
 	}
 }

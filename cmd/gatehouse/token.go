@@ -14,25 +14,57 @@ import (
 )
 
 type tokenView struct {
-	ID        string     `json:"id"`
-	Name      string     `json:"name"`
-	Scope     string     `json:"scope"`
-	Role      string     `json:"role,omitempty"`
-	Secret    string     `json:"secret,omitempty"`
-	CreatedAt time.Time  `json:"created_at"`
-	ExpiresAt time.Time  `json:"expires_at"`
-	LastUsed  *time.Time `json:"last_used_at,omitempty"`
-	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+	ID         string     `json:"id"`
+	Name       string     `json:"name"`
+	Scope      string     `json:"scope"`
+	Kind       string     `json:"kind"`
+	Role       string     `json:"role,omitempty"`
+	ClientID   string     `json:"client_id,omitempty"`
+	Connection string     `json:"connection,omitempty"`
+	Access     []string   `json:"access,omitempty"`
+	Owner      string     `json:"owner,omitempty"`
+	Secret     string     `json:"secret,omitempty"`
+	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  time.Time  `json:"expires_at"`
+	LastUsed   *time.Time `json:"last_used_at,omitempty"`
+	RevokedAt  *time.Time `json:"revoked_at,omitempty"`
+	Successor  string     `json:"successor,omitempty"`
+}
+
+// state says whether a token is good, in one word.
+func (v tokenView) state(now time.Time) string {
+	switch {
+	case v.RevokedAt != nil:
+		return "revoked"
+	case now.After(v.ExpiresAt):
+		return "expired"
+	case v.Successor != "":
+		return "replaced"
+	}
+	return "valid"
+}
+
+// printSecret shows the secret of a token that has just been made.
+func (v tokenView) printSecret(cmd *cobra.Command, as format) error {
+	if v.ClientID != "" {
+		tell(cmd, "OAuth client %s, secret %s, valid until %s.", v.ClientID, v.ID, v.ExpiresAt.Format(time.RFC3339))
+	} else {
+		tell(cmd, "Token %s, valid until %s.", v.ID, v.ExpiresAt.Format(time.RFC3339))
+	}
+	tell(cmd, "This is the only time its secret is shown:")
+	return as.print(cmd, v, func(w io.Writer) { _, _ = fmt.Fprintln(w, v.Secret) })
 }
 
 func newToken() *cobra.Command {
-	return group("token", "Create, list and revoke API and SCIM tokens", tokenCreate(), tokenList(), tokenRevoke())
+	return group("token", "Create, list, rotate and revoke API and SCIM tokens", tokenCreate(), tokenList(), tokenRotate(), tokenRevoke())
 }
 
 func tokenCreate() *cobra.Command {
 	var (
-		t                         target
-		scope, role, name, expiry string
+		t                                     target
+		scope, role, name, expiry, connection string
+		access                                []string
+		client                                bool
 	)
 	cmd := &cobra.Command{
 		Use:   "create --tenant T --scope scim|api",
@@ -50,12 +82,20 @@ func tokenCreate() *cobra.Command {
 			if role != "" {
 				in["role"] = role
 			}
+			if connection != "" {
+				in["connection"] = connection
+			}
+			if len(access) > 0 {
+				in["access"] = access
+			}
+			if client {
+				in["kind"] = "client"
+			}
 			var v tokenView
 			if err := t.call(cmd.Context(), http.MethodPost, "tokens", in, &v); err != nil {
 				return err
 			}
-			tell(cmd, "Token %s, valid until %s. This is the only time its secret is shown:", v.ID, v.ExpiresAt.Format(time.RFC3339))
-			return t.output.print(cmd, v, func(w io.Writer) { _, _ = fmt.Fprintln(w, v.Secret) })
+			return v.printSecret(cmd, t.output)
 		},
 	}
 	t.bindTenant(cmd)
@@ -63,6 +103,39 @@ func tokenCreate() *cobra.Command {
 	cmd.Flags().StringVar(&role, "role", "", "account-wide role of an api token")
 	cmd.Flags().StringVar(&name, "name", "", "what you will recognise it by")
 	cmd.Flags().StringVar(&expiry, "expires", "90d", "how long it lives, in days such as 90d")
+	cmd.Flags().StringVar(&connection, "connection", "", "connection whose provider uses a scim token: it is good while that is enabled")
+	cmd.Flags().StringSliceVar(&access, "access", nil, "what a scim token may do, such as users:read,users:write (default all)")
+	cmd.Flags().BoolVar(&client, "client", false, "make an OAuth client for scim instead")
+	return cmd
+}
+
+func tokenRotate() *cobra.Command {
+	var (
+		t      target
+		expiry string
+		beside time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "rotate ID --tenant T",
+		Short: "Make a token that takes the place of a SCIM token; its secret is printed this once",
+		Args:  usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			days, err := parseDays(expiry)
+			if err != nil {
+				return err
+			}
+			var v tokenView
+			in := map[string]any{"overlap": beside.String(), "expires_in_days": days}
+			if err := t.call(cmd.Context(), http.MethodPost, "tokens/"+url.PathEscape(args[0])+"/rotate", in, &v); err != nil {
+				return err
+			}
+			tell(cmd, "%s stays good for %v at most; revoke it once the provider has the new one.", args[0], beside)
+			return v.printSecret(cmd, t.output)
+		},
+	}
+	t.bindTenant(cmd)
+	cmd.Flags().DurationVar(&beside, "overlap", 24*time.Hour, "how long the old one stays good, from 1m to 168h")
+	cmd.Flags().StringVar(&expiry, "expires", "90d", "how long the new one lives, in days such as 90d")
 	return cmd
 }
 
@@ -78,16 +151,21 @@ func tokenList() *cobra.Command {
 				return err
 			}
 			return t.output.print(cmd, tokens, func(w io.Writer) {
-				_, _ = fmt.Fprintln(w, "NAME\tSCOPE\tROLE\tSTATE\tEXPIRES\tID")
+				_, _ = fmt.Fprintln(w, "NAME\tSCOPE\tROLE\tCONNECTION\tACCESS\tSTATE\tEXPIRES\tLAST USED\tID")
 				for _, v := range tokens {
-					state := "valid"
-					switch {
-					case v.RevokedAt != nil:
-						state = "revoked"
-					case time.Now().After(v.ExpiresAt):
-						state = "expired"
+					used := "never"
+					if v.LastUsed != nil {
+						used = v.LastUsed.Format(time.DateTime)
 					}
-					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", v.Name, v.Scope, v.Role, state, v.ExpiresAt.Format(time.DateTime), v.ID)
+					scope, access := v.Scope, strings.Join(v.Access, ",")
+					if v.Kind == "client" {
+						scope += " client"
+					}
+					if v.Scope == "scim" && access == "" {
+						access = "all"
+					}
+					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Name, scope, v.Role, v.Connection, access,
+						v.state(time.Now()), v.ExpiresAt.Format(time.DateTime), used, v.ID)
 				}
 			})
 		},

@@ -520,6 +520,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/directory/google": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show how people and groups are fetched from Google Workspace, and what came of it last
+         * @description Needs: gatehouse.settings:read.
+         */
+        get: operations["get-google-sync"];
+        /**
+         * Fetch people and groups from a Google Workspace account, beginning at once, or change how; takes the right to make owners
+         * @description Needs: gatehouse.settings:write.
+         */
+        put: operations["put-google-sync"];
+        post?: never;
+        /**
+         * Fetch nobody any more, and forget the key; people and groups stay as they are
+         * @description Needs: gatehouse.settings:delete.
+         */
+        delete: operations["delete-google-sync"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/directory/google/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have the account be read now
+         * @description Needs: gatehouse.settings:write.
+         */
+        post: operations["run-google-sync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/directory/google/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read the first people and groups by these settings, and do nothing with them; takes the right to make owners
+         * @description Needs: gatehouse.settings:write.
+         */
+        post: operations["test-google-sync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/domains": {
         parameters: {
             query?: never;
@@ -2321,6 +2389,68 @@ export interface components {
             until: string;
             user_name: string;
         };
+        GoogleInput: {
+            /** @description Address of an admin of the account, for whom the service account reads: it needs the rights to read users and groups */
+            admin: string;
+            /** @description The account's customer id, C0…; absent: that of the admin */
+            customer?: string;
+            /**
+             * @description What becomes of people whom Google does not have any more, or who are not to be brought any more. deactivate (the default) keeps them inactive, and empties groups; delete deletes both
+             * @enum {string}
+             */
+            gone?: "deactivate" | "delete";
+            /** @description Only these groups, by their address, what is in them, and the people in those; absent: all groups, and everybody */
+            groups?: string[];
+            /**
+             * Format: int64
+             * @description How often it is read; absent: every 30 minutes
+             */
+            interval_minutes?: number;
+            /** @description The JSON file of the service account's key, as a text; absent: the one there is. It is given out by nothing */
+            key?: string;
+            /** @description Only people in these organisational units and below, such as /Sales; absent: everybody */
+            org_units?: string[];
+            /** @description Whether nothing is read for now */
+            paused?: boolean;
+            /** @description Whether people with the same user name whom somebody else has brought become Google's. Without it they are skipped */
+            take_over?: boolean;
+        };
+        GoogleSync: {
+            /** @description Address of an admin of the account, for whom the service account reads: it needs the rights to read users and groups */
+            admin: string;
+            /** @description The account's customer id, C0…; absent: that of the admin */
+            customer?: string;
+            /**
+             * Format: date-time
+             * @description When it is read next; absent while it is paused
+             */
+            due_at?: string;
+            /**
+             * @description What becomes of people whom Google does not have any more, or who are not to be brought any more. deactivate (the default) keeps them inactive, and empties groups; delete deletes both
+             * @enum {string}
+             */
+            gone?: "deactivate" | "delete";
+            /** @description Only these groups, by their address, what is in them, and the people in those; absent: all groups, and everybody */
+            groups?: string[];
+            /**
+             * Format: int64
+             * @description How often it is read; absent: every 30 minutes
+             */
+            interval_minutes?: number;
+            /** @description What came of the last reading */
+            last?: components["schemas"]["SyncOutcome"];
+            /** @description Only people in these organisational units and below, such as /Sales; absent: everybody */
+            org_units?: string[];
+            /** @description Whether nothing is read for now */
+            paused?: boolean;
+            /** @description Whether it is read at this moment */
+            running: boolean;
+            service_account: components["schemas"]["ServiceAccount"];
+            /** @description Who was not brought, and why: the first 100 */
+            skipped: components["schemas"]["SyncSkip"][];
+            /** @description Whether people with the same user name whom somebody else has brought become Google's. Without it they are skipped */
+            take_over?: boolean;
+        };
         Group: {
             /** @description There are more people than were counted: in a list 10,000 at most are */
             at_least?: boolean;
@@ -2657,7 +2787,7 @@ export interface components {
             members?: components["schemas"]["Movement"];
             /**
              * Format: int64
-             * @description Where it stands in the order of the tenant's changes: later ones have higher numbers, and some numbers are left out
+             * @description Where it stands in the order of the tenant's changes: each has a higher number than those before it
              */
             sequence: number;
             /**
@@ -4628,6 +4758,166 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DirectoryChanges"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-google-sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoogleSync"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "put-google-sync": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GoogleInput"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoogleSync"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-google-sync": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that the thing must still have */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "run-google-sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoogleSync"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "test-google-sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GoogleInput"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SyncPreview"];
                 };
             };
             /** @description Error */

@@ -8,6 +8,7 @@ import { Failure, LoadingRows } from '../parts/States';
 import { hours, minutes } from '../words/time';
 import { BrakeFields, brakeRow, brakeSetting } from './BrakeFields';
 import { Logo } from './Logo';
+import { RateFields, rateRow, rateSetting } from './RateFields';
 import { RoleNetworks, rowsOf, settingOf } from './RoleNetworks';
 import { SchemaFields, schemaSetting } from './SchemaFields';
 
@@ -42,6 +43,7 @@ function Form({ kept }: { kept: Kept }) {
   const [classes, setClasses] = useState(kept.second_factor?.acr_values ?? []);
   const [brake, setBrake] = useState(brakeRow(kept.scim));
   const [schemas, setSchemas] = useState(kept.scim?.schemas ?? []);
+  const [rate, setRate] = useState(rateRow(kept.scim));
   const [programs, setPrograms] = useState<'allow' | 'recent' | 'refuse'>(session.device_login ?? 'allow');
   const keptFor = hours(kept.scim?.retain);
   const [retain, setRetain] = useState<number | string>(keptFor === undefined ? '' : keptFor / 24);
@@ -66,7 +68,7 @@ function Form({ kept }: { kept: Kept }) {
         },
         scim: {
           ...(mayBrake ? { brake: brakeSetting(brake) } : kept.scim?.brake && { brake: kept.scim.brake }),
-          ...(kept.scim?.rate && { rate: kept.scim.rate }),
+          rate: rateSetting(rate),
           ...(retain !== '' && { retain: `${Math.round(Number(retain) * 24)}h` }),
           ...(schemas.length > 0 && { schemas: schemas.map(schemaSetting) }),
         },
@@ -106,6 +108,7 @@ function Form({ kept }: { kept: Kept }) {
             <BrakeFields row={brake} onChange={setBrake} readOnly={readOnly || !mayBrake} />
             <NumberInput label="Records of deleted people are kept for" description="Days; empty: none is kept. Who they were shows under Users" min={1} max={3650} decimalScale={2} suffix=" d" value={retain} onChange={setRetain} />
             <SchemaFields value={schemas} onChange={setSchemas} readOnly={readOnly} />
+            <RateFields row={rate} onChange={setRate} readOnly={readOnly} />
             {save.isError && <Failure error={save.error} />}
             {save.isSuccess && !save.isPending && <Alert color="teal" role="status">Saved. It holds from now on.</Alert>}
             {!readOnly && <Group justify="flex-end"><Button type="submit" loading={save.isPending}>Save</Button></Group>}

@@ -45,7 +45,7 @@ export const eventGroups: { label: string; types: string[] }[] = [
   { label: 'Mass changes by SCIM', types: ['scim.brake.held', 'scim.brake.released', 'scim.brake.rejected', 'scim.brake.reset'] },
   { label: 'Google Workspace', types: ['directory_sync.changed', 'directory_sync.deleted', 'directory_sync.finished', 'directory_sync.failed'] },
   { label: 'Teams and roles', types: ['team.created', 'team.changed', 'team.deleted', 'policy.changed'] },
-  { label: 'Connections, tokens and services', types: ['connection.changed', 'connection.deleted', 'connection.tested', 'setup_link.created', 'setup_link.begun', 'setup_link.finished', 'setup_link.deleted', 'domain.changed', 'domain.verified', 'domain.deleted', 'token.created', 'token.revoked', 'service.changed', 'service.deleted', 'webhook.changed', 'webhook.deleted', 'webhook.disabled'] },
+  { label: 'Connections, tokens and services', types: ['connection.changed', 'connection.deleted', 'connection.tested', 'setup_link.created', 'setup_link.begun', 'setup_link.finished', 'setup_link.deleted', 'domain.changed', 'domain.verified', 'domain.deleted', 'token.created', 'token.rotated', 'token.taken_over', 'token.granted', 'token.refused', 'token.revoked', 'service.changed', 'service.deleted', 'webhook.changed', 'webhook.deleted', 'webhook.disabled'] },
   { label: 'Tenant and journal', types: ['tenant.created', 'tenant.changed', 'tenant.deleted', 'audit.exported', 'journal.recovered'] },
   { label: 'Gateway and alerts', types: ['alert.raised', 'alert.cleared', 'gateway.started', 'gateway.stopped', 'gateway.reloaded'] },
 ];
