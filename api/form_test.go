@@ -27,6 +27,7 @@ func TestAnswersKeepToOneForm(t *testing.T) {
 		"token":      owner.do("POST", "tokens", map[string]any{"name": "x", "scope": "api", "role": "viewer"}),
 		"connection": owner.do("PUT", "connections/idp", map[string]any{"type": "oidc", "issuer": "https://idp.example", "client_id": "x"}),
 		"webhook":    owner.do("PUT", "webhooks/hr", map[string]any{"url": "https://hr.example"}),
+		"google":     owner.do("PUT", "directory/google", map[string]any{"admin": h.workspace.Admin, "key": string(h.workspace.Key()), "paused": true}),
 		"sent":       owner.do("POST", "webhooks/hr/test", nil),
 		"revocation": owner.do("POST", "sessions/revoke", map[string]any{"device": h.signIn(h.acme, "other", "").signed.Device.ID}),
 		"explained":  owner.do("POST", "authorize/explain", map[string]any{"user": owner.user.ID, "permission": "alerts:write"}),

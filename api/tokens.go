@@ -60,10 +60,10 @@ func (a *API) nameConnections(ctx context.Context, tenant identity.TenantID, tok
 		return nil
 	}
 	all, err := a.cfg.Connections.Connections(ctx, tenant)
-	for i, t := range tokens {
-		for _, connection := range all {
-			if connection.ID == t.ConnectionID {
-				tokens[i].Connection = connection.Name
+	for _, connection := range all {
+		for i := range tokens {
+			if t := &tokens[i]; t.ConnectionID == connection.ID {
+				t.Connection = connection.Name
 			}
 		}
 	}

@@ -247,8 +247,10 @@ func (c *compiler) mentioned(f Value) string {
 
 // value finds what is at a path of the attributes.
 func (c *compiler) value(path []string, kind Kind, exact bool) (column, error) {
-	if err := checkPath(path); err != nil && !(c.scope.element && len(path) == 0) {
-		return column{}, err
+	if whole := c.scope.element && len(path) == 0; !whole {
+		if err := checkPath(path); err != nil {
+			return column{}, err
+		}
 	}
 	if c.scope.folded == "" {
 		return column{}, errFilter("There are no attributes to filter by here.")

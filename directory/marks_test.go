@@ -48,7 +48,6 @@ type grave struct {
 	*bench
 	journal *audit.Journal
 	life    *mortal
-	node    string
 }
 
 func newGrave(t *testing.T) *grave {

@@ -107,7 +107,7 @@ func (e *exodus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // back with nothing.
 func TestP9_FiveHundredLeaveWhileTheyUseEveryNode(t *testing.T) {
 	e := newExodus(t)
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
+	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	chance := rand.New(rand.NewPCG(seed, 0)) // #nosec G404 -- a mix that can be had again, not a secret
 	people := e.settle(chance)
@@ -413,7 +413,7 @@ func (e *exodus) open(p *leaver, node int, path string) *websocket.Conn {
 	var c *websocket.Conn
 	err := io.EOF
 	for end := time.Now().Add(patience); err != nil && time.Now().Before(end); {
-		c, _, err = websocket.Dial(e.Context(), "wss://acme.test"+path, &websocket.DialOptions{HTTPClient: e.clients[node][0], HTTPHeader: http.Header{"Cookie": {p.cookie}}}) //nolint:bodyclose // it is the connection's
+		c, _, err = websocket.Dial(e.Context(), "wss://acme.test"+path, &websocket.DialOptions{HTTPClient: e.clients[node][0], HTTPHeader: http.Header{"Cookie": {p.cookie}}})
 		if err == nil {
 			e.Cleanup(func() { _ = c.CloseNow() })
 			err = e.echo(c, "hello")

@@ -2,6 +2,7 @@ package scim_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -51,7 +52,7 @@ func TestP1_RequestsFromInside(t *testing.T) {
 	if status, found := do(&other, "GET", "/Users", ""); status != http.StatusOK || found["totalResults"] != 0.0 {
 		t.Error(status, found)
 	}
-	if status, _ := do(&other, "GET", "/Users/"+made["id"].(string), ""); status != http.StatusNotFound {
+	if status, _ := do(&other, "GET", fmt.Sprint("/Users/", made["id"]), ""); status != http.StatusNotFound {
 		t.Error(status)
 	}
 }

@@ -27,7 +27,7 @@ type Rates func(tenant identity.TenantID) (token, all throttle.Limit)
 // its tenant's settings let one or all make. It is recorded as every refusal is, and
 // floods of it as one.
 func (s *Service) within(ctx context.Context, caller *identity.Principal, e audit.Event, requests int) error {
-	if s.throttle == nil || requests == 0 {
+	if s.throttle == nil || requests == 0 || caller.Kind != identity.KindSCIMToken { // what is fetched from inside keeps its own pace
 		return nil
 	}
 	token, all := s.rates(caller.Tenant)

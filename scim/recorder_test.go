@@ -65,7 +65,7 @@ func TestARequestIsKeptWithWhatBecameOfIt(t *testing.T) {
 	s := b.record()
 	id := b.user(t, "ann@acme.example", `,"externalId":"42","name":{"givenName":"Ann","familyName":"Lee"},"active":"True"`)
 	r := last(t, b, s)
-	if r.Method != "POST" || r.Path != "/scim/v2/Users" || r.Status != 201 || r.Kind != "User" || r.Resource != id || r.Name != "ann@acme.example" ||
+	if r.Method != http.MethodPost || r.Path != "/scim/v2/Users" || r.Status != 201 || r.Kind != "User" || r.Resource != id || r.Name != "ann@acme.example" ||
 		r.TokenName != "test" || r.Failed || !r.Changed || r.Node != "n1" || r.Took <= 0 || r.Header["Content-Type"] != "application/scim+json" {
 		t.Errorf("kept as %+v", r)
 	}
@@ -249,7 +249,10 @@ func BenchmarkPatchRecorded(b *testing.B) {
 				ctx, stop := context.WithCancel(b.Context())
 				ran := make(chan error)
 				go func() { ran <- s.Run(ctx) }()
-				defer func() { stop(); <-ran }()
+				defer func() {
+					stop()
+					must(b, <-ran)
+				}()
 			}
 			b.ResetTimer()
 			for i := range b.N {

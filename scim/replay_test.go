@@ -63,14 +63,14 @@ func wholeRow(row store.Row) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	values := make([]any, len(names))
+	values, places := make([]any, len(names)), make([]any, len(names))
 	for i := range values {
-		values[i] = new(any)
+		places[i] = &values[i]
 	}
-	err = row.Scan(values...)
+	err = row.Scan(places...)
 	var text strings.Builder
 	for i, v := range values {
-		fmt.Fprintf(&text, "%s=%v ", names[i], *v.(*any))
+		fmt.Fprintf(&text, "%s=%v ", names[i], v)
 	}
 	return text.String(), err
 }
@@ -95,11 +95,11 @@ func TestP1_P9_ADryRunDoesNothing(t *testing.T) {
 	b.braked(t, 2)
 	s := b.record()
 	id := b.user(t, "ann", "")
-	session := b.signIn(t, id)
+	b.signIn(t, id)
 	b.do(t, "PATCH", "/Users/"+id, patch(`{"op":"replace","path":"active","value":false}`)).wants(200)
 	off := last(t, b, s)
 	b.do(t, "PATCH", "/Users/"+id, patch(`{"op":"replace","path":"active","value":true}`)).wants(200)
-	session = b.signIn(t, id)
+	session := b.signIn(t, id)
 	kept(t, b, s, recorder.Filter{})
 	before, events := b.state(t), len(b.events(t))
 
@@ -205,14 +205,14 @@ func TestADryRunForeseesWhatComes(t *testing.T) {
 		if foreseen.Status != came.Status || foreseen.ScimType != came.ScimType || foreseen.Failed != came.Failed || foreseen.Detail != came.Detail {
 			rt.Fatalf("%v: foreseen %+v, came %+v", shape, foreseen, came)
 		}
-		if a, b := comparable(foreseen), comparable(came); !reflect.DeepEqual(a, b) {
+		if a, b := alike(foreseen), alike(came); !reflect.DeepEqual(a, b) {
 			rt.Fatalf("%v: foreseen\n%+v\ncame\n%+v", shape, a, b)
 		}
 	})
 }
 
 // comparable leaves out of what became of a request the ids that are made anew each time.
-func comparable(r recorder.Request) []recorder.Change {
+func alike(r recorder.Request) []recorder.Change {
 	for i, c := range r.Changes {
 		if c.Action == recorder.Created {
 			r.Changes[i].ID = ""

@@ -181,11 +181,11 @@ func (p *SCIMSubAttribute) check(of string, names map[string]bool) error {
 	if len(p.Name) > maxAttribute || !attributeNames.MatchString(p.Name) {
 		return badSchema("%.100q of %s is no name of an attribute: a letter, and then letters, digits, - and _, at most %d.", p.Name, of, maxAttribute)
 	}
-	if key := strings.ToLower(p.Name); names[key] {
+	key := strings.ToLower(p.Name)
+	if names[key] {
 		return badSchema("%s has %s twice. Letter case makes no difference.", of, p.Name)
-	} else {
-		names[key] = true
 	}
+	names[key] = true
 	if !slices.Contains(simpleTypes, p.Type) {
 		return badSchema("%s of %s is of no type that can be there: %.64q.", p.Name, of, p.Type)
 	}

@@ -94,7 +94,7 @@ func TestOnlyAPartIsBrought(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	h.a.put(google.Settings{Groups: []string{"app@acme.example"}})
-	o = h.a.read()
+	h.a.read()
 	h.a.has("-bob@acme.example", "ada@acme.example", "cid@acme.example")
 	h.a.hasGroups("App: Given 101 Inner", "Inner: App Given 103", "Other:")
 	h.a.put(google.Settings{Groups: []string{"app@acme.example"}, Gone: google.Delete})

@@ -105,11 +105,14 @@ const (
 	MaxSent = 64 << 10
 	// MaxAnswer is how many bytes are kept of an answer.
 	MaxAnswer = 16 << 10
-	// MaxLines and MaxLine bound what was understood: how many lines, of how many bytes.
-	MaxLines, MaxLine = 1100, 512
-	// MaxChanges is how many resources' changes are told, and MaxAttributes of each how
-	// many attributes.
-	MaxChanges, MaxAttributes = 1000, 100
+	// MaxLines is how many lines tell what was understood.
+	MaxLines = 1100
+	// MaxLine is how many bytes one of them has, or a value before or after a change.
+	MaxLine = 512
+	// MaxChanges is how many resources' changes are told.
+	MaxChanges = 1000
+	// MaxAttributes is how many attributes of each.
+	MaxAttributes = 100
 	// MaxDetails bounds all of that together: what is most of it is left out then.
 	MaxDetails = 512 << 10
 )

@@ -204,10 +204,10 @@ func (h *hider) value(secret bool, depth int) (err error) {
 	if h.at == len(h.text) || depth > maxNested {
 		return errNoJSON
 	}
-	switch c := h.text[h.at]; {
-	case c == '{':
+	switch h.text[h.at] {
+	case '{':
 		return h.object(depth)
-	case c == '[':
+	case '[':
 		h.at++
 		if _, ok := h.next("]"); ok {
 			return nil
@@ -222,7 +222,7 @@ func (h *hider) value(secret bool, depth int) (err error) {
 				return nil
 			}
 		}
-	case c == '"':
+	case '"':
 		text, err := h.string()
 		// Some put JSON into a text.
 		if inner := strings.TrimSpace(text); err == nil && inner != "" && (inner[0] == '{' || inner[0] == '[') && (IsSecret(inner) || strings.Contains(inner, `\u`)) {

@@ -99,11 +99,10 @@ func (d *Details) bound() {
 	const room = MaxDetails / 2
 	size := 0
 	for i, c := range d.Changes {
-		if one, err := json.Marshal(c); err != nil || size+len(one) > room {
+		one, err := json.Marshal(c)
+		if size += len(one); err != nil || size > room {
 			d.Changes = d.Changes[:i:i]
 			break
-		} else {
-			size += len(one)
 		}
 	}
 	size = 0
