@@ -1,9 +1,9 @@
-import { Alert, Button, Code, CopyButton, Group, Modal, MultiSelect, Select, Stack, Text, TextInput } from '@mantine/core';
+import { Button, Code, Group, Modal, MultiSelect, Select, Stack, Text, TextInput } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
-import { IconCopy } from '@tabler/icons-react';
 import { useState } from 'react';
 import { api, done, type Token } from '../client/api';
 import { keys, usePages, useRefresh } from '../client/queries';
+import { Secret } from '../parts/Secret';
 import { Failure } from '../parts/States';
 import { accessWords } from '../words/tokens';
 
@@ -40,7 +40,7 @@ function Form({ close }: { close: () => void }) {
     })),
     onSuccess: () => refresh(keys.tokens),
   });
-  if (make.isSuccess) return <Secret made={make.data} close={close} />;
+  if (make.isSuccess) return <Made token={make.data} close={close} />;
   return (
     <form onSubmit={(e) => { e.preventDefault(); make.mutate(); }}>
       <Stack>
@@ -86,7 +86,7 @@ function Rotation({ token, close }: { token: Token; close: () => void }) {
     mutationFn: () => done(api.POST('/v1/tokens/{id}/rotate', { params: { path: { id: token.id } }, body: { overlap, expires_in_days: Number(days) } })),
     onSuccess: () => refresh(keys.tokens),
   });
-  if (rotate.isSuccess) return <Secret made={rotate.data} close={close} />;
+  if (rotate.isSuccess) return <Made token={rotate.data} close={close} />;
   return (
     <form onSubmit={(e) => { e.preventDefault(); rotate.mutate(); }}>
       <Stack>
@@ -103,20 +103,10 @@ function Rotation({ token, close }: { token: Token; close: () => void }) {
   );
 }
 
-function Secret({ made, close }: { made: Token & { secret: string }; close: () => void }) {
+function Made({ token, close }: { token: Token & { secret: string }; close: () => void }) {
   return (
-    <Stack>
-      <Alert color="yellow" title="Copy it now">It is shown this once and kept nowhere.</Alert>
-      {made.client_id && (
-        <Text size="sm">Client id <Code>{made.client_id}</Code>, token endpoint <Code>{`${window.location.origin}/.gatehouse/oauth/token`}</Code>. The client secret is:</Text>
-      )}
-      <Code block tabIndex={0}>{made.secret}</Code>
-      <Group justify="flex-end" gap="xs">
-        <CopyButton value={made.secret}>
-          {({ copied, copy }) => <Button variant="light" leftSection={<IconCopy size={16} aria-hidden />} onClick={copy}>{copied ? 'Copied' : 'Copy'}</Button>}
-        </CopyButton>
-        <Button onClick={close}>Done</Button>
-      </Group>
-    </Stack>
+    <Secret secret={token.secret} close={close}>
+      {token.client_id && <>Client id <Code>{token.client_id}</Code>, token endpoint <Code>{`${window.location.origin}/.gatehouse/oauth/token`}</Code>. The client secret is:</>}
+    </Secret>
   );
 }

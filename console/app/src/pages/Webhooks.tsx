@@ -97,11 +97,11 @@ function One({ webhook: w, may, ask, show, look }: { webhook: Webhook; may: bool
               },
             })}>New secret</Button>
             {off ? (
-              <Button size="xs" variant="light" aria-label={`Turn ${w.name} on`} onClick={() => ask({
+              <Button size="xs" variant="light" aria-label={`Turn on ${w.name}`} onClick={() => ask({
                 title: `Turn ${w.name} on?`, verb: 'Turn on', text: 'It goes on where it was: what has changed meanwhile is sent first.', act: () => turn(w.name, true),
               })}>Turn on</Button>
             ) : (
-              <Button size="xs" variant="light" color="red" aria-label={`Turn ${w.name} off`} onClick={() => ask({
+              <Button size="xs" variant="light" color="red" aria-label={`Turn off ${w.name}`} onClick={() => ask({
                 title: `Turn ${w.name} off?`, verb: 'Turn off', text: 'Changes wait for it for a week.', act: () => turn(w.name, false),
               })}>Turn off</Button>
             )}
