@@ -207,6 +207,23 @@ func TestP1_TheJournalCountsTheMembersThatChange(t *testing.T) {
 	}
 }
 
+// TestRFC7644_3_5_2_2_AFilterByTypeFindsWhoWasAddedByID: also where an operation before
+// it had the stored members read.
+func TestRFC7644_3_5_2_2_AFilterByTypeFindsWhoWasAddedByID(t *testing.T) {
+	c := newCrowd(t, 2)
+	inner := c.bench.group(t, "inner")
+	for _, first := range []string{"", `{"op":"remove","path":"members[not (value eq \"$0\")]"},`, `{"op":"remove","path":"members[display eq \"bob\"]"},`} {
+		for _, added := range []string{`["` + inner + `","$1"]`, `[{"value":"` + inner + `"},{"value":"$1"}]`, `[{"value":"` + inner + `","type":"direct"},{"value":"$1","type":"x"}]`} {
+			add := first + `{"op":"add","path":"members","value":` + added + `},`
+			c.do(t, "PATCH", c.group, c.sent(add+`{"op":"remove","path":"members[type eq \"Group\"]"}`)).wants(204)
+			c.has(t, 0, 1)
+			c.do(t, "PATCH", c.group, c.sent(add+`{"op":"remove","path":"members[type ne \"Group\"]"}`)).wants(204)
+			c.do(t, "GET", c.group, "").wants(200).members(inner)
+			c.do(t, "PATCH", c.group, c.sent(`{"op":"replace","path":"members","value":["$0","$1"]}`)).wants(204)
+		}
+	}
+}
+
 // TestRFC7644_3_5_2_MembersAgainstAModel: random changes of a group in random shapes,
 // against a set.
 func TestRFC7644_3_5_2_MembersAgainstAModel(t *testing.T) {

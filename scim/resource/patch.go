@@ -189,6 +189,11 @@ func readAttributes(v any) (map[string]any, bool) {
 	return object, ok
 }
 
+// isMembers reports whether a path is that of the members of a group.
+func (p *patcher) isMembers(t *target) bool {
+	return p.kind.Is(Group) && t.extension == "" && t.attr.Name() == "members"
+}
+
 // applyTarget changes one attribute, in the resource or in its extension.
 func (p *patcher) applyTarget(t *target, o operation) error {
 	in := map[string]any(p.res)
@@ -204,7 +209,7 @@ func (p *patcher) applyTarget(t *target, o operation) error {
 		}()
 	}
 	switch {
-	case p.members != nil && t.attr.Name() == "members":
+	case p.members != nil && p.isMembers(t):
 		return p.applyMembers(t, o)
 	case t.attr.MultiValued():
 		return p.applyList(in, t, o)

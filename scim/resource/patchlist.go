@@ -33,6 +33,9 @@ func (p *patcher) applyList(in map[string]any, t *target, o operation) error {
 	if err != nil {
 		return err
 	}
+	if p.isMembers(t) {
+		sayTypes(list)
+	}
 	if list = demoteOthers(list, touched); len(list) == 0 {
 		return put(in, t, nil)
 	}
