@@ -31,7 +31,7 @@ var unread = map[string][]string{
 	},
 	"only the API does this, and answers programs and the console": {
 		"audit/access.go", "audit/export.go", "audit/search.go", "authn/keyring/roll.go", "authz/assign.go", "authz/change.go",
-		"authz/grant.go", "authz/permission.go", "authz/role.go", "authz/roles.go", "directory/attributes.go", "directory/filter.go", "directory/former.go", "directory/groups.go", "directory/load.go", "directory/memberplan.go", "directory/members.go", "directory/order.go",
+		"authz/grant.go", "authz/permission.go", "authz/role.go", "authz/roles.go", "directory/attributes.go", "directory/filter.go", "directory/former.go", "directory/groups.go", "directory/load.go", "directory/memberplan.go", "directory/members.go", "directory/nesting.go", "directory/order.go",
 		"directory/teams.go", "directory/users.go", "sessions/list.go", "sessions/revoke.go", "tenants/check.go", "tenants/domains.go", "tenants/image.go",
 		"tenants/scim.go", "tenants/scimschema.go", "tenants/secondfactor.go", "tenants/service.go", "tenants/settings.go", "tenants/signals.go",
 	},
