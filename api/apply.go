@@ -118,6 +118,8 @@ func (r *application) document(ctx context.Context, d resources.Document) (actio
 		return r.service(ctx, t.ID, d)
 	case resources.KindWebhook:
 		return r.webhook(ctx, t.ID, d)
+	case resources.KindGoogleSync:
+		return r.google(ctx, t.ID, d)
 	}
 	return "", fault.New(fault.Invalid, "unknown-kind", "The kind "+string(d.Kind)+" is not known.")
 }

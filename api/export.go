@@ -128,5 +128,13 @@ func (a *API) documentsOf(ctx context.Context, t *tenants.Tenant) ([]resources.D
 			return nil, err
 		}
 	}
-	return documents, nil
+	sync, err := a.cfg.Google.Status(ctx, t.ID)
+	if fault.Is(err, fault.NotFound) {
+		return documents, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = add(resources.KindGoogleSync, t.Name, resources.GoogleSyncName, resources.SpecOfGoogleSync(sync))
+	return documents, err
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"gatehouse/api/resources"
 	"gatehouse/audit"
 	"gatehouse/directory/google"
 	"gatehouse/identity"
@@ -30,12 +31,6 @@ type googleSync struct {
 	Due            *time.Time            `json:"due_at,omitempty" doc:"When it is read next; absent while it is paused"`
 	Last           *google.SyncOutcome   `json:"last,omitempty" doc:"What came of the last reading"`
 	Skipped        []google.SyncSkip     `json:"skipped" doc:"Who was not brought, and why: the first 100"`
-}
-
-type googleInput struct {
-	google.Settings
-
-	Key string `json:"key,omitempty" maxLength:"16384" doc:"The JSON file of the service account's key, as a text; absent: the one there is. It is given out by nothing" writeOnly:"true"`
 }
 
 // What it takes to say whom a directory is made of: whoever fills groups can put anybody
@@ -67,18 +62,20 @@ func (a *API) getGoogle(ctx context.Context, c *call, _ *struct{}) (*versioned[g
 	return shownGoogle(a.cfg.Google.Status(ctx, c.tenant()))
 }
 
+const mayFill = "Who fetches people can put anybody into any group."
+
 // mayFetch refuses what a caller may not set, and before that what lacks a key.
-func (a *API) mayFetch(ctx context.Context, c *call, in googleInput) error {
+func (a *API) mayFetch(ctx context.Context, c *call, in resources.GoogleSyncSpec) error {
 	_, err := a.cfg.Google.Status(ctx, c.tenant())
 	if err != nil && (in.Key == "" || !fault.Is(err, fault.NotFound)) {
 		return err
 	}
-	return a.mayMakeOwners(ctx, c, "Who fetches people can put anybody into any group.")
+	return a.mayMakeOwners(ctx, c, mayFill)
 }
 
 func (a *API) putGoogle(ctx context.Context, c *call, in *struct {
 	Condition
-	Body googleInput
+	Body resources.GoogleSyncSpec
 }) (*versioned[googleSync], error) {
 	if err := a.mayFetch(ctx, c, in.Body); err != nil {
 		return nil, err
@@ -102,7 +99,7 @@ func (a *API) runGoogle(ctx context.Context, c *call, _ *struct{}) (*versioned[g
 	return shownGoogle(a.cfg.Google.Ask(ctx, c.tenant()))
 }
 
-func (a *API) testGoogle(ctx context.Context, c *call, in *struct{ Body googleInput }) (*bodyOutput[google.SyncPreview], error) {
+func (a *API) testGoogle(ctx context.Context, c *call, in *struct{ Body resources.GoogleSyncSpec }) (*bodyOutput[google.SyncPreview], error) {
 	if err := a.mayFetch(ctx, c, in.Body); err != nil {
 		return nil, err
 	}
@@ -111,4 +108,36 @@ func (a *API) testGoogle(ctx context.Context, c *call, in *struct{ Body googleIn
 		return nil, err
 	}
 	return &bodyOutput[google.SyncPreview]{found}, nil
+}
+
+func (r *application) google(ctx context.Context, tenant identity.TenantID, d resources.Document) (action, error) {
+	spec, err := resources.Decode[resources.GoogleSyncSpec](d)
+	if err != nil {
+		return "", err
+	}
+	if d.Name != resources.GoogleSyncName {
+		return "", fault.New(fault.Invalid, "bad-directory-sync", "A tenant has one GoogleSync, whose name is "+resources.GoogleSyncName+".").At("name")
+	}
+	current, err := r.api.cfg.Google.Status(ctx, tenant)
+	missing := fault.Is(err, fault.NotFound)
+	if err != nil && !missing {
+		return "", err
+	}
+	if !missing && spec.Same(current) {
+		return unchanged, nil
+	}
+	if r.own(tenant) {
+		if err := r.api.mayMakeOwners(ctx, r.call, mayFill); err != nil {
+			return "", err
+		}
+	}
+	if !r.dry {
+		if _, err := r.api.cfg.Google.Put(ctx, r.call.cause, tenant, spec.Settings, []byte(spec.Key), current.Version); err != nil {
+			return "", err
+		}
+	}
+	if missing {
+		return created, nil
+	}
+	return changed, nil
 }

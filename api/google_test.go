@@ -1,10 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
+	"gatehouse/api/resources"
 	"gatehouse/audit"
 	"gatehouse/directory"
 	"gatehouse/directory/google"
@@ -59,5 +62,57 @@ func TestAGoogleAccountIsRead(t *testing.T) {
 		if told := h.recorded(h.acme, kind); len(told) != want {
 			t.Errorf("%s: %d records", kind, len(told))
 		}
+	}
+}
+
+func TestAGoogleAccountIsAppliedAndExported(t *testing.T) {
+	h := newHouse(t)
+	operator := h.operator("platform")
+	file := func(more string, name string) []resources.Document {
+		t.Helper()
+		documents, err := resources.Parse("google.yaml", []byte("{kind: GoogleSync, tenant: acme, name: "+name+", spec: {admin: "+h.workspace.Admin+", groups: [], interval_minutes: 60"+more+"}}"),
+			resources.Surroundings{LookupEnv: func(string) (string, bool) { return string(h.workspace.Key()), true }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return documents
+	}
+	const withKey = `, key: "${GOOGLE_KEY}"`
+	for _, step := range []struct {
+		more, name string
+		dry        bool
+		want       action
+	}{
+		{withKey, "other", false, failed},
+		{"", "google", false, failed}, // without a key at first
+		{withKey, "google", true, created},
+		{withKey, "google", false, created},
+		{withKey, "google", false, unchanged},
+		{"", "google", false, unchanged},
+		{", paused: true", "google", true, changed},
+		{", paused: true", "google", false, changed},
+		{", key: none", "google", false, failed},
+	} {
+		actions, result := operator.apply(file(step.more, step.name), step.dry)
+		if actions != "GoogleSync "+string(step.want)+"; " || step.want == failed && result.Results[0].Detail == "" {
+			t.Errorf("%+v: %s %+v", step, actions, result)
+		}
+	}
+	if told := h.recorded(h.acme, audit.SyncChanged); len(told) != 2 {
+		t.Errorf("%d records", len(told))
+	}
+	exported := operator.do("GET", "platform/export?tenant=acme", nil).want(http.StatusOK)
+	if strings.Contains(string(exported.body), "PRIVATE") || !strings.Contains(string(exported.body), `"kind":"GoogleSync"`) {
+		t.Errorf("%s", exported.body)
+	}
+	var text bytes.Buffer
+	if err := resources.Encode(&text, into[exportResult](exported).Documents); err != nil {
+		t.Fatal(err)
+	}
+	if _, result := operator.apply(parse(t, text.String()), false); result.Failed || slices.ContainsFunc(result.Results, func(a applied) bool { return a.Action != unchanged }) {
+		t.Errorf("%s: %+v", &text, result)
+	}
+	if other := operator.do("GET", "platform/export?tenant=globex", nil).want(http.StatusOK); strings.Contains(string(other.body), "GoogleSync") {
+		t.Errorf("%s", other.body)
 	}
 }

@@ -166,7 +166,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.signIn(cfg, together, log)
 	r.recorder = recorder.New(recorder.Config{Store: r.store, Keys: r.keys, Node: node, Tenants: r.served, Log: log})
 	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals, Throttle: together, Rates: r.scimRates, Recorder: r.recorder, Schemas: r.scimSchemas})
-	r.google = google.New(google.Config{Store: r.store, Keys: r.keys, Journal: r.journal, SCIM: r.scim, Client: r.egress.Client(), Tenants: r.served, Log: log})
+	r.google = google.New(google.Config{Store: r.store, Keys: r.keys, Journal: r.journal, SCIM: r.scim, Client: r.egress.Client(), Tenants: r.served, Serves: r.serves, Log: log})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,
 		Sessions: r.sessions, People: r.directory, Brake: r.brake, SCIMRequests: scimRequests{r.scim, r.recorder}, Google: r.google, Feed: r.feed, Webhooks: r.feed, Sender: r.webhooks, Tenants: r.tenants, Connections: r.tenants, Trials: r.authn, SetupLinks: setupLinks{r.setup}, Tokens: tokens{r.tokens}, Services: r.services, Factors: factors{r.factors}, LocalAccounts: localAccounts{r.accounts}, Health: health{r}, SAML: samlKeys{r.saml}, OIDC: oidcKeys{r.oidc},

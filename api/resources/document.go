@@ -21,11 +21,12 @@ const (
 	KindAssignment Kind = "Assignment"
 	KindService    Kind = "Service"
 	KindWebhook    Kind = "Webhook"
+	KindGoogleSync Kind = "GoogleSync"
 )
 
 // Order is the place of a kind in that order; -1 for a kind that is not known.
 func (k Kind) Order() int {
-	for i, known := range []Kind{KindTenant, KindConnection, KindTeam, KindRole, KindAssignment, KindService, KindWebhook} {
+	for i, known := range []Kind{KindTenant, KindConnection, KindTeam, KindRole, KindAssignment, KindService, KindWebhook, KindGoogleSync} {
 		if k == known {
 			return i
 		}
@@ -35,7 +36,7 @@ func (k Kind) Order() int {
 
 // Document is one resource. Spec is the JSON form of the kind's spec type.
 type Document struct {
-	Kind   Kind            `json:"kind" enum:"Tenant,Connection,Team,Role,Assignment,Service,Webhook"`
+	Kind   Kind            `json:"kind" enum:"Tenant,Connection,Team,Role,Assignment,Service,Webhook,GoogleSync"`
 	Tenant string          `json:"tenant,omitempty" maxLength:"63" doc:"Name of the tenant; a Tenant itself has none"`
 	Name   string          `json:"name" minLength:"1" maxLength:"100"`
 	Spec   json.RawMessage `json:"spec"`

@@ -45,6 +45,8 @@ func encode(d Document) ([]byte, error) {
 		return frame[ServiceSpec](d)
 	case KindWebhook:
 		return frame[WebhookSpec](d)
+	case KindGoogleSync:
+		return frame[GoogleSyncSpec](d)
 	}
 	return nil, fmt.Errorf("unknown kind %q", d.Kind)
 }

@@ -140,7 +140,7 @@ func (p *reader) document(node ast.Node) (Document, error) {
 	}
 	switch {
 	case head.Kind.Order() < 0:
-		return Document{}, p.at(node.GetToken(), fmt.Sprintf("kind %q is not known: use Tenant, Connection, Team, Role, Assignment, Service or Webhook", clip(string(head.Kind))))
+		return Document{}, p.at(node.GetToken(), fmt.Sprintf("kind %q is not known: use Tenant, Connection, Team, Role, Assignment, Service, Webhook or GoogleSync", clip(string(head.Kind))))
 	case head.Name == "":
 		return Document{}, p.at(node.GetToken(), "the document has no name")
 	case head.Kind == KindTenant && head.Tenant != "":
@@ -161,6 +161,8 @@ func (p *reader) document(node ast.Node) (Document, error) {
 		return strict[ServiceSpec](p, node)
 	case KindWebhook:
 		return strict[WebhookSpec](p, node)
+	case KindGoogleSync:
+		return strict[GoogleSyncSpec](p, node)
 	}
 	return p.connection(node)
 }

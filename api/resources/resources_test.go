@@ -52,6 +52,11 @@ kind: Service
 tenant: acme
 name: billing
 spec: { role: member, credentials: [ { jwt: { connection: okta, audience: api, subject: billing } } ] }
+---
+kind: GoogleSync
+tenant: acme
+name: google
+spec: { admin: ada@acme.example, org_units: [ /Sales ], interval_minutes: 60, gone: delete, take_over: true, key: "${OKTA_SECRET}" }
 `
 
 // around has one variable and a few files.
@@ -83,7 +88,7 @@ func TestParseReadsEveryKindAndResolvesReferences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(documents) != 7 {
+	if len(documents) != 8 {
 		t.Fatalf("%d documents", len(documents))
 	}
 	tenant, err := Decode[TenantSpec](documents[0])
@@ -100,6 +105,10 @@ func TestParseReadsEveryKindAndResolvesReferences(t *testing.T) {
 	adfs, err := Decode[ConnectionSpec](documents[2])
 	if err != nil || adfs.IDPMetadata.XML != "<xml/>" || strings.Contains(string(documents[2].Spec), "metadata.xml") {
 		t.Errorf("connection %s, %v", documents[2].Spec, err)
+	}
+	sync, err := Decode[GoogleSyncSpec](documents[7])
+	if err != nil || sync.Key != "hun${OKTA_SECRET}ter2" || sync.Admin != "ada@acme.example" || sync.OrgUnits[0] != "/Sales" || sync.Minutes != 60 || sync.Gone != "delete" || !sync.TakeOver {
+		t.Errorf("Google %s, %v", documents[7].Spec, err)
 	}
 }
 

@@ -214,7 +214,7 @@ const retryHeld = 10 * time.Minute
 
 // tells is one sentence on what has happened.
 func (r *record) tells(rules Rules) string {
-	return fmt.Sprintf("%d of %d active people were deactivated or deleted by SCIM within %s.", r.heldGone, r.heldOf, inWords(rules.Window))
+	return fmt.Sprintf("%d of %d active people were deactivated or deleted by SCIM or Google Workspace within %s.", r.heldGone, r.heldOf, inWords(rules.Window))
 }
 
 func errHeld(r *record, rules Rules) error {
@@ -225,9 +225,9 @@ func errHeld(r *record, rules Rules) error {
 
 func errRejected(r *record) error {
 	if r.until.IsZero() {
-		return fault.New(fault.Denied, codeRejected, "An admin of this tenant has decided that nobody is deactivated or deleted by SCIM. Ask them to release it: in the console under Users, or at /.gatehouse/api/v1/scim/brake.").WithEvent(r.event)
+		return fault.New(fault.Denied, codeRejected, "An admin of this tenant has decided that nobody is deactivated or deleted by SCIM or Google Workspace. Ask them to release it: in the console under Users, or at /.gatehouse/api/v1/scim/brake.").WithEvent(r.event)
 	}
-	return fault.New(fault.Denied, codeRejected, "An admin of this tenant has decided that nobody is deactivated or deleted by SCIM until %s.", r.until.Format(time.RFC3339)).WithEvent(r.event)
+	return fault.New(fault.Denied, codeRejected, "An admin of this tenant has decided that nobody is deactivated or deleted by SCIM or Google Workspace until %s.", r.until.Format(time.RFC3339)).WithEvent(r.event)
 }
 
 // inWords writes 1h for 1h0m0s.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,8 @@ type house struct {
 	google *googletest.Account
 	a, b   *node
 	ring   *keys.Ring
+
+	suspended atomic.Bool
 
 	mu     sync.Mutex
 	rules  brake.Rules
@@ -121,7 +124,8 @@ func (h *house) newNode(name, dir string, db *store.DB) *node {
 		Permissions: authz.New(authz.Config{Store: db, Journal: n.journal, People: n.directory})})
 	egress := httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
 	n.google = google.New(google.Config{Store: db, Keys: h.ring, Journal: n, SCIM: service, Client: egress.Client(), Tenants: tenants, Log: quiet,
-		API: h.google.URL, Token: h.google.TokenURL, Lease: lease, Now: h.now, Wait: h.pause})
+		Serves: func(identity.TenantID) bool { return !h.suspended.Load() },
+		API:    h.google.URL, Token: h.google.TokenURL, Lease: lease, Now: h.now, Wait: h.pause})
 	return n
 }
 

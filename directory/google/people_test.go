@@ -220,6 +220,61 @@ func TestRunReadsWhatIsDue(t *testing.T) {
 	}
 }
 
+// Nothing is read of a tenant that is suspended, and a reading that is under way ends:
+// what it has not come to, the first one after the resumption does.
+func TestASuspendedTenantIsNotRead(t *testing.T) {
+	h := newHouse(t)
+	h.google.PageSize = 2
+	h.staff(6)
+	h.a.put(google.Settings{})
+	pages := 0
+	h.google.Before(func(path string) {
+		if strings.HasSuffix(path, "/users") {
+			if pages++; pages == 2 {
+				h.suspended.Store(true)
+			}
+		}
+	})
+	if o, err := h.a.google.Turn(t.Context(), h.tenant); o != nil || err != nil {
+		t.Fatalf("%+v %v", o, err)
+	}
+	h.a.has("p000@acme.example", "p001@acme.example")
+	if s := h.a.status(); s.Running || s.Last != nil || pages > 2 {
+		t.Errorf("after %d pages: %+v", pages, s)
+	}
+	h.google.Asked()
+	for range 2 {
+		if o, err := h.b.google.Turn(t.Context(), h.tenant); o != nil || err != nil {
+			t.Errorf("%+v %v", o, err)
+		}
+	}
+	if asked := h.google.Asked(); len(asked) > 0 {
+		t.Errorf("asked for %q", asked)
+	}
+	h.suspended.Store(false)
+	if o, err := h.b.google.Turn(t.Context(), h.tenant); err != nil || o == nil || o.Result != google.Done {
+		t.Fatalf("%+v %v", o, err)
+	}
+	h.b.has("p000@acme.example", "p001@acme.example", "p002@acme.example", "p003@acme.example", "p004@acme.example", "p005@acme.example")
+}
+
+// Members are written by requests alone, and somebody's suspension may fall between two.
+func TestASuspensionAmongMembers(t *testing.T) {
+	h := newHouse(t)
+	h.staff(2)
+	h.google.SetGroup("201", "all@acme.example", "All", "1000", "1001")
+	h.a.put(google.Settings{})
+	h.google.Before(func(path string) {
+		if strings.HasSuffix(path, "/members") {
+			h.suspended.Store(true)
+		}
+	})
+	if o, err := h.a.google.Turn(t.Context(), h.tenant); o != nil || err != nil {
+		t.Fatalf("%+v %v", o, err)
+	}
+	h.a.hasGroups("All:")
+}
+
 // A node that was killed leaves its name, which stands still: after a lease another one
 // takes over.
 func TestANodeThatWasKilled(t *testing.T) {

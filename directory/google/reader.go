@@ -44,6 +44,7 @@ type reader struct {
 	admin      string
 	now        func() time.Time
 	wait       func(context.Context, time.Duration) error
+	hasty      bool // somebody waits for the answer: nothing is asked again
 
 	bearer string
 	until  time.Time
@@ -89,7 +90,7 @@ func (r *reader) get(ctx context.Context, path string, query url.Values, kind st
 		if answered && p.status == http.StatusUnauthorized {
 			r.bearer = "" // revoked, or over before its time
 		}
-		if _, settled := errors.AsType[*fault.Fault](err); settled || ctx.Err() != nil || answered && !p.passing() || try == tries {
+		if _, settled := errors.AsType[*fault.Fault](err); settled || ctx.Err() != nil || answered && !p.passing() || try == tries || r.hasty {
 			return r.explain(err)
 		}
 		pause := min(firstPause<<(try-1), longestPause)

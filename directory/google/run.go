@@ -91,12 +91,13 @@ func (r *run) sameAccount(ctx context.Context, account string) error {
 }
 
 // end keeps how it went, once that is recorded. A reading that was taken over, or that
-// the gateway's own end cut off, leaves that to whoever goes on.
+// was cut off by the gateway's own end or by its tenant's suspension, leaves that to
+// whoever goes on.
 func (r *run) end(ctx context.Context, failure error) (*SyncOutcome, error) {
 	if errors.Is(failure, errLost) {
 		return nil, nil
 	}
-	cut := ctx.Err() != nil
+	cut := ctx.Err() != nil || errors.Is(failure, errNotServed)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
 	defer cancel()
 	if cut {
@@ -140,7 +141,7 @@ func (r *run) release(ctx context.Context, due time.Time, o *SyncOutcome) error 
 			return err
 		}
 	}
-	err := r.write(ctx, func(tx *store.Tx) error {
+	err := r.keep(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE google_sync SET holder = '', due_at = CASE WHEN due_at > $1 THEN due_at ELSE $2 END, outcome = $3 WHERE id = 1`,
 			store.Millis(r.began), store.Millis(due), string(text))
 		return err
@@ -152,7 +153,11 @@ func (r *run) release(ctx context.Context, due time.Time, o *SyncOutcome) error 
 }
 
 // request makes one SCIM request. A failure of ours is an error, anything else an answer.
+// It comes from inside, where no gate stands before a tenant that is suspended.
 func (r *run) request(ctx context.Context, method, path string, body, into any) (status int, err error) {
+	if err := r.served(); err != nil {
+		return 0, err
+	}
 	var data []byte
 	if body != nil {
 		if data, err = json.Marshal(body); err != nil {

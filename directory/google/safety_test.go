@@ -319,25 +319,3 @@ func TestSettingsAndKeysThatAreRefused(t *testing.T) {
 		}
 	}
 }
-
-func TestATestChangesNothing(t *testing.T) {
-	h := newHouse(t)
-	h.staff(12)
-	h.google.SetGroup("201", "all@acme.example", "All", "1000")
-	found, err := h.a.google.Try(t.Context(), h.tenant, google.Settings{Admin: h.google.Admin}, h.google.Key())
-	must(t, err)
-	if len(found.People) != 10 || found.People[0].Name != "P 000" || len(found.Groups) != 1 || !found.People[0].Active {
-		t.Errorf("%+v", found)
-	}
-	h.a.has()
-	if _, err := h.a.google.Try(t.Context(), h.tenant, google.Settings{Admin: h.google.Admin}, nil); err == nil {
-		t.Error("tried without a key")
-	}
-	if _, err := h.a.google.Try(t.Context(), h.tenant, google.Settings{Admin: h.google.Admin, Groups: []string{"none@acme.example"}}, h.google.Key()); err == nil || !strings.Contains(err.Error(), "none@acme.example") {
-		t.Error(err)
-	}
-	h.google.Delegate(false)
-	if _, err := h.a.google.Try(t.Context(), h.tenant, google.Settings{Admin: h.google.Admin}, h.google.Key()); err == nil || !strings.Contains(err.Error(), "google-not-delegated") {
-		t.Error(err)
-	}
-}

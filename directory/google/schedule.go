@@ -105,13 +105,18 @@ func (s *Service) due(ctx context.Context, tenant identity.TenantID) (due bool, 
 			return err
 		}
 		s.note(tenant, &r)
-		due = !r.spec.Paused && !r.due.After(s.now()) && s.seen.silent(tenant, r.beat, s.Lease)
+		due = s.may(tenant, &r)
 		return nil
 	})
 	if fault.Is(err, fault.NotFound) {
 		s.note(tenant, nil)
 	}
 	return due, err
+}
+
+// may reports whether an account is to be read by whoever asks.
+func (s *Service) may(tenant identity.TenantID, r *record) bool {
+	return s.Serves(tenant) && !r.spec.Paused && !r.due.After(s.now()) && s.seen.silent(tenant, r.beat, s.Lease)
 }
 
 // Turn reads the account of a tenant to its end, if it is due and nobody else reads it.
@@ -140,7 +145,7 @@ func (s *Service) claim(ctx context.Context, tenant identity.TenantID) (*run, er
 		if err != nil {
 			return err
 		}
-		if before.spec.Paused || before.due.After(s.now()) || !s.seen.silent(tenant, before.beat, s.Lease) {
+		if !s.may(tenant, &before) {
 			return nil
 		}
 		now, mine = before, true
@@ -170,8 +175,8 @@ func (r *run) whole(ctx context.Context) (err error) {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				if err := r.write(ctx, func(*store.Tx) error { return nil }); errors.Is(err, errLost) {
-					stop(errLost)
+				if err := r.write(ctx, func(*store.Tx) error { return nil }); errors.Is(err, errLost) || errors.Is(err, errNotServed) {
+					stop(err)
 				}
 			}
 		}
@@ -181,8 +186,8 @@ func (r *run) whole(ctx context.Context) (err error) {
 			r.service.Log.ErrorContext(ctx, "reading an account panicked", "tenant", r.tenant, "panic", cause, "stack", string(debug.Stack()))
 			err = fmt.Errorf("google: panic: %v", cause)
 		}
-		if errors.Is(context.Cause(ctx), errLost) {
-			err = errLost
+		if cause := context.Cause(ctx); errors.Is(cause, errLost) || errors.Is(cause, errNotServed) {
+			err = cause
 		}
 	}()
 	return r.read(ctx)
@@ -192,8 +197,28 @@ func (r *run) whole(ctx context.Context) (err error) {
 // node has taken over.
 var errLost = errors.New("google: the reading has ended")
 
+// errNotServed ends a reading whose tenant is served no more: it was suspended, or is
+// being deleted.
+var errNotServed = errors.New("google: the tenant is not served")
+
+// served refuses what is not to go on for a tenant that is not served.
+func (r *run) served() error {
+	if !r.service.Serves(r.tenant) {
+		return errNotServed
+	}
+	return nil
+}
+
 // write writes as long as this reading is the one that may.
 func (r *run) write(ctx context.Context, fn func(*store.Tx) error) error {
+	if err := r.served(); err != nil {
+		return err
+	}
+	return r.keep(ctx, fn)
+}
+
+// keep is write for how the reading itself stands, which concerns nobody else.
+func (r *run) keep(ctx context.Context, fn func(*store.Tx) error) error {
 	return r.service.Store.Tenant(r.tenant).Write(ctx, func(tx *store.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE google_sync SET beats = beats + 1 WHERE id = 1 AND holder = $1`, r.holder)
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
-	"gatehouse/internal/httpkit"
 	"gatehouse/internal/store"
 )
 
@@ -38,8 +36,10 @@ type Config struct {
 	SCIM    SCIM
 	// Client reaches Google. It must be the guarded one.
 	Client *http.Client
-	// Tenants are all that are served, for [Service.Run].
+	// Tenants are all that are served, for [Service.Run], and Serves tells whether one is:
+	// of one that is not, nothing is read, and what is being read ends.
 	Tenants func() []identity.TenantID
+	Serves  func(identity.TenantID) bool
 	Log     *slog.Logger
 	// API and Token are where Google is; "": where it is. For tests.
 	API, Token string
@@ -196,85 +196,6 @@ func (s *Service) ask(tenant identity.TenantID) {
 	case s.asked <- tenant:
 	default:
 	}
-}
-
-// SyncPreview is what a test has found.
-type SyncPreview struct {
-	People []SyncFound `json:"people" doc:"The first of those who would be brought"`
-	Groups []SyncFound `json:"groups" doc:"The first groups"`
-}
-
-// SyncFound is somebody, or a group, as Google has it.
-type SyncFound struct {
-	Email   string `json:"email"`
-	Name    string `json:"name,omitempty"`
-	OrgUnit string `json:"org_unit,omitempty"`
-	Active  bool   `json:"active"`
-}
-
-// maxFound bounds what a test shows of each.
-const maxFound = 10
-
-// errEnough ends a list that needs not be read to its end.
-var errEnough = errors.New("google: enough")
-
-// Try reads the first people and groups by these settings, and does nothing with them.
-// keyFile is as for [Service.Put]. What does not work is the error, with what to do.
-func (s *Service) Try(ctx context.Context, tenant identity.TenantID, set Settings, keyFile []byte) (SyncPreview, error) {
-	if err := set.check(); err != nil {
-		return SyncPreview{}, err
-	}
-	k, err := s.key(ctx, tenant, keyFile)
-	if err != nil {
-		return SyncPreview{}, err
-	}
-	r := s.reader(k, set.Admin)
-	r.wait = func(context.Context, time.Duration) error { return errEnough } // somebody waits for the answer
-	ctx = httpkit.OnBehalf(ctx, tenant)
-	var found SyncPreview
-	err = r.users(ctx, customer(&set), func(people []user) error {
-		for _, u := range people {
-			if len(found.People) < maxFound && set.within(u.OrgUnit) {
-				found.People = append(found.People, SyncFound{Email: u.Primary, Name: u.Name.Full, OrgUnit: u.OrgUnit, Active: u.active()})
-			}
-		}
-		return errEnough
-	})
-	if err != nil && !errors.Is(err, errEnough) {
-		return SyncPreview{}, err
-	}
-	for _, name := range set.Groups[:min(len(set.Groups), maxFound)] {
-		g, err := r.group(ctx, name)
-		if isMissing(err) {
-			err = errNoGroup(err, name)
-		}
-		if err != nil {
-			return SyncPreview{}, err
-		}
-		found.Groups = append(found.Groups, SyncFound{Email: g.Email, Name: g.Name, Active: true})
-	}
-	if len(set.Groups) == 0 {
-		err = r.groups(ctx, customer(&set), func(groups []group) error {
-			for _, g := range groups[:min(len(groups), maxFound)] {
-				found.Groups = append(found.Groups, SyncFound{Email: g.Email, Name: g.Name, Active: true})
-			}
-			return errEnough
-		})
-		if err != nil && !errors.Is(err, errEnough) {
-			return SyncPreview{}, err
-		}
-	}
-	if len(found.Groups) > 0 && len(set.Groups) == 0 {
-		// That its members may be read is a right of its own.
-		first, err := r.group(ctx, found.Groups[0].Email)
-		if err == nil {
-			err = r.members(ctx, first.ID, func([]member) error { return errEnough })
-		}
-		if err != nil && !errors.Is(err, errEnough) {
-			return SyncPreview{}, err
-		}
-	}
-	return found, nil
 }
 
 // key gives the key to read with: of the file, or the one that is kept.

@@ -21,14 +21,14 @@ const (
 
 // Settings are how an account is read. The key is none of them: it is given once.
 type Settings struct {
-	Admin    string   `json:"admin" doc:"Address of an admin of the account, for whom the service account reads: it needs the rights to read users and groups"`
-	Customer string   `json:"customer,omitempty" doc:"The account's customer id, C0…; absent: that of the admin"`
-	OrgUnits []string `json:"org_units,omitempty" maxItems:"100" doc:"Only people in these organisational units and below, such as /Sales; absent: everybody"`
-	Groups   []string `json:"groups,omitempty" maxItems:"200" doc:"Only these groups, by their address, what is in them, and the people in those; absent: all groups, and everybody"`
-	Gone     Gone     `json:"gone,omitempty" enum:"deactivate,delete" doc:"What becomes of people whom Google does not have any more, or who are not to be brought any more. deactivate (the default) keeps them inactive, and empties groups; delete deletes both"`
-	TakeOver bool     `json:"take_over,omitempty" doc:"Whether people with the same user name whom somebody else has brought become Google's. Without it they are skipped"`
-	Minutes  int      `json:"interval_minutes,omitempty" minimum:"5" maximum:"1440" doc:"How often it is read; absent: every 30 minutes"`
-	Paused   bool     `json:"paused,omitempty" doc:"Whether nothing is read for now"`
+	Admin    string   `json:"admin" yaml:"admin" doc:"Address of an admin of the account, for whom the service account reads: it needs the rights to read users and groups"`
+	Customer string   `json:"customer,omitempty" yaml:"customer,omitempty" doc:"The account's customer id, C0…; absent: that of the admin"`
+	OrgUnits []string `json:"org_units,omitempty" yaml:"org_units,omitempty" maxItems:"100" doc:"Only people in these organisational units and below, such as /Sales; absent: everybody"`
+	Groups   []string `json:"groups,omitempty" yaml:"groups,omitempty" maxItems:"200" doc:"Only these groups, by their address, what is in them, and the people in those; absent: all groups, and everybody"`
+	Gone     Gone     `json:"gone,omitempty" yaml:"gone,omitempty" enum:"deactivate,delete" doc:"What becomes of people whom Google does not have any more, or who are not to be brought any more. deactivate (the default) keeps them inactive, and empties groups; delete deletes both"`
+	TakeOver bool     `json:"take_over,omitempty" yaml:"take_over,omitempty" doc:"Whether people with the same user name whom somebody else has brought become Google's. Without it they are skipped"`
+	Minutes  int      `json:"interval_minutes,omitempty" yaml:"interval_minutes,omitempty" minimum:"5" maximum:"1440" doc:"How often it is read; absent: every 30 minutes"`
+	Paused   bool     `json:"paused,omitempty" yaml:"paused,omitempty" doc:"Whether nothing is read for now"`
 }
 
 const (

@@ -2273,7 +2273,7 @@ export interface components {
         };
         Document: {
             /** @enum {string} */
-            kind: "Tenant" | "Connection" | "Team" | "Role" | "Assignment" | "Service" | "Webhook";
+            kind: "Tenant" | "Connection" | "Team" | "Role" | "Assignment" | "Service" | "Webhook" | "GoogleSync";
             name: string;
             spec: unknown;
             /** @description Name of the tenant; a Tenant itself has none */
@@ -2389,32 +2389,6 @@ export interface components {
             until: string;
             user_name: string;
         };
-        GoogleInput: {
-            /** @description Address of an admin of the account, for whom the service account reads: it needs the rights to read users and groups */
-            admin: string;
-            /** @description The account's customer id, C0…; absent: that of the admin */
-            customer?: string;
-            /**
-             * @description What becomes of people whom Google does not have any more, or who are not to be brought any more. deactivate (the default) keeps them inactive, and empties groups; delete deletes both
-             * @enum {string}
-             */
-            gone?: "deactivate" | "delete";
-            /** @description Only these groups, by their address, what is in them, and the people in those; absent: all groups, and everybody */
-            groups?: string[];
-            /**
-             * Format: int64
-             * @description How often it is read; absent: every 30 minutes
-             */
-            interval_minutes?: number;
-            /** @description The JSON file of the service account's key, as a text; absent: the one there is. It is given out by nothing */
-            key?: string;
-            /** @description Only people in these organisational units and below, such as /Sales; absent: everybody */
-            org_units?: string[];
-            /** @description Whether nothing is read for now */
-            paused?: boolean;
-            /** @description Whether people with the same user name whom somebody else has brought become Google's. Without it they are skipped */
-            take_over?: boolean;
-        };
         GoogleSync: {
             /** @description Address of an admin of the account, for whom the service account reads: it needs the rights to read users and groups */
             admin: string;
@@ -2448,6 +2422,32 @@ export interface components {
             service_account: components["schemas"]["ServiceAccount"];
             /** @description Who was not brought, and why: the first 100 */
             skipped: components["schemas"]["SyncSkip"][];
+            /** @description Whether people with the same user name whom somebody else has brought become Google's. Without it they are skipped */
+            take_over?: boolean;
+        };
+        GoogleSyncSpec: {
+            /** @description Address of an admin of the account, for whom the service account reads: it needs the rights to read users and groups */
+            admin: string;
+            /** @description The account's customer id, C0…; absent: that of the admin */
+            customer?: string;
+            /**
+             * @description What becomes of people whom Google does not have any more, or who are not to be brought any more. deactivate (the default) keeps them inactive, and empties groups; delete deletes both
+             * @enum {string}
+             */
+            gone?: "deactivate" | "delete";
+            /** @description Only these groups, by their address, what is in them, and the people in those; absent: all groups, and everybody */
+            groups?: string[];
+            /**
+             * Format: int64
+             * @description How often it is read; absent: every 30 minutes
+             */
+            interval_minutes?: number;
+            /** @description The JSON file of the service account's key, as a text; absent: the one there is. It is given out by nothing */
+            key?: string;
+            /** @description Only people in these organisational units and below, such as /Sales; absent: everybody */
+            org_units?: string[];
+            /** @description Whether nothing is read for now */
+            paused?: boolean;
             /** @description Whether people with the same user name whom somebody else has brought become Google's. Without it they are skipped */
             take_over?: boolean;
         };
@@ -3588,6 +3588,8 @@ export interface components {
         SyncPreview: {
             /** @description The first groups */
             groups: components["schemas"]["SyncFound"][];
+            /** @description Whether not everybody was looked at, and there may be more people than these */
+            partial?: boolean;
             /** @description The first of those who would be brought */
             people: components["schemas"]["SyncFound"][];
         };
@@ -4813,7 +4815,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["GoogleInput"];
+                "application/json": components["schemas"]["GoogleSyncSpec"];
             };
         };
         responses: {
@@ -4907,7 +4909,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["GoogleInput"];
+                "application/json": components["schemas"]["GoogleSyncSpec"];
             };
         };
         responses: {

@@ -151,11 +151,11 @@ interface FoundOne {
   active: boolean;
 }
 
-function Found({ people, groups }: { people: FoundOne[] | null; groups: FoundOne[] | null }) {
+function Found({ people, groups, partial }: { people: FoundOne[] | null; groups: FoundOne[] | null; partial?: boolean }) {
   const names = (all: FoundOne[] | null) => all?.map((x) => `${x.email}${x.active ? '' : ' (suspended)'}`).join(', ') || 'none';
   return (
     <Alert color="teal" variant="light" title="It works" role="status">
-      <Text size="sm" style={{ overflowWrap: 'anywhere' }}>The first people: {names(people)}.</Text>
+      <Text size="sm" style={{ overflowWrap: 'anywhere' }}>The first people: {names(people)}.{partial ? ' Not everybody was looked at: there may be more.' : ''}</Text>
       <Text size="sm" style={{ overflowWrap: 'anywhere' }}>The first groups: {names(groups)}.</Text>
     </Alert>
   );
