@@ -167,10 +167,28 @@ func (p *tab) open(address string) {
 	p.do("open "+address, chromedp.Navigate(address))
 }
 
-// click presses what an XPath names, once it can be seen.
+// click presses what an XPath names, once it can be seen and has come to rest: a page
+// that is laid out anew, for another size or by what comes, would have another thing
+// where it was.
 func (p *tab) click(path string) {
 	p.t.Helper()
 	p.see(path)
+	quoted, _ := json.Marshal(path)
+	script[any](p, `new Promise((done) => {
+		let was = '', still = 0;
+		const look = () => {
+			const at = document.evaluate(`+string(quoted)+`, document, null, XPathResult.FIRST_ORDERED_NODE_TYPE, null).singleNodeValue;
+			if (!at) return done(null);
+			at.scrollIntoView({ block: 'nearest', behavior: 'instant' });
+			const { x, y, width, height } = at.getBoundingClientRect();
+			const is = [x, y, width, height].join();
+			still = is === was ? still + 1 : 0;
+			was = is;
+			if (still >= 3) done(null);
+			else requestAnimationFrame(look);
+		};
+		look();
+	})`)
 	p.do("click "+path, chromedp.Click(path))
 }
 
