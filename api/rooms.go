@@ -210,6 +210,7 @@ type Tokens interface {
 	// Create answers with the token and its secret, which is kept nowhere.
 	Create(ctx context.Context, cause audit.Cause, tenant identity.TenantID, token Token) (Token, string, error)
 	List(ctx context.Context, tenant identity.TenantID) ([]Token, error)
+	Find(ctx context.Context, tenant identity.TenantID, id identity.TokenID) (Token, error)
 	Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID) error
 	// Rotate answers as Create does; an overlap of 0 is the default.
 	Rotate(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID, overlap time.Duration, expires time.Time) (Token, string, error)

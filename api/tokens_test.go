@@ -107,3 +107,12 @@ func TestP9_APITokensAreTheirMakers(t *testing.T) {
 		t.Error("the feed has ended, or her token has not")
 	}
 }
+
+// What a service makes would be nobody's, and outlive it.
+func TestServicesMakeNoAPITokens(t *testing.T) {
+	h := newHouse(t)
+	h.service = &identity.Principal{Kind: identity.KindService, Tenant: h.acme.ID, ID: "svc_ci", Role: "owner", Name: "ci"}
+	ci := h.with("service")
+	ci.do("POST", "tokens", map[string]any{"name": "x", "scope": "api", "role": "viewer"}).problem(http.StatusForbidden, "person-needed")
+	ci.makes(map[string]any{"scope": "scim"})
+}

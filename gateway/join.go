@@ -36,7 +36,7 @@ type inhabited struct{ rooms *rooms }
 // EndTenant ends first what has no session: a sign-in under way is among it, and
 // what it has made by then ends with the sessions.
 func (i inhabited) EndTenant(ctx context.Context, cause audit.Cause, tenant identity.TenantID, reason string) error {
-	err := i.rooms.nodes.endStreams(ctx, tenant, "")
+	err := i.rooms.nodes.endStreams(ctx, tenant, nil)
 	_, revoked := i.rooms.sessions.Revoke(ctx, cause, tenant, sessions.Selector{All: true}, reason)
 	if t, ok := i.rooms.tenants.ByID(tenant); revoked != nil && ok && t.Status == tenants.Deleting {
 		// Without its database or key nothing can be recorded or kept for it, and
@@ -113,14 +113,24 @@ func (g *Gateway) expiringTokens() (all []subject) {
 	return all
 }
 
-// openStreams lets authn/token and machines close what a token or service has open
+// openStreams lets authn/token and machines close what tokens or services have open
 // in the gates of all nodes, which then know of it what SQL says.
 type openStreams struct{ rooms *rooms }
 
-func (s openStreams) End(ctx context.Context, tenant identity.TenantID, principal string) error {
+func (s openStreams) End(ctx context.Context, tenant identity.TenantID, principals ...string) error {
+	if len(principals) == 0 {
+		return nil
+	}
 	s.rooms.machines.Refresh(tenant)
 	s.rooms.nodes.renewSoon(tenant)
-	return s.rooms.nodes.endStreams(ctx, tenant, principal)
+	return s.rooms.nodes.endStreams(ctx, tenant, principals)
+}
+
+// serviceStreams are [openStreams] for machines, which ends one service at a time.
+type serviceStreams struct{ openStreams }
+
+func (s serviceStreams) End(ctx context.Context, tenant identity.TenantID, service string) error {
+	return s.openStreams.End(ctx, tenant, service)
 }
 
 // good gives those of some tokens and services by which what is open may go on.
@@ -196,6 +206,11 @@ func (t tokens) List(ctx context.Context, tenant identity.TenantID) ([]api.Token
 		views[i] = view(one)
 	}
 	return views, err
+}
+
+func (t tokens) Find(ctx context.Context, tenant identity.TenantID, id identity.TokenID) (api.Token, error) {
+	found, err := t.service.Find(ctx, tenant, id)
+	return view(found), err
 }
 
 func (t tokens) Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID) error {

@@ -8,7 +8,6 @@ import (
 	"gatehouse/api"
 	"gatehouse/audit"
 	"gatehouse/authn/local"
-	"gatehouse/authn/token"
 	"gatehouse/identity"
 	"gatehouse/machines"
 )
@@ -51,12 +50,12 @@ func (l localAccounts) Delete(ctx context.Context, cause audit.Cause, tenant ide
 // nil if it may not any more.
 func (r *rooms) program(ctx context.Context, tenant identity.TenantID, kind identity.Kind, id string) (*identity.Principal, error) {
 	if kind == identity.KindAPIToken {
-		all, err := r.tokens.List(ctx, tenant)
-		i := slices.IndexFunc(all, func(t token.Token) bool { return string(t.ID) == id })
-		if err != nil || i < 0 || !all[i].RevokedAt.IsZero() || !all[i].ExpiresAt.After(time.Now()) {
+		good, err := r.tokens.Good(ctx, tenant, []string{id})
+		if err != nil || !good[id] {
 			return nil, err
 		}
-		return &identity.Principal{Kind: kind, Tenant: tenant, ID: id, Role: all[i].Role}, nil
+		found, err := r.tokens.Find(ctx, tenant, identity.TokenID(id))
+		return &identity.Principal{Kind: kind, Tenant: tenant, ID: id, Role: found.Role}, err
 	}
 	all, err := r.services.All(ctx, tenant)
 	i := slices.IndexFunc(all, func(m machines.Machine) bool { return string(m.ID) == id })

@@ -17,7 +17,6 @@ import (
 	"gatehouse/identity"
 	"gatehouse/internal/cluster"
 	"gatehouse/internal/fault"
-	"gatehouse/tenants"
 )
 
 // What nodes tell each other, beside the ends of sessions.
@@ -45,8 +44,8 @@ const (
 	proveTime = cluster.Lease / 2
 	// proveRest is how long it is not tried again after a failure.
 	proveRest = cluster.Lease / 8
-	// maxNamed is how many people one message names; those of a larger change are
-	// everybody.
+	// maxNamed is how many people or principals one message names; people of a larger
+	// change are everybody.
 	maxNamed = 64
 	// maxAsking bounds the questions for people that the other nodes have at a time.
 	maxAsking = 256
@@ -56,7 +55,9 @@ const (
 type word struct {
 	From      string `json:"from"` // the process that says it, which has done it already
 	Principal string `json:"principal,omitempty"`
-	About     string `json:"about,omitempty"`
+	// Principals are those whose streams are to end, where they are several.
+	Principals []string `json:"principals,omitempty"`
+	About      string   `json:"about,omitempty"`
 	// People are those whom a change is about, or who are asked for.
 	People []identity.UserID `json:"people,omitempty"`
 }
@@ -268,15 +269,12 @@ func (n *nodes) say(ctx context.Context, this saying, people []identity.UserID) 
 	n.said++
 	number := n.said
 	n.mu.Unlock()
-	body, err := json.Marshal(word{From: n.id, Principal: this.principal, About: this.about, People: people})
-	if err == nil {
-		_, err = n.bus.Publish(ctx, cluster.Message{Topic: this.topic, Tenant: this.tenant, Body: body})
-	}
+	err := n.publish(ctx, this, word{Principal: this.principal, About: this.about, People: people})
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err != nil {
 		n.unsaid[this] = max(n.unsaid[this], number)
-		return fault.OutOfReach(err, "nodes-unconfirmed", "It is done, but not every node of the gateway is known to go by it yet. Try again in a moment.")
+		return err
 	}
 	// What was said after this has not been heard, nor what an earlier message said of
 	// others than this one.
@@ -284,6 +282,16 @@ func (n *nodes) say(ctx context.Context, this saying, people []identity.UserID) 
 		delete(n.unsaid, this)
 	}
 	return nil
+}
+
+// publish returns once the other nodes have done what a word asks for.
+func (n *nodes) publish(ctx context.Context, this saying, w word) error {
+	w.From = n.id
+	body, err := json.Marshal(w)
+	if err == nil {
+		_, err = n.bus.Publish(ctx, cluster.Message{Topic: this.topic, Tenant: this.tenant, Body: body})
+	}
+	return fault.OutOfReach(err, "nodes-unconfirmed", "It is done, but not every node of the gateway is known to go by it yet. Try again in a moment.")
 }
 
 // wait is what a node does that takes longer than hearing of it.
@@ -309,6 +317,7 @@ func (n *nodes) hearChange(_ context.Context, m cluster.Message) wait {
 			n.rooms.tokens.Refresh(m.Tenant)
 			return nil
 		case aboutPeople:
+			n.rooms.tokens.Refresh(m.Tenant) // those of somebody who has left are good no more
 			n.rooms.directory.Refresh(m.Tenant, w.People)
 			n.rooms.follow(m.Tenant)
 		case aboutPolicy, aboutTenant:
@@ -333,68 +342,6 @@ func (n *nodes) hearChange(_ context.Context, m cluster.Message) wait {
 			return nil, n.review(ctx, m.Tenant, people)
 		}
 	})
-}
-
-func (n *nodes) hearEnd(_ context.Context, m cluster.Message) wait {
-	return n.hear(m, func(w word) wait {
-		n.rooms.tokens.Refresh(m.Tenant)
-		n.rooms.machines.Refresh(m.Tenant)
-		n.renewSoon(m.Tenant)
-		return func(ctx context.Context) ([]byte, error) { return nil, n.endHere(ctx, m.Tenant, w.Principal) }
-	})
-}
-
-func (n *nodes) endHere(ctx context.Context, tenant identity.TenantID, principal string) error {
-	front := n.rooms.front
-	switch {
-	case front == nil: // nothing is served yet
-		return nil
-	case principal == "":
-		return front.EndTenant(ctx, tenant)
-	}
-	return front.End(ctx, tenant, principal)
-}
-
-// endStreams closes on every node what is open without a session, of one
-// principal or, if that is empty, of the whole tenant.
-func (n *nodes) endStreams(ctx context.Context, tenant identity.TenantID, principal string) error {
-	return errors.Join(n.endHere(ctx, tenant, principal), n.say(ctx, saying{topic: topicStreams, tenant: tenant, principal: principal}, nil))
-}
-
-// reviewStreams asks SQL for whoever has something open without a session, and
-// closes what is of those that may not any more. Nobody is waited for: nothing
-// passes a stream that is cut.
-func (n *nodes) reviewStreams(ctx context.Context) error {
-	front := n.rooms.front
-	if front == nil {
-		return nil
-	}
-	for tenant, principals := range front.Sessionless() {
-		if t, ok := n.rooms.tenants.ByID(tenant); !ok || t.Status != tenants.Active {
-			n.cut(ctx, tenant, "")
-			continue
-		}
-		ids := slices.DeleteFunc(slices.Collect(maps.Keys(principals)), func(id string) bool { return id == "" })
-		good, err := n.rooms.good(ctx, tenant, ids)
-		if err != nil {
-			return err
-		}
-		for _, id := range ids {
-			if !good[id] {
-				n.cut(ctx, tenant, id)
-			}
-		}
-	}
-	return nil
-}
-
-// cut closes what is open without a session, and waits for nobody.
-func (n *nodes) cut(ctx context.Context, tenant identity.TenantID, principal string) {
-	nobody, cancel := context.WithCancel(ctx)
-	cancel()
-	if err := n.endHere(nobody, tenant, principal); err != nil && !errors.Is(err, context.Canceled) {
-		n.log.WarnContext(ctx, "something that was cut is still open", "tenant", tenant, "error", err)
-	}
 }
 
 // Run keeps memory proven while this node lives by SQL, closes what nobody can

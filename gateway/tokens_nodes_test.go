@@ -11,6 +11,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/internal/store"
 	"gatehouse/tenants"
 )
 
@@ -94,18 +95,23 @@ func TestP2_P9_TokensEndOnEveryNode(t *testing.T) {
 		must(t, err)
 		_, secret, err := services.Tokens.Create(ctx, cause, acme.ID, token.Spec{Name: "hers", Scope: token.ScopeAPI, Role: authz.Owner, Owner: ann.ID, Expires: time.Now().Add(time.Hour)})
 		must(t, err)
+		_, another, err := services.Tokens.Create(ctx, cause, acme.ID, token.Spec{Name: "hers too", Scope: token.ScopeAPI, Role: authz.Owner, Owner: ann.ID, Expires: time.Now().Add(time.Hour)})
+		must(t, err)
 		const mine = "/.gatehouse/api/v1/users"
 		bearer := []string{"Authorization", "Bearer " + secret}
-		held := b.hold(bearer...)
-		if held == nil || b.status(mine, bearer...) != http.StatusOK {
+		held, heldToo, owners := b.hold(bearer...), b.hold("Authorization", "Bearer "+another), b.hold("Authorization", "Bearer "+owner)
+		if held == nil || heldToo == nil || owners == nil || b.status(mine, bearer...) != http.StatusOK {
 			t.Fatalf("her token is not served")
 		}
 		status, text := a.ask(leaves.method, "/scim/v2/Users/"+string(ann.ID), leaves.body, "Authorization", "Bearer "+feed, "Content-Type", "application/scim+json")
 		if status >= 300 {
 			t.Fatalf("%s: %d %s", leaves.method, status, text)
 		}
-		if b.status(mine, bearer...) != http.StatusUnauthorized || !ended(held) {
+		if b.status(mine, bearer...) != http.StatusUnauthorized || !ended(held) || !ended(heldToo) {
 			t.Errorf("after %s her token is served on the other node", leaves.method)
+		}
+		if i == 0 && ended(owners) {
+			t.Error("with hers, what another token has open is closed on the other node")
 		}
 		if leaves.method == http.MethodPatch { // and coming back revives none
 			_, err := services.Directory.UpdateUser(ctx, cause, acme.ID, ann.ID, 0, func(u *directory.User) error { u.Active = true; return nil })
@@ -116,6 +122,15 @@ func TestP2_P9_TokensEndOnEveryNode(t *testing.T) {
 		}
 	}
 	other("the feed goes on", feed, http.StatusOK)
+
+	// Whoever hears that people have changed goes by no token that ended with one of them.
+	must(t, a.rooms.store.Tenant(acme.ID).Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE tokens SET revoked_at = 1 WHERE name = 'feed'`)
+		return err
+	}))
+	other("before anything is heard", feed, http.StatusOK)
+	must(t, a.rooms.nodes.AnnouncePeople(ctx, acme.ID, true, []identity.UserID{"usr_ann"}))
+	other("when people have changed", feed, http.StatusUnauthorized)
 	if good, err := services.Tokens.Good(ctx, acme.ID, []string{string(identity.NewTokenID())}); err != nil || len(good) != 0 {
 		t.Errorf("%v, %v", good, err)
 	}

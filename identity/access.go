@@ -6,7 +6,9 @@ import (
 )
 
 // Access is what of the SCIM service a token may use, as words such as "users:read";
-// without any, all of it. Each word is for itself: who may write may not read by that.
+// without any, all of it. Each word is for itself: who may write may neither find nor
+// read by that, but the answer to a change shows whom or what was changed. People are
+// shown with the names of their groups.
 type Access []string
 
 // AllAccess are the words there are.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,11 +127,11 @@ func (g *Gate) EndTenant(ctx context.Context, tenant identity.TenantID) error {
 	return g.sessionless.end(ctx, func(p place) bool { return p.tenant == tenant })
 }
 
-// End closes what a principal without a session, such as an API token, has
-// open, and returns once it is closed. Its credential must be void before. It
+// End closes what some principals without a session, such as API tokens, have
+// open, and returns once it is closed. Their credentials must be void before. It
 // may be repeated after an error.
-func (g *Gate) End(ctx context.Context, tenant identity.TenantID, principal string) error {
-	return g.sessionless.end(ctx, func(p place) bool { return p.tenant == tenant && p.principal == principal })
+func (g *Gate) End(ctx context.Context, tenant identity.TenantID, principals ...string) error {
+	return g.sessionless.end(ctx, func(p place) bool { return p.tenant == tenant && slices.Contains(principals, p.principal) })
 }
 
 // attend puts a stream under what ends it: its session, or else its token and

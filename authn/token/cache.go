@@ -1,7 +1,6 @@
 package token
 
 import (
-	"maps"
 	"sync"
 	"time"
 
@@ -25,7 +24,8 @@ type cacheKey struct {
 // asked every time.
 type cache struct {
 	mu      sync.RWMutex
-	entries map[cacheKey]*identity.Principal
+	entries map[identity.TenantID]map[digest]*identity.Principal
+	n       int // how many entries there are
 	// turns counts how often a tenant was forgotten, so that what was read before
 	// does not come in afterwards.
 	turns map[identity.TenantID]uint64
@@ -37,13 +37,13 @@ type cache struct {
 }
 
 func newCache() *cache {
-	return &cache{entries: map[cacheKey]*identity.Principal{}, turns: map[identity.TenantID]uint64{}, uses: map[identity.TenantID]map[string]time.Time{}}
+	return &cache{entries: map[identity.TenantID]map[digest]*identity.Principal{}, turns: map[identity.TenantID]uint64{}, uses: map[identity.TenantID]map[string]time.Time{}}
 }
 
 func (c *cache) get(key cacheKey) (*identity.Principal, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	p, ok := c.entries[key]
+	p, ok := c.entries[key.tenant][key.hash]
 	return p, ok
 }
 
@@ -63,13 +63,32 @@ func (c *cache) put(key cacheKey, p *identity.Principal, read turn) {
 	if (turn{c.turns[key.tenant], c.every}) != read {
 		return
 	}
-	for other := range c.entries {
-		if len(c.entries) < maxCached {
-			break
+	if _, there := c.entries[key.tenant][key.hash]; !there {
+		if c.n >= maxCached {
+			c.evict()
 		}
-		delete(c.entries, other)
+		c.n++
 	}
-	c.entries[key] = p
+	if c.entries[key.tenant] == nil {
+		c.entries[key.tenant] = map[digest]*identity.Principal{}
+	}
+	c.entries[key.tenant][key.hash] = p
+}
+
+// evict drops an entry of the tenant that has the most, so that none throws out those of
+// the others.
+func (c *cache) evict() {
+	var most identity.TenantID
+	for tenant, has := range c.entries {
+		if len(has) > len(c.entries[most]) {
+			most = tenant
+		}
+	}
+	for hash := range c.entries[most] {
+		delete(c.entries[most], hash)
+		c.n--
+		return
+	}
 }
 
 // forget drops all entries of a tenant.
@@ -77,7 +96,8 @@ func (c *cache) forget(tenant identity.TenantID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.turns[tenant]++
-	maps.DeleteFunc(c.entries, func(key cacheKey, _ *identity.Principal) bool { return key.tenant == tenant })
+	c.n -= len(c.entries[tenant])
+	delete(c.entries, tenant)
 }
 
 func (c *cache) forgetAll() {
@@ -85,6 +105,28 @@ func (c *cache) forgetAll() {
 	defer c.mu.Unlock()
 	c.every++
 	clear(c.entries)
+	c.n = 0
+}
+
+// held gives the tokens that are remembered, by tenant, and lets go of what has expired.
+func (c *cache) held(now time.Time) map[identity.TenantID][]string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := map[identity.TenantID][]string{}
+	for tenant, has := range c.entries {
+		for hash, p := range has {
+			if !p.Expires.After(now) {
+				delete(has, hash)
+				c.n--
+				continue
+			}
+			all[tenant] = append(all[tenant], p.ID)
+		}
+		if len(has) == 0 {
+			delete(c.entries, tenant)
+		}
+	}
+	return all
 }
 
 // used notes a use; when too many are waiting to be written it is let go, since

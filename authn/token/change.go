@@ -33,7 +33,7 @@ func (s *Service) Rotate(ctx context.Context, cause audit.Cause, tenant identity
 		return Token{}, "", invalid("The overlap lies between a minute and 7 days.")
 	}
 	now := s.now().UTC().Truncate(time.Millisecond)
-	old, err := s.find(ctx, tenant, id)
+	old, err := s.Find(ctx, tenant, id)
 	switch {
 	case err != nil:
 		return Token{}, "", err
@@ -48,7 +48,7 @@ func (s *Service) Rotate(ctx context.Context, cause audit.Cause, tenant identity
 	if err := spec.check(now); err != nil {
 		return Token{}, "", err
 	}
-	if err := s.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) error { return s.makeRoom(ctx, tx, now) }); err != nil {
+	if err := s.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) error { return room(ctx, tx, now, "") }); err != nil {
 		return Token{}, "", unavailable(err)
 	}
 	made := old
@@ -62,13 +62,8 @@ func (s *Service) Rotate(ctx context.Context, cause audit.Cause, tenant identity
 	e := cause.Event(tenant, audit.TokenRotated, audit.Success)
 	e.Target, e.Details = target(old), details(old)
 	e.Details["successor"], e.Details["until"], e.Details["expires"] = string(made.ID), until.Format(time.RFC3339), made.ExpiresAt.Format(time.RFC3339)
-	if _, err := s.journal.Commit(ctx, e); err != nil {
-		return Token{}, "", unavailable(err)
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
-	defer cancel()
-	s.cache.forget(tenant)
-	err = s.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+	err = s.change(ctx, tenant, e, func(ctx context.Context, tx *store.Tx) error {
+		s.cache.forget(tenant)
 		n, err := tx.Exec(ctx, `UPDATE tokens SET successor_id = $1, expires_at = $2 WHERE id = $3 AND successor_id = '' AND revoked_at IS NULL`,
 			string(made.ID), store.Millis(until), string(old.ID))
 		if err == nil && n == 0 {
@@ -81,8 +76,10 @@ func (s *Service) Rotate(ctx context.Context, cause audit.Cause, tenant identity
 	})
 	s.cache.forget(tenant)
 	if err != nil {
-		return Token{}, "", unavailable(err)
+		return Token{}, "", err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	defer cancel()
 	// A node that does not hear of it is told again until it does, long before the old
 	// token is to end there; without its secret the new one would be lost.
 	_ = s.announce(ctx, tenant)
@@ -92,7 +89,7 @@ func (s *Service) Rotate(ctx context.Context, cause audit.Cause, tenant identity
 // TakeOver makes a token for the API somebody else's: it ends with them, and no more
 // with whose it was. Whoever has its secret keeps it.
 func (s *Service) TakeOver(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID, by identity.UserID) (Token, error) {
-	t, err := s.find(ctx, tenant, id)
+	t, err := s.Find(ctx, tenant, id)
 	switch {
 	case err != nil:
 		return Token{}, err
@@ -107,12 +104,10 @@ func (s *Service) TakeOver(ctx context.Context, cause audit.Cause, tenant identi
 	}
 	e := cause.Event(tenant, audit.TokenTakenOver, audit.Success)
 	e.Target, e.Details = target(t), details(t)
-	if _, err := s.journal.Commit(ctx, e); err != nil {
-		return Token{}, unavailable(err)
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
-	defer cancel()
-	err = s.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+	err = s.change(ctx, tenant, e, func(ctx context.Context, tx *store.Tx) error {
+		if err := roomOf(ctx, tx, s.now(), by); err != nil {
+			return err
+		}
 		n, err := tx.Exec(ctx, `UPDATE tokens SET owner_id = $1 WHERE id = $2 AND owner_id = $3 AND revoked_at IS NULL AND `+ownerActive("$1")+` AND `+ownerActive("$3"),
 			string(by), string(id), string(t.Owner))
 		if err == nil && n == 0 { // it, or who takes it over, has ended
@@ -121,7 +116,7 @@ func (s *Service) TakeOver(ctx context.Context, cause audit.Cause, tenant identi
 		return err
 	})
 	t.Owner = by
-	return t, unavailable(err)
+	return t, err
 }
 
 // checkConnection refuses a connection whose provider has nothing to push.

@@ -77,14 +77,11 @@ func (s *Service) Grant(ctx context.Context, cause audit.Cause, tenant identity.
 	e := cause.Event(tenant, audit.TokenGranted, audit.Success)
 	e.Target, e.Details = target(t), details(t)
 	e.Details["access"] = may.String()
-	if _, err := s.journal.Commit(ctx, e); err != nil {
-		return "", nil, 0, unavailable(err)
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
-	defer cancel()
-	err = s.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return grant(ctx, tx, t, hash, may, now, now.Add(life)) })
+	err = s.change(ctx, tenant, e, func(ctx context.Context, tx *store.Tx) error {
+		return grant(ctx, tx, t, hash, may, now, now.Add(life))
+	})
 	if err != nil {
-		return "", nil, 0, unavailable(err)
+		return "", nil, 0, err
 	}
 	s.cache.used(tenant, string(t.ID), now)
 	return access, may, life, nil

@@ -31,14 +31,15 @@ const closedFor = time.Hour
 // (P2). Taking back one that is revoked already changes nothing, but closes what is
 // still open.
 func (s *Service) Revoke(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.TokenID) error {
-	t, err := s.find(ctx, tenant, id)
+	t, err := s.Find(ctx, tenant, id)
 	if err != nil {
 		return err
 	}
 	return s.revoke(ctx, cause, tenant, []Token{t}, "")
 }
 
-func (s *Service) find(ctx context.Context, tenant identity.TenantID, id identity.TokenID) (t Token, err error) {
+// Find gives a token by its id, also one that is not good any more.
+func (s *Service) Find(ctx context.Context, tenant identity.TenantID, id identity.TokenID) (t Token, err error) {
 	err = s.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
 		t, err = store.One(ctx, tx, scan, `SELECT `+columns+` FROM tokens WHERE id = $1`, string(id))
 		return err
@@ -129,12 +130,15 @@ func (s *Service) revoke(ctx context.Context, cause audit.Cause, tenant identity
 	return unavailable(errors.Join(err, s.end(ctx, tenant, found)))
 }
 
-func (s *Service) end(ctx context.Context, tenant identity.TenantID, tokens []Token) (err error) {
-	if s.streams == nil {
+// end closes what tokens have open. They are told of together: one after the other, those
+// of somebody who has many would not be in time.
+func (s *Service) end(ctx context.Context, tenant identity.TenantID, tokens []Token) error {
+	if s.streams == nil || len(tokens) == 0 {
 		return nil
 	}
-	for _, t := range tokens {
-		err = errors.Join(err, s.streams.End(ctx, tenant, string(t.ID)))
+	ids := make([]string, len(tokens))
+	for i, t := range tokens {
+		ids[i] = string(t.ID)
 	}
-	return err
+	return s.streams.End(ctx, tenant, ids...)
 }

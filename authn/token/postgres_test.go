@@ -12,5 +12,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP1NoTokenWithoutItsRecord, TestP1_WhatIsRecordedHappens, TestSpecsAreChecked, TestLastUseIsWrittenBehind,
 		TestUnknownTokensAreCountedBeforeTheyAreLookedUp,
 		TestRotationHasAnOverlap, TestP2_TokensEndWithTheirConnection, TestClientsGetAccessTokens, TestP9_APITokensEndWithTheirPerson, TestATokenThatEndsSoonIsToldOf,
+		TestThereAreSoManyTokens, TestAPersonHasSoManyTokens, TestP1_WhatCouldNotBeDoneIsRecorded, TestP9_WhatACrashLeavesEnds, TestTokensThatEndedLongAgoAreRemoved,
 	}, "TestCacheForgetsWhatWasReadBefore")
 }

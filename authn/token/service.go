@@ -2,8 +2,8 @@ package token
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"gatehouse/audit"
@@ -17,8 +17,8 @@ import (
 const (
 	// maxTokens bounds the tokens of one tenant that are good.
 	maxTokens = 1000
-	// usedEvery is how often the last use is written down.
-	usedEvery = 10 * time.Second
+	// maxOwned bounds those of one person, which all end at once when they leave.
+	maxOwned = 50
 	// effectTime bounds what follows a record. Its caller may go away, it goes
 	// on: what the journal says must come true.
 	effectTime = 10 * time.Second
@@ -31,9 +31,9 @@ type Stores interface {
 
 // Streams are the requests and connections that are open now, on every node.
 type Streams interface {
-	// End closes what a token has open, and returns once it is closed and no node goes by
+	// End closes what some tokens have open, and returns once it is closed and no node goes by
 	// what it remembers of the tenant's tokens.
-	End(ctx context.Context, tenant identity.TenantID, principal string) error
+	End(ctx context.Context, tenant identity.TenantID, principals ...string) error
 }
 
 // Connections are the tenants' identity providers.
@@ -59,7 +59,11 @@ type Config struct {
 	Announce func(ctx context.Context, tenant identity.TenantID) error
 	// Throttle limits how often a client is given an access token. Nil: nothing does.
 	Throttle Throttle
-	Now      func() time.Time // nil: [time.Now]
+	// Tenants are those that are looked through for what a crash or time has left. Nil:
+	// none is.
+	Tenants func() []identity.TenantID
+	Log     *slog.Logger     // nil: nothing is told
+	Now     func() time.Time // nil: [time.Now]
 }
 
 // Service keeps the tokens of every tenant.
@@ -70,6 +74,8 @@ type Service struct {
 	connections Connections
 	announce    func(context.Context, identity.TenantID) error
 	throttle    Throttle
+	tenants     func() []identity.TenantID
+	log         *slog.Logger
 	now         func() time.Time
 	cache       *cache
 }
@@ -82,8 +88,14 @@ func New(c Config) *Service {
 	if c.Announce == nil {
 		c.Announce = func(context.Context, identity.TenantID) error { return nil }
 	}
+	if c.Tenants == nil {
+		c.Tenants = func() []identity.TenantID { return nil }
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	return &Service{stores: c.Store, journal: c.Journal, streams: c.Streams, connections: c.Connections, announce: c.Announce,
-		throttle: c.Throttle, now: c.Now, cache: newCache()}
+		throttle: c.Throttle, tenants: c.Tenants, log: c.Log, now: c.Now, cache: newCache()}
 }
 
 // Create makes a token, or an OAuth client. The secret is in the answer and nowhere
@@ -103,7 +115,7 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	if spec.Client {
 		t.ClientID = string(t.ID)
 	}
-	if err := s.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) error { return s.makeRoom(ctx, tx, now) }); err != nil {
+	if err := s.stores.Tenant(tenant).Read(ctx, func(tx *store.Tx) error { return room(ctx, tx, now, t.Owner) }); err != nil {
 		return Token{}, "", unavailable(err)
 	}
 	secret, hash := newSecret()
@@ -111,29 +123,62 @@ func (s *Service) Create(ctx context.Context, cause audit.Cause, tenant identity
 	e.Target = target(t)
 	e.Details = details(t)
 	e.Details["expires"] = t.ExpiresAt.Format(time.RFC3339)
-	if _, err := s.journal.Commit(ctx, e); err != nil {
-		return Token{}, "", unavailable(err)
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
-	defer cancel()
-	if err := s.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error { return insert(ctx, tx, t, hash) }); err != nil {
-		return Token{}, "", unavailable(err)
+	err := s.change(ctx, tenant, e, func(ctx context.Context, tx *store.Tx) error { return insert(ctx, tx, t, hash) })
+	if err != nil {
+		return Token{}, "", err
 	}
 	return t, secret, nil
 }
 
-// makeRoom refuses another token where there are too many.
-func (s *Service) makeRoom(ctx context.Context, tx *store.Tx, now time.Time) error {
-	good, err := store.One(ctx, tx, store.Scalar[int64], `SELECT count(*) FROM tokens WHERE revoked_at IS NULL AND expires_at > $1`, store.Millis(now))
-	if err == nil && good >= maxTokens {
+// change records what is to be done and does it (P1): its caller may go away meanwhile.
+// Of what could not be done a second record says so.
+func (s *Service) change(ctx context.Context, tenant identity.TenantID, e audit.Event, write func(context.Context, *store.Tx) error) error {
+	if _, err := s.journal.Commit(ctx, e); err != nil {
+		return unavailable(err)
+	}
+	effect, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	defer cancel()
+	err := s.stores.Tenant(tenant).Write(effect, func(tx *store.Tx) error { return write(effect, tx) })
+	if err == nil {
+		return nil
+	}
+	err = unavailable(err)
+	e.Outcome, e.Reason = audit.Failed, fault.As(err).Code
+	e.Message = "The change was announced by an earlier record of this request, but could not be made."
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	defer cancel()
+	_, _ = s.journal.Commit(after, e) // the caller hears of the failure that matters
+	return err
+}
+
+// room refuses another token where there are too many, of the tenant or of whose it is.
+func room(ctx context.Context, tx *store.Tx, now time.Time, owner identity.UserID) error {
+	n, err := store.One(ctx, tx, store.Scalar[int64], countGood, store.Millis(now))
+	if err == nil && n >= maxTokens {
 		err = fault.New(fault.Conflict, "too-many-tokens", "There are 1000 tokens already. Revoke some that are not used.")
+	}
+	if err != nil || owner == "" {
+		return err
+	}
+	return roomOf(ctx, tx, now, owner)
+}
+
+const countGood = `SELECT count(*) FROM tokens WHERE revoked_at IS NULL AND expires_at > $1`
+
+func roomOf(ctx context.Context, tx *store.Tx, now time.Time, owner identity.UserID) error {
+	n, err := store.One(ctx, tx, store.Scalar[int64], countGood+` AND owner_id = $2 AND owner_id <> ''`, store.Millis(now), string(owner))
+	if err == nil && n >= maxOwned {
+		err = fault.New(fault.Conflict, "too-many-tokens", "One person has up to 50 API tokens. Revoke some that are not used, or have somebody else take some over.")
 	}
 	return err
 }
 
-// insert keeps a token. A person who is deactivated by now gets none: with them all of
-// theirs have ended.
+// insert keeps a token, where there is still room. A person who is deactivated by now
+// gets none: with them all of theirs have ended.
 func insert(ctx context.Context, tx *store.Tx, t Token, hash digest) error {
+	if err := room(ctx, tx, t.CreatedAt, t.Owner); err != nil {
+		return err
+	}
 	n, err := tx.Exec(ctx, `INSERT INTO tokens (id, name, scope, role, hash, created_by, created_at, expires_at, last_used_at, client_id, connection_id, access, owner_id)
 		SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12 WHERE `+ownerActive("$12"),
 		string(t.ID), t.Name, string(t.Scope), t.Role, hash[:], t.CreatedBy, store.Millis(t.CreatedAt), store.Millis(t.ExpiresAt),
@@ -202,45 +247,6 @@ func (s *Service) List(ctx context.Context, tenant identity.TenantID) (all []Tok
 		return err
 	})
 	return all, unavailable(err)
-}
-
-// Run writes down when tokens were last used until ctx ends, and once more then.
-func (s *Service) Run(ctx context.Context) error {
-	ticker := time.NewTicker(usedEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), usedEvery)
-			defer cancel()
-			return s.flush(last)
-		case <-ticker.C:
-			_ = s.flush(ctx) // what was not written is there for the next turn
-		}
-	}
-}
-
-// flush writes the last uses of every tenant. One tenant's failure keeps its
-// own for the next time.
-func (s *Service) flush(ctx context.Context) error {
-	var failures []error
-	for tenant, uses := range s.cache.takeUses() {
-		err := s.stores.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
-			for id, at := range uses {
-				if _, err := tx.Exec(ctx, `UPDATE tokens SET last_used_at = $1 WHERE id = $2 AND last_used_at < $1`, store.Millis(at), id); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			for id, at := range uses {
-				s.cache.used(tenant, id, at)
-			}
-			failures = append(failures, fmt.Errorf("token: write last uses of %s: %w", tenant, err))
-		}
-	}
-	return errors.Join(failures...)
 }
 
 // Refresh has a tenant's tokens read anew: another node has changed them.

@@ -143,14 +143,18 @@ func TestTokensLiveUntilRevokedOrExpired(t *testing.T) {
 type open struct {
 	verify func() error
 	asked  []string
+	calls  int
 	stuck  error
 }
 
-func (o *open) End(_ context.Context, tenant identity.TenantID, principal string) error {
+func (o *open) End(_ context.Context, tenant identity.TenantID, principals ...string) error {
 	if o.verify() == nil {
 		return errors.New("closed while the token was still good")
 	}
-	o.asked = append(o.asked, string(tenant)+" "+principal)
+	for _, principal := range principals {
+		o.asked = append(o.asked, string(tenant)+" "+principal)
+	}
+	o.calls++
 	return o.stuck
 }
 
@@ -252,8 +256,18 @@ func TestCacheForgetsWhatWasReadBefore(t *testing.T) {
 		k.hash[0], k.hash[1] = byte(i), byte(i>>8)
 		c.put(k, &identity.Principal{}, c.turn(globex))
 	}
-	if len(c.entries) > maxCached {
-		t.Errorf("%d entries", len(c.entries))
+	if len(c.entries[globex]) != maxCached || c.n != maxCached {
+		t.Errorf("%d entries", len(c.entries[globex]))
+	}
+	key.hash[0] = 1
+	c.put(key, &identity.Principal{}, c.turn(acme))
+	c.put(cacheKey{tenant: globex}, &identity.Principal{}, c.turn(globex))
+	c.put(cacheKey{tenant: globex, hash: digest{31: 1}}, &identity.Principal{}, c.turn(globex))
+	if _, ok := c.get(key); !ok || c.n != maxCached {
+		t.Error("a tenant with many tokens throws out another's")
+	}
+	if c.forget(globex); c.n != 1 {
+		t.Errorf("%d entries are counted", c.n)
 	}
 	for i := range maxUses + 10 {
 		c.used(acme, fmt.Sprint(i), time.Now())

@@ -106,7 +106,13 @@ function Rotation({ token, close }: { token: Token; close: () => void }) {
 function Made({ token, close }: { token: Token & { secret: string }; close: () => void }) {
   return (
     <Secret secret={token.secret} close={close}>
-      {token.client_id && <>Client id <Code>{token.client_id}</Code>, token endpoint <Code>{`${window.location.origin}/.gatehouse/oauth/token`}</Code>. The client secret is:</>}
+      {token.scope === 'scim' && (
+        <>
+          Base URL <Code>{`${window.location.origin}/scim/v2`}</Code>
+          {token.client_id && <>, client id <Code>{token.client_id}</Code>, token endpoint <Code>{`${window.location.origin}/.gatehouse/oauth/token`}</Code></>}.
+          {token.client_id ? ' The client secret is:' : ' The token is:'}
+        </>
+      )}
     </Secret>
   );
 }
