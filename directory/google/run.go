@@ -26,6 +26,7 @@ type run struct {
 	began   time.Time
 
 	chosen *chosen // who is in the groups that were chosen; nil: groups do not matter
+	again  *chosen // the same, read a second time; nil: it was not needed
 	counts SyncCounts
 	held   string // what the brake says; empty: it holds nobody
 	note   string // a sentence for the admin of a reading that went well
