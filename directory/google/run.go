@@ -152,13 +152,18 @@ func (r *run) release(ctx context.Context, due time.Time, o *SyncOutcome) error 
 	return err
 }
 
-// request makes one SCIM request. A failure of ours is an error, anything else an answer.
+// request makes one SCIM request, as long as this reading is the one that may: what it has
+// read may be older than what another one has written since. A failure of ours is an error,
+// anything else an answer.
 func (r *run) request(ctx context.Context, method, path string, body, into any) (status int, err error) {
 	var data []byte
 	if body != nil {
 		if data, err = json.Marshal(body); err != nil {
 			return 0, err
 		}
+	}
+	if err := r.holds(ctx); err != nil {
+		return 0, err
 	}
 	status, answer, err := r.service.SCIM.Do(ctx, r.caller, method, path, data)
 	if err != nil {

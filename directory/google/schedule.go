@@ -162,6 +162,7 @@ func (r *run) whole(ctx context.Context) (err error) {
 	defer beating.Wait()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	defer r.service.under.begin(r.tenant, stop)()
 	beating.Go(func() {
 		tick := time.NewTicker(r.service.Lease / 4)
 		defer tick.Stop()
@@ -191,6 +192,18 @@ func (r *run) whole(ctx context.Context) (err error) {
 // errLost ends a reading that is not ours any more: the settings were changed, or another
 // node has taken over.
 var errLost = errors.New("google: the reading has ended")
+
+// holds gives errLost unless this reading is still the one that may. It says so of one
+// moment: what follows it right away may be a moment late.
+func (r *run) holds(ctx context.Context) error {
+	return r.service.Store.Tenant(r.tenant).Read(ctx, func(tx *store.Tx) error {
+		holder, err := store.One(ctx, tx, store.Scalar[string], `SELECT holder FROM google_sync WHERE id = 1`)
+		if errors.Is(err, store.ErrNoRows) || err == nil && holder != r.holder {
+			return errLost
+		}
+		return err
+	})
+}
 
 // write writes as long as this reading is the one that may.
 func (r *run) write(ctx context.Context, fn func(*store.Tx) error) error {
