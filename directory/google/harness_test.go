@@ -45,6 +45,7 @@ type house struct {
 	rules  brake.Rules
 	time   time.Time
 	pauses []time.Duration
+	others []identity.TenantID // that are served too
 }
 
 type node struct {
@@ -122,7 +123,11 @@ func (h *house) newNode(name, dir string, db *store.DB) *node {
 			return sessions.Limits{Idle: time.Hour, Absolute: 24 * time.Hour}
 		}})
 	t.Cleanup(func() { must(t, n.sessions.Close()) })
-	tenants := func() []identity.TenantID { return []identity.TenantID{h.tenant} }
+	tenants := func() []identity.TenantID {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return append([]identity.TenantID{h.tenant}, h.others...)
+	}
 	quiet := slog.New(slog.DiscardHandler)
 	n.brake = brake.New(brake.Config{Store: db, Journal: n.journal, Rules: h.allowed, Tenants: tenants, Log: quiet, Now: h.now})
 	n.directory = directory.New(directory.Config{Store: db, Journal: n.journal, Sessions: n.sessions, Withdraw: authz.Withdraw, Brake: n.brake})
@@ -132,6 +137,18 @@ func (h *house) newNode(name, dir string, db *store.DB) *node {
 	n.google = google.New(google.Config{Store: db, Keys: h.ring, Journal: n, SCIM: gate{n, service}, Client: egress.Client(), Tenants: tenants, Log: quiet,
 		API: h.google.URL, Token: h.google.TokenURL, Lease: h.lease, Now: h.now, Wait: h.pause})
 	return n
+}
+
+// neighbour is one tenant more.
+func (h *house) neighbour() identity.TenantID {
+	h.t.Helper()
+	id := identity.NewTenantID()
+	must(h.t, h.ring.Create(h.t.Context(), id))
+	must(h.t, h.a.db.Create(h.t.Context(), id))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.others = append(h.others, id)
+	return id
 }
 
 func (h *house) allowed(identity.TenantID) brake.Rules {

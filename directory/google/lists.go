@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"hash/maphash"
 	"net/url"
 	"strconv"
 )
@@ -39,7 +40,8 @@ type member struct {
 func (r *reader) list(ctx context.Context, path, kind, field, fields string, query url.Values, page func([]json.RawMessage) error) error {
 	query.Set("maxResults", strconv.Itoa(pageSize))
 	query.Set("fields", "kind,nextPageToken,"+field+"("+fields+")")
-	seen := map[string]bool{}
+	// Of the tokens only hashes are kept: there may be as many as pages, of 4 KB.
+	seed, seen := maphash.MakeSeed(), map[uint64]bool{}
 	for range maxPages {
 		var body map[string]json.RawMessage
 		if err := r.get(ctx, path, query, kind, &body); err != nil {
@@ -62,10 +64,11 @@ func (r *reader) list(ctx context.Context, path, kind, field, fields string, que
 		if next == "" {
 			return nil
 		}
-		if seen[next] || len(next) > 4096 {
+		token := maphash.String(seed, next)
+		if seen[token] || len(next) > 4096 {
 			return errAnswer(nil, "its pages go in a circle")
 		}
-		seen[next] = true
+		seen[token] = true
 		query.Set("pageToken", next)
 	}
 	return errAnswer(nil, "the list has no end")

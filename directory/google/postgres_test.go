@@ -11,6 +11,6 @@ func TestOnPostgres(t *testing.T) {
 		TestTheLifeOfAnAccount, TestP9_WhoIsSuspendedIsOut, TestAnAnswerThatIsNotUnderstoodTakesNobodyOut, TestOnePersonThatIsNotUnderstood, TestWhoIsPassedOverHasNotLeft,
 		TestGoogleIsLeftAlone, TestAccessThatIsTakenAway, TestTheBrakeHoldsAReading, TestP1_P6_SettingsAndTheirKey, TestSettingsAndKeysThatAreRefused, TestATestChangesNothing, TestWhoWasThereBefore, TestWhatAdminsDoHere,
 		TestOnlyAPartIsBrought, TestGroupsOfTheSameName, TestNodesReadOneAtATime, TestAReadingThatStandsStillIsTakenOver, TestANodeThatWasKilled, TestRunReadsWhatIsDue, TestManyPeople,
-		TestAnEmptyListEmptiesNoGroup, TestAnEmptyListLetsNobodyLeaveChosenGroups, TestWhatIsNotSaidIsNotGone, TestAReadingThatIsLateWritesNothing, TestPutWaitsForTheReadingBefore,
+		TestAnEmptyListEmptiesNoGroup, TestAnEmptyListLetsNobodyLeaveChosenGroups, TestWhatIsNotSaidIsNotGone, TestAReadingThatIsLateWritesNothing, TestPutWaitsForTheReadingBefore, TestLargeAccountsLetOthersBeRead,
 	})
 }

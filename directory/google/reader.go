@@ -44,6 +44,7 @@ type reader struct {
 	admin      string
 	now        func() time.Time
 	wait       func(context.Context, time.Duration) error
+	place      *place // which others may have between two questions
 
 	bearer string
 	until  time.Time
@@ -87,6 +88,9 @@ func errAnswer(cause error, what string) error {
 // get asks once, or again for as long as there is hope, and decodes the answer, which must
 // be of a kind.
 func (r *reader) get(ctx context.Context, path string, query url.Values, kind string, into any) error {
+	if err := r.place.pass(ctx); err != nil {
+		return err
+	}
 	for try := 1; ; try++ {
 		data, err := r.once(ctx, path, query)
 		if err == nil {

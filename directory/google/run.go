@@ -24,6 +24,7 @@ type run struct {
 	caller  *identity.Principal
 	api     *reader
 	began   time.Time
+	place   *place // nil: nobody waits for it
 
 	chosen *chosen // who is in the groups that were chosen; nil: groups do not matter
 	again  *chosen // the same, read a second time; nil: it was not needed
@@ -45,6 +46,7 @@ func (r *run) read(ctx context.Context) error {
 		return err
 	}
 	r.api = r.service.reader(k, r.spec.Admin)
+	r.api.place = r.place
 	if len(r.spec.Groups) > 0 {
 		if r.chosen, err = r.choose(ctx); err != nil {
 			return err
