@@ -62,6 +62,12 @@ func TestLargeAccountsLetOthersBeRead(t *testing.T) {
 	close(last)
 	select {
 	case <-reached:
+	case <-h.a.ended:
+		select {
+		case <-reached:
+		default:
+			t.Error("it had to wait for the end of another one")
+		}
 	case <-ctx.Done():
 		t.Error("nobody else was read")
 	}
