@@ -3,6 +3,7 @@ package google
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -14,6 +15,8 @@ import (
 type chosen struct {
 	groups []group
 	people map[string]bool // by Google's id
+	// everybody is whether the whole account is a member of one, which is not brought.
+	everybody bool
 }
 
 const (
@@ -46,6 +49,8 @@ func (r *run) choose(ctx context.Context) (*chosen, error) {
 		err = r.api.members(ctx, g.ID, func(members []member) error {
 			for _, m := range members {
 				switch {
+				case m.Type == "CUSTOMER":
+					c.everybody = true
 				case m.Type == "USER" && isID(m.ID):
 					c.people[m.ID] = true
 				case m.Type == "GROUP" && isID(m.ID) && !seen[m.ID]:
@@ -62,6 +67,39 @@ func (r *run) choose(ctx context.Context) (*chosen, error) {
 		}
 	}
 	return c, nil
+}
+
+// stays reports whether somebody who is in none of the lists that were read is in the
+// groups all the same. Google is asked about them in each one.
+func (r *run) stays(ctx context.Context, u *user) (bool, error) {
+	byLists := func() (bool, error) {
+		c, err := r.chooseAgain(ctx)
+		return err == nil && c.people[u.ID], err
+	}
+	if r.chosen.everybody {
+		return byLists() // everybody is in them
+	}
+	for _, name := range r.spec.Groups {
+		is, err := r.api.hasMember(ctx, name, u.ID)
+		if p, refused := errors.AsType[*problem](err); refused && p.status == http.StatusBadRequest {
+			return byLists() // it does not tell of people of another domain of the account
+		}
+		if isMissing(err) {
+			err = errNoGroup(err, name)
+		}
+		if is || err != nil {
+			return is, err
+		}
+	}
+	return false, nil
+}
+
+// chooseAgain reads what is in the groups a second time, once in a reading.
+func (r *run) chooseAgain(ctx context.Context) (_ *chosen, err error) {
+	if r.again == nil {
+		r.again, err = r.choose(ctx)
+	}
+	return r.again, err
 }
 
 // known is which of Google's groups one here is.
@@ -234,10 +272,15 @@ func (r *run) missingGroups(ctx context.Context) error {
 func (r *run) leaveGroup(ctx context.Context, k known) error {
 	g, err := r.api.group(ctx, k.google)
 	switch {
-	case err == nil && g.ID == k.google && r.chosen == nil:
-		return nil // it was made while the list was read, or is again
 	case err == nil && g.ID != k.google:
 		return errAnswer(nil, "it is about another group")
+	case err == nil && r.chosen == nil:
+		return nil // it was made while the list was read, or is again
+	case err == nil:
+		c, err := r.chooseAgain(ctx)
+		if err != nil || slices.ContainsFunc(c.groups, func(g group) bool { return g.ID == k.google }) {
+			return err
+		}
 	case err != nil && !isMissing(err):
 		return err
 	}

@@ -37,6 +37,7 @@ type object = googletest.Object
 type house struct {
 	t      *testing.T
 	tenant identity.TenantID
+	lease  time.Duration
 	google *googletest.Account
 	a, b   *node
 	ring   *keys.Ring
@@ -47,6 +48,7 @@ type house struct {
 	rules  brake.Rules
 	time   time.Time
 	pauses []time.Duration
+	others []identity.TenantID // that are served too
 }
 
 type node struct {
@@ -60,6 +62,8 @@ type node struct {
 
 	mu   sync.Mutex
 	deaf audit.Type // the journal takes none of this type
+	// before is called before each SCIM request of a reading.
+	before func(ctx context.Context, path string)
 
 	ended chan audit.Type // has the end of each reading, if there is room
 }
@@ -70,12 +74,18 @@ var admin = audit.Cause{Actor: audit.Actor{Kind: identity.KindUser, ID: "usr_adm
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
+	return newHouseThatWaits(t, lease)
+}
+
+// newHouseThatWaits has nodes that take over after another silence.
+func newHouseThatWaits(t *testing.T, lease time.Duration) *house {
+	t.Helper()
 	dir := t.TempDir()
 	kek, err := keys.OpenFileKEK(filepath.Join(dir, "kek.key"), true)
 	must(t, err)
 	vault, err := keys.OpenDirVault(filepath.Join(dir, "keys"))
 	must(t, err)
-	h := &house{t: t, tenant: identity.NewTenantID(), ring: keys.NewRing(kek, vault), time: time.Now(), rules: brake.Rules{Share: 50, Window: time.Hour, Least: 100}}
+	h := &house{t: t, lease: lease, tenant: identity.NewTenantID(), ring: keys.NewRing(kek, vault), time: time.Now(), rules: brake.Rules{Share: 50, Window: time.Hour, Least: 100}}
 	must(t, h.ring.Create(t.Context(), identity.Platform))
 	must(t, h.ring.Create(t.Context(), h.tenant))
 	account, closing := googletest.New()
@@ -116,17 +126,33 @@ func (h *house) newNode(name, dir string, db *store.DB) *node {
 			return sessions.Limits{Idle: time.Hour, Absolute: 24 * time.Hour}
 		}})
 	t.Cleanup(func() { must(t, n.sessions.Close()) })
-	tenants := func() []identity.TenantID { return []identity.TenantID{h.tenant} }
+	tenants := func() []identity.TenantID {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return append([]identity.TenantID{h.tenant}, h.others...)
+	}
 	quiet := slog.New(slog.DiscardHandler)
 	n.brake = brake.New(brake.Config{Store: db, Journal: n.journal, Rules: h.allowed, Tenants: tenants, Log: quiet, Now: h.now})
 	n.directory = directory.New(directory.Config{Store: db, Journal: n.journal, Sessions: n.sessions, Withdraw: authz.Withdraw, Brake: n.brake})
 	service := scim.New(scim.Config{Directory: n.directory, Tokens: token.New(token.Config{Store: db, Journal: n.journal}), Journal: n.journal, Refusals: audit.NewRefusals(n.journal),
 		Permissions: authz.New(authz.Config{Store: db, Journal: n.journal, People: n.directory})})
 	egress := httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
-	n.google = google.New(google.Config{Store: db, Keys: h.ring, Journal: n, SCIM: service, Client: egress.Client(), Tenants: tenants, Log: quiet,
+	n.google = google.New(google.Config{Store: db, Keys: h.ring, Journal: n, SCIM: gate{n, service}, Client: egress.Client(), Tenants: tenants, Log: quiet,
 		Serves: func(identity.TenantID) bool { return !h.suspended.Load() },
-		API:    h.google.URL, Token: h.google.TokenURL, Lease: lease, Now: h.now, Wait: h.pause})
+		API:    h.google.URL, Token: h.google.TokenURL, Lease: h.lease, Now: h.now, Wait: h.pause})
 	return n
+}
+
+// neighbour is one tenant more.
+func (h *house) neighbour() identity.TenantID {
+	h.t.Helper()
+	id := identity.NewTenantID()
+	must(h.t, h.ring.Create(h.t.Context(), id))
+	must(h.t, h.a.db.Create(h.t.Context(), id))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.others = append(h.others, id)
+	return id
 }
 
 func (h *house) allowed(identity.TenantID) brake.Rules {
@@ -179,6 +205,28 @@ func (n *node) Commit(ctx context.Context, e audit.Event) (audit.Receipt, error)
 		}
 	}
 	return receipt, err
+}
+
+// gate stands before a node's SCIM service.
+type gate struct {
+	*node
+	scim google.SCIM
+}
+
+func (g gate) Do(ctx context.Context, caller *identity.Principal, method, path string, body []byte) (int, []byte, error) {
+	g.mu.Lock()
+	before := g.before
+	g.mu.Unlock()
+	if before != nil {
+		before(ctx, path)
+	}
+	return g.scim.Do(ctx, caller, method, path, body)
+}
+
+func (n *node) beforeSCIM(do func(ctx context.Context, path string)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.before = do
 }
 
 func (n *node) hears(not audit.Type) {

@@ -3,6 +3,8 @@ package google
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"hash/maphash"
 	"net/url"
 	"strconv"
 )
@@ -15,7 +17,7 @@ const (
 
 const (
 	userFields   = "id,customerId,primaryEmail,name,suspended,archived,emails,phones,organizations,relations,externalIds,orgUnitPath"
-	groupFields  = "id,email,name"
+	groupFields  = "id,email,name,directMembersCount"
 	memberFields = "id,type"
 )
 
@@ -24,6 +26,8 @@ type group struct {
 	ID    string `json:"id"`
 	Email string `json:"email"`
 	Name  string `json:"name"`
+	// Count is how many are in it by themselves, as Google has it: a number as a text.
+	Count string `json:"directMembersCount"`
 }
 
 // member is of a group: a person, a group, or everybody of the account.
@@ -36,7 +40,8 @@ type member struct {
 func (r *reader) list(ctx context.Context, path, kind, field, fields string, query url.Values, page func([]json.RawMessage) error) error {
 	query.Set("maxResults", strconv.Itoa(pageSize))
 	query.Set("fields", "kind,nextPageToken,"+field+"("+fields+")")
-	seen := map[string]bool{}
+	// Of the tokens only hashes are kept: there may be as many as pages, of 4 KB.
+	seed, seen := maphash.MakeSeed(), map[uint64]bool{}
 	for range maxPages {
 		var body map[string]json.RawMessage
 		if err := r.get(ctx, path, query, kind, &body); err != nil {
@@ -59,10 +64,11 @@ func (r *reader) list(ctx context.Context, path, kind, field, fields string, que
 		if next == "" {
 			return nil
 		}
-		if seen[next] || len(next) > 4096 {
+		token := maphash.String(seed, next)
+		if seen[token] || len(next) > 4096 {
 			return errAnswer(nil, "its pages go in a circle")
 		}
-		seen[next] = true
+		seen[token] = true
 		query.Set("pageToken", next)
 	}
 	return errAnswer(nil, "the list has no end")
@@ -124,15 +130,46 @@ func (r *reader) group(ctx context.Context, key string) (g group, err error) {
 	return g, g.check()
 }
 
-// members reads who is in a group by themselves; see [isMissing].
+// errUncounted is of a list of members that says less than the group's own count.
+var errUncounted = errors.New("google: members that are counted are not listed")
+
+// members reads who is in a group by themselves; see [isMissing] and [errUncounted]. Google
+// leaves an empty list out, so that an answer which has lost its list looks like nobody:
+// a list with nothing on its last page is believed only if the group's count agrees.
 func (r *reader) members(ctx context.Context, id string, page func([]member) error) error {
-	return r.list(ctx, "groups/"+url.PathEscape(id)+"/members", "admin#directory#members", "members", memberFields, url.Values{}, func(items []json.RawMessage) error {
+	count, last := 0, 0
+	err := r.list(ctx, "groups/"+url.PathEscape(id)+"/members", "admin#directory#members", "members", memberFields, url.Values{}, func(items []json.RawMessage) error {
+		last = len(items)
+		count += last
 		members := make([]member, len(items))
 		for i, raw := range items {
-			if json.Unmarshal(raw, &members[i]) != nil {
+			if json.Unmarshal(raw, &members[i]) != nil || members[i].Type == "" {
 				return errAnswer(nil, "a member is not what it should be")
 			}
 		}
 		return page(members)
 	})
+	if err != nil || last > 0 {
+		return err
+	}
+	g, err := r.group(ctx, id)
+	if err == nil && g.Count != strconv.Itoa(count) {
+		err = errAnswer(errUncounted, "it lists fewer members of "+g.Email+" than it counts")
+	}
+	return err
+}
+
+// hasMember asks whether somebody is in a group, by themselves or through another one.
+func (r *reader) hasMember(ctx context.Context, group, id string) (bool, error) {
+	var answer struct {
+		Is *bool `json:"isMember"`
+	}
+	// This answer has no kind.
+	if err := r.get(ctx, "groups/"+url.PathEscape(group)+"/hasMember/"+url.PathEscape(id), url.Values{"fields": {"isMember"}}, "", &answer); err != nil {
+		return false, err
+	}
+	if answer.Is == nil {
+		return false, errAnswer(nil, "it does not say whether somebody is a member")
+	}
+	return *answer.Is, nil
 }

@@ -2,6 +2,7 @@ package google
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -14,6 +15,9 @@ func (r *run) fill(ctx context.Context, k known) error {
 	wanted, everybody, err := r.membersOf(ctx, k.google)
 	if isMissing(err) {
 		return nil // it went while the list was read
+	}
+	if errors.Is(err, errUncounted) {
+		return r.skipGroup(ctx, k.google, "Google lists fewer members of it than it counts. It stays as it is.")
 	}
 	if err != nil {
 		return err

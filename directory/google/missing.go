@@ -88,14 +88,20 @@ func (r *run) leave(ctx context.Context, gone []person) error {
 	var leaving []change
 	for _, p := range gone {
 		u, err := r.api.user(ctx, p.google)
-		switch {
-		case err == nil && u.ID == p.google && (u.unread || r.wanted(&u)):
+		if err == nil && u.ID != p.google {
+			return errAnswer(nil, "it is about somebody else")
+		}
+		if err != nil && !isMissing(err) {
+			return err
+		}
+		if err == nil && !u.unread && r.chosen != nil && !r.chosen.people[u.ID] && r.spec.within(u.OrgUnit) {
+			if r.chosen.people[u.ID], err = r.stays(ctx, &u); err != nil {
+				return err
+			}
+		}
+		if err == nil && (u.unread || r.wanted(&u)) {
 			there = append(there, u)
 			continue
-		case err == nil && u.ID != p.google:
-			return errAnswer(nil, "it is about somebody else")
-		case err != nil && !isMissing(err):
-			return err
 		}
 		c := change{before: p, do: operation{Method: http.MethodPatch, Path: "/Users/" + p.user, Data: patchOf(object{"op": "replace", "path": "active", "value": false})}}
 		if r.spec.deletes() {

@@ -143,15 +143,17 @@ func (r *run) plan(ctx context.Context, people []user) (changes []change, err er
 				same = append(same, u.ID)
 				continue
 			}
-			reason := ""
 			if u.unread {
 				r.counts.Skipped++
-				reason = "What Google tells of them is not understood. They stay as they are."
+				if err := markUnread(ctx, tx, u, r.run); err != nil {
+					return err
+				}
+				continue
 			}
-			if err := mark(ctx, tx, u, r.run, reason); err != nil {
+			if err := mark(ctx, tx, u, r.run); err != nil {
 				return err
 			}
-			if !u.unread && (before.user == "" || c.digest != before.digest || c.active != before.active || before.gone) {
+			if before.user == "" || c.digest != before.digest || c.active != before.active || before.gone {
 				changes = append(changes, c)
 			}
 		}
@@ -165,11 +167,21 @@ func (r *run) plan(ctx context.Context, people []user) (changes []change, err er
 }
 
 // mark keeps that somebody was seen.
-func mark(ctx context.Context, tx *store.Tx, u *user, run int64, reason string) error {
+func mark(ctx context.Context, tx *store.Tx, u *user, run int64) error {
 	_, err := tx.Exec(ctx, `INSERT INTO google_people (google_id, user_id, email, digest, active, gone, manager, manager_id, run, reason)
-		VALUES ($1, NULL, $2, '', FALSE, FALSE, $3, '', $4, $5)
+		VALUES ($1, NULL, $2, '', FALSE, FALSE, $3, '', $4, '')
 		ON CONFLICT (google_id) DO UPDATE SET email = excluded.email, manager = excluded.manager, run = excluded.run, reason = excluded.reason`,
-		u.ID, u.email(), u.manager(), run, reason)
+		u.ID, u.email(), u.manager(), run)
+	return err
+}
+
+// markUnread keeps that somebody was seen of whom nothing else is known: address and
+// manager stay too.
+func markUnread(ctx context.Context, tx *store.Tx, u *user, run int64) error {
+	_, err := tx.Exec(ctx, `INSERT INTO google_people (google_id, user_id, email, digest, active, gone, manager, manager_id, run, reason)
+		VALUES ($1, NULL, $2, '', FALSE, FALSE, '', '', $3, $4)
+		ON CONFLICT (google_id) DO UPDATE SET run = excluded.run, reason = excluded.reason`,
+		u.ID, u.email(), run, "What Google tells of them is not understood. They stay as they are.")
 	return err
 }
 

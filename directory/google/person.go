@@ -34,7 +34,7 @@ type user struct {
 	Relations   []typed `json:"relations"`
 	ExternalIDs []typed `json:"externalIds"`
 
-	unread bool // all but who it is
+	unread bool // it is not known how they are, but who it is
 }
 
 // typed is an entry of one of the lists.
@@ -63,6 +63,14 @@ func (u *user) read(raw json.RawMessage) error {
 	}
 	if !isID(u.ID) {
 		return errAnswer(nil, "a person has no id")
+	}
+	// Without these it is not known whether they are to be brought, or active.
+	var told struct {
+		Suspended *bool   `json:"suspended"`
+		OrgUnit   *string `json:"orgUnitPath"`
+	}
+	if json.Unmarshal(raw, &told) != nil || told.Suspended == nil || told.OrgUnit == nil {
+		u.unread = true
 	}
 	if !isAddress(u.Primary) {
 		u.Primary, u.unread = u.ID, true

@@ -44,7 +44,8 @@ type reader struct {
 	admin      string
 	now        func() time.Time
 	wait       func(context.Context, time.Duration) error
-	hasty      bool // somebody waits for the answer: nothing is asked again
+	hasty      bool   // somebody waits for the answer: nothing is asked again
+	place      *place // which others may have between two questions
 
 	bearer string
 	until  time.Time
@@ -53,6 +54,7 @@ type reader struct {
 // problem is an answer of Google that says no.
 type problem struct {
 	status int
+	code   int // as an error of the API has it in its body; 0: it is none
 	reason string
 	after  time.Duration // Retry-After
 }
@@ -69,9 +71,15 @@ func (p *problem) passing() bool {
 	return p.limited() || p.status >= 500 || p.status == http.StatusUnauthorized || p.status == http.StatusRequestTimeout
 }
 
+// missing reports whether Google itself says that there is no such thing: anybody on the
+// way may answer with 404.
+func (p *problem) missing() bool {
+	return p.status == http.StatusNotFound && p.code == http.StatusNotFound && p.reason == "notFound"
+}
+
 func isMissing(err error) bool {
 	p, ok := errors.AsType[*problem](err)
-	return ok && p.status == http.StatusNotFound
+	return ok && p.missing()
 }
 
 func errAnswer(cause error, what string) error {
@@ -81,6 +89,9 @@ func errAnswer(cause error, what string) error {
 // get asks once, or again for as long as there is hope, and decodes the answer, which must
 // be of a kind.
 func (r *reader) get(ctx context.Context, path string, query url.Values, kind string, into any) error {
+	if err := r.place.pass(ctx); err != nil {
+		return err
+	}
 	for try := 1; ; try++ {
 		data, err := r.once(ctx, path, query)
 		if err == nil {
@@ -134,39 +145,40 @@ func (r *reader) send(req *http.Request) ([]byte, error) {
 	if resp.StatusCode == http.StatusOK {
 		return data, nil
 	}
-	p := &problem{status: resp.StatusCode, reason: reasonOf(data)}
+	p := &problem{status: resp.StatusCode}
+	p.reason, p.code = reasonOf(data)
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
 		p.after = time.Duration(min(s, 3600)) * time.Second
 	}
 	return nil, p
 }
 
-// reasonOf finds the reason in an error of the API, or of the token endpoint (RFC 6749
-// §5.2).
-func reasonOf(data []byte) string {
+// reasonOf finds the reason in an error of the API, with its code, or of the token endpoint
+// (RFC 6749 §5.2), which has none.
+func reasonOf(data []byte) (reason string, code int) {
 	var e struct {
 		Error json.RawMessage `json:"error"`
 	}
 	if json.Unmarshal(data, &e) != nil {
-		return ""
+		return "", 0
 	}
-	var code string
-	if json.Unmarshal(e.Error, &code) == nil {
-		return clipped(code)
+	if json.Unmarshal(e.Error, &reason) == nil {
+		return clipped(reason), 0
 	}
 	var whole struct {
+		Code   int `json:"code"`
 		Errors []struct {
 			Reason string `json:"reason"`
 		} `json:"errors"`
 		Status string `json:"status"`
 	}
 	if json.Unmarshal(e.Error, &whole) != nil {
-		return ""
+		return "", 0
 	}
 	if len(whole.Errors) > 0 && whole.Errors[0].Reason != "" {
-		return clipped(whole.Errors[0].Reason)
+		return clipped(whole.Errors[0].Reason), whole.Code
 	}
-	return clipped(whole.Status)
+	return clipped(whole.Status), whole.Code
 }
 
 func clipped(s string) string {
@@ -243,13 +255,15 @@ func (r *reader) explain(err error) error {
 		return fault.Wrap(err, fault.Denied, "google-api-off", "The Admin SDK API is not enabled in the Google Cloud project of the service account: enable it there.")
 	case p.status == http.StatusForbidden:
 		return fault.Wrap(err, fault.Denied, "google-forbidden", "%s may not read the account (%s): give them an admin role with the rights to read users and groups.", r.admin, p.reason)
+	case p.status == http.StatusNotFound && !p.missing():
+		return errAnswer(err, "it is a 404 that is none of the Directory API's")
 	case p.status == http.StatusNotFound:
 		return fault.Wrap(err, fault.Denied, "google-not-found", "Google does not know the account, or what is asked for: look at the customer id.")
 	}
 	return fault.Wrap(err, fault.Unavailable, "google-unreachable", "Google answers with status %d. It is tried again.", p.status)
 }
 
-// decode reads an answer of a kind.
+// decode reads an answer of a kind; "": of one that has none.
 func decode(data []byte, kind string, into any) error {
 	var head struct {
 		Kind string `json:"kind"`
@@ -257,7 +271,7 @@ func decode(data []byte, kind string, into any) error {
 	if err := json.Unmarshal(data, &head); err != nil {
 		return errAnswer(err, "it is not the JSON that it should be")
 	}
-	if head.Kind != kind {
+	if kind != "" && head.Kind != kind {
 		return errAnswer(nil, fmt.Sprintf("it is of the kind %.64q rather than %q", head.Kind, kind))
 	}
 	if err := json.Unmarshal(data, into); err != nil {

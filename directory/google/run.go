@@ -24,8 +24,10 @@ type run struct {
 	caller  *identity.Principal
 	api     *reader
 	began   time.Time
+	place   *place // nil: nobody waits for it
 
 	chosen *chosen // who is in the groups that were chosen; nil: groups do not matter
+	again  *chosen // the same, read a second time; nil: it was not needed
 	counts SyncCounts
 	held   string // what the brake says; empty: it holds nobody
 	note   string // a sentence for the admin of a reading that went well
@@ -44,6 +46,7 @@ func (r *run) read(ctx context.Context) error {
 		return err
 	}
 	r.api = r.service.reader(k, r.spec.Admin)
+	r.api.place = r.place
 	if len(r.spec.Groups) > 0 {
 		if r.chosen, err = r.choose(ctx); err != nil {
 			return err
@@ -152,7 +155,9 @@ func (r *run) release(ctx context.Context, due time.Time, o *SyncOutcome) error 
 	return err
 }
 
-// request makes one SCIM request. A failure of ours is an error, anything else an answer.
+// request makes one SCIM request, as long as this reading is the one that may: what it has
+// read may be older than what another one has written since. A failure of ours is an error,
+// anything else an answer.
 // It comes from inside, where no gate stands before a tenant that is suspended.
 func (r *run) request(ctx context.Context, method, path string, body, into any) (status int, err error) {
 	if err := r.served(); err != nil {
@@ -163,6 +168,9 @@ func (r *run) request(ctx context.Context, method, path string, body, into any) 
 		if data, err = json.Marshal(body); err != nil {
 			return 0, err
 		}
+	}
+	if err := r.holds(ctx); err != nil {
+		return 0, err
 	}
 	status, answer, err := r.service.SCIM.Do(ctx, r.caller, method, path, data)
 	if err != nil {

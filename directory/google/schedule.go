@@ -20,8 +20,6 @@ const (
 	// account is to be read.
 	lookEvery = time.Second
 	looks     = 16
-	// together is how many accounts one node reads at a time.
-	together = 4
 	// longestRun bounds one reading: what it has not come to, the next one does.
 	longestRun = 6 * time.Hour
 	// lookTime bounds one look.
@@ -64,18 +62,22 @@ func (s *Service) Run(ctx context.Context) error {
 	defer tick.Stop()
 	var work sync.WaitGroup
 	defer work.Wait()
-	places := make(chan struct{}, together)
+	places := newPlaces(together, s.Lease)
 	begin := func(tenant identity.TenantID) {
-		select {
-		case places <- struct{}{}:
-			work.Go(func() {
-				defer func() { <-places }()
-				if _, err := s.Turn(ctx, tenant); err != nil && ctx.Err() == nil {
-					s.Log.WarnContext(ctx, "an account is not read", "tenant", tenant, "error", err)
-				}
-			})
-		default: // with a later look
+		if !places.enter(tenant) {
+			return // with a later look
 		}
+		work.Go(func() {
+			defer places.leave(tenant)
+			p := &place{of: places}
+			defer p.give()
+			if p.take(ctx) != nil {
+				return
+			}
+			if _, err := s.turn(ctx, tenant, p); err != nil && ctx.Err() == nil {
+				s.Log.WarnContext(ctx, "an account is not read", "tenant", tenant, "error", err)
+			}
+		})
 	}
 	for next := 0; ; {
 		select {
@@ -122,6 +124,10 @@ func (s *Service) may(tenant identity.TenantID, r *record) bool {
 // Turn reads the account of a tenant to its end, if it is due and nobody else reads it.
 // The outcome is nil if it was not.
 func (s *Service) Turn(ctx context.Context, tenant identity.TenantID) (*SyncOutcome, error) {
+	return s.turn(ctx, tenant, nil)
+}
+
+func (s *Service) turn(ctx context.Context, tenant identity.TenantID, p *place) (*SyncOutcome, error) {
 	due, err := s.due(ctx, tenant)
 	if fault.Is(err, fault.NotFound) || err == nil && !due {
 		return nil, nil
@@ -133,6 +139,7 @@ func (s *Service) Turn(ctx context.Context, tenant identity.TenantID) (*SyncOutc
 	if r == nil || err != nil {
 		return nil, err
 	}
+	r.place = p
 	return r.end(ctx, r.whole(ctx))
 }
 
@@ -167,6 +174,7 @@ func (r *run) whole(ctx context.Context) (err error) {
 	defer beating.Wait()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	defer r.service.under.begin(r.tenant, stop)()
 	beating.Go(func() {
 		tick := time.NewTicker(r.service.Lease / 4)
 		defer tick.Stop()
@@ -207,6 +215,18 @@ func (r *run) served() error {
 		return errNotServed
 	}
 	return nil
+}
+
+// holds gives errLost unless this reading is still the one that may. It says so of one
+// moment: what follows it right away may be a moment late.
+func (r *run) holds(ctx context.Context) error {
+	return r.service.Store.Tenant(r.tenant).Read(ctx, func(tx *store.Tx) error {
+		holder, err := store.One(ctx, tx, store.Scalar[string], `SELECT holder FROM google_sync WHERE id = 1`)
+		if errors.Is(err, store.ErrNoRows) || err == nil && holder != r.holder {
+			return errLost
+		}
+		return err
+	})
 }
 
 // write writes as long as this reading is the one that may.

@@ -56,6 +56,7 @@ type Service struct {
 
 	asked chan identity.TenantID
 	seen  sightings
+	under readings
 
 	mu      sync.Mutex
 	failing map[identity.TenantID]*SyncOutcome // of those that this node knows of
@@ -246,6 +247,7 @@ func (s *Service) effect(ctx context.Context, e audit.Event, write func(context.
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
 	defer cancel()
+	s.under.halt(ctx, tenant)
 	err := s.Store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
 		if ifVersion != 0 {
 			if r, err := load(ctx, tx); err != nil || r.version != ifVersion {

@@ -37,6 +37,9 @@ type Account struct {
 	Customer string
 	// PageSize is how much is on a page at most, whatever is asked for.
 	PageSize int
+	// Foreign are people, by their ids, of another domain of the account: hasMember does not
+	// tell of them.
+	Foreign map[string]bool
 	// Now is Google's clock.
 	Now func() time.Time
 
@@ -60,6 +63,8 @@ type Failure struct {
 	Status     int
 	Reason     string
 	RetryAfter string
+	// Foreign is whether somebody on the way answers, with a page of their own.
+	Foreign bool
 }
 
 // key is made once: that takes a while.
@@ -125,6 +130,7 @@ func (a *Account) DeleteUser(id string) {
 		a.users = slices.DeleteFunc(a.users, func(u Object) bool { return u["id"] == id })
 		for g, members := range a.members {
 			a.members[g] = slices.DeleteFunc(members, func(m Object) bool { return m["id"] == id })
+			find(a.groups, "id", g)["directMembersCount"] = strconv.Itoa(len(a.members[g]))
 		}
 	})
 }
@@ -211,6 +217,12 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if f.RetryAfter != "" {
 				w.Header().Set("Retry-After", f.RetryAfter)
 			}
+			if f.Foreign {
+				w.Header().Set("Content-Type", "text/html")
+				w.WriteHeader(f.Status)
+				_, _ = w.Write([]byte("<html><h1>" + f.Reason + "</h1>"))
+				return
+			}
 			refuse(w, f.Status, f.Reason)
 			return
 		}
@@ -287,18 +299,38 @@ func (a *Account) answer(r *http.Request) (any, int) {
 		return nil, http.StatusBadRequest
 	case len(parts) == 2 && parts[0] == "users":
 		if u := find(a.users, "id", parts[1]); u != nil {
-			return etagged(u), http.StatusOK
+			return only(etagged(u), query.Get("fields")), http.StatusOK
 		}
 	case len(parts) == 2 && parts[0] == "groups":
 		if g := a.group(parts[1]); g != nil {
-			return etagged(g), http.StatusOK
+			return only(etagged(g), query.Get("fields")), http.StatusOK
 		}
 	case len(parts) == 3 && parts[0] == "groups" && parts[2] == "members":
 		if g := a.group(parts[1]); g != nil {
 			return a.page(query.Get("pageToken"), query.Get("maxResults"), 200, "members", a.members[text(g, "id")])
 		}
+	case len(parts) == 4 && parts[0] == "groups" && parts[2] == "hasMember":
+		g, u := a.group(parts[1]), find(a.users, "id", parts[3])
+		switch {
+		case g == nil:
+			return nil, http.StatusNotFound
+		case u == nil || a.Foreign[parts[3]]:
+			return nil, http.StatusBadRequest
+		}
+		return Object{"isMember": a.within(text(g, "id"), parts[3], map[string]bool{})}, http.StatusOK
 	}
 	return nil, http.StatusNotFound
+}
+
+// within reports whether somebody is in a group, by themselves or through another one.
+func (a *Account) within(group, id string, seen map[string]bool) bool {
+	if seen[group] {
+		return false
+	}
+	seen[group] = true
+	return slices.ContainsFunc(a.members[group], func(m Object) bool {
+		return m["id"] == id || m["type"] == "CUSTOMER" || m["type"] == "GROUP" && a.within(text(m, "id"), id, seen)
+	})
 }
 
 // group finds one by id or address.
@@ -336,6 +368,17 @@ func (a *Account) page(token, size string, most int, name string, all []Object) 
 		answer["nextPageToken"] = strconv.Itoa(end)
 	}
 	return etagged(answer), http.StatusOK
+}
+
+// only leaves what was asked for.
+func only(o Object, fields string) Object {
+	asked := strings.Split(fields, ",")
+	for name := range o {
+		if fields != "" && !slices.Contains(asked, name) {
+			delete(o, name)
+		}
+	}
+	return o
 }
 
 func etagged(o Object) Object {
