@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -220,71 +218,6 @@ func TestAReceiverThatHangsHoldsUpNobody(t *testing.T) {
 	stop()
 	if w := h.a.hook("slow"); w.Failures != 0 || w.Behind != 6 {
 		t.Errorf("that we stop is held against it: %+v", w)
-	}
-}
-
-// Two nodes send to one webhook: each change arrives once, and in its order.
-func TestNodesDeliverOnceAndInOrder(t *testing.T) {
-	h := newHouse(t)
-	var busy atomic.Int32
-	r := h.receives(func(_ received, w http.ResponseWriter) {
-		if busy.Add(1) > 1 {
-			t.Error("two messages at a time")
-		}
-		defer busy.Add(-1)
-		w.WriteHeader(http.StatusNoContent)
-	})
-	h.a.put(h.tenant, "hr", r.URL)
-	h.a.runs()
-	h.b.runs()
-	const each = 30
-	var writing sync.WaitGroup
-	for i, n := range []*node{h.a, h.b} {
-		writing.Go(func() {
-			for j := range each {
-				if _, err := n.people.CreateUser(t.Context(), admin, h.tenant, directory.User{UserName: fmt.Sprintf("u%d-%d", i, j)}); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	writing.Wait()
-	all := r.events(2 * each)
-	if !slices.IsSortedFunc(all, func(a, b feed.Notice) int { return int(a.Sequence) - int(b.Sequence) }) || len(all) != 2*each {
-		t.Errorf("%d events", len(all))
-	}
-	until(t, "everything is taken", func() bool { return h.b.hook("hr").Behind == 0 })
-	r.nothing()
-}
-
-// A node dies with a message on its way: another one sends it again once the lease is
-// over, and not before.
-func TestWhatADeadNodeHadIsSentByAnother(t *testing.T) {
-	h := newHouse(t)
-	r := h.receives(nil)
-	h.a.put(h.tenant, "hr", r.URL)
-	h.a.person(h.tenant, "ada")
-	dead, err := h.a.feed.Claim(t.Context(), h.tenant, h.a.hook("hr").ID, "dead")
-	if must(t, err); dead == nil {
-		t.Fatal("nothing to send")
-	}
-	if m, err := h.b.feed.Claim(t.Context(), h.tenant, h.b.hook("hr").ID, "other"); m != nil || err != nil {
-		t.Errorf("two have it: %v, %v", m, err)
-	}
-	h.b.runs()
-	r.nothing()
-	h.passes(feed.Lease + time.Second)
-	if m := r.next(); m.id != dead.ID {
-		t.Errorf("%s is sent instead of %s", m.id, dead.ID)
-	}
-	until(t, "it is taken", func() bool { return h.b.hook("hr").Behind == 0 })
-	// Who comes back from the dead changes nothing.
-	if mine, err := h.a.feed.Taken(t.Context(), h.tenant, dead, feed.Attempt{Status: 200}); mine || err != nil {
-		t.Error(mine, err)
-	}
-	must(t, h.a.feed.Failed(t.Context(), h.tenant, dead, feed.Attempt{Status: 410}))
-	if w := h.b.hook("hr"); w.Stopped != "" || w.Failures != 0 || w.Behind != 0 {
-		t.Errorf("%+v", w)
 	}
 }
 
