@@ -142,7 +142,7 @@ func (s *Service) Claim(ctx context.Context, tenant identity.TenantID, id, holde
 			if upTo == 0 {
 				upTo = math.MaxInt64
 			}
-			if rows, err = rowsAfter(ctx, tx, w.position, upTo, maxChanges); err != nil || slices.ContainsFunc(rows, func(c row) bool { return wanted(w.Types, c.Type) }) {
+			if rows, err = rowsAfter(ctx, tx, w.position, upTo, maxChanges, maxMessage); err != nil || slices.ContainsFunc(rows, func(c row) bool { return wanted(w.Types, c.Type) }) {
 				return err
 			}
 			to := h.last // nothing that is asked for
@@ -403,5 +403,6 @@ func (s *Service) Forget(tenant identity.TenantID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.stopped, tenant)
+	delete(s.grown, tenant)
 	s.wakeLocked(tenant)
 }
