@@ -11,6 +11,8 @@ import (
 
 	"gatehouse/directory/feed"
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/throttle"
 )
 
 // Feed keeps the webhooks, and what is to be sent to them ([feed.Service]).
@@ -23,11 +25,17 @@ type Feed interface {
 	Trial(ctx context.Context, tenant identity.TenantID, name string) (*feed.Message, error)
 }
 
+// Throttle counts how often something is done ([throttle.Throttle]).
+type Throttle interface {
+	Allow(ctx context.Context, key string, limit throttle.Limit) (ok bool, retryAfter time.Duration)
+}
+
 // Config is what is worked with.
 type Config struct {
 	Feed Feed
 	// Client must be the guarded one.
-	Client *http.Client
+	Client   *http.Client
+	Throttle Throttle // of tests
 	// Tenants are all that are served, and Serves tells whether one is: nothing is sent of
 	// one that is suspended, or about to be deleted.
 	Tenants func() []identity.TenantID
@@ -58,13 +66,14 @@ const (
 
 // Service sends to the webhooks of every tenant while [Service.Run] runs.
 type Service struct {
-	feed    Feed
-	client  *http.Client
-	tenants func() []identity.TenantID
-	serves  func(identity.TenantID) bool
-	log     *slog.Logger
-	now     func() time.Time
-	holder  string // this process
+	feed     Feed
+	client   *http.Client
+	throttle Throttle
+	tenants  func() []identity.TenantID
+	serves   func(identity.TenantID) bool
+	log      *slog.Logger
+	now      func() time.Time
+	holder   string // this process
 
 	notify chan struct{} // something was put into woken
 
@@ -77,7 +86,7 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{feed: c.Feed, client: client(c.Client), tenants: c.Tenants, serves: c.Serves, log: c.Log, now: c.Now, holder: rand.Text(),
+	return &Service{feed: c.Feed, client: client(c.Client), throttle: c.Throttle, tenants: c.Tenants, serves: c.Serves, log: c.Log, now: c.Now, holder: rand.Text(),
 		notify: make(chan struct{}, 1), woken: map[identity.TenantID]bool{}}
 }
 
@@ -330,12 +339,22 @@ func (s *Service) claim(ctx context.Context, at place) (*feed.Message, error) {
 	return s.feed.Claim(ctx, at.tenant, at.id, s.holder)
 }
 
+// tests is how often a tenant's webhooks are tested: enough to mend a receiver by, too
+// seldom to look around with.
+var tests = throttle.Limit{Every: 10 * time.Second, Burst: 6}
+
 // Test sends a webhook a message of its own, and gives what became of it. It changes
-// nothing of how far the webhook has come.
+// nothing of how far the webhook has come. More than a few a minute are
+// [fault.TooMany].
 func (s *Service) Test(ctx context.Context, tenant identity.TenantID, name string) (feed.Attempt, error) {
 	m, err := s.feed.Trial(ctx, tenant, name)
 	if err != nil {
 		return feed.Attempt{}, err
+	}
+	if ok, wait := s.throttle.Allow(ctx, "webhook-test "+string(tenant), tests); !ok {
+		f := fault.New(fault.TooMany, "too-many-tests", "Webhooks are tested six times at once, and then every ten seconds. Try again in a few seconds.")
+		f.RetryAfter = wait
+		return feed.Attempt{}, f
 	}
 	a := s.send(ctx, tenant, m)
 	if a.Taken() {

@@ -342,10 +342,11 @@ func TestATestTellsWhatBecameOfIt(t *testing.T) {
 	}
 	r.Close()
 	a, err = h.a.webhooks.Test(t.Context(), h.tenant, "hr")
-	if must(t, err); a.Status != 0 || a.Problem != "the connection failed" {
+	if must(t, err); a.Status != 0 || a.Problem != "no answer" {
 		t.Errorf("%+v", a)
 	}
-	for url, want := range map[string]string{strings.Replace(h.receives(nil).URL, "127.0.0.1", "localhost", 1): "the certificate is not trusted", "https://10.0.0.1/x": "the address may not be reached from here", "https://169.254.169.254/latest": "the address may not be reached from here"} {
+	const notThere = "there is no such name, or it may not be reached from here"
+	for url, want := range map[string]string{strings.Replace(h.receives(nil).URL, "127.0.0.1", "localhost", 1): "the certificate is not trusted", "https://10.0.0.1/x": notThere, "https://no.such.name.invalid/x": notThere} {
 		h.a.put(h.tenant, "hr", url)
 		if a, err := h.a.webhooks.Test(t.Context(), h.tenant, "hr"); err != nil || a.Problem != want {
 			t.Errorf("%s: %+v, %v", url, a, err)
@@ -359,6 +360,16 @@ func TestATestTellsWhatBecameOfIt(t *testing.T) {
 	}
 	if deliveries, err := h.a.feed.Deliveries(t.Context(), h.tenant, "hr"); err != nil || len(deliveries) != 5 {
 		t.Errorf("%+v, %v", deliveries, err)
+	}
+	for n := 0; ; n++ {
+		_, err := h.a.webhooks.Test(t.Context(), h.tenant, "hr")
+		if err == nil && n < 3 {
+			continue
+		}
+		if f := fault.As(err); !fault.Is(err, fault.TooMany) || f.RetryAfter <= 0 {
+			t.Errorf("test %d: %v", n, err)
+		}
+		break
 	}
 }
 
