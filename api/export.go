@@ -16,7 +16,7 @@ type exportResult struct {
 
 // export gives what apply takes, without secrets: applied to the same gateway
 // it changes nothing.
-func (a *API) export(ctx context.Context, _ *call, in *struct {
+func (a *API) export(ctx context.Context, c *call, in *struct {
 	Tenant string `query:"tenant" maxLength:"64" doc:"Name or id of one tenant; absent: all"`
 }) (*bodyOutput[exportResult], error) {
 	chosen := a.cfg.Tenants.List()
@@ -27,12 +27,16 @@ func (a *API) export(ctx context.Context, _ *call, in *struct {
 		}
 		chosen = []*tenants.Tenant{one}
 	}
+	whole, err := a.may(ctx, c, writes("tenants"))
+	if err != nil {
+		return nil, err
+	}
 	documents := []resources.Document{}
 	for _, t := range chosen {
 		if t.ID == identity.Platform || t.Status == tenants.Deleting {
 			continue // the operators' own tenant comes from the config file
 		}
-		of, err := a.documentsOf(ctx, t)
+		of, err := a.documentsOf(ctx, t, whole)
 		if err != nil {
 			return nil, err
 		}
@@ -41,7 +45,9 @@ func (a *API) export(ctx context.Context, _ *call, in *struct {
 	return &bodyOutput[exportResult]{exportResult{Documents: documents}}, nil
 }
 
-func (a *API) documentsOf(ctx context.Context, t *tenants.Tenant) ([]resources.Document, error) {
+// documentsOf gives those of one tenant: whole, or without what only those see who may
+// change it.
+func (a *API) documentsOf(ctx context.Context, t *tenants.Tenant, whole bool) ([]resources.Document, error) {
 	var documents []resources.Document
 	add := func(kind resources.Kind, tenant, name string, spec any) error {
 		d, err := resources.New(kind, tenant, name, spec)
@@ -124,6 +130,9 @@ func (a *API) documentsOf(ctx context.Context, t *tenants.Tenant) ([]resources.D
 		return nil, err
 	}
 	for _, w := range webhooks {
+		if !whole {
+			w = w.Veiled()
+		}
 		if err := add(resources.KindWebhook, t.Name, w.Name, resources.SpecOfWebhook(w)); err != nil {
 			return nil, err
 		}

@@ -63,6 +63,12 @@ func (a *API) mayReadDirectory(ctx context.Context, c *call) error {
 	return nil
 }
 
+// may reports whether the caller holds a permission beside the one that they were let in by.
+func (a *API) may(ctx context.Context, c *call, needed authz.Permission) (bool, error) {
+	permit, _, err := a.cfg.Policy.Decide(ctx, c.principal, authz.Query{Tenant: c.tenant(), Access: authz.NeedPermission, Permission: needed})
+	return err == nil && permit.Valid(c.tenant()), err
+}
+
 func (a *API) listChanges(ctx context.Context, c *call, in *listChangesInput) (*bodyOutput[directoryChanges], error) {
 	if in.From != "" && in.Cursor != "" {
 		return nil, fault.New(fault.Invalid, "bad-cursor", "Say either from=now, or the cursor of the answer before.")

@@ -12,6 +12,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/directory"
 	"gatehouse/identity"
+	"gatehouse/tenants"
 )
 
 // comes adds somebody to a tenant's directory.
@@ -143,6 +144,36 @@ func TestFollowingTakesTheRightToReadAllOfIt(t *testing.T) {
 	half.do("PUT", "webhooks/hr", map[string]any{"url": "https://mine.example"}).problem(http.StatusForbidden, "not-allowed")
 	half.do("POST", "webhooks/hr/rotate", nil).problem(http.StatusForbidden, "not-allowed")
 	half.do("GET", "webhooks/hr", nil).want(http.StatusOK)
+}
+
+// The path of an address may be a secret of the receiver's: it is for who may change it.
+func TestOnlyWhoMayChangeAWebhookSeesItsPath(t *testing.T) {
+	h := newHouse(t)
+	for role, permissions := range map[string][]string{"looks": {"gatehouse.webhooks:read"}, "exports": {"gatehouse.tenants:read"}} {
+		for _, at := range []*tenants.Tenant{h.acme, h.platform} {
+			if _, err := h.authz.PutRole(t.Context(), audit.SystemCause(), at.ID, authz.Role{Name: role, Permissions: permissions}, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	owner := h.signIn(h.acme, "owner", "owner")
+	owner.do("PUT", "webhooks/hr", map[string]any{"url": "https://hr.example/s3cret?k=s3cret"}).want(http.StatusOK)
+	reader := h.bearer(h.acme, "looks")
+	for _, path := range []string{"webhooks", "webhooks/hr"} {
+		if body := string(reader.do("GET", path, nil).want(http.StatusOK).body); strings.Contains(body, "s3cret") || !strings.Contains(body, `"https://hr.example/…"`) {
+			t.Errorf("%s shows who only looks %s", path, body)
+		}
+		if body := string(owner.do("GET", path, nil).want(http.StatusOK).body); !strings.Contains(body, "https://hr.example/s3cret?k=s3cret") {
+			t.Errorf("%s shows the owner %s", path, body)
+		}
+	}
+	owner.do("PUT", "webhooks/hr", map[string]any{"url": "https://hr.example/…"}).problem(http.StatusBadRequest, "bad-webhook")
+	if body := string(h.bearer(h.platform, "exports").do("GET", "platform/export", nil).want(http.StatusOK).body); strings.Contains(body, "s3cret") || !strings.Contains(body, "hr.example/…") {
+		t.Errorf("an export for who only looks is %s", body)
+	}
+	if body := string(h.signIn(h.platform, "root", "owner").do("GET", "platform/export", nil).want(http.StatusOK).body); !strings.Contains(body, "s3cret") {
+		t.Errorf("an export for an owner is %s", body)
+	}
 }
 
 func TestAWebhookAndItsSecret(t *testing.T) {

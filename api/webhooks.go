@@ -33,7 +33,7 @@ type Sender interface {
 type webhook struct {
 	ID            string                `json:"id"`
 	Name          string                `json:"name"`
-	Spec          resources.WebhookSpec `json:"spec" doc:"As it is put"`
+	Spec          resources.WebhookSpec `json:"spec" doc:"As it is put; without the path of its url for who lacks gatehouse.webhooks:write"`
 	State         string                `json:"state" enum:"on,off,failing,stopped" doc:"failing: the last message was not taken, and is tried again. stopped: nothing is sent until it is put again"`
 	Stopped       string                `json:"stopped_because,omitempty" enum:"gone,failing" doc:"gone: the receiver answered 410. failing: nothing was taken for three days"`
 	Behind        int                   `json:"behind" doc:"How many changes there are that it has not been sent, at most 10000"`
@@ -71,7 +71,7 @@ func (a *API) registerWebhooks() {
 	register(a, operation{id: "rotate-webhook-secret", method: http.MethodPost, path: "/webhooks/{name}/rotate", tag: "Directory", needs: writes("webhooks"), secret: true,
 		status: http.StatusOK, summary: "Give a webhook a new secret, which is in this answer only; for a day messages are signed with the one before as well. Takes gatehouse.users:read and gatehouse.groups:read"}, a.rotateWebhook)
 	register(a, operation{id: "test-webhook", method: http.MethodPost, path: "/webhooks/{name}/test", tag: "Directory", needs: writes("webhooks"),
-		status: http.StatusOK, summary: "Send a webhook a message without changes, and tell what became of it"}, a.testWebhook)
+		status: http.StatusOK, summary: "Send a webhook a message without changes, and tell what became of it. Six at once, then one every ten seconds"}, a.testWebhook)
 	register(a, operation{id: "list-webhook-deliveries", method: http.MethodGet, path: "/webhooks/{name}/deliveries", tag: "Directory", needs: reads("webhooks"),
 		summary: "List the last 50 messages to a webhook, the newest first"}, a.listDeliveries)
 }
@@ -90,12 +90,26 @@ func webhookOf(w feed.Webhook) webhook {
 	return view
 }
 
+// seenWebhook gives how the caller sees webhooks: without the paths of their addresses,
+// which may be secrets, unless they may change them.
+func (a *API) seenWebhook(ctx context.Context, c *call) (func(feed.Webhook) webhook, error) {
+	whole, err := a.may(ctx, c, writes("webhooks"))
+	if err != nil || whole {
+		return webhookOf, err
+	}
+	return func(w feed.Webhook) webhook { return webhookOf(w.Veiled()) }, nil
+}
+
 func (a *API) listWebhooks(ctx context.Context, c *call, in *Paging) (*pageOutput[webhook], error) {
+	seen, err := a.seenWebhook(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	found, err := a.cfg.Webhooks.Webhooks(ctx, c.tenant())
 	if err != nil {
 		return nil, err
 	}
-	return pageWithin(*in, found, func(w feed.Webhook) string { return w.Name }, webhookOf), nil
+	return pageWithin(*in, found, func(w feed.Webhook) string { return w.Name }, seen), nil
 }
 
 // shownWebhook shows a webhook with its secret, if that is new.
@@ -109,8 +123,15 @@ func shownWebhook(w feed.Webhook, secret string, err error) (*versioned[webhook]
 }
 
 func (a *API) getWebhook(ctx context.Context, c *call, in *ByName) (*versioned[webhook], error) {
+	seen, err := a.seenWebhook(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	w, err := a.cfg.Webhooks.Webhook(ctx, c.tenant(), in.Name)
-	return shownWebhook(w, "", err)
+	if err != nil {
+		return nil, err
+	}
+	return withVersion(w.Version, seen(w)), nil
 }
 
 func (a *API) putWebhook(ctx context.Context, c *call, in *struct {

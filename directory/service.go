@@ -220,7 +220,7 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step
 		if err := do.write(bounded, tx); err != nil {
 			return err
 		}
-		if err := s.note(bounded, tx, do); err != nil {
+		if err := s.note(bounded, tx, tenant, do); err != nil {
 			return err
 		}
 		written = true

@@ -121,7 +121,7 @@ func (s *Service) signIn(ctx context.Context, cause audit.Cause, tenant identity
 			if err := plan.apply(ctx, tx, in, &do.news); err != nil {
 				return err
 			}
-			return s.note(ctx, tx, do)
+			return s.note(ctx, tx, tenant, do)
 		})
 		return plan, false, err
 	}

@@ -16,7 +16,7 @@ type Feed interface {
 	// Note is called in the transaction that makes the changes true, behind them. As the
 	// writers of a tenant go one after the other on all nodes, the order of the calls is
 	// that of the commits.
-	Note(ctx context.Context, tx *store.Tx, at time.Time, changes []Change) error
+	Note(ctx context.Context, tx *store.Tx, tenant identity.TenantID, at time.Time, changes []Change) error
 }
 
 // ChangeType is what has happened to a person or a group.
@@ -63,7 +63,7 @@ type Change struct {
 }
 
 // maxTold is how many members a change names; of more, a reader reads the group anew.
-const maxTold = 1000
+const maxTold = 100
 
 // Membership is who came into a group and who left it, people and groups by their ids.
 // Many says that there are too many to be named, or that nobody knows them: the lists
@@ -146,7 +146,7 @@ func (do *step) changes() (all []Change) {
 }
 
 // note has the feed keep what a step has changed.
-func (s *Service) note(ctx context.Context, tx *store.Tx, do *step) error {
+func (s *Service) note(ctx context.Context, tx *store.Tx, tenant identity.TenantID, do *step) error {
 	if s.feed == nil {
 		return nil
 	}
@@ -154,5 +154,5 @@ func (s *Service) note(ctx context.Context, tx *store.Tx, do *step) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	return s.feed.Note(ctx, tx, now(), changes)
+	return s.feed.Note(ctx, tx, tenant, now(), changes)
 }

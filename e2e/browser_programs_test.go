@@ -43,6 +43,10 @@ func TestBrowserPrograms(t *testing.T) {
 	a.see(`//button[@aria-label="Turn on hr"]`)
 	a.look("console-webhooks", desk, narrow)
 	a.become(desktopChrome, desk)
+	a.click(`//button[@aria-label="Change hr"]`)
+	a.see(dialog + `//input[@value="https://hr.example/changes"]`)
+	a.look("console-webhook-change", desk, narrow)
+	a.become(desktopChrome, desk)
 
 	a.open(at + "google")
 	a.see(`//h2[text()="Set it up"]`)

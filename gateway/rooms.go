@@ -160,7 +160,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 		Tenants: r.served, Log: log})
 	r.expiring = token.NewWatch(r.tokens, r.served, log)
 	r.egress = httpkit.NewEgress(httpkit.EgressOptions{Allow: cfg.Egress.Allow, Deny: cfg.Egress.Deny})
-	r.webhooks = webhooks.New(webhooks.Config{Feed: r.feed, Client: r.egress.Client(), Tenants: r.served, Serves: r.serves, Log: log})
+	r.webhooks = webhooks.New(webhooks.Config{Feed: r.feed, Client: r.egress.Client(), Throttle: together, Tenants: r.served, Serves: r.serves, Log: log})
 	r.feed.Watch(r.webhooks.Wake)
 	r.services = machines.New(machines.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Streams: serviceStreams{openStreams{r}}})
 	r.machines = machine.New(machine.Config{Services: r.services, Connections: r.tenants, Client: r.egress.Client()})

@@ -6,7 +6,7 @@
 // SQL and moves on only once the receiver has taken a message, so that nothing is lost
 // whatever dies, and what was taken may come again.
 //
-// It must not let a receiver hold anything up: not the change itself, not another
-// webhook, not another tenant. It keeps no record and decides nothing about webhooks
+// It must not let a receiver hold anything up: not the change itself, and by a tenant's own
+// few places, with others for slow webhooks, not another tenant. It keeps no record and decides nothing about webhooks
 // (directory/feed does), and it reaches addresses by the guarded client alone.
 package webhooks

@@ -29,6 +29,7 @@ import (
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/postgrestest"
+	"gatehouse/internal/throttle"
 	"gatehouse/webhooks"
 )
 
@@ -112,7 +113,7 @@ func (h *house) newNode(name, dir string, db *store.DB, ring *keys.Ring) *node {
 		}})
 	n.feed.Join(n.people)
 	guarded := httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, RootCAs: h.trusted})
-	n.webhooks = webhooks.New(webhooks.Config{Feed: n.feed, Client: guarded.Client(), Tenants: served, Serves: func(identity.TenantID) bool { return !h.suspended.Load() }, Log: slog.New(slog.DiscardHandler), Now: h.now})
+	n.webhooks = webhooks.New(webhooks.Config{Feed: n.feed, Client: guarded.Client(), Throttle: throttle.New(nil, "test", slog.New(slog.DiscardHandler)), Tenants: served, Serves: func(identity.TenantID) bool { return !h.suspended.Load() }, Log: slog.New(slog.DiscardHandler), Now: h.now})
 	return n
 }
 

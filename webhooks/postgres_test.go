@@ -11,6 +11,6 @@ func TestOnPostgres(t *testing.T) {
 		TestChangesArriveSignedAndInOrder, TestWhatIsNotTakenComesAgain, TestWhoSaysGoneIsSentNothingMore, TestWhoFailsForDaysIsGivenUp,
 		TestARedirectIsNotFollowed, TestAnEndlessAnswerIsCutShort, TestAReceiverThatHangsHoldsUpNobody, TestNodesDeliverOnceAndInOrder,
 		TestWhatADeadNodeHadIsSentByAnother, TestNothingIsLostBetweenTheChangeAndItsDelivery, TestARotatedSecretIsInUseForADayMore, TestNothingIsSentOfATenantThatIsSuspended,
-		TestOnlyWhatIsAskedForArrives, TestAGapIsToldOf, TestATestTellsWhatBecameOfIt, TestWebhooksThatAreRefused,
-	}, "TestTheSampleOfTheGuideTakesWhatIsSent")
+		TestOnlyWhatIsAskedForArrives, TestAGapIsToldOf, TestANodeThatIsAheadTakesNoWebhookFromAnother, TestWhatTheReceiverBeforeSaysIsNotTheNewOnes, TestWhatIsOnItsWayIsCutWithItsTenant, TestATestTellsWhatBecameOfIt, TestWebhooksThatAreRefused,
+	}, "TestTheSampleOfTheGuideTakesWhatIsSent", "TestSlowReceiversLeaveRoomForTheOthers")
 }

@@ -79,19 +79,14 @@ func Sign(keys [][]byte, id string, at int64, body []byte) string {
 	return strings.Join(signatures, " ")
 }
 
-// problem says why there was no answer, without a word of where.
+// problem says why there was no answer, without a word of where, and no more than an admin
+// needs: not which names there are inside, and not what else listens at an address.
 func problem(err error) string {
-	if errors.Is(err, httpkit.ErrEgressRefused) {
-		return "the address may not be reached from here"
-	}
-	if slow, ok := errors.AsType[net.Error](err); ok && slow.Timeout() {
-		return "no answer in time"
-	}
-	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return "the name was not found"
+	if _, unknown := errors.AsType[*net.DNSError](err); unknown || errors.Is(err, httpkit.ErrEgressRefused) {
+		return "there is no such name, or it may not be reached from here"
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return "the certificate is not trusted"
 	}
-	return "the connection failed"
+	return "no answer"
 }

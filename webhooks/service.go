@@ -11,6 +11,8 @@ import (
 
 	"gatehouse/directory/feed"
 	"gatehouse/identity"
+	"gatehouse/internal/fault"
+	"gatehouse/internal/throttle"
 )
 
 // Feed keeps the webhooks, and what is to be sent to them ([feed.Service]).
@@ -23,11 +25,17 @@ type Feed interface {
 	Trial(ctx context.Context, tenant identity.TenantID, name string) (*feed.Message, error)
 }
 
+// Throttle counts how often something is done ([throttle.Throttle]).
+type Throttle interface {
+	Allow(ctx context.Context, key string, limit throttle.Limit) (ok bool, retryAfter time.Duration)
+}
+
 // Config is what is worked with.
 type Config struct {
 	Feed Feed
 	// Client must be the guarded one.
-	Client *http.Client
+	Client   *http.Client
+	Throttle Throttle // of tests
 	// Tenants are all that are served, and Serves tells whether one is: nothing is sent of
 	// one that is suspended, or about to be deleted.
 	Tenants func() []identity.TenantID
@@ -46,28 +54,28 @@ const (
 	lookAgain = 5 * time.Second
 	// maxLooks is how many tenants are looked at at a time.
 	maxLooks = 4
-	// maxSends and maxTries are how many webhooks are sent something at a time: those
-	// that took the last message, and those that did not, who thereby never stand in the
-	// way of the others.
-	maxSends, maxTries = 64, 32
-	// maxTurn is how many messages a webhook is sent before it waits for its turn again.
-	maxTurn = 20
+	// maxTurn and turnTime are how many messages a webhook is sent, and for how long
+	// another one is begun, before it waits for its turn again.
+	maxTurn, turnTime = 20, 3 * time.Second
+	// cutEvery is how often it is looked whether a tenant to which something is on its way
+	// is served still.
+	cutEvery = time.Second
 	// storeTime bounds what is asked of the store.
 	storeTime = 10 * time.Second
 )
 
 // Service sends to the webhooks of every tenant while [Service.Run] runs.
 type Service struct {
-	feed    Feed
-	client  *http.Client
-	tenants func() []identity.TenantID
-	serves  func(identity.TenantID) bool
-	log     *slog.Logger
-	now     func() time.Time
-	holder  string // this process
+	feed     Feed
+	client   *http.Client
+	throttle Throttle
+	tenants  func() []identity.TenantID
+	serves   func(identity.TenantID) bool
+	log      *slog.Logger
+	now      func() time.Time
+	holder   string // this process
 
-	sends, tries chan struct{} // a token per message under way
-	notify       chan struct{} // something was put into woken
+	notify chan struct{} // something was put into woken
 
 	mu    sync.Mutex
 	woken map[identity.TenantID]bool // with true: its webhooks have changed
@@ -78,8 +86,8 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{feed: c.Feed, client: client(c.Client), tenants: c.Tenants, serves: c.Serves, log: c.Log, now: c.Now, holder: rand.Text(),
-		sends: make(chan struct{}, maxSends), tries: make(chan struct{}, maxTries), notify: make(chan struct{}, 1), woken: map[identity.TenantID]bool{}}
+	return &Service{feed: c.Feed, client: client(c.Client), throttle: c.Throttle, tenants: c.Tenants, serves: c.Serves, log: c.Log, now: c.Now, holder: rand.Text(),
+		notify: make(chan struct{}, 1), woken: map[identity.TenantID]bool{}}
 }
 
 // Wake says that a tenant's directory has changed, or its webhooks. It waits for nothing.
@@ -107,6 +115,12 @@ type place struct {
 	id     string
 }
 
+// sent says that a webhook has had its turn, and whether it was slow to answer.
+type sent struct {
+	place
+	slow bool
+}
+
 // looked is what a look at a tenant has found.
 type looked struct {
 	tenant  identity.TenantID
@@ -120,17 +134,18 @@ type round struct {
 	*Service
 	work    sync.WaitGroup
 	looks   chan looked
-	sent    chan place
+	sent    chan sent
 	looking map[identity.TenantID]bool
-	sending map[place]bool
+	sending map[place]context.CancelFunc
+	lanes   *lanes
 	some    map[identity.TenantID]bool      // who had a webhook when it was last looked at
 	due     map[identity.TenantID]time.Time // when a tenant is to be looked at
 }
 
 // Run sends until ctx ends, and waits for what is under way.
 func (s *Service) Run(ctx context.Context) error {
-	r := &round{Service: s, looks: make(chan looked), sent: make(chan place), looking: map[identity.TenantID]bool{}, sending: map[place]bool{},
-		some: map[identity.TenantID]bool{}, due: map[identity.TenantID]time.Time{}}
+	r := &round{Service: s, looks: make(chan looked), sent: make(chan sent), looking: map[identity.TenantID]bool{}, sending: map[place]context.CancelFunc{},
+		lanes: newLanes(), some: map[identity.TenantID]bool{}, due: map[identity.TenantID]time.Time{}}
 	all := time.NewTicker(lookEvery)
 	defer all.Stop()
 	soon := time.NewTimer(0)
@@ -166,7 +181,10 @@ func (s *Service) Run(ctx context.Context) error {
 		case found := <-r.looks:
 			r.take(ctx, found)
 		case over := <-r.sent:
-			delete(r.sending, over)
+			delete(r.sending, over.place)
+			if over.slow {
+				r.lanes.slowUntil[over.place] = r.now().Add(slowFor)
+			}
 			r.at(over.tenant, r.now())
 		}
 	}
@@ -180,6 +198,7 @@ func (r *round) everybody() {
 		served[tenant] = true
 		r.at(tenant, now)
 	}
+	r.lanes.keep(served, now)
 	for tenant := range r.some {
 		if !served[tenant] {
 			delete(r.some, tenant)
@@ -195,9 +214,15 @@ func (r *round) at(tenant identity.TenantID, t time.Time) {
 	}
 }
 
-// begin begins the looks that are due, and gives the time until the next one is.
+// begin begins the looks that are due, cuts what is on its way of a tenant that is served
+// no longer, and gives the time until there is something to do again.
 func (r *round) begin(ctx context.Context) time.Duration {
 	now, next := r.now(), lookEvery
+	for at, cut := range r.sending {
+		if next = cutEvery; !r.serves(at.tenant) {
+			cut()
+		}
+	}
 	for tenant, t := range r.due {
 		switch {
 		case r.looking[tenant]: // it is looked at again after that
@@ -235,14 +260,17 @@ func (r *round) take(ctx context.Context, found looked) {
 	for _, p := range found.pending {
 		at := place{found.tenant, p.ID}
 		switch {
-		case r.sending[at]: // it is looked at again after that
+		case r.sending[at] != nil: // it is looked at again after that
 		case p.At.After(now):
 			r.at(found.tenant, p.At)
 		default:
-			r.sending[at] = true
+			turn, cut := context.WithCancel(ctx)
+			entry := r.lanes.of(at, p.Failing, now)
+			r.sending[at] = cut
 			r.work.Go(func() {
-				defer func() { r.sent <- at }()
-				r.serve(ctx, at, p.Failing)
+				defer cut()
+				slow := r.serve(turn, at, entry)
+				r.sent <- sent{at, slow}
 			})
 		}
 	}
@@ -250,57 +278,56 @@ func (r *round) take(ctx context.Context, found looked) {
 
 // serve sends a webhook what it waits for, and waits a little where the store does not
 // answer.
-func (s *Service) serve(ctx context.Context, at place, failing bool) {
-	err := s.turn(ctx, at, failing)
+func (s *Service) serve(ctx context.Context, at place, in entry) (slow bool) {
+	slow, err := s.turn(ctx, at, in)
 	if err == nil || ctx.Err() != nil {
-		return
+		return slow
 	}
 	s.log.WarnContext(ctx, "a webhook is sent nothing for now", "tenant", at.tenant, "webhook", at.id, "error", err)
 	select {
 	case <-ctx.Done():
 	case <-time.After(lookAgain):
 	}
+	return slow
 }
 
-// turn sends a webhook what it waits for, in its turn.
-func (s *Service) turn(ctx context.Context, at place, failing bool) (err error) {
-	turns := s.sends
-	if failing {
-		turns = s.tries
+// turn sends a webhook what it waits for, in its turn, which a slow answer ends.
+func (s *Service) turn(ctx context.Context, at place, in entry) (slow bool, err error) {
+	leave, ok := in.enter(ctx)
+	if !ok {
+		return false, nil
 	}
-	select {
-	case turns <- struct{}{}:
-		defer func() { <-turns }()
-	case <-ctx.Done():
-		return nil
-	}
-	for n, more := 0, true; more && err == nil && n < maxTurn; n++ {
-		more, err = s.one(ctx, at)
+	defer leave()
+	began := time.Now()
+	for n, more := 0, true; more && !slow && err == nil && n < maxTurn && time.Since(began) < turnTime; n++ {
+		more, slow, err = s.one(ctx, at)
 	}
 	// What another node is to go on with need not wait until the lease is over.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
 	defer cancel()
-	return errors.Join(err, s.feed.Release(ctx, at.tenant, at.id, s.holder))
+	return slow, errors.Join(err, s.feed.Release(ctx, at.tenant, at.id, s.holder))
 }
 
 // one sends one message; more says that the next may follow at once.
-func (s *Service) one(ctx context.Context, at place) (more bool, err error) {
+func (s *Service) one(ctx context.Context, at place) (more, slow bool, err error) {
 	m, err := s.claim(ctx, at)
 	if err != nil || m == nil {
-		return false, err
+		return false, false, err
 	}
 	a := s.send(ctx, at.tenant, m)
+	slow = a.Took >= slowAnswer
 	if ctx.Err() != nil && !a.Taken() {
-		return false, nil // it is not the receiver's fault
+		return false, slow, nil // it is not the receiver's fault
 	}
 	// What was taken is to be known even if the gateway is about to stop.
 	keeping, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
 	defer cancel()
 	if a.Taken() {
-		return s.feed.Taken(keeping, at.tenant, m, a)
+		more, err = s.feed.Taken(keeping, at.tenant, m, a)
+		return more, slow, err
 	}
 	s.log.InfoContext(ctx, "a webhook did not take a message", "tenant", at.tenant, "webhook", m.Webhook, "status", a.Status, "problem", a.Problem)
-	return false, s.feed.Failed(keeping, at.tenant, m, a)
+	return false, slow, s.feed.Failed(keeping, at.tenant, m, a)
 }
 
 func (s *Service) claim(ctx context.Context, at place) (*feed.Message, error) {
@@ -312,12 +339,22 @@ func (s *Service) claim(ctx context.Context, at place) (*feed.Message, error) {
 	return s.feed.Claim(ctx, at.tenant, at.id, s.holder)
 }
 
+// tests is how often a tenant's webhooks are tested: enough to mend a receiver by, too
+// seldom to look around with.
+var tests = throttle.Limit{Every: 10 * time.Second, Burst: 6}
+
 // Test sends a webhook a message of its own, and gives what became of it. It changes
-// nothing of how far the webhook has come.
+// nothing of how far the webhook has come. More than a few a minute are
+// [fault.TooMany].
 func (s *Service) Test(ctx context.Context, tenant identity.TenantID, name string) (feed.Attempt, error) {
 	m, err := s.feed.Trial(ctx, tenant, name)
 	if err != nil {
 		return feed.Attempt{}, err
+	}
+	if ok, wait := s.throttle.Allow(ctx, "webhook-test "+string(tenant), tests); !ok {
+		f := fault.New(fault.TooMany, "too-many-tests", "Webhooks are tested six times at once, and then every ten seconds. Try again in a few seconds.")
+		f.RetryAfter = wait
+		return feed.Attempt{}, f
 	}
 	a := s.send(ctx, tenant, m)
 	if a.Taken() {

@@ -20,8 +20,10 @@ import (
 )
 
 const (
-	// Lease is for how long a webhook is one node's, once it has begun a message.
-	Lease = 30 * time.Second
+	// Lease is for how long a webhook is one node's, once it has begun a message. Each node
+	// goes by its own clock: so it is far longer than claiming, sending and noting take at
+	// most, by which another node's clock may be ahead.
+	Lease = 2 * time.Minute
 	// giveUpAfter is how long nothing may be taken before a webhook is stopped.
 	giveUpAfter = 3 * 24 * time.Hour
 	// firstPause and longestPause bound the time until it is tried again.
@@ -86,6 +88,7 @@ type Message struct {
 	At       time.Time // the timestamp of it
 	Changes  int
 	webhook  string
+	version  uint64 // of the webhook: what becomes of the message says nothing of another
 	holder   string
 	from, to uint64
 	trial    bool
@@ -139,7 +142,7 @@ func (s *Service) Claim(ctx context.Context, tenant identity.TenantID, id, holde
 			if upTo == 0 {
 				upTo = math.MaxInt64
 			}
-			if rows, err = rowsAfter(ctx, tx, w.position, upTo, maxChanges); err != nil || slices.ContainsFunc(rows, func(c row) bool { return wanted(w.Types, c.Type) }) {
+			if rows, err = rowsAfter(ctx, tx, w.position, upTo, maxChanges, maxMessage); err != nil || slices.ContainsFunc(rows, func(c row) bool { return wanted(w.Types, c.Type) }) {
 				return err
 			}
 			to := h.last // nothing that is asked for
@@ -210,7 +213,7 @@ func (s *Service) write(ctx context.Context, tenant identity.TenantID, w *Webhoo
 	if err != nil {
 		return nil, err
 	}
-	m := &Message{ID: id, Webhook: w.Name, URL: w.URL, Body: body, At: now, Changes: len(events), webhook: w.ID, holder: w.holder, from: w.position, to: next.seq}
+	m := &Message{ID: id, Webhook: w.Name, URL: w.URL, Body: body, At: now, Changes: len(events), webhook: w.ID, version: w.Version, holder: w.holder, from: w.position, to: next.seq}
 	for _, k := range keys {
 		m.Keys = append(m.Keys, k.Key)
 	}
@@ -231,14 +234,15 @@ type Attempt struct {
 func (a Attempt) Taken() bool { return a.Status >= 200 && a.Status < 300 }
 
 // Taken notes that a message was taken. It keeps the webhook for the holder for another
-// [Lease]; an error or false means that another one may have it by now.
+// [Lease]; an error or false means that another one may have it by now, or that it was
+// changed meanwhile: then it is sent the message again, where it is now.
 func (s *Service) Taken(ctx context.Context, tenant identity.TenantID, m *Message, a Attempt) (mine bool, err error) {
 	err = s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
 		if err := keepDelivery(ctx, tx, m, a); err != nil || m.trial {
 			return err
 		}
 		n, err := tx.Exec(ctx, `UPDATE webhooks SET position = $1, tried_to = 0, failures = 0, failing_since = 0, next_at = 0, held_until = $2
-			WHERE id = $3 AND holder = $4 AND position = $5`, m.to, store.Millis(s.now().Add(Lease)), m.webhook, m.holder, m.from)
+			WHERE id = $3 AND holder = $4 AND position = $5 AND version = $6`, m.to, store.Millis(s.now().Add(Lease)), m.webhook, m.holder, m.from, m.version)
 		mine = n > 0
 		return err
 	})
@@ -247,14 +251,15 @@ func (s *Service) Taken(ctx context.Context, tenant identity.TenantID, m *Messag
 
 // Failed notes that a message was not taken: it is tried again after a pause that doubles
 // each time. 410 stops the webhook, and so does a failure after days of them; that has its
-// record before. The holder has it no longer.
+// record before. The holder has it no longer. A webhook that was changed meanwhile is as if
+// it had not been tried.
 func (s *Service) Failed(ctx context.Context, tenant identity.TenantID, m *Message, a Attempt) error {
 	var w Webhook
 	err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
 		if err := keepDelivery(ctx, tx, m, a); err != nil || m.trial {
 			return err
 		}
-		if w, err = loadWebhook(ctx, tx, "id", m.webhook); err != nil || w.holder != m.holder || w.position != m.from {
+		if w, err = loadWebhook(ctx, tx, "id", m.webhook); err != nil || w.holder != m.holder || w.position != m.from || w.Version != m.version {
 			w = Webhook{}
 			return err
 		}
@@ -398,5 +403,6 @@ func (s *Service) Forget(tenant identity.TenantID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.stopped, tenant)
+	delete(s.grown, tenant)
 	s.wakeLocked(tenant)
 }

@@ -16,6 +16,11 @@ import (
 const (
 	keepTime           = 7 * 24 * time.Hour
 	keepChanges uint64 = 1_000_000
+	// keepBytes bounds the members that the changes of a tenant name, together.
+	keepBytes = 256 << 20
+	// sweepShare is after which part of keepBytes a tenant is swept out of turn, and
+	// rowBytes about what a change takes without its members.
+	sweepShare, rowBytes = 8, 256
 )
 
 // head says how far the changes of a tenant go.
@@ -41,7 +46,8 @@ const noteBatch = 64
 // Note is for [directory.Feed]. Writers of a tenant go one after the other on all nodes,
 // each until it has committed: so no number is seen before those below it, and what was
 // not committed has none.
-func (s *Service) Note(ctx context.Context, tx *store.Tx, at time.Time, changes []directory.Change) error {
+func (s *Service) Note(ctx context.Context, tx *store.Tx, tenant identity.TenantID, at time.Time, changes []directory.Change) error {
+	size := 0
 	for len(changes) > 0 {
 		batch := changes[:min(noteBatch, len(changes))]
 		changes = changes[len(batch):]
@@ -56,6 +62,7 @@ func (s *Service) Note(ctx context.Context, tx *store.Tx, at time.Time, changes 
 				}
 				members = string(text)
 			}
+			size += rowBytes + len(members)
 			if i > 0 {
 				rows.WriteString(", ")
 			}
@@ -73,7 +80,22 @@ func (s *Service) Note(ctx context.Context, tx *store.Tx, at time.Time, changes 
 			return err
 		}
 	}
+	s.grows(tenant, size)
 	return nil
+}
+
+// grows has a tenant swept that has written much since it was swept last.
+func (s *Service) grows(tenant identity.TenantID, size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.grown[tenant] += size; s.grown[tenant] < s.keepBytes/sweepShare {
+		return
+	}
+	select {
+	case s.full <- tenant:
+		delete(s.grown, tenant)
+	default: // the next change asks again
+	}
 }
 
 // row is a change as it is kept.
@@ -97,17 +119,43 @@ func scanRow(r store.Row) (c row, err error) {
 	return c, err
 }
 
-// rowsAfter gives the changes behind a number, up to another one.
-func rowsAfter(ctx context.Context, tx *store.Tx, after, upTo uint64, limit int) ([]row, error) {
-	return store.All(ctx, tx, scanRow, `SELECT seq, type, target_id, version, changed_at, event_id, name, external_id, members
-		FROM feed_changes WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3`, after, upTo, limit)
+// age is what of a change decides whether it is kept.
+type age struct {
+	seq uint64
+	at  time.Time
+}
+
+func scanAge(r store.Row) (a age, err error) {
+	var at int64
+	err = r.Scan(&a.seq, &at)
+	a.at = store.Time(at)
+	return a, err
+}
+
+// rowsAfter gives the changes behind a number, up to another one: as many as name members
+// in about so many bytes, and one at least.
+func rowsAfter(ctx context.Context, tx *store.Tx, after, upTo uint64, limit, most int) ([]row, error) {
+	return store.All(ctx, tx, scanRow, `SELECT seq, type, target_id, version, changed_at, event_id, name, external_id, members FROM
+		(SELECT near.*, sum(length(members)) OVER (ORDER BY seq) - length(members) AS ahead FROM
+			(SELECT * FROM feed_changes WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3) AS near) AS sized
+		WHERE ahead < $4 ORDER BY seq`, after, upTo, limit, most)
 }
 
 // sweepBatch is how many changes one transaction lets go of.
 const sweepBatch = 2000
 
-// Sweep lets go of the changes of a tenant that are too old, or too many.
+// Sweep lets go of the changes of a tenant that are too old, too many, or name too many
+// members together.
 func (s *Service) Sweep(ctx context.Context, tenant identity.TenantID) error {
+	var heavy uint64 // behind it they name as many as may be
+	err := s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		heavy, err = store.One(ctx, tx, store.Scalar[uint64], `SELECT coalesce(max(seq), 0) FROM
+			(SELECT seq, sum(length(members)) OVER (ORDER BY seq DESC) AS kept FROM feed_changes) AS sized WHERE kept > $1`, s.keepBytes)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	for more := true; more; {
 		more = false
 		err := s.store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
@@ -115,12 +163,12 @@ func (s *Service) Sweep(ctx context.Context, tenant identity.TenantID) error {
 			if err != nil {
 				return err
 			}
-			oldest, err := rowsAfter(ctx, tx, h.floor, h.last, sweepBatch)
+			oldest, err := store.All(ctx, tx, scanAge, `SELECT seq, changed_at FROM feed_changes WHERE seq > $1 ORDER BY seq LIMIT $2`, h.floor, sweepBatch)
 			if err != nil {
 				return err
 			}
 			n := 0
-			for n < len(oldest) && (oldest[n].at.Before(s.now().Add(-keepTime)) || oldest[n].seq+s.keepChanges <= h.last) {
+			for n < len(oldest) && (oldest[n].at.Before(s.now().Add(-keepTime)) || oldest[n].seq+s.keepChanges <= h.last || oldest[n].seq <= heavy) {
 				n++
 			}
 			if n == 0 {

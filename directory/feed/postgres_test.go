@@ -9,7 +9,7 @@ import (
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestEveryChangeIsToldInItsOrder, TestSignInsAreToldOf, TestWhoIsNotThereAfterAllIsNotToldOf, TestNothingIsSkippedWhileManyWrite,
-		TestALargeGroupIsToldOfByWhatChanges, TestWhatIsNotCommittedIsNotTold, TestAnOldCursorIsGone, TestACursorFromAnotherTimelineIsGone,
+		TestALargeGroupIsToldOfByWhatChanges, TestWhatIsNotCommittedIsNotTold, TestAnOldCursorIsGone, TestWhatIsKeptIsBoundedByItsSize, TestAPageIsReadByItsSize, TestACursorFromAnotherTimelineIsGone,
 		TestP3_ChangesAreTheirTenants, TestP1_NothingIsToldWithoutItsRecord, TestWhoWaitsIsToldOnceAndEndsWithTheGateway,
 	})
 }

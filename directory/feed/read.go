@@ -103,36 +103,28 @@ func (s *Service) After(ctx context.Context, tenant identity.TenantID, from stri
 		return Page{}, err
 	}
 	var rows []row
+	var h head
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
-		h, err := loadHead(ctx, tx)
-		if err != nil {
+		if h, err = loadHead(ctx, tx); err != nil {
 			return err
 		}
 		if err := c.stands(ctx, tx, h); err != nil {
 			return err
 		}
-		rows, err = rowsAfter(ctx, tx, c.seq, math.MaxInt64, limit+1)
+		rows, err = rowsAfter(ctx, tx, c.seq, math.MaxInt64, limit, maxBytes)
 		return err
 	})
 	if err != nil {
 		return Page{}, err
 	}
-	p := Page{}
-	if p.More = len(rows) > limit; p.More {
-		rows = rows[:limit]
-	}
 	events, err := s.complete(ctx, tenant, rows, maxBytes)
 	if err != nil {
 		return Page{}, err
 	}
-	if len(events) < len(rows) {
-		rows, p.More = rows[:len(events)], true
-	}
-	if n := len(rows); n > 0 {
+	if n := len(events); n > 0 {
 		c = cursor{rows[n-1].seq, store.Millis(rows[n-1].at)}
 	}
-	p.Events, p.Cursor = events, c.String()
-	return p, nil
+	return Page{Events: events, Cursor: c.String(), More: c.seq < h.last}, nil
 }
 
 // maxBytes is about how much is told at once; one change is told whatever its size.

@@ -34,6 +34,8 @@ type Config struct {
 	Now     func() time.Time // nil: [time.Now]
 	// KeepChanges is how many changes of a tenant are kept; 0: 1,000,000.
 	KeepChanges uint64
+	// KeepBytes is how many bytes of them may name members; 0: 256 MiB.
+	KeepBytes int
 }
 
 // Service is the feed of every tenant. It is safe for concurrent use.
@@ -45,11 +47,14 @@ type Service struct {
 	log         *slog.Logger
 	clock       func() time.Time
 	keepChanges uint64
+	keepBytes   int
 	people      People
+	full        chan identity.TenantID // whose changes are to be swept out of turn
 
 	mu      sync.Mutex
 	waiting map[identity.TenantID]*waiters
 	stopped map[identity.TenantID]string // whose webhooks are, and which
+	grown   map[identity.TenantID]int    // about how many bytes were written since
 	closed  bool
 	watcher func(tenant identity.TenantID, webhooks bool)
 }
@@ -69,8 +74,11 @@ func New(c Config) *Service {
 	if c.KeepChanges == 0 {
 		c.KeepChanges = keepChanges
 	}
-	return &Service{store: c.Store, keys: c.Keys, journal: c.Journal, tenants: c.Tenants, log: c.Log, clock: c.Now, keepChanges: c.KeepChanges,
-		waiting: map[identity.TenantID]*waiters{}, stopped: map[identity.TenantID]string{}}
+	if c.KeepBytes == 0 {
+		c.KeepBytes = keepBytes
+	}
+	return &Service{store: c.Store, keys: c.Keys, journal: c.Journal, tenants: c.Tenants, log: c.Log, clock: c.Now, keepChanges: c.KeepChanges, keepBytes: c.KeepBytes,
+		waiting: map[identity.TenantID]*waiters{}, stopped: map[identity.TenantID]string{}, grown: map[identity.TenantID]int{}, full: make(chan identity.TenantID, 16)}
 }
 
 // Join gives the directory that the feed is of, before anything is read.
@@ -85,7 +93,7 @@ const sweepEvery = time.Hour
 // about which an admin may have decided at another node.
 const lookAgain = 10 * time.Second
 
-// Run lets go of what is too old until ctx ends.
+// Run lets go of what is too old or too much until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	tick, again := time.NewTicker(sweepEvery), time.NewTicker(lookAgain)
 	defer tick.Stop()
@@ -98,17 +106,19 @@ func (s *Service) Run(ctx context.Context) error {
 			for _, stopped := range s.Stopped() {
 				s.lookAt(ctx, stopped.Tenant)
 			}
-			continue
+		case tenant := <-s.full:
+			s.sweep(ctx, tenant)
 		case <-tick.C:
-		}
-		for _, tenant := range s.tenants() {
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err := s.Sweep(ctx, tenant); err != nil {
-				s.log.WarnContext(ctx, "old changes of a directory are kept for longer", "tenant", tenant, "error", err)
+			for _, tenant := range s.tenants() {
+				s.sweep(ctx, tenant)
 			}
 		}
+	}
+}
+
+func (s *Service) sweep(ctx context.Context, tenant identity.TenantID) {
+	if err := s.Sweep(ctx, tenant); err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, "old changes of a directory are kept for longer", "tenant", tenant, "error", err)
 	}
 }
 

@@ -94,6 +94,8 @@ func (w *Webhook) check() error {
 		return bad("its name is 1 to %d lower-case letters, digits and hyphens, with no hyphen at an end", maxName)
 	case len(w.URL) > maxURL || err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && !httpkit.PlainLoopback(u.Scheme, u.Hostname()):
 		return bad("its url is one of https, without a user, a password and a fragment, of at most %d characters", maxURL)
+	case u.Path == hidden:
+		return bad("its url is only in part what it was shown as to somebody who may not change it; give the whole one")
 	}
 	for i, t := range w.Types {
 		if !slices.Contains(directory.ChangeTypes, t) || slices.Contains(w.Types[:i], t) {
@@ -107,6 +109,16 @@ func isName(s string) bool {
 	return s != "" && len(s) <= maxName && s[0] != '-' && s[len(s)-1] != '-' && !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
 	})
+}
+
+// hidden stands for the path of a url.
+const hidden = "/…"
+
+// Veiled is the webhook as who may not change it sees it: the path of its url, which may be
+// a secret of the receiver's, is not shown. [Service.Put] refuses such a url.
+func (w Webhook) Veiled() Webhook {
+	w.URL = "https://" + w.host() + hidden
+	return w
 }
 
 // host is what a record holds of the url, whose path may be a secret of the receiver's.

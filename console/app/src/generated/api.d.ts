@@ -1798,7 +1798,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Send a webhook a message without changes, and tell what became of it
+         * Send a webhook a message without changes, and tell what became of it. Six at once, then one every ten seconds
          * @description Needs: gatehouse.webhooks:write.
          */
         post: operations["test-webhook"];
@@ -3746,7 +3746,7 @@ export interface components {
             previous_secret_until?: string;
             /** @description What messages are signed with: in the answer that has made it only */
             secret?: string;
-            /** @description As it is put */
+            /** @description As it is put; without the path of its url for who lacks gatehouse.webhooks:write */
             spec: components["schemas"]["WebhookSpec"];
             /**
              * @description failing: the last message was not taken, and is tried again. stopped: nothing is sent until it is put again

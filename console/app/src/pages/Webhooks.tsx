@@ -13,13 +13,19 @@ import { Secret } from '../parts/Secret';
 import { Empty, Failure, LoadingRows } from '../parts/States';
 import { behind, changeTypes, outcomeOf, stateOf, stoppedBecause } from '../words/webhooks';
 
+/** A webhook as it is now, and the tag that stands for that. */
+type Standing = { webhook: Webhook; tag: string };
+
+async function load(name: string): Promise<Standing> {
+  const asked = api.GET('/v1/webhooks/{name}', { params: { path: { name } } });
+  const webhook = await done(asked);
+  return { webhook, tag: (await asked).response.headers.get('ETag') ?? '' };
+}
+
 /** Turns a webhook on or off as it is now: one that somebody changes meanwhile stays as it is. */
 async function turn(name: string, enabled: boolean): Promise<string> {
-  const params = { path: { name } };
-  const asked = api.GET('/v1/webhooks/{name}', { params });
-  const now = await done(asked);
-  const version = (await asked).response.headers.get('ETag') ?? '';
-  await done(api.PUT('/v1/webhooks/{name}', { params: { ...params, header: { 'If-Match': version } }, body: { ...now.spec, enabled } }));
+  const { webhook, tag } = await load(name);
+  await done(api.PUT('/v1/webhooks/{name}', { params: { path: { name }, header: { 'If-Match': tag } }, body: { ...webhook.spec, enabled } }));
   return enabled ? 'It is sent what has changed meanwhile.' : 'It is sent nothing until it is turned on again.';
 }
 
@@ -32,6 +38,7 @@ export function Webhooks() {
   const [adding, { open, close }] = useDisclosure(false);
   const [shown, setShown] = useState<Shown>();
   const [looking, setLooking] = useState<string>();
+  const [changing, setChanging] = useState<string>();
   // How far they have come is told by no event.
   const query = useQuery({ queryKey: keys.webhooks, queryFn: () => done(api.GET('/v1/webhooks', { params: { query: { limit: 50 } } })), refetchInterval: 10_000 });
   const change = useConfirm<string>((said) => said, () => refresh(keys.webhooks));
@@ -44,12 +51,15 @@ export function Webhooks() {
       {query.isPending ? <LoadingRows rows={2} /> : query.isError ? <Failure error={query.error} retry={() => void query.refetch()} />
         : query.data.items.length === 0 ? <Empty title="No webhooks" icon={IconWebhook}>Add one for a system that has to follow your people and groups.</Empty> : (
           <Rows label="Webhooks">
-            {query.data.items.map((w) => <One key={w.id} webhook={w} may={may} ask={change.ask} show={setShown} look={() => setLooking(w.name)} />)}
+            {query.data.items.map((w) => <One key={w.id} webhook={w} may={may} ask={change.ask} show={setShown} look={() => setLooking(w.name)} edit={() => setChanging(w.name)} />)}
           </Rows>
         )}
       {change.dialog}
       <Modal opened={adding} onClose={close} title="Add a webhook" centered closeOnClickOutside={false} closeButtonProps={{ 'aria-label': 'Close' }}>
-        <Add close={close} made={(w) => { close(); setShown({ title: `The secret of ${w.name}`, secret: w.secret ?? '', text: 'The receiver checks by it that a message is from here.' }); }} />
+        <Form close={close} saved={(w) => { close(); setShown({ title: `The secret of ${w.name}`, secret: w.secret ?? '', text: 'The receiver checks by it that a message is from here.' }); }} />
+      </Modal>
+      <Modal opened={changing !== undefined} onClose={() => setChanging(undefined)} title={`Change ${changing ?? ''}`} centered closeOnClickOutside={false} closeButtonProps={{ 'aria-label': 'Close' }}>
+        {changing && <Change name={changing} close={() => setChanging(undefined)} />}
       </Modal>
       <Modal opened={shown !== undefined} onClose={() => setShown(undefined)} title={shown?.title} centered closeOnClickOutside={false} closeButtonProps={{ 'aria-label': 'Close' }}>
         {shown && <Secret secret={shown.secret} close={() => setShown(undefined)}>{shown.text}</Secret>}
@@ -61,7 +71,7 @@ export function Webhooks() {
   );
 }
 
-function One({ webhook: w, may, ask, show, look }: { webhook: Webhook; may: boolean; ask: ReturnType<typeof useConfirm<string>>['ask']; show: (s: Shown) => void; look: () => void }) {
+function One({ webhook: w, may, ask, show, look, edit }: { webhook: Webhook; may: boolean; ask: ReturnType<typeof useConfirm<string>>['ask']; show: (s: Shown) => void; look: () => void; edit: () => void }) {
   const can = useCan();
   const state = stateOf(w);
   const off = w.state === 'off' || w.state === 'stopped';
@@ -88,6 +98,7 @@ function One({ webhook: w, may, ask, show, look }: { webhook: Webhook; may: bool
         )}
         {may && (
           <>
+            <Button size="xs" variant="default" aria-label={`Change ${w.name}`} onClick={edit}>Change</Button>
             <Button size="xs" variant="light" aria-label={`New secret for ${w.name}`} onClick={() => ask({
               title: `Give ${w.name} a new secret?`, verb: 'Make it', text: 'For a day messages are signed with the secret before as well. That day is the time to give the receiver the new one.',
               act: async () => {
@@ -120,31 +131,46 @@ function One({ webhook: w, may, ask, show, look }: { webhook: Webhook; may: bool
   );
 }
 
-function Add({ close, made }: { close: () => void; made: (w: Webhook) => void }) {
+/** The form of a webhook that is there, as it is now. */
+function Change({ name, close }: { name: string; close: () => void }) {
+  const query = useQuery({ queryKey: [...keys.webhooks, name, 'form'], queryFn: () => load(name), gcTime: 0, staleTime: Infinity, refetchOnMount: 'always' });
+  if (query.isError) return <Failure error={query.error} retry={() => void query.refetch()} />;
+  if (query.isPending) return <LoadingRows rows={2} />;
+  return <Form of={query.data} close={close} saved={close} />;
+}
+
+/** Makes a webhook, or changes the address and the changes of one that nobody else changes meanwhile. */
+function Form({ of, close, saved }: { of?: Standing; close: () => void; saved: (w: Webhook) => void }) {
   const refresh = useRefresh();
-  const [name, setName] = useState('');
-  const [url, setURL] = useState('');
-  const [types, setTypes] = useState<string[]>([]);
-  const add = useMutation({
+  // What was there as the form was opened: it is loaded anew whenever webhooks change.
+  const [before] = useState(of);
+  const [name, setName] = useState(before?.webhook.name ?? '');
+  const [url, setURL] = useState(before?.webhook.spec.url ?? '');
+  const [types, setTypes] = useState<string[]>(before?.webhook.spec.types ?? []);
+  const save = useMutation({
     mutationFn: () => done(api.PUT('/v1/webhooks/{name}', {
-      params: { path: { name }, header: { 'If-None-Match': '*' } },
-      body: { url, ...(types.length > 0 && { types: changeTypes.map((c) => c.value).filter((t) => types.includes(t)) }) },
+      params: { path: { name }, header: before ? { 'If-Match': before.tag } : { 'If-None-Match': '*' } },
+      body: {
+        url, ...(before && { enabled: before.webhook.spec.enabled ?? true }),
+        ...(types.length > 0 && { types: changeTypes.map((c) => c.value).filter((t) => types.includes(t)) }),
+      },
     })),
     onSuccess: async (w) => {
       await refresh(keys.webhooks);
-      made(w);
+      saved(w);
     },
   });
   return (
-    <form onSubmit={(e) => { e.preventDefault(); add.mutate(); }}>
+    <form onSubmit={(e) => { e.preventDefault(); save.mutate(); }}>
       <Stack>
-        <TextInput label="Name" description="Lower-case letters, digits and hyphens" required maxLength={63} pattern="[a-z0-9]([a-z0-9\-]*[a-z0-9])?" value={name} onChange={(e) => setName(e.currentTarget.value)} data-autofocus />
+        {before?.webhook.state === 'stopped' && <Text size="sm">It is turned on again as it is saved, and goes on where it was.</Text>}
+        {!before && <TextInput label="Name" description="Lower-case letters, digits and hyphens" required maxLength={63} pattern="[a-z0-9]([a-z0-9\-]*[a-z0-9])?" value={name} onChange={(e) => setName(e.currentTarget.value)} data-autofocus />}
         <TextInput label="Address" description="Where the receiver listens, beginning with https://" type="url" required maxLength={2048} value={url} onChange={(e) => setURL(e.currentTarget.value)} />
         <MultiSelect label="Changes" description="Nothing chosen: all of them" data={changeTypes} value={types} onChange={setTypes} clearable />
-        {add.isError && <Failure error={add.error} />}
+        {save.isError && <Failure error={save.error} />}
         <Group justify="flex-end" gap="xs">
           <Button variant="default" onClick={close}>Cancel</Button>
-          <Button type="submit" loading={add.isPending}>Add the webhook</Button>
+          <Button type="submit" loading={save.isPending}>{before ? 'Save' : 'Add the webhook'}</Button>
         </Group>
       </Stack>
     </form>
