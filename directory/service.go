@@ -81,6 +81,7 @@ type Service struct {
 	// elsewhere is asked where SQL cannot be; nil: there is nobody.
 	elsewhere  func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
 	maxMembers int
+	rehearses  bool // nothing of it comes true ([Service.Rehearse])
 
 	memory  memory
 	marks   marks
@@ -213,7 +214,11 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step
 		s.marks.doubt(tenant) // some of the records may be there
 		return fmt.Errorf("directory: journal: %w", err)
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime+time.Duration(do.rows)*rowTime)
+	lasting := context.WithoutCancel(ctx)
+	if s.rehearses { // what does not come true is over with whoever asks for it
+		lasting = ctx
+	}
+	bounded, cancel := context.WithTimeout(lasting, effectTime+time.Duration(do.rows)*rowTime)
 	written := false
 	err := s.store.Tenant(tenant).Write(bounded, func(tx *store.Tx) error {
 		do.unmade, written = nil, false
