@@ -20,6 +20,9 @@ const Kept = 30 * 24 * time.Hour
 const (
 	maxRequests = 100_000
 	maxBytes    = 256 << 20
+	// maxStrangers is for what came without a good token, and for what stands for those
+	// that were not kept: nobody who has none is to push out what others have sent.
+	maxStrangers = 1000
 )
 
 // The bounds of what waits to be written: of one tenant, and of all together.

@@ -170,14 +170,36 @@ func TestTheOldestGoFirst(t *testing.T) {
 	if got := p.rows(); got != 23 {
 		t.Errorf("%d are kept, by age", got)
 	}
-	must(t, p.a.pruneTo(t.Context(), acme, now.Add(-Kept), 15, maxBytes))
+	must(t, p.a.pruneTo(t.Context(), acme, ofClients, now.Add(-Kept), 15, maxBytes))
 	left := p.all(p.a, 100)
 	if len(left) != 15 || left[14].Time.Before(now.Add(-56*time.Second)) {
 		t.Errorf("%d are kept, by number, from %v on", len(left), left[len(left)-1].Time)
 	}
-	must(t, p.a.pruneTo(t.Context(), acme, now.Add(-Kept), maxRequests, 5*(overhead+100)))
+	must(t, p.a.pruneTo(t.Context(), acme, ofClients, now.Add(-Kept), maxRequests, 5*(overhead+100)))
 	if got := p.rows(); got < 3 || got > 5 {
 		t.Errorf("%d are kept, by size", got)
+	}
+}
+
+// Whoever has no token pushes out nothing that others have sent.
+func TestStrangersPushOutNobody(t *testing.T) {
+	p := newPlace(t)
+	now := time.Now()
+	p.send(p.a, 10, now.Add(-time.Hour))
+	p.a.Flush(t.Context())
+	strangers := make([]Request, maxStrangers+20)
+	for i := range strangers {
+		strangers[i] = Request{ID: identity.NewRequestID(), Time: now.Add(time.Duration(i-2000) * time.Millisecond), Status: 401, Failed: true}
+	}
+	must(t, p.a.write(t.Context(), acme, strangers))
+	must(t, p.a.pruneTo(t.Context(), acme, ofClients, now.Add(-Kept), 10, maxBytes))
+	if got := p.rows(); got != 10+len(strangers) {
+		t.Errorf("%d are kept: strangers count among the others", got)
+	}
+	p.a.Prune(t.Context())
+	all := p.all(p.a, 200)
+	if len(all) != 10+maxStrangers || all[0].ID != strangers[len(strangers)-1].ID || all[maxStrangers].Token == "" {
+		t.Errorf("%d are kept", len(all))
 	}
 }
 

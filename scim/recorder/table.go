@@ -169,23 +169,36 @@ func (s *Service) Prune(ctx context.Context) {
 
 func (s *Service) prune(ctx context.Context, tenant identity.TenantID) {
 	s.written[tenant] = 0
-	if err := s.pruneTo(ctx, tenant, time.Now().Add(-Kept), maxRequests, maxBytes); err != nil && ctx.Err() == nil {
+	oldest := time.Now().Add(-Kept)
+	err := s.pruneTo(ctx, tenant, ofStrangers, oldest, maxStrangers, maxBytes)
+	if err == nil {
+		err = s.pruneTo(ctx, tenant, ofClients, oldest, maxRequests, maxBytes)
+	}
+	if err != nil && ctx.Err() == nil {
 		s.Log.WarnContext(ctx, "old requests of provisioning clients are still kept", "tenant", tenant, "error", err)
 	}
 }
 
-// pruneTo removes what came before a time, and then the oldest, until there are so many of
-// so many bytes together.
-func (s *Service) pruneTo(ctx context.Context, tenant identity.TenantID, from time.Time, requests, size int64) error {
+// part is a condition for those rows that have bounds of their own.
+type part string
+
+const (
+	ofStrangers part = `token_id = ''`
+	ofClients   part = `token_id <> ''`
+)
+
+// pruneTo removes of a part what came before a time, and then the oldest, until there are
+// so many of so many bytes together.
+func (s *Service) pruneTo(ctx context.Context, tenant identity.TenantID, of part, from time.Time, requests, size int64) error {
 	oldest := store.Millis(from)
 	err := s.Store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
 		all, err := store.One(ctx, tx, func(row store.Row) (n [2]int64, err error) { return n, row.Scan(&n[0], &n[1]) },
-			`SELECT count(*), CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM scim_requests WHERE at >= $1`, oldest)
+			`SELECT count(*), CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM scim_requests WHERE at >= $1 AND `+string(of), oldest)
 		if err != nil || all[0] <= requests && all[1] <= size {
 			return err
 		}
 		at, err := store.One(ctx, tx, store.Scalar[int64], `SELECT at FROM (
-				SELECT at, row_number() OVER newest AS n, sum(bytes) OVER newest AS b FROM scim_requests WHERE at >= $1
+				SELECT at, row_number() OVER newest AS n, sum(bytes) OVER newest AS b FROM scim_requests WHERE at >= $1 AND `+string(of)+`
 				WINDOW newest AS (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING)
 			) AS counted WHERE n > $2 OR b > $3 ORDER BY at DESC LIMIT 1`, oldest, requests, size)
 		oldest = at + 1 // and those of the same moment
@@ -196,7 +209,7 @@ func (s *Service) pruneTo(ctx context.Context, tenant identity.TenantID, from ti
 	}
 	for n := int64(pruneBatch); n == pruneBatch; {
 		err := s.Store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-			n, err = tx.Exec(ctx, `DELETE FROM scim_requests WHERE id IN (SELECT id FROM scim_requests WHERE at < $1 ORDER BY at LIMIT $2)`, oldest, pruneBatch)
+			n, err = tx.Exec(ctx, `DELETE FROM scim_requests WHERE id IN (SELECT id FROM scim_requests WHERE at < $1 AND `+string(of)+` ORDER BY at LIMIT $2)`, oldest, pruneBatch)
 			return err
 		})
 		if err != nil {
