@@ -31,6 +31,7 @@ type place struct {
 	ring   *keys.Ring
 	served []identity.TenantID
 	away   atomic.Bool // the database
+	meet   func()      // called by whoever goes to it; nil: nothing is
 	a, b   *Service
 }
 
@@ -65,6 +66,9 @@ func (p *place) node(name string) *Service {
 
 // Tenant is for [Stores].
 func (p *place) Tenant(id identity.TenantID) store.Tenant {
+	if p.meet != nil {
+		p.meet()
+	}
 	if p.away.Load() {
 		return store.Tenant{}
 	}
@@ -191,7 +195,7 @@ func TestStrangersPushOutNobody(t *testing.T) {
 	for i := range strangers {
 		strangers[i] = Request{ID: identity.NewRequestID(), Time: now.Add(time.Duration(i-2000) * time.Millisecond), Status: 401, Failed: true}
 	}
-	must(t, p.a.write(t.Context(), acme, strangers))
+	must(t, p.a.write(t.Context(), acme, &packer{}, strangers))
 	must(t, p.a.pruneTo(t.Context(), acme, ofClients, now.Add(-Kept), 10, maxBytes))
 	if got := p.rows(); got != 10+len(strangers) {
 		t.Errorf("%d are kept: strangers count among the others", got)
@@ -266,6 +270,81 @@ func TestP8_TheEndWritesWhatWaits(t *testing.T) {
 	must(t, <-ran)
 	if got := p.rows(); got != 100 {
 		t.Errorf("%d are kept", got)
+	}
+}
+
+// One tenant whose database does not answer keeps no other waiting.
+func TestTenantsAreWrittenTogether(t *testing.T) {
+	p := newPlace(t)
+	var there atomic.Int32
+	both := make(chan struct{})
+	p.meet = func() {
+		if there.Add(1) == 2 {
+			close(both)
+		}
+		select {
+		case <-both:
+		case <-time.After(5 * time.Second):
+			t.Error("one waits for the other")
+		}
+	}
+	for _, tenant := range []identity.TenantID{acme, globex} {
+		p.a.Keep(tenant, 0, false, func() Request { return Request{ID: identity.NewRequestID(), Time: time.Now()} })
+	}
+	p.a.Flush(t.Context())
+}
+
+// Where there is no room for all, who has sent the most gives some up for who has sent less.
+func TestWhoHasTheMostGivesUp(t *testing.T) {
+	p := newPlace(t)
+	one := func() Request { return Request{ID: identity.NewRequestID(), Time: time.Now()} }
+	tenant := func(i int) identity.TenantID { return identity.TenantID(fmt.Sprint("ten_", i)) }
+	for i := range maxQueued / maxQueuedOfOne {
+		for range maxQueuedOfOne {
+			p.a.Keep(tenant(i), 0, false, one)
+		}
+	}
+	for range 5 {
+		p.a.Keep(acme, 0, false, one)
+	}
+	for range 5 {
+		p.a.Keep(globex, maxQueuedBytesOfOne-2048, false, one) // of which one has room
+	}
+	lost, length, bytes := 0, 0, 0
+	for i := range maxQueued / maxQueuedOfOne {
+		lost += p.a.queues[tenant(i)].lost
+	}
+	for _, q := range p.a.queues {
+		length += len(q.entries)
+		for _, e := range q.entries {
+			bytes += e.size
+		}
+	}
+	if q := p.a.queues[acme]; len(q.entries) != 5 || q.lost != 0 || lost != 6 || len(p.a.queues[globex].entries) != 1 || p.a.queues[globex].lost != 4 {
+		t.Errorf("%d of acme wait, the others have lost %d, globex %d", len(q.entries), lost, p.a.queues[globex].lost)
+	}
+	if length != p.a.length || bytes != p.a.bytes || length > maxQueued || bytes > maxQueuedBytes {
+		t.Errorf("%d of %d bytes wait, counted as %d of %d", length, bytes, p.a.length, p.a.bytes)
+	}
+}
+
+// What cannot be told of is counted, and ends nothing.
+func TestAPanicEndsNothing(t *testing.T) {
+	p := newPlace(t)
+	var log strings.Builder
+	p.a.Log = slog.New(slog.NewTextHandler(&log, nil))
+	p.a.Keep(acme, 0, false, func() Request { panic("hunter2") })
+	p.send(p.a, 2, time.Now())
+	p.a.Flush(t.Context())
+	lost := 0
+	for _, r := range p.all(p.a, 10) {
+		lost += r.Lost
+	}
+	if got := p.rows(); got != 3 || lost != 1 {
+		t.Errorf("%d are kept, %d counted", got, lost)
+	}
+	if strings.Contains(log.String(), "hunter2") || !strings.Contains(log.String(), "recorder") {
+		t.Errorf("logged: %s", log.String())
 	}
 }
 

@@ -39,10 +39,10 @@ const overhead = 512
 
 // write keeps requests, in transactions of bounded length. One that is there already
 // stays: an earlier try may have come true although nobody heard of it.
-func (s *Service) write(ctx context.Context, tenant identity.TenantID, requests []Request) error {
+func (s *Service) write(ctx context.Context, tenant identity.TenantID, p *packer, requests []Request) error {
 	rows := make([]row, len(requests))
 	for i := range requests {
-		sealed, err := s.seal(ctx, tenant, &requests[i])
+		sealed, err := s.seal(ctx, tenant, p, &requests[i])
 		if err != nil {
 			return err
 		}
@@ -70,9 +70,31 @@ func short(text string, limit int) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, ""), "\x00", "")
 }
 
+// packer packs one after the other. The zero value is ready.
+type packer struct {
+	*flate.Writer
+	packed bytes.Buffer
+}
+
+// pack gives what is good until the next call.
+func (p *packer) pack(plain []byte) (_ []byte, err error) {
+	if p.packed.Reset(); p.Writer == nil {
+		p.Writer, err = flate.NewWriter(&p.packed, flate.BestSpeed)
+	} else {
+		p.Reset(&p.packed)
+	}
+	if err == nil {
+		_, err = p.Write(plain)
+	}
+	if err == nil {
+		err = p.Close()
+	}
+	return p.packed.Bytes(), err
+}
+
 // seal packs and encrypts the details of a request. What is more than there is room for
 // loses its longest parts.
-func (s *Service) seal(ctx context.Context, tenant identity.TenantID, r *Request) ([]byte, error) {
+func (s *Service) seal(ctx context.Context, tenant identity.TenantID, p *packer, r *Request) ([]byte, error) {
 	d := r.Details
 	plain, err := json.Marshal(d)
 	if err == nil && len(plain) > MaxDetails {
@@ -82,15 +104,11 @@ func (s *Service) seal(ctx context.Context, tenant identity.TenantID, r *Request
 	if err != nil {
 		return nil, fmt.Errorf("recorder: %w", err)
 	}
-	s.packed.Reset()
-	s.packer.Reset(&s.packed)
-	if _, err := s.packer.Write(plain); err != nil {
+	packed, err := p.pack(plain)
+	if err != nil {
 		return nil, err
 	}
-	if err := s.packer.Close(); err != nil {
-		return nil, err
-	}
-	return s.Keys.Seal(ctx, tenant, purpose(r.ID), s.packed.Bytes())
+	return s.Keys.Seal(ctx, tenant, purpose(r.ID), packed)
 }
 
 // bound leaves of the changes as many as there is room for, beside what is bounded by
@@ -155,8 +173,6 @@ const pruneBatch = 1000
 // Prune removes what is too old, or more than there is room for, of every tenant. What
 // cannot be reached is looked at again the next time.
 func (s *Service) Prune(ctx context.Context) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
 	for _, tenant := range s.Tenants() {
 		if ctx.Err() != nil {
 			return
@@ -168,7 +184,9 @@ func (s *Service) Prune(ctx context.Context) {
 }
 
 func (s *Service) prune(ctx context.Context, tenant identity.TenantID) {
+	s.mu.Lock()
 	s.written[tenant] = 0
+	s.mu.Unlock()
 	oldest := time.Now().Add(-Kept)
 	err := s.pruneTo(ctx, tenant, ofStrangers, oldest, maxStrangers, maxBytes)
 	if err == nil {
