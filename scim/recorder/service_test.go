@@ -348,6 +348,22 @@ func TestAPanicEndsNothing(t *testing.T) {
 	}
 }
 
+// Who is erased is in no request any more, and the others stay.
+func TestErasing(t *testing.T) {
+	p := newPlace(t)
+	for _, r := range []Request{
+		{Resource: "usr_Ann"}, {Resource: "grp_1", About: []string{"grp_1", "usr_bob", "usr_Ann"}}, {Resource: "usr_bob", About: []string{"usr_bob"}}, {Name: "somebody"},
+	} {
+		r.ID, r.Time = identity.NewRequestID(), time.Now()
+		p.a.Keep(acme, 0, false, func() Request { return r })
+	}
+	p.a.Flush(t.Context())
+	must(t, p.db.Tenant(acme).Write(t.Context(), func(tx *store.Tx) error { return Erase(t.Context(), tx, "usr_Ann") }))
+	if all := p.all(p.a, 10); len(all) != 2 {
+		t.Errorf("left: %+v", all)
+	}
+}
+
 // What is large is kept in part.
 func TestDetailsAreBounded(t *testing.T) {
 	p := newPlace(t)

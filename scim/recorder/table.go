@@ -167,6 +167,13 @@ func (s *Service) Get(ctx context.Context, tenant identity.TenantID, id identity
 	return r, err
 }
 
+// Erase removes the requests that are about somebody, or concern them among others.
+func Erase(ctx context.Context, tx *store.Tx, id identity.UserID) error {
+	// In about, ids stand in small letters, each in a line of its own.
+	_, err := tx.Exec(ctx, `DELETE FROM scim_requests WHERE resource_id = $1 OR replace(about, $2, '') <> about`, id, strings.ToLower(string(id)))
+	return err
+}
+
 // pruneBatch is how many rows one transaction removes.
 const pruneBatch = 1000
 
