@@ -260,12 +260,14 @@ func (h *hider) string() (text string, err error) {
 
 // object reads an object. In the operation of a PATCH, the path says what the value is.
 func (h *hider) object(depth int) (err error) {
-	var value span
-	path, given := "", false
+	var values []span // all, where a name is there twice
+	secret, given := false, false
 	defer func() {
 		// Of one without an end the path may be yet to come.
-		if value.to > value.from && (given && IsSecret(path) || err != nil && !given && h.plain(value)) {
-			h.hide(value.from, value.to)
+		for _, value := range values {
+			if value.to > value.from && (secret || err != nil && !given && h.plain(value)) {
+				h.hide(value.from, value.to)
+			}
 		}
 	}()
 	h.at++
@@ -287,16 +289,18 @@ func (h *hider) object(depth int) (err error) {
 		h.space()
 		from := h.at
 		if strings.EqualFold(name, "value") {
-			value = span{from, len(h.text)}
+			values = append(values, span{from, len(h.text)})
 		}
 		if err := h.value(IsSecret(name), depth+1); err != nil {
 			return err
 		}
 		switch {
 		case strings.EqualFold(name, "value"):
-			value.to = h.at
+			values[len(values)-1].to = h.at
 		case strings.EqualFold(name, "path"):
-			given = json.Unmarshal(h.text[from:h.at], &path) == nil
+			var path string
+			given = json.Unmarshal(h.text[from:h.at], &path) == nil || given
+			secret = secret || IsSecret(path)
 		}
 		if c, ok := h.next(",}"); !ok {
 			return errNoJSON

@@ -22,6 +22,8 @@ func TestP6_SecretsAreTakenOutOfBodies(t *testing.T) {
 		"escaped":                     {`{"password":"a\"hunter2-is-secret","userName":"ann"}`, `"userName":"ann"`},
 		"an operation":                {`{"Operations":[{"op":"replace","path":"password","value":"hunter2-is-secret"},{"op":"add","path":"title","value":"x"}]}`, `{"op":"add","path":"title","value":"x"}`},
 		"the value first":             {`{"Operations":[{"op":"replace","value":"hunter2-is-secret","path":"Password"}]}`, `"op":"replace","value":"[left out]"`},
+		"two values":                  {`{"Operations":[{"op":"replace","path":"password","value":"hunter2-is-secret","value":"y"},{"op":"add","path":"title","value":"x"}]}`, `{"op":"add","path":"title","value":"x"}`},
+		"two paths":                   {`{"Operations":[{"op":"replace","path":"password","value":"hunter2-is-secret","path":"title"}]}`, `"op":"replace"`},
 		"under its URN":               {`{"Operations":[{"op":"replace","path":"urn:ietf:params:scim:schemas:core:2.0:User:password","value":"hunter2-is-secret"}]}`, `"op":"replace"`},
 		"an operation without a path": {`{"Operations":[{"op":"replace","value":{"password":"hunter2-is-secret","active":false}}]}`, `"active":false`},
 		"JSON in a text":              {`{"Operations":[{"op":"replace","value":"{\"password\":\"hunter2-is-secret\"}"}]}`, `"op":"replace"`},
