@@ -145,7 +145,7 @@ func (s *Service) EraseFormerUser(ctx context.Context, cause audit.Cause, tenant
 		if _, err := loadFormer(ctx, tx, id); err != nil {
 			return nil, err
 		}
-		return erasure(cause, tenant, "by-hand", []identity.UserID{id}), nil
+		return s.erasure(cause, tenant, "by-hand", []identity.UserID{id}), nil
 	})
 }
 
@@ -162,7 +162,7 @@ func (s *Service) EraseOverdue(ctx context.Context, tenant identity.TenantID) er
 				return nil, err
 			}
 			erased = len(ids)
-			return erasure(audit.SystemCause(), tenant, "retention-over", ids), nil
+			return s.erasure(audit.SystemCause(), tenant, "retention-over", ids), nil
 		})
 		if err != nil {
 			return err
@@ -171,8 +171,8 @@ func (s *Service) EraseOverdue(ctx context.Context, tenant identity.TenantID) er
 	return nil
 }
 
-// erasure removes records. What is recorded of it names nobody.
-func erasure(cause audit.Cause, tenant identity.TenantID, reason string, ids []identity.UserID) *step {
+// erasure removes records, and what else names whom they are of. What is recorded of it names nobody.
+func (s *Service) erasure(cause audit.Cause, tenant identity.TenantID, reason string, ids []identity.UserID) *step {
 	do := &step{}
 	for _, id := range ids {
 		e := cause.Event(tenant, audit.UserErased, audit.Success)
@@ -182,6 +182,9 @@ func erasure(cause audit.Cause, tenant identity.TenantID, reason string, ids []i
 	do.write = func(ctx context.Context, tx *store.Tx) error {
 		for i, id := range ids {
 			n, err := tx.Exec(ctx, `DELETE FROM former_users WHERE id = $1`, id)
+			if err == nil {
+				err = s.erase(ctx, tx, id)
+			}
 			if err != nil {
 				return err
 			}

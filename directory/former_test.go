@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -17,6 +18,10 @@ import (
 // retain has the bench's tenant keep records of who was deleted.
 func (b *bench) retain(keep time.Duration) {
 	b.Service = directory.New(directory.Config{Store: b.db, Journal: b, Sessions: b, Withdraw: authz.Withdraw,
+		Erase: func(_ context.Context, _ *store.Tx, id identity.UserID) error {
+			b.erased = append(b.erased, id)
+			return nil
+		},
 		Retain: func(tenant identity.TenantID) time.Duration {
 			if tenant != b.tenant {
 				return 0
@@ -111,6 +116,9 @@ func TestFormerPeopleAreListedAndErased(t *testing.T) {
 	b.took()
 	must(t, b.EraseFormerUser(t.Context(), cause, b.tenant, ids[0]))
 	wantSteps(t, b, "journal user.erased")
+	if !slices.Equal(b.erased, ids[:1]) {
+		t.Errorf("what else named them was removed of %q", b.erased)
+	}
 	if e := b.lastEvent(); e.Reason != "by-hand" || e.Target.Name != "" || e.Target.ID != string(ids[0]) {
 		t.Errorf("recorded %+v", e)
 	}
@@ -127,8 +135,12 @@ func TestFormerPeopleAreListedAndErased(t *testing.T) {
 		return err
 	}))
 	b.took()
+	b.erased = nil
 	must(t, b.EraseOverdue(t.Context(), b.tenant))
 	wantSteps(t, b, "journal user.erased", "journal user.erased")
+	if len(b.erased) != 2 {
+		t.Errorf("what else named them was removed of %q", b.erased)
+	}
 	if e := b.lastEvent(); e.Reason != "retention-over" || e.Outcome != audit.Success {
 		t.Errorf("recorded %+v", e)
 	}

@@ -34,6 +34,7 @@ type bench struct {
 	sessions error // what ending sessions answers
 	onCommit func(audit.Event)
 	onEnd    func(identity.UserID)
+	erased   []identity.UserID // of whom what else names them was removed
 }
 
 func newBench(t *testing.T) *bench {

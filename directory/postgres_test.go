@@ -27,6 +27,6 @@ func TestOnPostgres(t *testing.T) {
 		TestP1_NoIdentityIsLinkedWithoutItsRecord, TestP3_IdentitiesAreTheirTenants, TestALinkAndASignInMakeOnePerson, TestASignInDoesNotLinkAgainWhatIsUnlinked,
 		TestP2_WhatIsUnlinkedIsKnownToBeOver, TestTheLastIdentityTakesTheGroupsAlong, TestWhetherAConnectionKnowsAnybody, TestASignInLeavesTheLinkToAnotherProvider, TestASubjectIsItsProviders,
 		TestP1_WhatWasRecordedAndNotMadeIsSaidNotToBe, TestP1_WhatWasMadeIsNotSaidNotToBe, TestP1_WhoFoundNoRoomIsSaidNotToBeMade, TestP1_AnEarlierStateOfTheDatabaseTellsOfNoFailure,
-		TestARecordStaysOfWhoWasDeleted, TestFormerPeopleAreListedAndErased, TestNoRecordStaysOfWhoWasNeverHere,
+		TestARecordStaysOfWhoWasDeleted, TestFormerPeopleAreListedAndErased, TestNoRecordStaysOfWhoWasNeverHere, TestARehearsalKeepsToItsTime,
 	}, "TestWhatIndexesServe")
 }

@@ -40,6 +40,9 @@ type Config struct {
 	// Past is what this node has recorded, by which changes are known that were recorded
 	// and not made when the process died. Nil: nobody looks for them.
 	Past Past
+	// Erase removes, with the record of somebody who is deleted, what else names them. Nil:
+	// nothing does.
+	Erase func(ctx context.Context, tx *store.Tx, id identity.UserID) error
 	// MaxMembers is how many people and groups a group may hold; default [MaxMembers].
 	MaxMembers int
 	// Brake is asked before somebody is deactivated or deleted. Nil: nobody is.
@@ -74,6 +77,7 @@ type Service struct {
 	sessions SessionEnder
 	withdraw Withdrawal
 	retire   func(context.Context, *store.Tx, identity.UserID) error
+	erase    func(context.Context, *store.Tx, identity.UserID) error
 	brake    Brake // nil: there is none
 	feed     Feed  // nil: there is none
 	retain   func(identity.TenantID) time.Duration
@@ -81,6 +85,7 @@ type Service struct {
 	// elsewhere is asked where SQL cannot be; nil: there is nobody.
 	elsewhere  func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
 	maxMembers int
+	rehearses  bool // nothing of it comes true ([Service.Rehearse])
 
 	memory  memory
 	marks   marks
@@ -96,10 +101,13 @@ func New(c Config) *Service {
 	if c.Retire == nil {
 		c.Retire = func(context.Context, *store.Tx, identity.UserID) error { return nil }
 	}
+	if c.Erase == nil {
+		c.Erase = func(context.Context, *store.Tx, identity.UserID) error { return nil }
+	}
 	if c.MaxMembers <= 0 {
 		c.MaxMembers = MaxMembers
 	}
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, brake: c.Brake, feed: c.Feed, retain: c.Retain, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers, marks: marks{past: c.Past}}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, erase: c.Erase, brake: c.Brake, feed: c.Feed, retain: c.Retain, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers, marks: marks{past: c.Past}}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory
@@ -213,7 +221,11 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step
 		s.marks.doubt(tenant) // some of the records may be there
 		return fmt.Errorf("directory: journal: %w", err)
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime+time.Duration(do.rows)*rowTime)
+	lasting := context.WithoutCancel(ctx)
+	if s.rehearses { // what does not come true is over with whoever asks for it
+		lasting = ctx
+	}
+	bounded, cancel := context.WithTimeout(lasting, effectTime+time.Duration(do.rows)*rowTime)
 	written := false
 	err := s.store.Tenant(tenant).Write(bounded, func(tx *store.Tx) error {
 		do.unmade, written = nil, false

@@ -4,7 +4,10 @@ import (
 	"context"
 	"time"
 
+	"gatehouse/directory/feed"
 	"gatehouse/identity"
+	"gatehouse/internal/store"
+	"gatehouse/scim/recorder"
 )
 
 // retentionEvery is how often it is looked for records of deleted people whose time is
@@ -35,4 +38,12 @@ func (r *rooms) eraseOverdue(ctx context.Context) error {
 	look(ctx)
 	every(ctx, retentionEvery, look)
 	return nil
+}
+
+// erase removes what is kept beside their record of somebody who is deleted.
+func erase(ctx context.Context, tx *store.Tx, id identity.UserID) error {
+	if err := feed.Erase(ctx, tx, id); err != nil {
+		return err
+	}
+	return recorder.Erase(ctx, tx, id)
 }

@@ -2,9 +2,12 @@ package scim
 
 import (
 	"cmp"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,7 +22,7 @@ import (
 )
 
 // Recorder keeps what clients send. It must not keep a request waiting: finish, which
-// gives the request, is called later, once, by another goroutine. size is how many bytes
+// gives the request, is called later, at most once, by another goroutine. size is how many bytes
 // are held until then; a stranger is who has shown no good token.
 type Recorder interface {
 	Keep(tenant identity.TenantID, size int, stranger bool, finish func() recorder.Request)
@@ -226,8 +229,24 @@ func (n *note) operations(j *job) {
 // headers are the fields that what becomes of a request goes by, beside who sends it.
 var headers = []string{"Content-Type", "Content-Encoding", "If-Match", "If-None-Match"}
 
-// finish gives the request as it is kept.
-func (n *note) finish() recorder.Request {
+// finish gives the request as it is kept, or says that it cannot: nobody is there to stop
+// a panic of it, which may hold what was sent, so that its type is logged alone.
+func (n *note) finish() (kept recorder.Request) {
+	defer func() {
+		if p := recover(); p != nil {
+			slog.Error("what a provisioning client has sent cannot be kept", "request_id", n.gate.ID, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			kept = recorder.Request{ID: n.gate.ID, Time: n.began, Took: n.took, Method: n.request.Method, Status: n.status, Failed: n.status >= http.StatusBadRequest,
+				Details: recorder.Details{Detail: "This request was served, but what came of it could not be kept, by a fault of the gateway. Its log says more."}}
+			if n.caller != nil {
+				kept.Token, kept.TokenName = n.caller.ID, n.caller.Name
+			}
+		}
+	}()
+	return n.whole()
+}
+
+// whole gives all that is kept of the request.
+func (n *note) whole() recorder.Request {
 	r := n.request
 	secrets := recorder.NewSecrets(credentials(r.Header)...)
 	kept := recorder.Request{ID: n.gate.ID, Time: n.began, Took: n.took, Method: r.Method, Status: n.status, Resource: n.id}

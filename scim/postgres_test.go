@@ -46,6 +46,6 @@ func TestOnPostgres(t *testing.T) {
 		TestATokenMayDoWhatItsAccessSays, TestRFC7643_5_AuthenticationSchemes, TestRFC6585_4_TooManyRequests, TestABulkCountsByItsOperations,
 		TestPeopleOfAnotherConnectionAreLinkedByRuleAlone,
 		TestP1_RequestsFromInside, TestARequestIsKeptWithWhatBecameOfIt, TestARefusedRequestIsKept, TestRequestsWithoutATokenAreKeptInBounds, TestABulkIsKept, TestP6_NoSecretIsKeptOfARequest,
-		TestP1_P9_ADryRunDoesNothing, TestADryRunLeavesTheBrakeAlone, TestWhatCannotBeTriedAgain, TestADryRunForeseesWhatComes, TestADryRunOfWhatWasFetched,
+		TestP1_P9_ADryRunDoesNothing, TestADryRunLeavesTheBrakeAlone, TestWhatCannotBeTriedAgain, TestADryRunForeseesWhatComes, TestADryRunOfWhatWasFetched, TestDryRunsComeOneAtATimeWithAPause, TestADryRunOfWhatReadsNeedsNoTurn,
 	}, "TestRetryAfterIsLongEnough")
 }

@@ -260,3 +260,40 @@ func (b *bench) actor(t testing.TB) string {
 	must(t, err)
 	return p.ID
 }
+
+// Who tries one request after the other does not keep others from changing anything.
+func TestDryRunsComeOneAtATimeWithAPause(t *testing.T) {
+	b := newBench(t)
+	s := b.record()
+	b.user(t, "ann", "")
+	made := last(t, b, s)
+	service := scim.New(b.config)
+	for i := range 2 {
+		_, err := service.Replay(t.Context(), b.acme.id, b.acme.origin, made)
+		if f := fault.As(err); i == 0 && err != nil || i == 1 && (err == nil || f.Kind != fault.TooMany || f.RetryAfter <= 0) {
+			t.Errorf("the %d. time: %v", i+1, err)
+		}
+	}
+	if _, err := service.Replay(t.Context(), b.globex.id, b.globex.origin, made); err != nil {
+		t.Errorf("another tenant waits for it: %v", err)
+	}
+}
+
+// What changes nothing is tried again while somebody writes, and holds nobody up.
+func TestADryRunOfWhatReadsNeedsNoTurn(t *testing.T) {
+	b := newBench(t)
+	s := b.record()
+	id := b.user(t, "ann", "")
+	b.do(t, "GET", "/Users?filter="+escape(`userName eq "ann"`), "").wants(200)
+	get := last(t, b, s)
+	b.do(t, "POST", "/Users/.search", `{"schemas":["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],"filter":"userName eq \"ann\""}`).wants(200)
+	search := last(t, b, s)
+	must(t, b.db.Tenant(b.acme.id).Write(t.Context(), func(*store.Tx) error {
+		for _, r := range []recorder.Request{get, search} {
+			if again, err := b.replay(t, r); err != nil || again.Status != 200 || !strings.Contains(again.Answer.Text, id) || len(again.Understood) == 0 {
+				t.Errorf("foreseen: %+v %v", again, err)
+			}
+		}
+		return nil
+	}))
+}

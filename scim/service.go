@@ -52,14 +52,15 @@ type Config struct {
 // Service answers SCIM requests of every tenant. It is safe for concurrent use
 // and has nothing to close.
 type Service struct {
-	directory *directory.Service
-	tokens    Tokens
-	guard     guard
-	throttle  Throttle // nil: there is none
-	rates     Rates
-	recorder  Recorder // nil: nobody
-	readings  readings
-	searches  searches
+	directory  *directory.Service
+	tokens     Tokens
+	guard      guard
+	throttle   Throttle // nil: there is none
+	rates      Rates
+	recorder   Recorder // nil: nobody
+	readings   readings
+	searches   searches
+	rehearsals rehearsals
 	// schemas gives a tenant's own, and extensions what people are by them.
 	schemas    func(identity.TenantID) ([]tenants.SCIMSchema, uint64)
 	extensions extensions

@@ -10,6 +10,6 @@ func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestEveryChangeIsToldInItsOrder, TestSignInsAreToldOf, TestWhoIsNotThereAfterAllIsNotToldOf, TestNothingIsSkippedWhileManyWrite,
 		TestALargeGroupIsToldOfByWhatChanges, TestWhatIsNotCommittedIsNotTold, TestAnOldCursorIsGone, TestWhatIsKeptIsBoundedByItsSize, TestAPageIsReadByItsSize, TestACursorFromAnotherTimelineIsGone,
-		TestP3_ChangesAreTheirTenants, TestP1_NothingIsToldWithoutItsRecord, TestWhoWaitsIsToldOnceAndEndsWithTheGateway,
+		TestP3_ChangesAreTheirTenants, TestP1_NothingIsToldWithoutItsRecord, TestWhoWaitsIsToldOnceAndEndsWithTheGateway, TestWhoIsErasedHasNoName,
 	})
 }

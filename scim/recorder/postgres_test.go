@@ -8,7 +8,7 @@ import (
 
 func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
-		TestOneSearchSeesAllNodes, TestP10_WithoutTheTenantsKeyNothingIsRead, TestTheOldestGoFirst, TestWhatThereIsNoRoomForIsCounted,
-		TestWhatCannotBeWrittenWaits, TestP8_TheEndWritesWhatWaits, TestDetailsAreBounded,
+		TestOneSearchSeesAllNodes, TestP10_WithoutTheTenantsKeyNothingIsRead, TestTheOldestGoFirst, TestStrangersPushOutNobody, TestWhatThereIsNoRoomForIsCounted,
+		TestWhatCannotBeWrittenWaits, TestP8_TheEndWritesWhatWaits, TestDetailsAreBounded, TestErasing, TestTenantsAreWrittenTogether, TestAPanicEndsNothing, TestWhoHasTheMostGivesUp,
 	}, "TestThirtyDays")
 }

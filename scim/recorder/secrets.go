@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,13 +31,45 @@ func NewSecrets(known ...string) *Secrets {
 // leftOut stands in the place of a secret.
 const leftOut = "[left out]"
 
-// words are parts of names whose values are never kept.
-var words = []string{"password", "passwd", "passphrase", "pwd", "secret", "token", "credential", "cookie", "authorization", "assertion", "private", "apikey", "api_key", "api-key"}
+// parts are in names whose values are never kept; of words that are more in other words,
+// endings and words are looked for.
+var (
+	parts   = []string{"password", "passwd", "passphrase", "passcode", "credential", "authorization", "apikey", "api_key", "api-key"}
+	endings = []string{"pwd", "secret", "token", "cookie", "assertion"}
+	words   = []string{"pin", "private"}
+	aWord   = regexp.MustCompile(`[A-Z]+s?\b|[A-Z]?[a-z]+|[A-Z]+`)
+	quoted  = regexp.MustCompile(`"(?:[^"\\]|\\.)*"?`)
+	// compared is a comparison in a filter (RFC 7644 §3.4.2.2).
+	compared = regexp.MustCompile(`(?i)([\w$.:-]+)(\s+(?:eq|ne|co|sw|ew|gt|ge|lt|le)\s+)("(?:[^"\\]|\\.)*"?|[^\s()\]]+)`)
+)
 
 // IsSecret reports whether what has this name, or is at this path, is not to be kept.
 func IsSecret(name string) bool {
-	name = strings.ToLower(name)
-	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(name, w) })
+	lower := strings.ToLower(name)
+	if slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(lower, p) }) {
+		return true
+	}
+	for _, word := range aWord.FindAllString(name, -1) {
+		word = strings.TrimSuffix(strings.ToLower(word), "s")
+		if slices.Contains(words, word) || slices.ContainsFunc(endings, func(e string) bool { return strings.HasSuffix(word, e) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// isSecretPath does not go by the values that stand in a path.
+func isSecretPath(path string) bool { return IsSecret(quoted.ReplaceAllString(path, "")) }
+
+// filter leaves out of a filter what a secret is compared with.
+func filter(text string) string {
+	return compared.ReplaceAllStringFunc(text, func(one string) string {
+		m := compared.FindStringSubmatch(one)
+		if !IsSecret(m[1]) {
+			return one
+		}
+		return m[1] + m[2] + strconv.Quote(leftOut)
+	})
 }
 
 // shortest is how long a secret is that is looked for elsewhere: a shorter one is part of
@@ -56,7 +89,7 @@ func (s *Secrets) Text(text string) string {
 		text = strings.ReplaceAll(text, secret, leftOut)
 	}
 	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
-	return telemetry.RedactText(text)
+	return telemetry.RedactText(filter(text))
 }
 
 // Query gives the query of an address without secrets.
@@ -79,7 +112,7 @@ func (s *Secrets) Query(raw string) string {
 
 // JSON gives a value that stands under a name as JSON, at most limit bytes of it.
 func (s *Secrets) JSON(name string, v any, limit int) string {
-	if IsSecret(name) {
+	if isSecretPath(name) {
 		return strconv.Quote(leftOut)
 	}
 	var b bytes.Buffer
@@ -228,6 +261,9 @@ func (h *hider) value(secret bool, depth int) (err error) {
 		if inner := strings.TrimSpace(text); err == nil && inner != "" && (inner[0] == '{' || inner[0] == '[') && (IsSecret(inner) || strings.Contains(inner, `\u`)) {
 			h.hide(from, h.at)
 		}
+		if err == nil && filter(text) != text {
+			h.hide(from, h.at)
+		}
 		return err
 	}
 	for h.at < len(h.text) && strings.IndexByte("-+.0123456789abcdefghijklmnopqrstuvwxyzE", h.text[h.at]) >= 0 {
@@ -260,12 +296,14 @@ func (h *hider) string() (text string, err error) {
 
 // object reads an object. In the operation of a PATCH, the path says what the value is.
 func (h *hider) object(depth int) (err error) {
-	var value span
-	path, given := "", false
+	var values []span // all, where a name is there twice
+	secret, given := false, false
 	defer func() {
 		// Of one without an end the path may be yet to come.
-		if value.to > value.from && (given && IsSecret(path) || err != nil && !given && h.plain(value)) {
-			h.hide(value.from, value.to)
+		for _, value := range values {
+			if value.to > value.from && (secret || err != nil && !given && h.plain(value)) {
+				h.hide(value.from, value.to)
+			}
 		}
 	}()
 	h.at++
@@ -287,16 +325,18 @@ func (h *hider) object(depth int) (err error) {
 		h.space()
 		from := h.at
 		if strings.EqualFold(name, "value") {
-			value = span{from, len(h.text)}
+			values = append(values, span{from, len(h.text)})
 		}
 		if err := h.value(IsSecret(name), depth+1); err != nil {
 			return err
 		}
 		switch {
 		case strings.EqualFold(name, "value"):
-			value.to = h.at
+			values[len(values)-1].to = h.at
 		case strings.EqualFold(name, "path"):
-			given = json.Unmarshal(h.text[from:h.at], &path) == nil
+			var path string
+			given = json.Unmarshal(h.text[from:h.at], &path) == nil || given
+			secret = secret || isSecretPath(path)
 		}
 		if c, ok := h.next(",}"); !ok {
 			return errNoJSON

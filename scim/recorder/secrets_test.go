@@ -2,6 +2,7 @@ package recorder_test
 
 import (
 	"encoding/json"
+	"net/url"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -22,6 +23,8 @@ func TestP6_SecretsAreTakenOutOfBodies(t *testing.T) {
 		"escaped":                     {`{"password":"a\"hunter2-is-secret","userName":"ann"}`, `"userName":"ann"`},
 		"an operation":                {`{"Operations":[{"op":"replace","path":"password","value":"hunter2-is-secret"},{"op":"add","path":"title","value":"x"}]}`, `{"op":"add","path":"title","value":"x"}`},
 		"the value first":             {`{"Operations":[{"op":"replace","value":"hunter2-is-secret","path":"Password"}]}`, `"op":"replace","value":"[left out]"`},
+		"two values":                  {`{"Operations":[{"op":"replace","path":"password","value":"hunter2-is-secret","value":"y"},{"op":"add","path":"title","value":"x"}]}`, `{"op":"add","path":"title","value":"x"}`},
+		"two paths":                   {`{"Operations":[{"op":"replace","path":"password","value":"hunter2-is-secret","path":"title"}]}`, `"op":"replace"`},
 		"under its URN":               {`{"Operations":[{"op":"replace","path":"urn:ietf:params:scim:schemas:core:2.0:User:password","value":"hunter2-is-secret"}]}`, `"op":"replace"`},
 		"an operation without a path": {`{"Operations":[{"op":"replace","value":{"password":"hunter2-is-secret","active":false}}]}`, `"active":false`},
 		"JSON in a text":              {`{"Operations":[{"op":"replace","value":"{\"password\":\"hunter2-is-secret\"}"}]}`, `"op":"replace"`},
@@ -80,6 +83,34 @@ func TestP6_SecretsAreTakenOutOfTheRest(t *testing.T) {
 		t.Error(got)
 	}
 	if got := s.JSON("title", strings.Repeat("ä", 100), 50); !strings.HasSuffix(got, "bytes more)") || len(got) > 80 {
+		t.Error(got)
+	}
+}
+
+func TestP6_WhatIsComparedWithASecretIsLeftOut(t *testing.T) {
+	for _, text := range []string{`password eq "x1"`, `title eq "y" and (passcode co "x1")`, `urn:a:User:pin sw "x1"`} {
+		if got := recorder.NewSecrets().Text(text); strings.Contains(got, "x1") || !strings.Contains(got, "[left out]") {
+			t.Error(got)
+		}
+		if got := recorder.NewSecrets().Query("filter=" + url.QueryEscape(text)); strings.Contains(got, "x1") {
+			t.Error(got)
+		}
+		body, _ := json.Marshal(map[string]string{"filter": text})
+		if got := recorder.NewSecrets().Body(body); strings.Contains(got, "x1") || !json.Valid([]byte(got)) {
+			t.Error(got)
+		}
+	}
+}
+
+func TestP6_NamesOfSecrets(t *testing.T) {
+	for name, want := range map[string]bool{"userPIN": true, "pin": true, "pin_code": true, "passcode": true, "clientSecret": true, "access_token": true, "tokens": true, "privateKey": true, "CLIENT_SECRET": true,
+		"secretary": false, "shopping": false, "secretariat": false, "title": false} {
+		if recorder.IsSecret(name) != want {
+			t.Errorf("%s: %t", name, !want)
+		}
+	}
+	const body = `{"op":"replace","path":"emails[type eq \"private\"].value","value":"ann@acme.example"}`
+	if got := recorder.NewSecrets().Body([]byte(body)); got != body {
 		t.Error(got)
 	}
 }

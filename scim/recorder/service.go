@@ -1,10 +1,10 @@
 package recorder
 
 import (
-	"bytes"
-	"compress/flate"
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -20,6 +20,9 @@ const Kept = 30 * 24 * time.Hour
 const (
 	maxRequests = 100_000
 	maxBytes    = 256 << 20
+	// maxStrangers is for what came without a good token, and for what stands for those
+	// that were not kept: nobody who has none is to push out what others have sent.
+	maxStrangers = 1000
 )
 
 // The bounds of what waits to be written: of one tenant, and of all together.
@@ -33,6 +36,9 @@ const (
 	// writeAt how many of them do.
 	writeEvery = 500 * time.Millisecond
 	writeAt    = 128
+	// writers is how many tenants' batches are written at a time: one whose database does
+	// not answer keeps few others waiting.
+	writers = 4
 	// writeTime bounds the writing of one batch, and lastTime all that is left at the end.
 	writeTime, lastTime = 5 * time.Second, 10 * time.Second
 	// retryFor is how old a request gets that cannot be written.
@@ -76,10 +82,9 @@ type Service struct {
 	bytes  int
 	wake   chan struct{}
 
-	writing sync.Mutex // one batch at a time
-	packer  *flate.Writer
-	packed  bytes.Buffer
-	written map[identity.TenantID]int // since it was last pruned
+	writing sync.Mutex                // one round at a time
+	packers chan *packer              // as many as tenants are written at a time
+	written map[identity.TenantID]int // since it was last pruned; behind mu
 }
 
 // queue is what waits to be written of a tenant.
@@ -100,15 +105,15 @@ type entry struct {
 
 // New makes the recorder.
 func New(c Config) *Service {
-	packer, err := flate.NewWriter(nil, flate.BestSpeed)
-	if err != nil {
-		panic(err) // the level is one
+	packers := make(chan *packer, writers)
+	for range writers {
+		packers <- &packer{}
 	}
-	return &Service{Config: c, queues: map[identity.TenantID]*queue{}, wake: make(chan struct{}, 1), packer: packer, written: map[identity.TenantID]int{}}
+	return &Service{Config: c, queues: map[identity.TenantID]*queue{}, wake: make(chan struct{}, 1), packers: packers, written: map[identity.TenantID]int{}}
 }
 
 // Keep takes a request to be written soon, and returns at once. finish gives it, with all
-// that takes time to find out; it is called once, later, by another goroutine. size is how
+// that takes time to find out; it is called at most once, later, by another goroutine. size is how
 // many bytes are held until then, and stranger says that it came without a good token.
 func (s *Service) Keep(tenant identity.TenantID, size int, stranger bool, finish func() Request) {
 	now := time.Now()
@@ -124,7 +129,7 @@ func (s *Service) Keep(tenant identity.TenantID, size int, stranger bool, finish
 		return
 	}
 	size += 1024 // for what every request has
-	if len(q.entries) >= maxQueuedOfOne || q.bytes+size > maxQueuedBytesOfOne || s.length >= maxQueued || s.bytes+size > maxQueuedBytes {
+	if !s.room(q, size) {
 		q.lost++
 		return
 	}
@@ -135,6 +140,36 @@ func (s *Service) Keep(tenant identity.TenantID, size int, stranger bool, finish
 		default:
 		}
 	}
+}
+
+// room reports whether there is room for so many bytes more of a tenant. Where all
+// together have too many, whoever has the most gives up their newest for one who has less.
+func (s *Service) room(q *queue, size int) bool {
+	if len(q.entries) >= maxQueuedOfOne || q.bytes+size > maxQueuedBytesOfOne {
+		return false
+	}
+	for s.length >= maxQueued || s.bytes+size > maxQueuedBytes {
+		more, after := func(of *queue) int { return of.bytes }, q.bytes+size
+		if s.length >= maxQueued {
+			more, after = func(of *queue) int { return len(of.entries) }, len(q.entries)+1
+		}
+		fullest := q
+		for _, of := range s.queues {
+			if more(of) > more(fullest) {
+				fullest = of
+			}
+		}
+		if more(fullest) <= after {
+			return false
+		}
+		end := len(fullest.entries) - 1
+		e := fullest.entries[end]
+		fullest.entries[end] = entry{} // what it holds is let go of
+		fullest.entries = fullest.entries[:end]
+		fullest.bytes, s.length, s.bytes = fullest.bytes-e.size, s.length-1, s.bytes-e.size
+		fullest.lost++
+	}
+	return true
 }
 
 func (s *Service) add(q *queue, e entry) {
@@ -190,7 +225,7 @@ func (s *Service) giveBack(tenant identity.TenantID, requests []Request, of queu
 		old[i] = entry{of.entries[i].at, of.entries[i].size, func() Request { return r }}
 	}
 	for _, e := range append(old, newer...) {
-		if time.Since(e.at) > retryFor || len(q.entries) >= maxQueuedOfOne || q.bytes+e.size > maxQueuedBytesOfOne || s.length >= maxQueued || s.bytes+e.size > maxQueuedBytes {
+		if time.Since(e.at) > retryFor || !s.room(q, e.size) {
 			q.lost++
 			continue
 		}
@@ -204,10 +239,11 @@ func (s *Service) Forget(tenant identity.TenantID) { s.take(tenant, true) }
 // Run writes what waits, and removes what is too old, until ctx ends; then it writes what
 // is left.
 func (s *Service) Run(ctx context.Context) error {
-	write, prune := time.NewTicker(writeEvery), time.NewTicker(pruneEvery)
+	var pruning sync.WaitGroup
+	defer pruning.Wait()
+	pruning.Go(func() { s.pruneOnAndOn(ctx) })
+	write := time.NewTicker(writeEvery)
 	defer write.Stop()
-	defer prune.Stop()
-	s.Prune(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -215,12 +251,24 @@ func (s *Service) Run(ctx context.Context) error {
 			defer cancel()
 			s.flushAll(last, true)
 			return nil
-		case <-prune.C:
-			s.Prune(ctx)
 		case <-s.wake:
 			s.Flush(ctx)
 		case <-write.C:
 			s.Flush(ctx)
+		}
+	}
+}
+
+// pruneOnAndOn is apart from the writing, which does not wait for it.
+func (s *Service) pruneOnAndOn(ctx context.Context) {
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		s.Prune(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }
@@ -237,18 +285,30 @@ func (s *Service) flushAll(ctx context.Context, last bool) {
 	s.mu.Unlock()
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	var all sync.WaitGroup
+	defer all.Wait()
 	for _, tenant := range tenants {
-		s.flush(ctx, tenant, last)
+		p := <-s.packers
+		all.Go(func() {
+			defer func() { s.packers <- p }()
+			s.flush(ctx, tenant, p, last)
+		})
 	}
 }
 
-func (s *Service) flush(ctx context.Context, tenant identity.TenantID, last bool) {
+func (s *Service) flush(ctx context.Context, tenant identity.TenantID, p *packer, last bool) {
 	of := s.take(tenant, last)
-	requests := make([]Request, len(of.entries))
-	for i, e := range of.entries {
-		requests[i] = e.finish()
-		requests[i].Node = s.Node
+	requests := make([]Request, 0, len(of.entries))
+	entries := of.entries[:0]
+	for _, e := range of.entries {
+		if r, ok := s.finish(ctx, tenant, e); ok {
+			r.Node = s.Node
+			requests, entries = append(requests, r), append(entries, e)
+		} else {
+			of.lost++
+		}
 	}
+	of.entries = entries
 	all := requests
 	for status, lost := range map[int]int{0: of.lost, 401: of.turnedAway} {
 		if lost > 0 {
@@ -260,14 +320,31 @@ func (s *Service) flush(ctx context.Context, tenant identity.TenantID, last bool
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
-	if err := s.write(ctx, tenant, all); err != nil {
+	if err := s.write(ctx, tenant, p, all); err != nil {
 		s.Log.WarnContext(ctx, "what provisioning clients have sent could not be kept yet", "tenant", tenant, "requests", len(requests), "error", err)
 		if slices.Contains(s.Tenants(), tenant) {
 			s.giveBack(tenant, requests, of)
 		}
 		return
 	}
-	if s.written[tenant] += len(all); s.written[tenant] >= pruneAfter {
+	s.mu.Lock()
+	s.written[tenant] += len(all)
+	due := s.written[tenant] >= pruneAfter
+	s.mu.Unlock()
+	if due {
 		s.prune(ctx, tenant)
 	}
+}
+
+// finish finishes a request; false if that panics, which is counted like one that there
+// was no room for: it must not end the gateway. What it panics with may be what a client
+// has sent, so its type is logged alone.
+func (s *Service) finish(ctx context.Context, tenant identity.TenantID, e entry) (r Request, ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			r, ok = Request{}, false
+			s.Log.ErrorContext(ctx, "what a provisioning client has sent cannot be kept", "tenant", tenant, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		}
+	}()
+	return e.finish(), true
 }

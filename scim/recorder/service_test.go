@@ -31,6 +31,7 @@ type place struct {
 	ring   *keys.Ring
 	served []identity.TenantID
 	away   atomic.Bool // the database
+	meet   func()      // called by whoever goes to it; nil: nothing is
 	a, b   *Service
 }
 
@@ -65,6 +66,9 @@ func (p *place) node(name string) *Service {
 
 // Tenant is for [Stores].
 func (p *place) Tenant(id identity.TenantID) store.Tenant {
+	if p.meet != nil {
+		p.meet()
+	}
 	if p.away.Load() {
 		return store.Tenant{}
 	}
@@ -170,14 +174,36 @@ func TestTheOldestGoFirst(t *testing.T) {
 	if got := p.rows(); got != 23 {
 		t.Errorf("%d are kept, by age", got)
 	}
-	must(t, p.a.pruneTo(t.Context(), acme, now.Add(-Kept), 15, maxBytes))
+	must(t, p.a.pruneTo(t.Context(), acme, ofClients, now.Add(-Kept), 15, maxBytes))
 	left := p.all(p.a, 100)
 	if len(left) != 15 || left[14].Time.Before(now.Add(-56*time.Second)) {
 		t.Errorf("%d are kept, by number, from %v on", len(left), left[len(left)-1].Time)
 	}
-	must(t, p.a.pruneTo(t.Context(), acme, now.Add(-Kept), maxRequests, 5*(overhead+100)))
+	must(t, p.a.pruneTo(t.Context(), acme, ofClients, now.Add(-Kept), maxRequests, 5*(overhead+100)))
 	if got := p.rows(); got < 3 || got > 5 {
 		t.Errorf("%d are kept, by size", got)
+	}
+}
+
+// Whoever has no token pushes out nothing that others have sent.
+func TestStrangersPushOutNobody(t *testing.T) {
+	p := newPlace(t)
+	now := time.Now()
+	p.send(p.a, 10, now.Add(-time.Hour))
+	p.a.Flush(t.Context())
+	strangers := make([]Request, maxStrangers+20)
+	for i := range strangers {
+		strangers[i] = Request{ID: identity.NewRequestID(), Time: now.Add(time.Duration(i-2000) * time.Millisecond), Status: 401, Failed: true}
+	}
+	must(t, p.a.write(t.Context(), acme, &packer{}, strangers))
+	must(t, p.a.pruneTo(t.Context(), acme, ofClients, now.Add(-Kept), 10, maxBytes))
+	if got := p.rows(); got != 10+len(strangers) {
+		t.Errorf("%d are kept: strangers count among the others", got)
+	}
+	p.a.Prune(t.Context())
+	all := p.all(p.a, 200)
+	if len(all) != 10+maxStrangers || all[0].ID != strangers[len(strangers)-1].ID || all[maxStrangers].Token == "" {
+		t.Errorf("%d are kept", len(all))
 	}
 }
 
@@ -244,6 +270,97 @@ func TestP8_TheEndWritesWhatWaits(t *testing.T) {
 	must(t, <-ran)
 	if got := p.rows(); got != 100 {
 		t.Errorf("%d are kept", got)
+	}
+}
+
+// One tenant whose database does not answer keeps no other waiting.
+func TestTenantsAreWrittenTogether(t *testing.T) {
+	p := newPlace(t)
+	var there atomic.Int32
+	both := make(chan struct{})
+	p.meet = func() {
+		if there.Add(1) == 2 {
+			close(both)
+		}
+		select {
+		case <-both:
+		case <-time.After(5 * time.Second):
+			t.Error("one waits for the other")
+		}
+	}
+	for _, tenant := range []identity.TenantID{acme, globex} {
+		p.a.Keep(tenant, 0, false, func() Request { return Request{ID: identity.NewRequestID(), Time: time.Now()} })
+	}
+	p.a.Flush(t.Context())
+}
+
+// Where there is no room for all, who has sent the most gives some up for who has sent less.
+func TestWhoHasTheMostGivesUp(t *testing.T) {
+	p := newPlace(t)
+	one := func() Request { return Request{ID: identity.NewRequestID(), Time: time.Now()} }
+	tenant := func(i int) identity.TenantID { return identity.TenantID(fmt.Sprint("ten_", i)) }
+	for i := range maxQueued / maxQueuedOfOne {
+		for range maxQueuedOfOne {
+			p.a.Keep(tenant(i), 0, false, one)
+		}
+	}
+	for range 5 {
+		p.a.Keep(acme, 0, false, one)
+	}
+	for range 5 {
+		p.a.Keep(globex, maxQueuedBytesOfOne-2048, false, one) // of which one has room
+	}
+	lost, length, bytes := 0, 0, 0
+	for i := range maxQueued / maxQueuedOfOne {
+		lost += p.a.queues[tenant(i)].lost
+	}
+	for _, q := range p.a.queues {
+		length += len(q.entries)
+		for _, e := range q.entries {
+			bytes += e.size
+		}
+	}
+	if q := p.a.queues[acme]; len(q.entries) != 5 || q.lost != 0 || lost != 6 || len(p.a.queues[globex].entries) != 1 || p.a.queues[globex].lost != 4 {
+		t.Errorf("%d of acme wait, the others have lost %d, globex %d", len(q.entries), lost, p.a.queues[globex].lost)
+	}
+	if length != p.a.length || bytes != p.a.bytes || length > maxQueued || bytes > maxQueuedBytes {
+		t.Errorf("%d of %d bytes wait, counted as %d of %d", length, bytes, p.a.length, p.a.bytes)
+	}
+}
+
+// What cannot be told of is counted, and ends nothing.
+func TestAPanicEndsNothing(t *testing.T) {
+	p := newPlace(t)
+	var log strings.Builder
+	p.a.Log = slog.New(slog.NewTextHandler(&log, nil))
+	p.a.Keep(acme, 0, false, func() Request { panic("hunter2") })
+	p.send(p.a, 2, time.Now())
+	p.a.Flush(t.Context())
+	lost := 0
+	for _, r := range p.all(p.a, 10) {
+		lost += r.Lost
+	}
+	if got := p.rows(); got != 3 || lost != 1 {
+		t.Errorf("%d are kept, %d counted", got, lost)
+	}
+	if strings.Contains(log.String(), "hunter2") || !strings.Contains(log.String(), "recorder") {
+		t.Errorf("logged: %s", log.String())
+	}
+}
+
+// Who is erased is in no request any more, and the others stay.
+func TestErasing(t *testing.T) {
+	p := newPlace(t)
+	for _, r := range []Request{
+		{Resource: "usr_Ann"}, {Resource: "grp_1", About: []string{"grp_1", "usr_bob", "usr_Ann"}}, {Resource: "usr_bob", About: []string{"usr_bob"}}, {Name: "somebody"},
+	} {
+		r.ID, r.Time = identity.NewRequestID(), time.Now()
+		p.a.Keep(acme, 0, false, func() Request { return r })
+	}
+	p.a.Flush(t.Context())
+	must(t, p.db.Tenant(acme).Write(t.Context(), func(tx *store.Tx) error { return Erase(t.Context(), tx, "usr_Ann") }))
+	if all := p.all(p.a, 10); len(all) != 2 {
+		t.Errorf("left: %+v", all)
 	}
 }
 

@@ -39,10 +39,10 @@ const overhead = 512
 
 // write keeps requests, in transactions of bounded length. One that is there already
 // stays: an earlier try may have come true although nobody heard of it.
-func (s *Service) write(ctx context.Context, tenant identity.TenantID, requests []Request) error {
+func (s *Service) write(ctx context.Context, tenant identity.TenantID, p *packer, requests []Request) error {
 	rows := make([]row, len(requests))
 	for i := range requests {
-		sealed, err := s.seal(ctx, tenant, &requests[i])
+		sealed, err := s.seal(ctx, tenant, p, &requests[i])
 		if err != nil {
 			return err
 		}
@@ -70,9 +70,31 @@ func short(text string, limit int) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, ""), "\x00", "")
 }
 
+// packer packs one after the other. The zero value is ready.
+type packer struct {
+	*flate.Writer
+	packed bytes.Buffer
+}
+
+// pack gives what is good until the next call.
+func (p *packer) pack(plain []byte) (_ []byte, err error) {
+	if p.packed.Reset(); p.Writer == nil {
+		p.Writer, err = flate.NewWriter(&p.packed, flate.BestSpeed)
+	} else {
+		p.Reset(&p.packed)
+	}
+	if err == nil {
+		_, err = p.Write(plain)
+	}
+	if err == nil {
+		err = p.Close()
+	}
+	return p.packed.Bytes(), err
+}
+
 // seal packs and encrypts the details of a request. What is more than there is room for
 // loses its longest parts.
-func (s *Service) seal(ctx context.Context, tenant identity.TenantID, r *Request) ([]byte, error) {
+func (s *Service) seal(ctx context.Context, tenant identity.TenantID, p *packer, r *Request) ([]byte, error) {
 	d := r.Details
 	plain, err := json.Marshal(d)
 	if err == nil && len(plain) > MaxDetails {
@@ -82,15 +104,11 @@ func (s *Service) seal(ctx context.Context, tenant identity.TenantID, r *Request
 	if err != nil {
 		return nil, fmt.Errorf("recorder: %w", err)
 	}
-	s.packed.Reset()
-	s.packer.Reset(&s.packed)
-	if _, err := s.packer.Write(plain); err != nil {
+	packed, err := p.pack(plain)
+	if err != nil {
 		return nil, err
 	}
-	if err := s.packer.Close(); err != nil {
-		return nil, err
-	}
-	return s.Keys.Seal(ctx, tenant, purpose(r.ID), s.packed.Bytes())
+	return s.Keys.Seal(ctx, tenant, purpose(r.ID), packed)
 }
 
 // bound leaves of the changes as many as there is room for, beside what is bounded by
@@ -149,14 +167,19 @@ func (s *Service) Get(ctx context.Context, tenant identity.TenantID, id identity
 	return r, err
 }
 
+// Erase removes the requests that are about somebody, or concern them among others.
+func Erase(ctx context.Context, tx *store.Tx, id identity.UserID) error {
+	// In about, ids stand in small letters, each in a line of its own.
+	_, err := tx.Exec(ctx, `DELETE FROM scim_requests WHERE resource_id = $1 OR replace(about, $2, '') <> about`, id, strings.ToLower(string(id)))
+	return err
+}
+
 // pruneBatch is how many rows one transaction removes.
 const pruneBatch = 1000
 
 // Prune removes what is too old, or more than there is room for, of every tenant. What
 // cannot be reached is looked at again the next time.
 func (s *Service) Prune(ctx context.Context) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
 	for _, tenant := range s.Tenants() {
 		if ctx.Err() != nil {
 			return
@@ -168,24 +191,39 @@ func (s *Service) Prune(ctx context.Context) {
 }
 
 func (s *Service) prune(ctx context.Context, tenant identity.TenantID) {
+	s.mu.Lock()
 	s.written[tenant] = 0
-	if err := s.pruneTo(ctx, tenant, time.Now().Add(-Kept), maxRequests, maxBytes); err != nil && ctx.Err() == nil {
+	s.mu.Unlock()
+	oldest := time.Now().Add(-Kept)
+	err := s.pruneTo(ctx, tenant, ofStrangers, oldest, maxStrangers, maxBytes)
+	if err == nil {
+		err = s.pruneTo(ctx, tenant, ofClients, oldest, maxRequests, maxBytes)
+	}
+	if err != nil && ctx.Err() == nil {
 		s.Log.WarnContext(ctx, "old requests of provisioning clients are still kept", "tenant", tenant, "error", err)
 	}
 }
 
-// pruneTo removes what came before a time, and then the oldest, until there are so many of
-// so many bytes together.
-func (s *Service) pruneTo(ctx context.Context, tenant identity.TenantID, from time.Time, requests, size int64) error {
+// part is a condition for those rows that have bounds of their own.
+type part string
+
+const (
+	ofStrangers part = `token_id = ''`
+	ofClients   part = `token_id <> ''`
+)
+
+// pruneTo removes of a part what came before a time, and then the oldest, until there are
+// so many of so many bytes together.
+func (s *Service) pruneTo(ctx context.Context, tenant identity.TenantID, of part, from time.Time, requests, size int64) error {
 	oldest := store.Millis(from)
 	err := s.Store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
 		all, err := store.One(ctx, tx, func(row store.Row) (n [2]int64, err error) { return n, row.Scan(&n[0], &n[1]) },
-			`SELECT count(*), CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM scim_requests WHERE at >= $1`, oldest)
+			`SELECT count(*), CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM scim_requests WHERE at >= $1 AND `+string(of), oldest)
 		if err != nil || all[0] <= requests && all[1] <= size {
 			return err
 		}
 		at, err := store.One(ctx, tx, store.Scalar[int64], `SELECT at FROM (
-				SELECT at, row_number() OVER newest AS n, sum(bytes) OVER newest AS b FROM scim_requests WHERE at >= $1
+				SELECT at, row_number() OVER newest AS n, sum(bytes) OVER newest AS b FROM scim_requests WHERE at >= $1 AND `+string(of)+`
 				WINDOW newest AS (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING)
 			) AS counted WHERE n > $2 OR b > $3 ORDER BY at DESC LIMIT 1`, oldest, requests, size)
 		oldest = at + 1 // and those of the same moment
@@ -196,7 +234,7 @@ func (s *Service) pruneTo(ctx context.Context, tenant identity.TenantID, from ti
 	}
 	for n := int64(pruneBatch); n == pruneBatch; {
 		err := s.Store.Tenant(tenant).Write(ctx, func(tx *store.Tx) (err error) {
-			n, err = tx.Exec(ctx, `DELETE FROM scim_requests WHERE id IN (SELECT id FROM scim_requests WHERE at < $1 ORDER BY at LIMIT $2)`, oldest, pruneBatch)
+			n, err = tx.Exec(ctx, `DELETE FROM scim_requests WHERE id IN (SELECT id FROM scim_requests WHERE at < $1 AND `+string(of)+` ORDER BY at LIMIT $2)`, oldest, pruneBatch)
 			return err
 		})
 		if err != nil {

@@ -75,27 +75,28 @@ function Body({ title, body, none }: { title: string; body: SCIMRequestDetails['
   );
 }
 
-function Understood({ lines }: { lines: string[] }) {
+function Understood({ lines, title = 'What was understood' }: { lines: string[]; title?: string }) {
   return (
     <Stack gap={6}>
-      <Title order={3} fz="sm">What was understood</Title>
+      <Title order={3} fz="sm">{title}</Title>
       {lines.length > 0 ? <Code block tabIndex={0} mah={320} className={classes.body}>{lines.join('\n')}</Code> : <Text size="sm" c="dimmed">Nothing: it was refused before that, or names all there is to say in its address.</Text>}
     </Stack>
   );
 }
 
-function Changes({ changes, title = 'What has changed', none = 'Nothing.' }: { changes: SCIMChange[]; title?: string; none?: string }) {
+function Changes({ changes, title = 'What has changed', none = 'Nothing.', foreseen = false }: { changes: SCIMChange[]; title?: string; none?: string; foreseen?: boolean }) {
   return (
     <Stack gap={6} data-testid="changes">
       <Title order={3} fz="sm">{title}</Title>
-      {changes.length === 0 ? <Text size="sm" c="dimmed">{none}</Text> : changes.map((c) => <Change key={c.id} change={c} />)}
+      {changes.length === 0 ? <Text size="sm" c="dimmed">{none}</Text> : changes.map((c) => <Change key={c.id} change={c} foreseen={foreseen} />)}
     </Stack>
   );
 }
 
-function Change({ change: c }: { change: SCIMChange }) {
-  const title = c.kind === 'User' && c.action !== 'deleted'
-    ? <Anchor component={Link} to={`/users/${c.id}`} size="sm">{changeTitle(c)}</Anchor>
+function Change({ change: c, foreseen }: { change: SCIMChange; foreseen: boolean }) {
+  // Who is only foreseen to be made is nowhere, and who is only foreseen to go is there.
+  const title = c.action !== (foreseen ? 'created' : 'deleted')
+    ? <Anchor component={Link} to={c.kind === 'Group' ? `/groups/${c.id}` : `/users/${c.id}`} size="sm">{changeTitle(c)}</Anchor>
     : <Text size="sm" fw={600}>{changeTitle(c)}</Text>;
   return (
     <div>
@@ -143,7 +144,9 @@ function DryRun({ request: r }: { request: SCIMRequestDetails }) {
           <Stack gap="sm">
             <Text size="sm">This was tried, and nothing of it was done.</Text>
             <Result request={run.data} />
-            <Changes changes={run.data.changes} title="What would change" />
+            <Understood lines={run.data.understood} title="What would be understood" />
+            <Changes changes={run.data.changes} title="What would change" foreseen />
+            <Body title="What would be answered" body={run.data.answer} none="Nothing but its status." />
           </Stack>
         </Alert>
       )}

@@ -24,5 +24,5 @@ CREATE TABLE scim_requests (
     tenant_id   TEXT COLLATE "C" NOT NULL DEFAULT current_setting('gatehouse.tenant'),
     PRIMARY KEY (tenant_id, id)
 );
-CREATE INDEX scim_requests_at ON scim_requests (tenant_id, at, id, bytes);
+CREATE INDEX scim_requests_at ON scim_requests (tenant_id, at, id, bytes, token_id);
 CALL own('scim_requests');

@@ -22,4 +22,4 @@ CREATE TABLE scim_requests (
     bytes       BIGINT NOT NULL,
     sealed      BLOB NOT NULL
 );
-CREATE INDEX scim_requests_at ON scim_requests (at, id, bytes);
+CREATE INDEX scim_requests_at ON scim_requests (at, id, bytes, token_id);

@@ -1,0 +1,28 @@
+package scim
+
+import (
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"gatehouse/internal/httpkit"
+	"gatehouse/scim/recorder"
+)
+
+// What cannot be told of a request ends nothing, and is said in its place.
+func TestAPanicWhileARequestIsKept(t *testing.T) {
+	var log strings.Builder
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	t.Cleanup(func() { slog.SetDefault(before) })
+	n := &note{request: httptest.NewRequestWithContext(t.Context(), "PUT", "/scim/v2/Users/usr_1", nil), gate: &httpkit.Request{ID: "req_1"}, status: 200,
+		lines: func(*recorder.Secrets) []string { panic("hunter2") }}
+	r := n.finish()
+	if r.ID != "req_1" || r.Method != "PUT" || r.Status != 200 || r.Detail == "" {
+		t.Errorf("kept as %+v", r)
+	}
+	if strings.Contains(log.String(), "hunter2") || !strings.Contains(log.String(), "req_1") {
+		t.Errorf("logged: %s", log.String())
+	}
+}
