@@ -48,7 +48,7 @@ func (a *API) registerFeed() {
 		summary: "Follow what changes of people and groups, in order and at least once; takes gatehouse.groups:read as well. 410 means: read everything anew"}, a.listChanges)
 }
 
-// mayReadDirectory asks for the right to read groups, of who may read people.
+// mayReadDirectory asks for the right to read people and groups, for what shows both.
 func (a *API) mayReadDirectory(ctx context.Context, c *call) error {
 	for _, object := range []string{"users", "groups"} {
 		query := authz.Query{Tenant: c.tenant(), Access: authz.NeedPermission, Permission: reads(object)}

@@ -53,13 +53,22 @@ func TestRequestsOfProvidersAreFoundAndTriedAgain(t *testing.T) {
 	admin.do("GET", "scim/requests/req_2", nil).problem(http.StatusNotFound, "request-unknown")
 	admin.do("POST", "scim/requests/req_1/replay", nil).want(http.StatusOK)
 
-	// To try it again shows people, and is more than looking at them.
-	for _, permissions := range [][]string{{"gatehouse.users:read"}, {"gatehouse.users:write"}} {
-		role := authz.Role{Name: "half-" + permissions[0][len("gatehouse.users:"):], Permissions: permissions}
+	// They show people and groups, and to try one again is more than looking at them.
+	asked := h.requests.asked
+	for name, permissions := range map[string][]string{"people": {"gatehouse.users:read", "gatehouse.users:write"}, "looks": {"gatehouse.users:read", "gatehouse.groups:read"}, "writes": {"gatehouse.users:write", "gatehouse.groups:read"}} {
+		role := authz.Role{Name: name, Permissions: permissions}
 		if _, err := h.authz.PutRole(t.Context(), audit.SystemCause(), h.acme.ID, role, 0); err != nil {
 			t.Fatal(err)
 		}
-		h.signIn(h.acme, role.Name, role.Name).do("POST", "scim/requests/req_1/replay", nil).problem(http.StatusForbidden, "not-allowed")
+		who := h.signIn(h.acme, name, name)
+		who.do("POST", "scim/requests/req_1/replay", nil).problem(http.StatusForbidden, "not-allowed")
+		if name != "looks" {
+			who.do("GET", "scim/requests", nil).problem(http.StatusForbidden, "not-allowed")
+			who.do("GET", "scim/requests/req_1", nil).problem(http.StatusForbidden, "not-allowed")
+		}
+	}
+	if h.requests.asked != asked {
+		t.Errorf("somebody saw groups: %+v", h.requests.asked)
 	}
 	if len(h.requests.replayed) != 1 {
 		t.Errorf("tried again: %q", h.requests.replayed)

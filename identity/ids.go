@@ -38,8 +38,12 @@ type (
 	RequestID string
 )
 
-// ServicePrefix begins the id of every service principal, and no other id.
-const ServicePrefix = "svc_"
+// Each of these begins the id of every person, group or service principal, and no other id.
+const (
+	UserPrefix    = "usr_"
+	GroupPrefix   = "grp_"
+	ServicePrefix = "svc_"
+)
 
 // Platform is the operators' own tenant: its people are the operators, its
 // journal holds what concerns no single customer. No app is behind its host.
@@ -54,10 +58,10 @@ const PlatformName = "platform"
 func NewTenantID() TenantID { return TenantID(newID("ten_")) }
 
 // NewUserID makes the id of a person.
-func NewUserID() UserID { return UserID(newID("usr_")) }
+func NewUserID() UserID { return UserID(newID(UserPrefix)) }
 
 // NewGroupID makes the id of a group.
-func NewGroupID() GroupID { return GroupID(newID("grp_")) }
+func NewGroupID() GroupID { return GroupID(newID(GroupPrefix)) }
 
 // NewTeamID makes the id of a team.
 func NewTeamID() TeamID { return TeamID(newID("tea_")) }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	scimerrors "github.com/elimity-com/scim/errors"
 
@@ -115,23 +116,23 @@ func (j *job) try(ctx context.Context, o *operation) error {
 	if j.away != nil {
 		return j.away
 	}
-	body, unreadable := o.body() // what is wrong with it is said once it is admitted
-	needed, err := j.needed(o, body)
+	// What is wrong with its references or its data is said once it is admitted.
+	wrong := j.makeNeeded(ctx, o)
+	if errors.Is(wrong, errStopped) {
+		return wrong
+	}
+	body, unreadable := o.body()
+	path := o.path
+	if wrong == nil {
+		path = references(j.id).inPath(path)
+		o.replace(body, j.id)
+	}
+	e, id, err := j.admit(ctx, o, path)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(needed, func(maker *operation) bool { return maker.stage == waiting }) {
-		o.drop() // of a long chain there is one in memory at a time
-		j.run(ctx, needed, o.depth+1)
-		body, unreadable = o.body()
-	}
-	if err := o.wait(needed); err != nil {
-		return err
-	}
-	o.replace(body, j.id)
-	e, id, err := j.admit(ctx, o, references(j.id).inPath(o.path))
-	if err != nil {
-		return err
+	if wrong != nil {
+		return wrong
 	}
 	c := j.callOf(o, e, id)
 	c.read = func() (map[string]any, error) { return body, unreadable }
@@ -141,6 +142,20 @@ func (j *job) try(ctx context.Context, o *operation) error {
 	}
 	o.status, o.id, o.etag = r.status, cmp.Or(r.id, id), r.etag
 	return nil
+}
+
+// makeNeeded has what an operation refers to made before it.
+func (j *job) makeNeeded(ctx context.Context, o *operation) error {
+	body, _ := o.body()
+	needed, err := j.needed(o, body)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(needed, func(maker *operation) bool { return maker.stage == waiting }) {
+		o.drop() // of a long chain there is one in memory at a time
+		j.run(ctx, needed, o.depth+1)
+	}
+	return o.wait(needed)
 }
 
 // needed are the operations that make what another one refers to, each once.
@@ -201,7 +216,7 @@ func (j *job) admit(ctx context.Context, o *operation, path string) (*endpoint, 
 		return nil, "", routeErr
 	}
 	o.kind = e.kind
-	if o.method != http.MethodPost {
+	if o.method != http.MethodPost && !strings.HasPrefix(id, bulkPrefix) { // which is the id of nothing
 		o.id = id
 	}
 	return e, id, nil
@@ -368,9 +383,12 @@ func (j *job) fail(ctx context.Context, o *operation, err error) {
 	}
 	j.note(ctx, err)
 	e := describe(err)
+	if e.Status == http.StatusTooManyRequests { // a result has no Retry-After (RFC 6585 §4)
+		e.Detail += " Try again in " + retryAfter(err) + " seconds."
+	}
 	j.failed++
 	o.result = &result{Method: o.method, BulkID: o.bulkID, Status: strconv.Itoa(e.Status), Response: e}
-	if o.method != http.MethodPost && o.kind != nil { // RFC 7644 §3.7: all but a POST that failed
+	if o.method != http.MethodPost && o.id != "" { // RFC 7644 §3.7: all but a POST that failed
 		o.result.Location = j.call.location(o.kind, o.id)
 	}
 }

@@ -3,6 +3,7 @@ package scim_test
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 
 	"gatehouse/audit"
@@ -73,6 +74,51 @@ func TestRFC7644_3_7_2_ReferencesToWhatIsNotMade(t *testing.T) {
 	results[7].wants(t, "invalidValue", "named")
 	b.do(t, "GET", "/Groups", "").wants(200).same(`1`, "totalResults")
 	b.do(t, "GET", "/Users", "").wants(200).same(`1`, "totalResults")
+}
+
+// An operation that refers to what is not made is admitted and recorded before it is
+// refused, as every other one; who may not do it at all hears nothing else.
+func TestP1_OperationsThatReferToNothing(t *testing.T) {
+	b := newBench(t)
+	ada := b.user(t, "ada", "")
+	message := bulk("",
+		newGroup("g1", "one", "bulkId:nobody"),
+		operation("DELETE", "/Users/bulkId:nobody", "", ""),
+		operation("PATCH", "/Users/"+ada, "", patch(`{"op":"add","path":"manager","value":"bulkId:nobody"}`)),
+		newUser("u1", ""), newGroup("g2", "two", "bulkId:u1"), operation("PUT", "/Groups/bulkId:g2", "", `{}`),
+	)
+	told := func(from int) (told []string) {
+		for _, e := range b.events(t)[from:] {
+			told = append(told, string(e.Type)+" "+e.Method+" "+e.Path)
+		}
+		return told
+	}
+	before := len(b.events(t))
+	results := b.bulk(t, message, "400", "400", "400", "400", "409", "409")
+	if got, want := told(before), []string{"access.allowed POST /scim/v2/Bulk",
+		"access.allowed POST /scim/v2/Groups", "access.allowed DELETE /scim/v2/Users/bulkId:nobody", "access.allowed PATCH /scim/v2/Users/" + ada,
+		"access.allowed POST /scim/v2/Users", "access.allowed POST /scim/v2/Groups", "access.allowed PUT /scim/v2/Groups/bulkId:g2",
+	}; !slices.Equal(got, want) {
+		t.Errorf("the journal tells %q, want %q", got, want)
+	}
+	// RFC 7644 §3.7: an address is told of what has one.
+	for i, want := range []string{"", "", base + "/Users/" + ada, "", "", ""} {
+		if results[i].Location != want {
+			t.Errorf("operation %d is at %q, want %q", i+1, results[i].Location, want)
+		}
+	}
+	before = len(b.events(t))
+	b.do(t, "POST", "/Bulk", message, "Authorization", "Bearer "+b.limited(t, "users:write")).wants(200).
+		same(`"403"`, "Operations", "0", "status").same(`"403"`, "Operations", "1", "status").same(`"400"`, "Operations", "2", "status")
+	refused := 0
+	for _, line := range told(before) {
+		if strings.HasPrefix(line, "access.refused") {
+			refused++
+		}
+	}
+	if refused != 4 {
+		t.Errorf("%d refusals are recorded, want 4", refused)
+	}
 }
 
 func TestRFC7644_3_7_1_Circles(t *testing.T) {

@@ -83,6 +83,7 @@ func TestRFC7644_3_5_2_EveryWayToChangeMembers(t *testing.T) {
 		{"§3.5.2 all out and some in", `{"op":"remove","path":"members"},{"op":"add","path":"members","value":[{"value":"$4"},{"value":"$0"}]}`, []int{0, 4}},
 		{"Entra ID adds", `{"op":"Add","path":"members","value":[{"$ref":null,"value":"$3"}]}`, []int{0, 1, 2, 3}},
 		{"Entra ID removes those alone", `{"op":"Remove","path":"members","value":[{"$ref":null,"value":"$1"}]}`, []int{0, 2}},
+		{"a filter, beside which no value counts", `{"op":"remove","path":"members[value eq \"$1\"]","value":null}`, []int{0, 2}},
 		{"Entra ID with the flag removes", `{"op":"Remove","path":"members[value eq \"$1\"]"}`, []int{0, 2}},
 		{"Okta empties", `{"op":"replace","path":"members","value":[]}`, nil},
 		{"Okta replaces without a path", `{"op":"replace","value":{"members":[{"value":"$1","display":"bob"}]}}`, []int{1}},
@@ -106,16 +107,24 @@ func TestRFC7644_3_5_2_AGroupIsChangedAsAWhole(t *testing.T) {
 	c := newCrowd(t, 2)
 	before, records := c.version(t), len(c.changes(t))
 	for operation, kind := range map[string]string{
-		`{"op":"add","path":"members","value":[{"value":"$3"},{"value":"usr_nobody"}]}`:         "invalidValue",
-		`{"op":"add","path":"members","value":[{"value":"$3","type":"Group"}]}`:                 "invalidValue",
-		`{"op":"add","path":"members","value":[{"value":"` + c.group[8:] + `"}]}`:               "invalidValue", // in itself
-		`{"op":"add","path":"members","value":[{"value":"` + c.group[8:] + `","type":"User"}]}`: "invalidValue",
-		`{"op":"replace","path":"members[value eq \"$0\"].value","value":"$3"}`:                 "mutability",
-		`{"op":"replace","path":"members[value eq \"$4\"]","value":{"value":"$4"}}`:             "noTarget",
-		`{"op":"remove","path":"displayName"}`:                                                  "mutability",
-		`{"op":"replace","path":"displayName","value":""}`:                                      "invalidValue",
-		`{"op":"replace","path":"nonsense","value":"x"}`:                                        "invalidPath",
-		`{"op":"remove","path":"members[display eq 5]"}`:                                        "invalidFilter",
+		`{"op":"add","path":"members","value":[{"value":"$3"},{"value":"usr_nobody"}]}`:                         "invalidValue",
+		`{"op":"add","path":"members","value":[{"value":"$3","type":"Group"}]}`:                                 "invalidValue",
+		`{"op":"add","path":"members","value":[{"value":"` + c.group[8:] + `"}]}`:                               "invalidValue", // in itself
+		`{"op":"add","path":"members","value":[{"value":"` + c.group[8:] + `","type":"User"}]}`:                 "invalidValue",
+		`{"op":"replace","path":"members[value eq \"$0\"].value","value":"$3"}`:                                 "mutability",
+		`{"op":"replace","path":"members[value eq \"$4\"]","value":{"value":"$4"}}`:                             "noTarget",
+		`{"op":"remove","path":"members","value":null}`:                                                         "invalidValue", // of whom, it does not say
+		`{"op":"remove","path":"members","value":[]}`:                                                           "invalidValue",
+		`{"op":"Remove","path":"members","value":[null]}`:                                                       "invalidValue",
+		`{"op":"remove","path":"members","value":[{}]}`:                                                         "invalidValue",
+		`{"op":"remove","path":"members","value":""}`:                                                           "invalidValue",
+		`{"op":"remove","path":"urn:ietf:params:scim:schemas:core:2.0:Group:members","value":null}`:             "invalidValue",
+		`{"op":"remove","path":"urn:ietf:params:scim:schemas:core:2.0:Group","value":{"members":null}}`:         "invalidValue",
+		`{"op":"remove","path":"members[not (value eq \"$0\")]"},{"op":"remove","path":"members","value":null}`: "invalidValue", // with the stored ones at hand
+		`{"op":"remove","path":"displayName"}`:                                                                  "mutability",
+		`{"op":"replace","path":"displayName","value":""}`:                                                      "invalidValue",
+		`{"op":"replace","path":"nonsense","value":"x"}`:                                                        "invalidPath",
+		`{"op":"remove","path":"members[display eq 5]"}`:                                                        "invalidFilter",
 	} {
 		t.Run(operation, func(t *testing.T) {
 			c.do(t, "PATCH", c.group, c.sent(`{"op":"replace","path":"displayName","value":"other"},{"op":"remove","path":"members"},`+operation)).wants(400, kind)
@@ -203,6 +212,23 @@ func TestP1_TheJournalCountsTheMembersThatChange(t *testing.T) {
 		all := c.changes(t)
 		if last := all[len(all)-1]; len(all) != before+1 || last.Details["added"] != s.added || last.Details["removed"] != s.removed || last.Details["changed"] != "members" {
 			t.Errorf("%s: %d records, the last %v", s.operations, len(all)-before, last.Details)
+		}
+	}
+}
+
+// TestRFC7644_3_5_2_2_AFilterByTypeFindsWhoWasAddedByID: also where an operation before
+// it had the stored members read.
+func TestRFC7644_3_5_2_2_AFilterByTypeFindsWhoWasAddedByID(t *testing.T) {
+	c := newCrowd(t, 2)
+	inner := c.bench.group(t, "inner")
+	for _, first := range []string{"", `{"op":"remove","path":"members[not (value eq \"$0\")]"},`, `{"op":"remove","path":"members[display eq \"bob\"]"},`} {
+		for _, added := range []string{`["` + inner + `","$1"]`, `[{"value":"` + inner + `"},{"value":"$1"}]`, `[{"value":"` + inner + `","type":"direct"},{"value":"$1","type":"x"}]`} {
+			add := first + `{"op":"add","path":"members","value":` + added + `},`
+			c.do(t, "PATCH", c.group, c.sent(add+`{"op":"remove","path":"members[type eq \"Group\"]"}`)).wants(204)
+			c.has(t, 0, 1)
+			c.do(t, "PATCH", c.group, c.sent(add+`{"op":"remove","path":"members[type ne \"Group\"]"}`)).wants(204)
+			c.do(t, "GET", c.group, "").wants(200).members(inner)
+			c.do(t, "PATCH", c.group, c.sent(`{"op":"replace","path":"members","value":["$0","$1"]}`)).wants(204)
 		}
 	}
 }

@@ -30,6 +30,7 @@ func (s *Service) Replay(ctx context.Context, tenant identity.TenantID, origin s
 	}
 	caller := &identity.Principal{Kind: recorded.Caller, Tenant: tenant, ID: recorded.Token, Name: recorded.TokenName}
 	err = s.directory.Rehearse(ctx, tenant, func(ctx context.Context, people *directory.Service) error {
+		ctx = context.WithValue(ctx, insideKey{}, caller)
 		ctx = httpkit.WithRequest(ctx, &httpkit.Request{ID: recorded.ID, Tenant: tenant, Origin: origin})
 		address := url.URL{Path: recorded.Path, RawQuery: recorded.Query}
 		r, err := http.NewRequestWithContext(ctx, recorded.Method, address.String(), strings.NewReader(recorded.Sent.Text))
@@ -39,9 +40,8 @@ func (s *Service) Replay(ctx context.Context, tenant identity.TenantID, origin s
 		for name, value := range recorded.Header {
 			r.Header.Set(name, value)
 		}
-		r.Header.Set("Authorization", "Bearer again")
 		var kept once
-		rehearsing := &Service{directory: people, tokens: known{caller}, guard: admitted{}, recorder: &kept, schemas: s.schemas, searchTime: s.searchTime}
+		rehearsing := &Service{directory: people, guard: admitted{}, recorder: &kept, schemas: s.schemas, searchTime: s.searchTime}
 		rehearsing.Handler().ServeHTTP(&unsent{header: http.Header{}}, r)
 		if err := ctx.Err(); err != nil {
 			return err
@@ -60,13 +60,6 @@ type once struct{ finish func() recorder.Request }
 
 func (o *once) Keep(_ identity.TenantID, _ int, _ bool, finish func() recorder.Request) {
 	o.finish = finish
-}
-
-// known takes everybody for the one who has sent what is tried again.
-type known struct{ caller *identity.Principal }
-
-func (k known) Verify(context.Context, identity.TenantID, string) (*identity.Principal, error) {
-	return k.caller, nil
 }
 
 // admitted lets in what is only tried: who may try it has been decided.

@@ -3,6 +3,7 @@ package scim_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -227,6 +228,29 @@ func alike(r recorder.Request) []recorder.Change {
 	var all []recorder.Change
 	_ = json.Unmarshal(text, &all)
 	return all
+}
+
+// What was fetched and not pushed is tried again as well.
+func TestADryRunOfWhatWasFetched(t *testing.T) {
+	b := newBench(t)
+	s := b.record()
+	sync := &identity.Principal{Kind: identity.KindSync, Tenant: b.acme.id, ID: "google", Name: "Google Workspace"}
+	const ann = `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"ann@acme.example"}`
+	status, answer, err := scim.New(b.config).Do(t.Context(), sync, "POST", "/Users", []byte(ann))
+	if err != nil || status != http.StatusCreated {
+		t.Fatal(status, string(answer), err)
+	}
+	came := last(t, b, s)
+	if again, err := b.replay(t, came); err != nil || again.Status != http.StatusConflict {
+		t.Errorf("with her there: %d %v", again.Status, err)
+	}
+	var made struct{ ID string }
+	must(t, json.Unmarshal(answer, &made))
+	b.do(t, "DELETE", "/Users/"+made.ID, "").wants(204)
+	again, err := b.replay(t, came)
+	if err != nil || again.Status != http.StatusCreated || !reflect.DeepEqual(alike(again), alike(came)) {
+		t.Errorf("with her gone: %d %+v %v", again.Status, again.Changes, err)
+	}
 }
 
 // actor is the id of acme's token.

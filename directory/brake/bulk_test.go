@@ -24,13 +24,20 @@ func TestABulkIsHeldAtTheExactPerson(t *testing.T) {
 		}[i%2], id))
 	}
 	got := h.a.ask(http.MethodPost, "/Bulk", `{"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],"Operations":[`+strings.Join(operations, ",")+`]}`, h.token)
-	var answers struct{ Operations []struct{ Status string } }
+	var answers struct {
+		Operations []struct {
+			Status   string
+			Response struct{ Detail string }
+		}
+	}
 	if err := json.Unmarshal([]byte(got.text), &answers); err != nil || got.status != http.StatusOK || len(answers.Operations) != 14 {
 		t.Fatalf("%d %v: %s", got.status, err, got.text)
 	}
 	for i, o := range answers.Operations {
 		if held := o.Status == "429"; held != (i >= 10) {
 			t.Errorf("operation %d is answered with %s", i+1, o.Status)
+		} else if again := strings.HasSuffix(o.Response.Detail, " Try again in 600 seconds."); again != held { // RFC 6585 §4
+			t.Errorf("operation %d is answered with %q", i+1, o.Response.Detail)
 		}
 	}
 	if h.a.signedIn(last) || !h.a.signedIn(next) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	filter "github.com/scim2/filter-parser/v2"
+
+	"gatehouse/identity"
 )
 
 // MemberStep is one step in what a client does to the members of a group.
@@ -98,6 +100,28 @@ func memberType(text string) string {
 		}
 	}
 	return ""
+}
+
+// sayTypes has members say what they are, as those that are stored do, so that a filter
+// by type finds who was added before it. Who says nothing of it is what the id says.
+func sayTypes(members []any) {
+	for i, v := range members {
+		member, _ := v.(map[string]any)
+		id, _ := member["value"].(string)
+		said, _ := member["type"].(string)
+		kind := User
+		switch {
+		case memberType(said) != "":
+			continue
+		case strings.HasPrefix(id, identity.GroupPrefix):
+			kind = Group
+		case !strings.HasPrefix(id, identity.UserPrefix):
+			continue // nobody has such an id
+		}
+		member = maps.Clone(member)
+		member["type"] = kind.Name
+		members[i] = member
+	}
 }
 
 // errNeedsStored says that an operation cannot be told without the members there are.

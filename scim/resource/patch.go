@@ -28,6 +28,7 @@ type operation struct {
 	op    string // add, replace, remove
 	path  string // empty: value holds attributes of the resource
 	value any    // nil: none given, or null
+	null  bool   // it was given as null
 	makes bool   // a replace makes what its path describes and is not there
 }
 
@@ -80,6 +81,7 @@ func readOperation(object map[string]any) (o operation, err error) {
 	}
 	var given bool
 	o.value, given = Member(object, "value")
+	o.null = given && o.value == nil
 	switch {
 	case o.op == "remove" && o.path == "":
 		return o, Bad(scimerrors.ScimTypeNoTarget, "A remove needs a path.") // RFC 7644 §3.5.2.2
@@ -161,7 +163,7 @@ func (p *patcher) applyObject(o operation, extension string) error {
 			}
 			continue
 		}
-		if err := p.apply(operation{op: o.op, path: path, value: object[name], makes: o.makes}); err != nil {
+		if err := p.apply(operation{op: o.op, path: path, value: object[name], null: object[name] == nil, makes: o.makes}); err != nil {
 			return err
 		}
 		understood = true
@@ -189,6 +191,11 @@ func readAttributes(v any) (map[string]any, bool) {
 	return object, ok
 }
 
+// isMembers reports whether a path is that of the members of a group.
+func (p *patcher) isMembers(t *target) bool {
+	return p.kind.Is(Group) && t.extension == "" && t.attr.Name() == "members"
+}
+
 // applyTarget changes one attribute, in the resource or in its extension.
 func (p *patcher) applyTarget(t *target, o operation) error {
 	in := map[string]any(p.res)
@@ -204,7 +211,9 @@ func (p *patcher) applyTarget(t *target, o operation) error {
 		}()
 	}
 	switch {
-	case p.members != nil && t.attr.Name() == "members":
+	case o.op == "remove" && o.null && p.isMembers(t) && t.where == nil:
+		return errNotWhich() // RFC 7644 §3.5.2.2 empties where there is no value, not where a client has lost it
+	case p.members != nil && p.isMembers(t):
 		return p.applyMembers(t, o)
 	case t.attr.MultiValued():
 		return p.applyList(in, t, o)

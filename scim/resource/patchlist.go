@@ -33,6 +33,9 @@ func (p *patcher) applyList(in map[string]any, t *target, o operation) error {
 	if err != nil {
 		return err
 	}
+	if p.isMembers(t) {
+		sayTypes(list)
+	}
 	if list = demoteOthers(list, touched); len(list) == 0 {
 		return put(in, t, nil)
 	}
@@ -116,7 +119,7 @@ func removeValues(list []any, t *target, o operation) ([]any, error) {
 	gone := make(map[string][]any) // by value
 	values, _ := v.([]any)
 	if len(values) == 0 {
-		return nil, Bad(scimerrors.ScimTypeInvalidValue, "The remove says that values are to be removed, and not which.")
+		return nil, errNotWhich()
 	}
 	for _, element := range values {
 		key := valueKey(element)
@@ -127,6 +130,10 @@ func removeValues(list []any, t *target, o operation) ([]any, error) {
 	return slices.DeleteFunc(list, func(element any) bool {
 		return slices.ContainsFunc(gone[valueKey(element)], func(other any) bool { return sameType(element, other) })
 	}), nil
+}
+
+func errNotWhich() error {
+	return Bad(scimerrors.ScimTypeInvalidValue, "The remove says that values are to be removed, and not which. To remove all of them, leave out the value.")
 }
 
 // valueKey is what an element is known by: its "value" where it has one, else

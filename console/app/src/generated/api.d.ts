@@ -1208,7 +1208,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Search what provisioning clients have sent in the last 30 days, newest first
+         * Search what provisioning clients have sent in the last 30 days, newest first; takes gatehouse.groups:read as well
          * @description Needs: gatehouse.users:read.
          */
         get: operations["list-scim-requests"];
@@ -1228,7 +1228,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Show what a provisioning client has sent, what was understood, what has changed and what was answered
+         * Show what a provisioning client has sent, what was understood, what has changed and what was answered; takes gatehouse.groups:read as well
          * @description Needs: gatehouse.users:read.
          */
         get: operations["get-scim-request"];
@@ -1250,7 +1250,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Try a request again as a dry run: what would come of it now, with nothing changed. It takes gatehouse.users:read as well
+         * Try a request again as a dry run: what would come of it now, with nothing changed. It takes gatehouse.users:read and gatehouse.groups:read as well
          * @description Needs: gatehouse.users:write.
          */
         post: operations["replay-scim-request"];
