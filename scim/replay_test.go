@@ -233,7 +233,7 @@ func alike(r recorder.Request) []recorder.Change {
 // What was fetched and not pushed is tried again as well.
 func TestADryRunOfWhatWasFetched(t *testing.T) {
 	b := newBench(t)
-	s := b.record()
+	s := b.recorder
 	sync := &identity.Principal{Kind: identity.KindSync, Tenant: b.acme.id, ID: "google", Name: "Google Workspace"}
 	const ann = `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"ann@acme.example"}`
 	status, answer, err := scim.New(b.config).Do(t.Context(), sync, "POST", "/Users", []byte(ann))
