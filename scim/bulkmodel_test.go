@@ -17,7 +17,7 @@ import (
 // in a Bulk and to another one by one.
 func TestRFC7644_3_7_ABulkDoesWhatSingleRequestsDo(t *testing.T) {
 	b := newBench(t)
-	runs := 0
+	follower, runs := b.follow(t), 0
 	rapid.Check(t, func(r *rapid.T) {
 		runs++
 		prefix := fmt.Sprintf("run%d-", runs)
@@ -36,6 +36,7 @@ func TestRFC7644_3_7_ABulkDoesWhatSingleRequestsDo(t *testing.T) {
 			r.Fatalf("%s\nled to %v, one by one to %v", strings.Join(steps.texts(), "\n"), got, want)
 		}
 	})
+	follower.agrees(t)
 }
 
 // modelStep is an operation; <x> stands for the id of x, or for bulkId:x where x is made on

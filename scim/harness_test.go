@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -21,19 +23,23 @@ import (
 	"gatehouse/authz"
 	"gatehouse/directory"
 	"gatehouse/directory/brake"
+	"gatehouse/directory/feed"
 	"gatehouse/identity"
 	"gatehouse/internal/httpkit"
 	"gatehouse/internal/keys"
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/postgrestest"
 	"gatehouse/scim"
+	"gatehouse/scim/recorder"
 	"gatehouse/sessions"
 	"gatehouse/tenants"
 )
 
-// bench is the service over real parts: encrypted store, journal, tokens,
-// sessions and directory of two tenants.
+// bench is the service over real parts, joined as the gateway joins them: encrypted
+// store, journal, tokens, sessions, directory with its feed and its marks, and recorder of
+// two tenants.
 type bench struct {
+	dir       string
 	config    scim.Config
 	handler   http.Handler
 	server    *httptest.Server // of the handler, for both tenants by their hosts
@@ -44,9 +50,12 @@ type bench struct {
 	sessions  *sessions.Service
 	tokens    *token.Service
 	journal   *audit.Journal
+	feed      *feed.Service
+	recorder  *recorder.Service
 	brake     *brake.Service // nil: nobody is held back
 	acme      tenant
 	globex    tenant
+	others    []*bench // nodes over the same database
 	// schemas are acme's own, and settings the version that they are of.
 	schemas  []tenants.SCIMSchema
 	settings uint64
@@ -63,7 +72,9 @@ var system = audit.SystemCause()
 func newBench(t testing.TB) *bench {
 	t.Helper()
 	dir := t.TempDir()
-	return newBenchOn(t, dir, postgrestest.Or(t, "sqlite://"+filepath.Join(dir, "db")))
+	database := postgrestest.Or(t, "sqlite://"+filepath.Join(dir, "db"))
+	postgrestest.NoDeadlock(t, database)
+	return newBenchOn(t, dir, database)
 }
 
 func newBenchOn(t testing.TB, dir, database string) *bench {
@@ -73,7 +84,7 @@ func newBenchOn(t testing.TB, dir, database string) *bench {
 	vault, err := keys.OpenDirVault(filepath.Join(dir, "keys"))
 	must(t, err)
 	ring := keys.NewRing(kek, vault)
-	b := &bench{acme: tenant{id: identity.NewTenantID(), origin: "https://acme.example"},
+	b := &bench{dir: dir, acme: tenant{id: identity.NewTenantID(), origin: "https://acme.example"},
 		globex: tenant{id: identity.NewTenantID(), origin: "https://globex.example"}}
 	for _, id := range []identity.TenantID{identity.Platform, b.acme.id, b.globex.id} {
 		must(t, ring.Create(t.Context(), id))
@@ -89,10 +100,7 @@ func newBenchOn(t testing.TB, dir, database string) *bench {
 			VALUES ('con_1', 'idp', 'oidc', '{}', TRUE, 1, 0, 0)`)
 		return err
 	}))
-	b.journal, err = audit.Open(audit.Options{Dir: filepath.Join(dir, "journal"), Node: "n1", Keys: ring})
-	must(t, err)
-	t.Cleanup(func() { must(t, b.journal.Close()) })
-
+	b.openJournal(t, "n1")
 	b.sessions = sessions.New(sessions.Config{Store: db, Keys: ring, Journal: b.journal, Node: "n1",
 		Limits: func(identity.TenantID) sessions.Limits {
 			return sessions.Limits{Idle: time.Hour, Absolute: 24 * time.Hour}
@@ -104,20 +112,65 @@ func newBenchOn(t testing.TB, dir, database string) *bench {
 	return b
 }
 
-// serve makes the service anew, as another node would, behind a server of its own.
+func (b *bench) openJournal(t testing.TB, node string) {
+	t.Helper()
+	journal, err := audit.Open(audit.Options{Dir: filepath.Join(b.dir, "journal-"+node), Node: node, Keys: b.keys})
+	must(t, err)
+	t.Cleanup(func() { must(t, journal.Close()) })
+	b.journal = journal
+}
+
+// another is one more node over the same database.
+func (b *bench) another(t testing.TB) *bench {
+	t.Helper()
+	other := *b
+	b.others = append(b.others, &other)
+	other.openJournal(t, fmt.Sprint("n", 1+len(b.others)))
+	other.serve(t)
+	return &other
+}
+
+func (b *bench) tenants() []identity.TenantID { return []identity.TenantID{b.acme.id, b.globex.id} }
+
+// serve makes the service anew, as after a start, behind a server of its own.
 func (b *bench) serve(t testing.TB) {
 	t.Helper()
-	people := directory.Config{Store: b.db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw}
+	quiet := slog.New(slog.DiscardHandler)
+	b.feed = feed.New(feed.Config{Store: b.db, Keys: b.keys, Journal: b.journal, Tenants: b.tenants, Log: quiet})
+	wake := b.feed.Wake
+	people := directory.Config{Store: b.db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw, Feed: b.feed, Past: b.journal,
+		Retain: func(identity.TenantID) time.Duration { return 30 * 24 * time.Hour },
+		Announce: func(_ context.Context, tenant identity.TenantID, changed bool, _ []identity.UserID) error {
+			if changed {
+				wake(tenant)
+			}
+			return nil
+		}}
 	if b.brake != nil {
 		people.Brake = b.brake
 	}
 	b.directory = directory.New(people)
+	b.feed.Join(b.directory)
+	b.recorder = recorder.New(recorder.Config{Store: b.db, Keys: b.keys, Node: b.journal.Node(), Tenants: b.tenants, Log: quiet})
+	b.run(t, b.recorder.Run)
 	b.roles = authz.New(authz.Config{Store: b.db, Journal: b.journal, People: b.directory})
 	b.config = scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
-		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles, Schemas: b.schemasOf}
+		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles, Recorder: b.recorder, Schemas: b.schemasOf}
 	b.handler = scim.New(b.config).Handler()
 	b.server = httptest.NewServer(b.gate())
 	t.Cleanup(b.server.Close)
+}
+
+// run runs what works beside requests until the test ends, and waits for it then.
+func (b *bench) run(t testing.TB, work func(context.Context) error) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- work(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		must(t, <-ran)
+	})
 }
 
 func (b *bench) newToken(t testing.TB, tenant identity.TenantID, scope token.Scope, role string) string {
@@ -305,12 +358,14 @@ func (b *bench) signedIn(t testing.TB, token string) bool {
 	return err == nil
 }
 
-// events gives acme's journal.
+// events gives acme's journal, of one node after the other.
 func (b *bench) events(t testing.TB) (all []audit.Event) {
 	t.Helper()
-	for e, err := range b.journal.Read(t.Context(), b.acme.id, 0) {
-		must(t, err)
-		all = append(all, e)
+	for _, node := range append([]*bench{b}, b.others...) {
+		for e, err := range node.journal.Read(t.Context(), b.acme.id, 0) {
+			must(t, err)
+			all = append(all, e)
+		}
 	}
 	return all
 }

@@ -299,6 +299,7 @@ func TestRFC7644_3_5_2_MembersAgainstAModel(t *testing.T) {
 func TestRFC7644_3_14_FiftyClientsChangeOneGroup(t *testing.T) {
 	b := newBench(t)
 	const clients = 50
+	follower := b.follow(t)
 	var in, out []string
 	for i := range clients {
 		in = append(in, b.user(t, fmt.Sprint("in-", i), ""))
@@ -306,21 +307,15 @@ func TestRFC7644_3_14_FiftyClientsChangeOneGroup(t *testing.T) {
 	}
 	shared := []string{b.user(t, "one", ""), b.user(t, "two", "")}
 	group := "/Groups/" + b.group(t, "ops", out...)
-	other := *b
-	other.serve(t)
-	// atOnce has every client do something, and repeat it as Retry-After tells when a
-	// node has no time.
+	nodes := b.nodes(t, 2)
+	// atOnce has every client do something.
 	atOnce := func(do func(i int, send func(path, operation string, headers ...string) int)) {
 		var all sync.WaitGroup
 		for i := range clients {
-			node := []*bench{b, &other}[i%2]
+			node := nodes[i%2]
 			all.Go(func() {
 				do(i, func(path, operation string, headers ...string) int {
-					for {
-						if a := node.do(t, "PATCH", path, patch(operation), headers...); a.status != 503 {
-							return a.status
-						}
-					}
+					return node.patient(t, "PATCH", path, patch(operation), headers...).status
 				})
 			})
 		}
@@ -371,6 +366,7 @@ func TestRFC7644_3_14_FiftyClientsChangeOneGroup(t *testing.T) {
 	if added != clients || removed != clients {
 		t.Errorf("the journal counts %d added and %d removed, want %d each", added, removed, clients)
 	}
+	follower.agrees(t)
 }
 
 // BenchmarkOneMember adds a member to a group of a size, and removes one: what that

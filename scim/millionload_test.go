@@ -91,6 +91,7 @@ func (m *million) load() {
 	m.column.put("processor's time of the gateway for one of them", fmt.Sprintf("%d µs", cpu.Microseconds()/int64(m.people)))
 	m.column.put("sent again, for want of time", fmt.Sprintf("%d people", m.again.Load()))
 	m.column.put("heap before, at a tenth, a half, the end", strings.Join(heaps, ", "))
+	m.column.put("memory at its peak, loading", m.peak())
 }
 
 // bulkOf sends operations that must all make something. What is answered with 503, on a
@@ -225,6 +226,18 @@ func heap() string {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return fmt.Sprintf("%.0f MiB", float64(stats.HeapAlloc)/(1<<20))
+}
+
+// peak is the most memory that the process has had, garbage and what the allocator holds
+// ready among it, since this database's part began (VmHWM, proc(5)).
+func (m *million) peak() string {
+	status, err := os.ReadFile("/proc/self/status")
+	must(m.b, err)
+	_, rest, _ := strings.Cut(string(status), "\nVmHWM:")
+	var kib int64
+	_, err = fmt.Sscanf(rest, "%d kB", &kib)
+	must(m.b, err)
+	return fmt.Sprintf("%d MiB", kib>>10)
 }
 
 func quantiles(times []time.Duration) string {

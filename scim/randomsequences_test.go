@@ -15,9 +15,10 @@ import (
 
 // TestRandomSequencesOfAllOperations mixes whatever clients do with people, groups,
 // groups in groups, Bulk and versions, and holds every answer and all that is there after
-// it to a model.
+// it to a model; at the end, the feed and the journal to what is there.
 func TestRandomSequencesOfAllOperations(t *testing.T) {
 	b := newBench(t)
+	follower := b.follow(t)
 	rapid.Check(t, func(r *rapid.T) {
 		s := &sequence{author: &author{T: r}, t: t, b: b, model: newModel(), ids: map[string]string{}}
 		s.empty()
@@ -30,6 +31,7 @@ func TestRandomSequencesOfAllOperations(t *testing.T) {
 			s.check()
 		}
 	})
+	follower.agrees(t)
 }
 
 type sequence struct {

@@ -3,26 +3,15 @@ package scim_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
-	"gatehouse/identity"
 	"gatehouse/internal/store"
 	"gatehouse/scim"
 	"gatehouse/scim/recorder"
 )
-
-// record has what is sent to the bench kept.
-func (b *bench) record() *recorder.Service {
-	s := recorder.New(recorder.Config{Store: b.db, Keys: b.keys, Node: "n1", Log: slog.New(slog.DiscardHandler),
-		Tenants: func() []identity.TenantID { return []identity.TenantID{b.acme.id, b.globex.id} }})
-	b.config.Recorder = s
-	b.handler = scim.New(b.config).Handler()
-	return s
-}
 
 // kept gives what was kept of acme, the newest first, each whole.
 func kept(t testing.TB, b *bench, s *recorder.Service, f recorder.Filter) (all []recorder.Request) {
@@ -62,7 +51,7 @@ func attribute(c recorder.Change, name string) recorder.Attribute {
 // What came, what was understood, what it has changed and what was answered.
 func TestARequestIsKeptWithWhatBecameOfIt(t *testing.T) {
 	b := newBench(t)
-	s := b.record()
+	s := b.recorder
 	id := b.user(t, "ann@acme.example", `,"externalId":"42","name":{"givenName":"Ann","familyName":"Lee"},"active":"True"`)
 	r := last(t, b, s)
 	if r.Method != http.MethodPost || r.Path != "/scim/v2/Users" || r.Status != 201 || r.Kind != "User" || r.Resource != id || r.Name != "ann@acme.example" ||
@@ -119,7 +108,7 @@ func TestARequestIsKeptWithWhatBecameOfIt(t *testing.T) {
 // What is refused is kept as well: that is what one looks for.
 func TestARefusedRequestIsKept(t *testing.T) {
 	b := newBench(t)
-	s := b.record()
+	s := b.recorder
 	b.do(t, "POST", "/Users", `{"userName":"ann",}`).wants(400)
 	if r := last(t, b, s); r.Sent.Text != `{"userName":"ann",}` || r.ScimType != "invalidSyntax" || !r.Failed || r.Detail == "" || r.Status != 400 {
 		t.Errorf("kept as %+v", r)
@@ -153,7 +142,7 @@ func TestARefusedRequestIsKept(t *testing.T) {
 // sent, and the rest are counted.
 func TestRequestsWithoutATokenAreKeptInBounds(t *testing.T) {
 	b := newBench(t)
-	s := b.record()
+	s := b.recorder
 	for range 50 {
 		b.do(t, "POST", "/Users", `{"userName":"ann"}`, "Authorization", "Bearer "+b.globex.token).wants(401)
 	}
@@ -175,7 +164,7 @@ func TestRequestsWithoutATokenAreKeptInBounds(t *testing.T) {
 // Each operation of a bulk has its line, and each resource what became of it.
 func TestABulkIsKept(t *testing.T) {
 	b := newBench(t)
-	s := b.record()
+	s := b.recorder
 	b.user(t, "taken", "")
 	b.do(t, "POST", "/Bulk", bulkOf(
 		`{"method":"POST","path":"/Users","bulkId":"a","data":{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"ann"}}`,
@@ -200,7 +189,7 @@ func bulkOf(operations ...string) string {
 // P6: nothing that is kept holds the token, a password, or what the Authorization was.
 func TestP6_NoSecretIsKeptOfARequest(t *testing.T) {
 	b := newBench(t)
-	s := b.record()
+	s := b.recorder
 	const password = "correct-horse-battery"
 	more := fmt.Sprintf(`,"password":%q,"title":"%s","nickName":"Bearer %s"`, password, b.acme.token, b.acme.token)
 	id := b.user(t, "ann", more)
@@ -244,15 +233,9 @@ func BenchmarkPatchRecorded(b *testing.B) {
 		b.Run(map[bool]string{false: "without", true: "with"}[recorded], func(b *testing.B) {
 			bench := newBench(b)
 			id := bench.user(b, "ann", "")
-			if recorded {
-				s := bench.record()
-				ctx, stop := context.WithCancel(b.Context())
-				ran := make(chan error)
-				go func() { ran <- s.Run(ctx) }()
-				defer func() {
-					stop()
-					must(b, <-ran)
-				}()
+			if !recorded {
+				bench.config.Recorder = nil
+				bench.handler = scim.New(bench.config).Handler()
 			}
 			b.ResetTimer()
 			for i := range b.N {

@@ -94,7 +94,7 @@ func (b *bench) replay(t testing.TB, r recorder.Request) (recorder.Request, erro
 func TestP1_P9_ADryRunDoesNothing(t *testing.T) {
 	b := newBench(t)
 	b.braked(t, 2)
-	s := b.record()
+	s := b.recorder
 	id := b.user(t, "ann", "")
 	b.signIn(t, id)
 	b.do(t, "PATCH", "/Users/"+id, patch(`{"op":"replace","path":"active","value":false}`)).wants(200)
@@ -127,7 +127,7 @@ func TestP1_P9_ADryRunDoesNothing(t *testing.T) {
 func TestADryRunLeavesTheBrakeAlone(t *testing.T) {
 	b := newBench(t)
 	b.braked(t, 2)
-	s := b.record()
+	s := b.recorder
 	var operations []string
 	for i := range 4 {
 		operations = append(operations, `{"method":"DELETE","path":"/Users/`+b.user(t, fmt.Sprintf("p%d", i), "")+`"}`)
@@ -148,7 +148,7 @@ func TestADryRunLeavesTheBrakeAlone(t *testing.T) {
 
 func TestWhatCannotBeTriedAgain(t *testing.T) {
 	b := newBench(t)
-	s := b.record()
+	s := b.recorder
 	b.do(t, "POST", "/Users", strings.Repeat("x", recorder.MaxSent+1)).wants(400)
 	if _, err := b.replay(t, last(t, b, s)); !fault.Is(err, fault.Conflict) || fault.As(err).Code != "request-cut" {
 		t.Errorf("cut: %v", err)
@@ -163,7 +163,7 @@ func TestWhatCannotBeTriedAgain(t *testing.T) {
 // is what the request then does.
 func TestADryRunForeseesWhatComes(t *testing.T) {
 	b := newBench(t)
-	s := b.record()
+	s := b.recorder
 	var people, groups []string
 	for i := range 3 {
 		people = append(people, b.user(t, fmt.Sprintf("p%d", i), `,"name":{"givenName":"P"}`))
@@ -233,7 +233,7 @@ func alike(r recorder.Request) []recorder.Change {
 // What was fetched and not pushed is tried again as well.
 func TestADryRunOfWhatWasFetched(t *testing.T) {
 	b := newBench(t)
-	s := b.record()
+	s := b.recorder
 	sync := &identity.Principal{Kind: identity.KindSync, Tenant: b.acme.id, ID: "google", Name: "Google Workspace"}
 	const ann = `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"ann@acme.example"}`
 	status, answer, err := scim.New(b.config).Do(t.Context(), sync, "POST", "/Users", []byte(ann))

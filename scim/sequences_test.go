@@ -58,6 +58,7 @@ func play(t *testing.T, s *script) {
 	server := httptest.NewServer(http.HandlerFunc(gate))
 	t.Cleanup(server.Close)
 	p.url = server.URL + "/scim/v2"
+	follower := p.follow(t)
 	for i := range s.steps {
 		steps := s.steps[i].times()
 		for j := range steps {
@@ -66,6 +67,7 @@ func play(t *testing.T, s *script) {
 			}
 		}
 	}
+	follower.agrees(t)
 }
 
 // do sends a request and checks its answer, and the directory unless more of
