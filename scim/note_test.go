@@ -2,6 +2,7 @@ package scim
 
 import (
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ func TestAPanicWhileARequestIsKept(t *testing.T) {
 	n := &note{request: httptest.NewRequestWithContext(t.Context(), "PUT", "/scim/v2/Users/usr_1", nil), gate: &httpkit.Request{ID: "req_1"}, status: 200,
 		lines: func(*recorder.Secrets) []string { panic("hunter2") }}
 	r := n.finish()
-	if r.ID != "req_1" || r.Method != "PUT" || r.Status != 200 || r.Detail == "" {
+	if r.ID != "req_1" || r.Method != http.MethodPut || r.Status != 200 || r.Detail == "" {
 		t.Errorf("kept as %+v", r)
 	}
 	if strings.Contains(log.String(), "hunter2") || !strings.Contains(log.String(), "req_1") {

@@ -264,7 +264,7 @@ func (b *bench) actor(t testing.TB) string {
 // Who tries one request after the other does not keep others from changing anything.
 func TestDryRunsComeOneAtATimeWithAPause(t *testing.T) {
 	b := newBench(t)
-	s := b.record()
+	s := b.recorder
 	b.user(t, "ann", "")
 	made := last(t, b, s)
 	service := scim.New(b.config)
@@ -282,7 +282,7 @@ func TestDryRunsComeOneAtATimeWithAPause(t *testing.T) {
 // What changes nothing is tried again while somebody writes, and holds nobody up.
 func TestADryRunOfWhatReadsNeedsNoTurn(t *testing.T) {
 	b := newBench(t)
-	s := b.record()
+	s := b.recorder
 	id := b.user(t, "ann", "")
 	b.do(t, "GET", "/Users?filter="+escape(`userName eq "ann"`), "").wants(200)
 	get := last(t, b, s)

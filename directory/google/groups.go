@@ -281,7 +281,7 @@ func (r *run) leaveGroup(ctx context.Context, k known) error {
 		if err != nil || slices.ContainsFunc(c.groups, func(g group) bool { return g.ID == k.google }) {
 			return err
 		}
-	case err != nil && !isMissing(err):
+	case !isMissing(err):
 		return err
 	}
 	method, body := http.MethodPatch, any(patchOf(object{"op": "remove", "path": "members"}))
