@@ -113,6 +113,10 @@ func TestSlowReceiversLeaveRoomForTheOthers(t *testing.T) {
 				t.Fatalf("%d messages in five seconds", n)
 			}
 		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 		slow := 0
 		for i := range tenants {
 			id := fmt.Sprintf("slow%d", i)
@@ -126,10 +130,6 @@ func TestSlowReceiversLeaveRoomForTheOthers(t *testing.T) {
 		}
 		if slow < 300 {
 			t.Errorf("the slow ones are sent %d messages in five minutes", slow)
-		}
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
 		}
 	})
 }
