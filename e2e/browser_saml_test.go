@@ -57,7 +57,8 @@ func TestBrowserSignsInByAForm(t *testing.T) {
 		return err
 	}))
 	p.open(acme.URL + ".gatehouse/login?connection=simple")
-	p.click(`//button[text()="Continue"]`)
+	p.see(`//button[text()="Continue"]`)
+	p.do("go on", chromedp.Click(`//button[text()="Continue"]`)) // no script can say when the page has come to rest
 	p.see(`//input[@name="username"]`)
 
 	// A provider may answer by sending people on to another host of its.
