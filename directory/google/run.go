@@ -157,8 +157,8 @@ func (r *run) release(ctx context.Context, due time.Time, o *SyncOutcome) error 
 
 // request makes one SCIM request, as long as this reading is the one that may: what it has
 // read may be older than what another one has written since. A failure of ours is an error,
-// anything else an answer.
-// It comes from inside, where no gate stands before a tenant that is suspended.
+// anything else an answer. It comes from inside, where no gate stands before a tenant that
+// is suspended.
 func (r *run) request(ctx context.Context, method, path string, body, into any) (status int, err error) {
 	if err := r.served(); err != nil {
 		return 0, err
