@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
 	"github.com/pquerna/otp/totp"
 )
 
@@ -29,7 +28,7 @@ func TestBrowserLocalAccounts(t *testing.T) {
 	his.see(dialog + `//input[@type="email"]`)
 	his.look("console-local-invite", desk, pocket)
 	his.become(desktopChrome, desk)
-	his.do("enter whom to invite", chromedp.SendKeys(`//input[@type="email"]`, "glass@acme.example"))
+	his.do("enter whom to invite", typeInto(`//input[@type="email"]`, "glass@acme.example"))
 	his.click(dialog + `//button[normalize-space()="Make the link"]`)
 	link := his.see(`//*[@data-testid="invitation"]`)
 	if !strings.HasPrefix(link, acme+".gatehouse/local/invitation?token=") {
@@ -76,7 +75,7 @@ func browserPassword(p *tab, acme, link string) {
 	fill := func(what string, fields ...string) {
 		p.t.Helper()
 		for i := 0; i+1 < len(fields); i += 2 {
-			p.do(what, chromedp.SendKeys(`//input[@name="`+fields[i]+`"]`, fields[i+1]))
+			p.do(what, typeInto(`//input[@name="`+fields[i]+`"]`, fields[i+1]))
 		}
 	}
 	p.open(link)
@@ -95,7 +94,7 @@ func browserPassword(p *tab, acme, link string) {
 	fill("sign in", "address", "glass@acme.example", "password", first)
 	p.click(`//button[text()="Go on"]`)
 	p.see(`//h1[text()="Enter your code"]`)
-	p.do("enter a recovery code", chromedp.SendKeys(`//input[@id="recovery"]`, recovery))
+	p.do("enter a recovery code", typeInto(`//input[@id="recovery"]`, recovery))
 	p.click(`//button[text()="Use this code"]`)
 	seesIdentity(p, "acme", "glass@acme.example")
 

@@ -15,7 +15,7 @@ func browserConnect(his *tab, info demo.Info) {
 	acme := info.Tenants["acme"].URL
 	field := func(label, text string) {
 		his.t.Helper()
-		his.do("fill in "+label, chromedp.SendKeys(`//label[starts-with(normalize-space(.), "`+label+`")]/following::input[1]`, text))
+		his.do("fill in "+label, typeInto(`//label[starts-with(normalize-space(.), "`+label+`")]/following::input[1]`, text))
 	}
 	his.open(acme + consolePath + "connections")
 	his.click(`//button[normalize-space()="Connect a provider"]`)
@@ -46,7 +46,7 @@ func browserConnect(his *tab, info demo.Info) {
 	other.look("test-connection", desk, pocket)
 
 	his.click(`//button[normalize-space()="Add a domain"]`)
-	his.do("name the domain", chromedp.SendKeys(dialog+`//input[@placeholder="example.com"]`, "acme.example"))
+	his.do("name the domain", typeInto(dialog+`//input[@placeholder="example.com"]`, "acme.example"))
 	his.look("console-domain", desk)
 	his.click(dialog + `//button[normalize-space()="Add the domain"]`)
 	his.see(`//li[.//b[text()="acme.example"]]//code[starts-with(text(), "gatehouse-domain=")]`)
@@ -60,7 +60,7 @@ func browserSetup(his *tab, info demo.Info) {
 	his.t.Helper()
 	his.click(`//button[normalize-space()="Send a link"]`)
 	his.see(dialog)
-	his.do("name the connection", chromedp.SendKeys(dialog+`//input[@data-autofocus]`, "corp"))
+	his.do("name the connection", typeInto(dialog+`//input[@data-autofocus]`, "corp"))
 	his.look("console-setup-link", desk)
 	his.become(desktopChrome, desk)
 	his.click(dialog + `//button[normalize-space()="Make the link"]`)
@@ -79,8 +79,8 @@ func browserSetup(his *tab, info demo.Info) {
 	theirs.see(`//dd[contains(text(), "/.gatehouse/saml/corp/acs")]`)
 	theirs.look("setup-saml", desk, pocket)
 	theirs.open(strings.TrimSuffix(info.Tenants["acme"].URL, "/") + "/.gatehouse/setup?provider=okta")
-	theirs.do("enter what the provider gives", chromedp.SendKeys(`//input[@name="issuer"]`, "https://acme.okta.example"),
-		chromedp.SendKeys(`//input[@name="client_id"]`, "0oa1"), chromedp.Click(`//button[text()="Keep"]`))
+	theirs.do("enter what the provider gives", typeInto(`//input[@name="issuer"]`, "https://acme.okta.example"),
+		typeInto(`//input[@name="client_id"]`, "0oa1"), chromedp.Click(`//button[text()="Keep"]`))
 	theirs.see(`//button[text()="Try the connection"]`)
 	theirs.look("setup-oidc", desk, pocket)
 }

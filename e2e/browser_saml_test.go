@@ -42,7 +42,7 @@ func TestBrowserSignsInByAForm(t *testing.T) {
 	b := chromium(t, info)
 	in := func(p *tab) {
 		p.see(`//input[@name="username"]`)
-		p.do("sign in", chromedp.SendKeys(`//input[@name="username"]`, gil.Name), chromedp.SendKeys(`//input[@name="password"]`, gil.Password))
+		p.do("sign in", typeInto(`//input[@name="username"]`, gil.Name), typeInto(`//input[@name="password"]`, gil.Password))
 	}
 	p := b.profile(desktopChrome, desk)
 	p.open(acme.URL + ".gatehouse/login?connection=simple")

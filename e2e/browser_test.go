@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/chromedp"
-
 	"gatehouse/demo"
 )
 
@@ -157,7 +155,7 @@ func browserRefusal(his, hers *tab, info demo.Info) {
 	hers.look("refused", desk, pocket)
 
 	his.click(`//nav//a[contains(., "Event log")]`)
-	his.do("paste the event id", chromedp.SendKeys(`//input[@aria-label="Search the log"]`, id))
+	his.do("paste the event id", typeInto(`//input[@aria-label="Search the log"]`, id))
 	his.see(dialog + `//code[text()="no-role"]`)
 	if record := his.see(dialog); !strings.Contains(record, id) || !strings.Contains(record, "/"+billingPath) || !strings.Contains(record, member) {
 		his.t.Errorf("the owner finds %q", record)

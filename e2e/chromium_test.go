@@ -192,6 +192,12 @@ func (p *tab) click(path string) {
 	p.do("click "+path, chromedp.Click(path))
 }
 
+// typeInto enters text into what an XPath names. chromedp's own SendKeys looks at the attributes
+// of the field without their lock, while the page may be changing them.
+func typeInto(path, text string) chromedp.Action[chromedp.Void] {
+	return chromedp.Steps(chromedp.Focus(path, chromedp.NodeVisible), chromedp.KeyEvent(text))
+}
+
 // see waits until something can be seen that an XPath names, and reads it.
 func (p *tab) see(path string) string {
 	p.t.Helper()
@@ -263,8 +269,8 @@ func (p *tab) signIn(info demo.Info, tenant, email string) {
 		if u.Email == email {
 			p.see(`//input[@name="username"]`)
 			p.do("sign in as "+email,
-				chromedp.SendKeys(`//input[@name="username"]`, u.Email),
-				chromedp.SendKeys(`//input[@name="password"]`, u.Password),
+				typeInto(`//input[@name="username"]`, u.Email),
+				typeInto(`//input[@name="password"]`, u.Password),
 				chromedp.Click(`//button[@type="submit"]`))
 			return
 		}

@@ -157,7 +157,7 @@ func TestBrowserSingleLogout(t *testing.T) {
 		p := b.profile(desktopChrome, desk)
 		p.open(acme.URL + ".gatehouse/login?connection=simple")
 		p.see(`//input[@name="username"]`)
-		p.do("sign in", chromedp.SendKeys(`//input[@name="username"]`, gil.Name), chromedp.SendKeys(`//input[@name="password"]`, gil.Password),
+		p.do("sign in", typeInto(`//input[@name="username"]`, gil.Name), typeInto(`//input[@name="password"]`, gil.Password),
 			chromedp.Click(`//*[@id="submit_button"]`))
 		seesIdentity(p, "acme", gil.Email)
 		p.open(acme.URL + ".gatehouse/logout")

@@ -277,7 +277,7 @@ func (l *Live) touch(now int64) {
 
 // use lists the session among those in use, after it has been.
 func (l *Live) use() {
-	if l.roll != nil && !l.listed.Load() && l.listed.CompareAndSwap(false, true) {
+	if l.roll != nil && !l.listed.Load() {
 		l.roll.use(l)
 	}
 }

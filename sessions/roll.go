@@ -127,15 +127,17 @@ func (t *roll) active() (busy []*Live) {
 	t.usedMu.Unlock()
 	kept := used[:0]
 	for _, live := range used {
-		// In this order: who uses it from now on finds that it is not listed.
-		live.listed.Store(false)
 		if !live.busy() {
+			// In this order: who uses it from now on finds that it is not listed.
+			live.listed.Store(false)
+			if live.busy() {
+				busy = append(busy, live)
+				t.use(live)
+			}
 			continue
 		}
 		busy = append(busy, live)
-		if live.listed.CompareAndSwap(false, true) {
-			kept = append(kept, live)
-		}
+		kept = append(kept, live)
 	}
 	t.usedMu.Lock()
 	defer t.usedMu.Unlock()
@@ -143,10 +145,14 @@ func (t *roll) active() (busy []*Live) {
 	return busy
 }
 
+// use lists a session that is not. Whoever finds it listed finds it in the list, or
+// with who looks through that right now: nobody looks past one that has just come.
 func (t *roll) use(live *Live) {
 	t.usedMu.Lock()
 	defer t.usedMu.Unlock()
-	t.used = append(t.used, live)
+	if !live.listed.Swap(true) {
+		t.used = append(t.used, live)
+	}
 }
 
 // selected gives the sessions that a selector means.

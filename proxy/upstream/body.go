@@ -27,6 +27,10 @@ const (
 
 var pieces = sync.Pool{New: func() any { return new([chunkFront + pieceSize + chunkBack]byte) }}
 
+// sentWait is how long an exchange whose answer is whole waits for its body to have
+// been sent: the app has it, as a rule, and the sender has only to notice.
+const sentWait = time.Second / 4
+
 // continueWait is how long a client's body is held back for the app's 100;
 // apps that know nothing of it never send one (RFC 9110 §10.1.1).
 const continueWait = time.Second
@@ -80,6 +84,19 @@ func (u *upload) run(c *conn, r *Request, config Config) {
 	if !u.gotAnswer {
 		_ = c.nc.SetReadDeadline(time.Now().Add(config.HeaderTimeout)) // a closed connection fails the read anyway
 	}
+}
+
+// wholly reports whether the app was sent all of the body.
+func (u *upload) wholly() bool {
+	if !u.sent.Load() {
+		wait := time.NewTimer(sentWait)
+		defer wait.Stop()
+		select {
+		case <-u.done:
+		case <-wait.C:
+		}
+	}
+	return u.sent.Load()
 }
 
 // send copies the body, in chunks if its length is not known.

@@ -286,7 +286,7 @@ func (x *Exchange) Finish() {
 	if c == nil {
 		return
 	}
-	reusable := x.clean && x.answer.keepAlive() && (x.upload == nil || x.upload.sent.Load()) && c.br.Buffered() == 0
+	reusable := x.clean && x.answer.keepAlive() && c.br.Buffered() == 0 && (x.upload == nil || x.upload.wholly())
 	if !reusable {
 		x.drop()
 		return
