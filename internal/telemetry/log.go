@@ -61,4 +61,30 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 }
 
 // RedactText replaces whatever in s is shaped like a secret.
-func RedactText(s string) string { return secretValues.ReplaceAllString(s, redacted) }
+func RedactText(s string) string {
+	if !shapedLikeSecret(s) {
+		return s
+	}
+	return secretValues.ReplaceAllString(s, redacted)
+}
+
+// shapedLikeSecret reports whether one may be in s: nearly no text has any of what they
+// begin with, and the expression is slow.
+func shapedLikeSecret(s string) bool {
+	if strings.Contains(s, identity.TokenPrefix) || strings.Contains(s, "eyJ") {
+		return true
+	}
+	for at := strings.IndexAny(s, "bB"); at >= 0; at = strings.IndexAny(s, "bB") {
+		s = s[at:]
+		if begins(s, "bearer") || begins(s, "basic") {
+			return true
+		}
+		s = s[1:]
+	}
+	return false
+}
+
+// begins is strings.HasPrefix without regard to letter case.
+func begins(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}

@@ -37,10 +37,12 @@ var (
 	parts   = []string{"password", "passwd", "passphrase", "passcode", "credential", "authorization", "apikey", "api_key", "api-key"}
 	endings = []string{"pwd", "secret", "token", "cookie", "assertion"}
 	words   = []string{"pin", "private"}
+	rare    = slices.Concat(endings, words)
 	aWord   = regexp.MustCompile(`[A-Z]+s?\b|[A-Z]?[a-z]+|[A-Z]+`)
 	quoted  = regexp.MustCompile(`"(?:[^"\\]|\\.)*"?`)
 	// compared is a comparison in a filter (RFC 7644 §3.4.2.2).
-	compared = regexp.MustCompile(`(?i)([\w$.:-]+)(\s+(?:eq|ne|co|sw|ew|gt|ge|lt|le)\s+)("(?:[^"\\]|\\.)*"?|[^\s()\]]+)`)
+	compared  = regexp.MustCompile(`(?i)([\w$.:-]+)(\s+(?:` + strings.Join(operators, "|") + `)\s+)("(?:[^"\\]|\\.)*"?|[^\s()\]]+)`)
+	operators = []string{"eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"}
 )
 
 // IsSecret reports whether what has this name, or is at this path, is not to be kept.
@@ -48,6 +50,9 @@ func IsSecret(name string) bool {
 	lower := strings.ToLower(name)
 	if slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(lower, p) }) {
 		return true
+	}
+	if !slices.ContainsFunc(rare, func(r string) bool { return strings.Contains(lower, r) }) {
+		return false // as of nearly all names: the expression is slow
 	}
 	for _, word := range aWord.FindAllString(name, -1) {
 		word = strings.TrimSuffix(strings.ToLower(word), "s")
@@ -59,10 +64,18 @@ func IsSecret(name string) bool {
 }
 
 // isSecretPath does not go by the values that stand in a path.
-func isSecretPath(path string) bool { return IsSecret(quoted.ReplaceAllString(path, "")) }
+func isSecretPath(path string) bool {
+	if strings.Contains(path, `"`) {
+		path = quoted.ReplaceAllString(path, "")
+	}
+	return IsSecret(path)
+}
 
 // filter leaves out of a filter what a secret is compared with.
 func filter(text string) string {
+	if !compares(text) {
+		return text
+	}
 	return compared.ReplaceAllStringFunc(text, func(one string) string {
 		m := compared.FindStringSubmatch(one)
 		if !IsSecret(m[1]) {
@@ -70,6 +83,23 @@ func filter(text string) string {
 		}
 		return m[1] + m[2] + strconv.Quote(leftOut)
 	})
+}
+
+// compares reports whether an operator of a filter may be in a text: the expression is
+// slow, and nearly nothing that is sent compares anything.
+func compares(text string) bool {
+	const space = " \t\n\f\r"
+	for at := strings.IndexAny(text, space); at >= 0 && at+3 < len(text); {
+		if strings.IndexByte(space, text[at+3]) >= 0 && slices.Contains(operators, strings.ToLower(text[at+1:at+3])) {
+			return true
+		}
+		next := strings.IndexAny(text[at+1:], space)
+		if next < 0 {
+			break
+		}
+		at += 1 + next
+	}
+	return false
 }
 
 // shortest is how long a secret is that is looked for elsewhere: a shorter one is part of
@@ -278,13 +308,16 @@ func (h *hider) value(secret bool, depth int) (err error) {
 
 // string reads a string. One without an end is not understood from its beginning on.
 func (h *hider) string() (text string, err error) {
-	from := h.at
+	from, plain := h.at, true
 	for i := from + 1; i < len(h.text); i++ {
-		switch h.text[i] {
-		case '\\':
+		switch c := h.text[i]; {
+		case c == '\\':
 			i++
-		case '"':
-			if json.Unmarshal(h.text[from:i+1], &text) != nil {
+			plain = false
+		case c < ' ':
+			return "", errNoJSON
+		case c == '"':
+			if text = string(h.text[from+1 : i]); !plain && json.Unmarshal(h.text[from:i+1], &text) != nil {
 				return "", errNoJSON
 			}
 			h.at = i + 1
