@@ -251,8 +251,8 @@ func (l *lister) behind(c *compiler, p compiled, of piece) (string, error) {
 	return fmt.Sprintf("((%s AND %s) OR %s)", p.by.present(l.json), after, further), nil
 }
 
-// total is the statement that counts what comes after the position.
-func (l *lister) total() (string, []any, error) {
+// count is the statement that counts what comes after the position.
+func (l *lister) count() (string, []any, error) {
 	c := &compiler{json: l.json}
 	all, err := l.compile(c)
 	if err != nil {
@@ -269,8 +269,8 @@ func (l *lister) total() (string, []any, error) {
 	return c.statement("SELECT " + strings.Join(counts, " + "))
 }
 
-// page is the statement that reads a piece: kind, key and id of each record.
-func (l *lister) page(of piece, start, count int) (string, []any, error) {
+// statement reads a piece: kind, key and id of each record.
+func (l *lister) statement(of piece, start, count int) (string, []any, error) {
 	c := &compiler{json: l.json}
 	all, err := l.compile(c)
 	if err != nil {

@@ -30,6 +30,16 @@ type known struct {
 	version atomic.Uint64
 	people  map[identity.UserID]remembered
 	borrows bool // somebody is borrowed, or was
+	totals  map[kinds]total
+}
+
+// kinds are people, groups, or both.
+type kinds struct{ users, groups bool }
+
+// total is how many there were when the tenant had this version.
+type total struct {
+	version uint64
+	n       int
 }
 
 type remembered struct {
@@ -106,6 +116,29 @@ func (m *memory) put(tenant identity.TenantID, version uint64, p identity.Person
 		k.borrows = true
 		m.lent.Store(true)
 	}
+}
+
+// total is how many people, groups or both the tenant has, if that is known.
+func (m *memory) total(tenant identity.TenantID, of kinds) (n int, known bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	k := m.tenants[tenant]
+	if k == nil {
+		return 0, false
+	}
+	t, known := k.totals[of]
+	return t.n, known && t.version == k.version.Load()
+}
+
+// putTotal remembers what was counted after the tenant had this version.
+func (m *memory) putTotal(tenant identity.TenantID, version uint64, of kinds, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := m.ofLocked(tenant)
+	if k.totals == nil {
+		k.totals = map[kinds]total{}
+	}
+	k.totals[of] = total{version, n}
 }
 
 // evictLocked forgets any one of a tenant: the order of maps is random enough; false

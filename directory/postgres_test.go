@@ -10,7 +10,7 @@ func TestOnPostgres(t *testing.T) {
 	postgrestest.Again(t, []func(*testing.T){
 		TestGroupLifeCycle, TestTeams, TestMembersArePaged, TestMembersAreSearched, TestSizes, TestNestings, TestPeopleAreFoundByTheirConnection, TestMembersAreChangedStepByStep, TestManyMembersAreReplaced, TestAGroupHoldsNoMoreThanItMay,
 		TestNodesThatChangeOneGroupLoseNothing, TestMembersAgainstAModel, TestPeopleAreInTheGroupsOfTheirGroups,
-		TestGroupsAboveEachOtherCountToADepth, TestNestingIsToldOfAsEverybodys, TestUserFilters, TestFiltersThatAreRefused, TestPaging, TestSignInMakesAPersonOnce,
+		TestGroupsAboveEachOtherCountToADepth, TestNestingIsToldOfAsEverybodys, TestUserFilters, TestFiltersThatAreRefused, TestPaging, TestHowManyThereAreIsCountedOnce, TestSignInMakesAPersonOnce,
 		TestSignInGoesByConnectionAndSubjectNeverByEmail, TestSignInLinksOnlyWhatTheRuleAllows, TestSignInRefusals,
 		TestSignInUpdatesWhatItMay, TestSignInWithoutAnAddress, TestAnUnverifiedAddressNamesNobody,
 		TestSignInGroupsBelongToTheirConnection, TestSignInSyncsItsOwnGroupsAlone, TestSignInGoesByRules, TestWhatIsUsableIsKnownBeforehand, TestARuleThatGoesTakesItsMembersAlong, TestAConnectionThatGoesEmptiesItsGroups, TestNobodyIsPutBackByRulesThatAreGone, TestSignInLinksByExternalID, TestLink, TestSubjectsByEmail, TestUserRoundTrip,

@@ -109,6 +109,11 @@ const (
 // Find lists people and groups. The conditions come from the compiler: texts of
 // ours, with every value as a parameter.
 func (s *Service) Find(ctx context.Context, tenant identity.TenantID, q Query) (page Page, err error) {
+	version := s.Version(tenant)
+	total, known := 0, false
+	if q.whole() {
+		total, known = s.memory.total(tenant, q.kinds())
+	}
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
 		l := &lister{json: tx.JSON(), byID: !q.Sorted, backward: q.Descending != q.Back, at: q.At}
 		if q.Users != nil {
@@ -117,10 +122,24 @@ func (s *Service) Find(ctx context.Context, tenant identity.TenantID, q Query) (
 		if q.Groups != nil {
 			l.parts = append(l.parts, part{"groups", schemeGroup, ofGroups(), q.Groups.Filter, q.Groups.By})
 		}
-		page, err = find(ctx, tx, l, q)
+		f := finding{tx: tx, lister: l, total: total, known: known}
+		page, err = f.page(ctx, q)
 		return err
 	})
+	if err == nil && q.Total && q.whole() {
+		s.memory.putTotal(tenant, version, q.kinds(), page.Total)
+	}
 	return page, err
+}
+
+// whole reports whether the list has everybody, from its beginning.
+func (q *Query) whole() bool {
+	return q.At == Position{} && (q.Users == nil || q.Users.Filter == nil) && (q.Groups == nil || q.Groups.Filter == nil)
+}
+
+// kinds tells lists of people, of groups and of both apart.
+func (q *Query) kinds() kinds {
+	return kinds{q.Users != nil, q.Groups != nil}
 }
 
 // record is what a list says of a record before it is loaded.
@@ -129,40 +148,82 @@ type record struct {
 	at     Position
 }
 
-func find(ctx context.Context, tx *store.Tx, l *lister, q Query) (page Page, err error) {
+// finding is a list that is being read.
+type finding struct {
+	*lister
+	tx    *store.Tx
+	total int // if known: how many there are from the position on
+	known bool
+}
+
+func (f *finding) page(ctx context.Context, q Query) (page Page, err error) {
 	count, start := min(max(q.Count, 0), MaxPage), max(q.Start, 0)
-	var records []record
-	for _, of := range l.pieces(start) {
-		if count == 0 || len(records) > count {
+	backward := q.Back
+	read := count
+	if count > 0 {
+		read++ // one more says whether there are more
+	}
+	if q.Total && start > 0 {
+		if err := f.countAll(ctx); err != nil {
+			return page, err
+		}
+		if start > f.total/2 && count > 0 && !q.Back { // it is nearer to the end: fewer are passed over from there
+			end := max(start, min(start+count, f.total))
+			page.More = end < f.total
+			start, read = f.total-end, end-start
+			backward, f.backward = true, !f.backward
+		}
+	}
+	records, err := f.records(ctx, max(start, 0), read)
+	if err != nil {
+		return page, err
+	}
+	if len(records) > count {
+		page.More, records = true, records[:count]
+	}
+	if page.Total = len(records); q.Total && (page.More || count == 0 || q.Start > 0) {
+		if err := f.countAll(ctx); err != nil {
+			return page, err
+		}
+		page.Total = f.total
+	}
+	if backward {
+		slices.Reverse(records)
+	}
+	page.Items, err = load(ctx, f.tx, records, q)
+	return page, err
+}
+
+// records reads so many records behind those that are passed over.
+func (f *finding) records(ctx context.Context, start, count int) (records []record, err error) {
+	for _, of := range f.pieces(start) {
+		if len(records) >= count {
 			break
 		}
-		query, args, err := l.page(of, start, count+1-len(records))
+		query, args, err := f.statement(of, start, count-len(records))
 		if err != nil {
-			return page, err
+			return nil, err
 		}
-		more, err := store.All(ctx, tx, scanRecord, query, args...)
+		more, err := store.All(ctx, f.tx, scanRecord, query, args...)
 		if err != nil {
-			return page, err
+			return nil, err
 		}
 		records = append(records, more...)
 	}
-	if page.More = len(records) > count; page.More {
-		records = records[:count]
+	return records, nil
+}
+
+func (f *finding) countAll(ctx context.Context) error {
+	if f.known {
+		return nil
 	}
-	if page.Total = len(records); q.Total && (page.More || count == 0 || start > 0) {
-		query, args, err := l.total()
-		if err != nil {
-			return page, err
-		}
-		if page.Total, err = store.One(ctx, tx, store.Scalar[int], query, args...); err != nil {
-			return page, err
-		}
+	query, args, err := f.count()
+	if err != nil {
+		return err
 	}
-	if q.Back {
-		slices.Reverse(records)
-	}
-	page.Items, err = load(ctx, tx, records, q)
-	return page, err
+	f.total, err = store.One(ctx, f.tx, store.Scalar[int], query, args...)
+	f.known = err == nil
+	return err
 }
 
 func scanRecord(row store.Row) (r record, err error) {

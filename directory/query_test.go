@@ -1,13 +1,15 @@
 package directory_test
 
 import (
+	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"gatehouse/authz"
 	"gatehouse/directory"
-	"gatehouse/identity"
 	"gatehouse/internal/fault"
 )
 
@@ -105,31 +107,84 @@ func TestFiltersThatAreRefused(t *testing.T) {
 	}
 }
 
+// TestPaging: pages from both ends are pieces of the whole list, whatever its order.
 func TestPaging(t *testing.T) {
 	b := newBench(t)
-	for i := range 7 {
-		b.create(t, directory.User{UserName: "u" + string(rune('a'+i))})
+	for i := range 9 {
+		u := directory.User{UserName: fmt.Sprint("u", i)}
+		if i%3 > 0 { // the others have nothing to be sorted by
+			u.DisplayName = fmt.Sprint("Name ", 9-i/3)
+		}
+		b.create(t, u)
 	}
-	var seen []identity.UserID
-	for start := 0; ; start += 3 {
-		page, err := b.Users(t.Context(), b.tenant, directory.UserQuery{Start: start, Count: 3})
+	for i := range 4 {
+		_, err := b.CreateGroup(t.Context(), cause, b.tenant, directory.Group{DisplayName: fmt.Sprint("Name ", 7+i)})
 		must(t, err)
-		if page.Total != 7 {
-			t.Fatalf("total %d", page.Total)
+	}
+	named := func(f directory.Filter) *directory.Part {
+		return &directory.Part{Filter: f, By: directory.Key{Attr: directory.AttrDisplayName}}
+	}
+	some := directory.Compare{Attr: directory.AttrUserName, Op: directory.NotEqual, Value: "u4"}
+	for name, q := range map[string]directory.Query{
+		"people":           {Users: &directory.Part{}},
+		"people, back":     {Users: &directory.Part{}, Descending: true},
+		"some":             {Users: &directory.Part{Filter: some}},
+		"by name":          {Users: named(nil), Sorted: true},
+		"by name, back":    {Users: named(nil), Sorted: true, Descending: true},
+		"some, by name":    {Users: named(some), Sorted: true},
+		"groups":           {Groups: &directory.Part{}},
+		"both":             {Users: &directory.Part{}, Groups: &directory.Part{}},
+		"both, by name":    {Users: named(nil), Groups: named(nil), Sorted: true},
+		"both, some, back": {Users: named(some), Groups: named(nil), Sorted: true, Descending: true},
+	} {
+		q.Total, q.Count = true, directory.MaxPage
+		whole, err := b.Find(t.Context(), b.tenant, q)
+		must(t, err)
+		n := len(whole.Items)
+		if n < 4 || whole.Total != n || whole.More {
+			t.Fatalf("%s: %d of %d, more %t", name, n, whole.Total, whole.More)
 		}
-		if len(page.Items) == 0 {
-			break
-		}
-		for _, u := range page.Items {
-			seen = append(seen, u.ID)
+		for q.Count = range n + 2 {
+			for q.Start = range n + 3 {
+				page, err := b.Find(t.Context(), b.tenant, q)
+				must(t, err)
+				from := min(q.Start, n)
+				want := whole.Items[from:min(from+q.Count, n)]
+				if !reflect.DeepEqual(append([]directory.Item{}, page.Items...), append([]directory.Item{}, want...)) || page.Total != n || page.More != (q.Count > 0 && q.Start+q.Count < n) {
+					t.Errorf("%s, %d from %d: %d of %d, more %t", name, q.Count, q.Start, len(page.Items), page.Total, page.More)
+				}
+			}
 		}
 	}
-	if len(seen) != 7 || !slices.IsSorted(seen) || len(slices.Compact(seen)) != 7 {
-		t.Fatalf("pages gave %v", seen)
+}
+
+// TestHowManyThereAreIsCountedOnce, until anything changes.
+func TestHowManyThereAreIsCountedOnce(t *testing.T) {
+	b := newBench(t)
+	other := directory.New(directory.Config{Store: b.db, Journal: b, Sessions: b, Withdraw: authz.Withdraw})
+	counted := func() int {
+		t.Helper()
+		page, err := other.Users(t.Context(), b.tenant, directory.UserQuery{})
+		must(t, err)
+		filtered, err := other.Users(t.Context(), b.tenant, directory.UserQuery{Filter: directory.Compare{Attr: directory.AttrUserName, Op: directory.StartsWith, Value: "u"}})
+		must(t, err)
+		groups, err := other.Groups(t.Context(), b.tenant, directory.GroupQuery{})
+		must(t, err)
+		return page.Total*100 + filtered.Total*10 + groups.Total
 	}
-	page, err := b.Users(t.Context(), b.tenant, directory.UserQuery{})
-	must(t, err)
-	if page.Total != 7 || len(page.Items) != 0 {
-		t.Fatalf("the count alone gave %+v", page)
+	ada := b.create(t, directory.User{UserName: "u1"})
+	if n := counted(); n != 110 {
+		t.Errorf("counted %d", n)
+	}
+	b.create(t, directory.User{UserName: "u2"})
+	if n := counted(); n != 120 { // the other node has not been told
+		t.Errorf("counted %d before it was told", n)
+	}
+	if other.Refresh(b.tenant, nil); counted() != 220 {
+		t.Errorf("counted %d once it was told", counted())
+	}
+	must(t, other.DeleteUser(t.Context(), cause, b.tenant, ada.ID, 0))
+	if n := counted(); n != 110 {
+		t.Errorf("counted %d after its own change", n)
 	}
 }

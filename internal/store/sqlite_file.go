@@ -34,6 +34,11 @@ const (
 	busyWait = 5 * time.Second
 )
 
+// writing has a writer keep more pages at hand, in KiB, and copy what it has written
+// into the database later, in pages: of what a load changes in the indexes, most is
+// changed again before that.
+const writing = `PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4096`
+
 var (
 	errUnreadable = errors.New("store: the database file is unreadable")
 	errReplaced   = errors.New("store: the database file was replaced")
@@ -62,7 +67,7 @@ func openFile(ctx context.Context, path string, key []byte, s schema) (*file, er
 	}
 	f := &file{path: path, info: info}
 	hexKey := hex.EncodeToString(key)
-	f.writer, err = openConns(path, hexKey, `PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA foreign_keys = on`)
+	f.writer, err = openConns(path, hexKey, `PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA foreign_keys = on; `+writing)
 	if err != nil {
 		return nil, err
 	}
