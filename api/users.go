@@ -182,7 +182,8 @@ func (a *API) mayBeKnownBy(ctx context.Context, c *call, id identity.UserID, nam
 		}
 		found, err := a.cfg.People.Users(ctx, c.tenant(), directory.UserQuery{Count: 1, Filter: directory.All{
 			directory.Compare{Attr: directory.AttrID, Op: directory.NotEqual, Value: string(id)},
-			directory.Any{directory.Compare{Attr: directory.AttrUserName, Value: name}, directory.Compare{Attr: directory.AttrEmail, Value: name}}}})
+			directory.Any{directory.Compare{Attr: directory.AttrUserName, Value: name}, directory.Compare{Attr: directory.AttrEmail, Value: name},
+				directory.Compare{Attr: directory.AttrEmail, Value: identity.NameKey(name)}}}}) // by which the name is compared
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ func TestPeopleOfAdmins(t *testing.T) {
 	if e := h.recorded(h.acme, audit.UserCreated); len(e) != 3 || e[2].Actor.ID != string(manager.user.ID) {
 		t.Errorf("recorded %+v", e)
 	}
-	for _, taken := range []map[string]any{{"user_name": "ADA"}, {"user_name": "x", "email": "ada@ACME.example"}, {"user_name": "ada@acme.example"}, {"user_name": "y", "email": "owner@acme.example"}} {
+	for _, taken := range []map[string]any{{"user_name": "ADA"}, {"user_name": "x", "email": "ada@ACME.example"}, {"user_name": "ada@acme.example"}, {"user_name": "\uff41da\uff20acme.example"}, {"user_name": "y", "email": "owner@acme.example"}} {
 		manager.do("POST", "users", taken).problem(http.StatusConflict, "uniqueness")
 	}
 	if later := into[user](manager.do("POST", "users", map[string]any{"user_name": "later", "inactive": true}).want(http.StatusCreated)); later.Active {

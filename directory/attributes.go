@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"gatehouse/identity"
 	"gatehouse/internal/store"
 )
 
@@ -17,8 +18,8 @@ type Attr string
 // AttrType.
 const (
 	AttrID          Attr = "id"           // string, exact
-	AttrUserName    Attr = "user_name"    // string, letter case ignored
-	AttrDisplayName Attr = "display_name" // string, letter case ignored
+	AttrUserName    Attr = "user_name"    // string, compared as names are ([identity.NameKey])
+	AttrDisplayName Attr = "display_name" // string, compared as names are
 	AttrExternalID  Attr = "external_id"  // string, exact
 	AttrEmail       Attr = "email"        // string, letter case ignored; any of the person's addresses
 	AttrSource      Attr = "source"       // string, exact
@@ -54,9 +55,9 @@ type relation struct {
 var userAttrs = map[Attr]column{
 	AttrID:          {expr: "t.id", always: true},
 	AttrUserName:    {expr: "t.user_key", fold: foldForSearch, always: true},
-	AttrDisplayName: {expr: "t.display_key", fold: strings.ToLower},
+	AttrDisplayName: {expr: "t.display_key", fold: identity.NameKey},
 	AttrExternalID:  {expr: "t.external_id"},
-	AttrEmail:       {expr: "e.email", fold: foldForSearch, within: "t.id IN (SELECT e.user_id FROM user_emails e WHERE %s)"},
+	AttrEmail:       {expr: "e.email", fold: emailForSearch, within: "t.id IN (SELECT e.user_id FROM user_emails e WHERE %s)"},
 	AttrSource:      {expr: "t.source"},
 	AttrActive:      {expr: "CASE WHEN t.active THEN 'true' ELSE 'false' END", kind: Bool, always: true},
 	AttrVersion:     {expr: "CAST(t.version AS TEXT)", always: true},
@@ -99,7 +100,7 @@ const membersShown = `(SELECT p.group_id, p.user_id AS id, u.display_key AS disp
 var groupLists = map[Attr]relation{
 	AttrMember: {from: membersShown, its: membersShown, owner: "m.group_id", order: "m.type DESC, m.id", attrs: map[Attr]column{
 		AttrID:          {expr: "m.id", always: true},
-		AttrDisplayName: {expr: "m.display", fold: strings.ToLower},
+		AttrDisplayName: {expr: "m.display", fold: identity.NameKey},
 		AttrType:        {expr: "m.type", fold: strings.ToLower, always: true},
 	}},
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	"gatehouse/identity"
 	"gatehouse/internal/fault"
 )
 
@@ -56,18 +57,23 @@ func cleanKey(field, s string, limit int) (string, error) {
 	return s, err
 }
 
-// fold is the one way that letter case is ignored: it decides uniqueness and
-// search alike. It refuses characters outside ASCII that would fold into ASCII
-// (the Kelvin sign into "k", the long s into "s"), because two names that differ on
-// the wire would become the same person, here or wherever they are told.
+// fold gives the key of a name ([identity.NameKey]): it decides uniqueness and search
+// alike. It refuses characters outside ASCII that would fold into ASCII (the Kelvin sign
+// into "k", the long s into "s"), however they are composed (the dotted I), because two
+// names that differ on the wire would become the same person, here or wherever they are
+// told. What the key maps to ASCII (a fullwidth letter) is the same name as that.
 func fold(field, s string) (string, error) {
-	for _, r := range s {
-		if r >= utf8.RuneSelf && (unicode.ToLower(r) < utf8.RuneSelf || orbit(r) < utf8.RuneSelf) {
-			return "", passesForASCII(field)
-		}
+	if strings.ContainsFunc(anyForm(s), func(r rune) bool {
+		return r >= utf8.RuneSelf && (unicode.ToLower(r) < utf8.RuneSelf || orbit(r) < utf8.RuneSelf)
+	}) {
+		return "", passesForASCII(field)
 	}
-	return strings.ToLower(s), nil
+	return identity.NameKey(s), nil
 }
+
+// anyForm has the characters of a text as it is and as it is composed: by that the Kelvin
+// sign goes, and the dotted I comes.
+func anyForm(s string) string { return s + norm.NFC.String(s) }
 
 func passesForASCII(field string) error {
 	return invalid("invalid-text", "%s contains a character that passes for an ASCII letter.", fault.Sentence{Format: field})
@@ -90,6 +96,16 @@ func foldEmail(s string) string {
 	return strings.Map(func(r rune) rune { return unicode.ToLower(unicode.ToUpper(orbit(r))) }, s)
 }
 
+// emailForSearch brings what addresses are searched by into the form of theirs; as
+// [foldForSearch] does, and without its mapping of widths: of two addresses that differ in
+// these, each may be somebody's.
+func emailForSearch(s string) string {
+	if _, err := fold("", s); err != nil {
+		return s
+	}
+	return norm.NFC.String(foldEmail(norm.NFC.String(s)))
+}
+
 // foldForSearch folds what somebody searches for; a text that no record can
 // hold stays as it is and finds nothing.
 func foldForSearch(s string) string {
@@ -107,13 +123,17 @@ func canonicalUserName(s string) (name, key string, err error) {
 		return "", "", err
 	case name == "":
 		return "", "", invalid("user-name-missing", "A person needs a user name.")
-	case strings.Count(name, "@") > 1:
-		return "", "", invalid("invalid-user-name", "The user name has more than one @.")
-	case strings.ContainsFunc(name, unicode.IsSpace) && strings.Contains(name, "@"):
-		return "", "", invalid("invalid-user-name", "The user name looks like an email address with a space in it.")
 	}
 	key, err = fold("The user name", name)
-	return name, key, err
+	switch { // of the key: there is an @ of fullwidth as well
+	case err != nil:
+		return "", "", err
+	case strings.Count(key, "@") > 1:
+		return "", "", invalid("invalid-user-name", "The user name has more than one @.")
+	case strings.ContainsFunc(key, unicode.IsSpace) && strings.Contains(key, "@"):
+		return "", "", invalid("invalid-user-name", "The user name looks like an email address with a space in it.")
+	}
+	return name, key, nil
 }
 
 // CanonicalEmail gives the one form in which an address is kept, compared and
@@ -126,10 +146,10 @@ func CanonicalEmail(s string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, r := range email {
-		if r >= utf8.RuneSelf && (unicode.ToLower(r) < utf8.RuneSelf || unicode.ToUpper(r) < utf8.RuneSelf || orbit(r) < utf8.RuneSelf) {
-			return "", passesForASCII("The email address")
-		}
+	if strings.ContainsFunc(anyForm(email), func(r rune) bool {
+		return r >= utf8.RuneSelf && (unicode.ToLower(r) < utf8.RuneSelf || unicode.ToUpper(r) < utf8.RuneSelf || orbit(r) < utf8.RuneSelf)
+	}) {
+		return "", passesForASCII("The email address")
 	}
 	email = norm.NFC.String(foldEmail(norm.NFC.String(email)))
 	local, domain, found := strings.Cut(email, "@")
@@ -147,18 +167,32 @@ func (u *User) canonicalise() (key string, err error) {
 	if u.UserName, key, err = canonicalUserName(u.UserName); err != nil {
 		return "", err
 	}
+	return key, u.canonicaliseRest()
+}
+
+// canonicaliseAfter is [User.canonicalise] for what becomes of somebody. Who keeps their
+// user name keeps its key, "" here: the name may be from before it would have been
+// refused, or before it was another person's as well.
+func (u *User) canonicaliseAfter(before *User) (key string, err error) {
+	if u.UserName == before.UserName {
+		return "", u.canonicaliseRest()
+	}
+	return u.canonicalise()
+}
+
+func (u *User) canonicaliseRest() (err error) {
 	if u.Email != "" {
 		if u.Email, err = CanonicalEmail(u.Email); err != nil {
-			return "", err
+			return err
 		}
 	}
 	if len(u.OtherEmails) > maxEmails {
-		return "", invalid("too-many-emails", "A person can have at most %d email addresses.", maxEmails)
+		return invalid("too-many-emails", "A person can have at most %d email addresses.", maxEmails)
 	}
 	others := make([]string, 0, len(u.OtherEmails))
 	for _, e := range u.OtherEmails {
 		if e, err = CanonicalEmail(e); err != nil {
-			return "", err
+			return err
 		}
 		if e != u.Email && !slices.Contains(others, e) {
 			others = append(others, e)
@@ -167,18 +201,18 @@ func (u *User) canonicalise() (key string, err error) {
 	slices.Sort(others)
 	u.OtherEmails = others
 	if u.ExternalID, err = cleanKey("The external id", u.ExternalID, maxName); err != nil {
-		return "", err
+		return err
 	}
 	if u.DisplayName, err = cleanText("The display name", u.DisplayName, maxName); err != nil {
-		return "", err
+		return err
 	}
 	if len(u.Attributes) > maxAttributes {
-		return "", fault.New(fault.TooLarge, "attributes-too-large", "The person's attributes are larger than 64 KiB.")
+		return fault.New(fault.TooLarge, "attributes-too-large", "The person's attributes are larger than 64 KiB.")
 	}
 	if len(u.Attributes) == 0 {
 		u.Attributes = []byte("{}")
 	}
-	return key, u.checkAttributes()
+	return u.checkAttributes()
 }
 
 // canonicalise does for a group what it does for a person.
@@ -193,6 +227,15 @@ func (g *Group) canonicalise() (key string, err error) {
 		return "", err
 	}
 	return fold("The group's name", g.DisplayName)
+}
+
+// canonicaliseAfter is [User.canonicaliseAfter] for a group.
+func (g *Group) canonicaliseAfter(before *Group) (key string, err error) {
+	if g.DisplayName == before.DisplayName {
+		g.ExternalID, err = cleanKey("The external id", g.ExternalID, maxName)
+		return "", err
+	}
+	return g.canonicalise()
 }
 
 var teamName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)

@@ -31,7 +31,7 @@ type FormerUser struct {
 
 // FormerQuery asks for a page of former people, the last who were deleted first.
 type FormerQuery struct {
-	Search string // a part of one of their names, letter case ignored; "": all
+	Search string // a part of one of their names, compared as names are; "": all
 	After  string // [FormerPage.Next] of the page before
 	Count  int    // at most [MaxPage]
 }
@@ -85,7 +85,7 @@ func (f *FormerUser) leave(do *step) {
 
 // searchKey is what a part is looked for in; no name has a line break.
 func (f *FormerUser) searchKey() string {
-	return strings.ToLower(strings.Join([]string{f.UserName, f.ExternalID, f.Email, f.DisplayName, string(f.ID)}, "\n"))
+	return identity.NameKey(strings.Join([]string{f.UserName, f.ExternalID, f.Email, f.DisplayName, string(f.ID)}, "\n"))
 }
 
 // FormerUsers lists who was deleted and is kept a record of.
@@ -98,7 +98,7 @@ func (s *Service) FormerUsers(ctx context.Context, tenant identity.TenantID, q F
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
 		page.Items, err = store.All(ctx, tx, scanFormer, `SELECT `+formerColumns+` FROM former_users
 			WHERE ($1 OR deleted_at < $2 OR deleted_at = $2 AND id < $3) AND ($4 = '' OR replace(search_key, $4, '') <> search_key)
-			ORDER BY deleted_at DESC, id DESC LIMIT $5`, q.After == "", at, id, strings.ToLower(q.Search), count+1)
+			ORDER BY deleted_at DESC, id DESC LIMIT $5`, q.After == "", at, id, identity.NameKey(q.Search), count+1)
 		return err
 	})
 	if err == nil && len(page.Items) > count {

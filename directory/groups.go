@@ -152,7 +152,7 @@ func (s *Service) updateGroup(ctx context.Context, cause audit.Cause, tenant ide
 		if err := edit(&after, &members); err != nil {
 			return nil, err
 		}
-		key, err := after.canonicalise()
+		key, err := after.canonicaliseAfter(&before)
 		if err != nil {
 			return nil, err
 		}
@@ -168,7 +168,7 @@ func (s *Service) updateGroup(ctx context.Context, cause audit.Cause, tenant ide
 			after = before
 			return nil, nil
 		}
-		if err := checkFree(ctx, tx, "groups", "name_key", key, id, errGroupNameTaken()); err != nil {
+		if err := checkFree(ctx, tx, "groups", "name_key", key, id, errGroupNameTaken()); err != nil { // none has ""
 			return nil, err
 		}
 		room, err := plan.roomFor(ctx, tx, id, s.maxMembers)
@@ -230,8 +230,9 @@ func nextVersion(ctx context.Context, tx *store.Tx, g *Group, more int) (uint64,
 	return version, err
 }
 
+// replaceGroup writes what has become of a group; a key of "" stays what it is.
 func replaceGroup(ctx context.Context, tx *store.Tx, g *Group, key string, was uint64, atMost int) error {
-	n, err := tx.Exec(ctx, `UPDATE groups SET display_name = $1, name_key = $2, external_id = $3, source = $4, version = $5, updated_at = $6, members_at_most = $7
+	n, err := tx.Exec(ctx, `UPDATE groups SET display_name = $1, name_key = coalesce(nullif($2, ''), name_key), external_id = $3, source = $4, version = $5, updated_at = $6, members_at_most = $7
 		WHERE id = $8 AND version = $9`,
 		g.DisplayName, key, g.ExternalID, g.Source, g.Version, store.Millis(g.UpdatedAt), atMost, g.ID, was)
 	if err == nil && n == 0 {

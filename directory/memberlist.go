@@ -51,7 +51,7 @@ func membersLike[T any](ctx context.Context, tx *store.Tx, q MemberQuery, t memb
 	args := []any{q.Group, q.After}
 	condition := ""
 	if q.Search != "" {
-		args = append(args, strings.ToLower(q.Search))
+		args = append(args, identity.NameKey(q.Search))
 		for i, column := range searched {
 			searched[i] = `replace(` + column + `, $3, '') <> ` + column
 		}

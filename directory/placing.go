@@ -118,8 +118,8 @@ func (in *SignIn) groups() (names []string, ruled func(key string) bool, left fu
 		}
 	}
 	return names, func(key string) bool { return !said[key] }, func(m *placing) bool {
-		key := keyOf(m.group.DisplayName)
-		return key != "" && !unsaid[key] && (in.Groups != nil || rules[key] || m.ruled)
+		key := identity.NameKey(m.group.DisplayName)
+		return !unsaid[key] && (in.Groups != nil || rules[key] || m.ruled)
 	}
 }
 

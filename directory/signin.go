@@ -213,7 +213,7 @@ func (p *signInPlan) known(ctx context.Context, tx *store.Tx, cause audit.Cause,
 			}
 		}
 	}
-	if p.key, err = p.user.canonicalise(); err != nil {
+	if p.key, err = p.user.canonicaliseAfter(&before); err != nil {
 		return err
 	}
 	changed := changedFields(&before, &p.user)
@@ -239,7 +239,7 @@ func (p *signInPlan) first(ctx context.Context, tx *store.Tx, cause audit.Cause,
 		return err
 	}
 	p.user = u
-	free, err := emailFree(ctx, tx, key, "")
+	free, err := emailFree(ctx, tx, cmp.Or(u.Email, key), "")
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ const (
 // User is a person in a tenant.
 type User struct {
 	ID          identity.UserID
-	UserName    string // unique in the tenant, letter case ignored (RFC 7643 §4.1.1)
+	UserName    string // unique in the tenant by its [identity.NameKey] (RFC 7643 §4.1.1, RFC 7644 §5)
 	ExternalID  string // the provisioning client's own key (RFC 7643 §3.1)
 	Email       string // canonical: lower case; may be empty
 	DisplayName string
@@ -41,7 +41,7 @@ type User struct {
 // Group is a set of people, and of groups whose people are in it as well.
 type Group struct {
 	ID          identity.GroupID
-	DisplayName string // unique in the tenant, letter case ignored
+	DisplayName string // unique in the tenant by its [identity.NameKey]
 	ExternalID  string
 	Source      Source
 	Connection  identity.ConnectionID // whose sign-ins made it and fill it; "" for other sources; never changes

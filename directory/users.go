@@ -105,10 +105,10 @@ func userCreated(cause audit.Cause, tenant identity.TenantID, u *User) audit.Eve
 }
 
 // emailFree reports whether an address is nobody else's, as a user name or as
-// one of their addresses.
+// one of their addresses; nor what their user name is compared by.
 func emailFree(ctx context.Context, tx *store.Tx, email string, except identity.UserID) (bool, error) {
 	n, err := store.One(ctx, tx, store.Scalar[int], `SELECT (SELECT count(*) FROM users WHERE user_key = $1 AND id <> $2)
-		+ (SELECT count(*) FROM user_emails WHERE email = $1 AND user_id <> $2)`, email, except)
+		+ (SELECT count(*) FROM user_emails WHERE email IN ($1, $3) AND user_id <> $2)`, identity.NameKey(email), except, email)
 	return n == 0, err
 }
 
@@ -137,7 +137,7 @@ func insertUsers(ctx context.Context, tx *store.Tx, people []newcomer) (there ma
 			if err != nil {
 				return err
 			}
-			args = append(args, p.ID, p.UserName, p.key, p.ExternalID, p.Email, p.DisplayName, strings.ToLower(p.DisplayName),
+			args = append(args, p.ID, p.UserName, p.key, p.ExternalID, p.Email, p.DisplayName, identity.NameKey(p.DisplayName),
 				p.Active, p.Source, string(p.Attributes), p.Version, created, created, search)
 		}
 		ids, err := store.All(ctx, tx, store.Scalar[identity.UserID], `INSERT INTO users (id, user_name, user_key, external_id, email, display_name, display_key,
@@ -220,7 +220,7 @@ func (s *Service) updateUserOnce(ctx context.Context, cause audit.Cause, tenant 
 		if err := edit(&after); err != nil {
 			return nil, err
 		}
-		key, err := after.canonicalise()
+		key, err := after.canonicaliseAfter(&before)
 		if err != nil {
 			return nil, err
 		}
@@ -230,7 +230,7 @@ func (s *Service) updateUserOnce(ctx context.Context, cause audit.Cause, tenant 
 			after = before
 			return nil, nil
 		}
-		if err := checkFree(ctx, tx, "users", "user_key", key, id, errUserNameTaken()); err != nil {
+		if err := checkFree(ctx, tx, "users", "user_key", key, id, errUserNameTaken()); err != nil { // nobody has ""
 			return nil, err
 		}
 		after.Version, after.UpdatedAt = before.Version+1, now()
@@ -261,15 +261,16 @@ func (s *Service) updateUserOnce(ctx context.Context, cause audit.Cause, tenant 
 	return after, err
 }
 
+// replaceUser writes what has become of somebody; a key of "" stays what it is.
 func replaceUser(ctx context.Context, tx *store.Tx, u *User, key string, was uint64) error {
 	search, err := u.search()
 	if err != nil {
 		return err
 	}
-	n, err := tx.Exec(ctx, `UPDATE users SET user_name = $1, user_key = $2, external_id = $3, email = $4, display_name = $5,
+	n, err := tx.Exec(ctx, `UPDATE users SET user_name = $1, user_key = coalesce(nullif($2, ''), user_key), external_id = $3, email = $4, display_name = $5,
 			display_key = $6, active = $7, source = $8, attributes = $9, version = $10, updated_at = $11, search = $12
 		WHERE id = $13 AND version = $14`,
-		u.UserName, key, u.ExternalID, u.Email, u.DisplayName, strings.ToLower(u.DisplayName), u.Active, u.Source,
+		u.UserName, key, u.ExternalID, u.Email, u.DisplayName, identity.NameKey(u.DisplayName), u.Active, u.Source,
 		string(u.Attributes), u.Version, store.Millis(u.UpdatedAt), search, u.ID, was)
 	if err == nil && n == 0 {
 		return errVersion() // another node was faster

@@ -202,9 +202,9 @@ func (r GroupRule) within(o GroupRule) bool {
 	return r.Claim == o.Claim && r.groupKey() == o.groupKey() && !slices.ContainsFunc(r.Values, func(v string) bool { return !slices.Contains(o.Values, v) })
 }
 
-// groupKey is the group's name as far as it tells groups apart: the directory ignores
-// case and space around it.
-func (r GroupRule) groupKey() string { return strings.ToLower(strings.TrimSpace(r.Group)) }
+// groupKey is the group's name as far as it tells groups apart in the directory, which
+// ignores space around it as well.
+func (r GroupRule) groupKey() string { return identity.NameKey(strings.TrimSpace(r.Group)) }
 
 func (r GroupRule) equal(o GroupRule) bool {
 	return r.Claim == o.Claim && r.Group == o.Group && slices.Equal(r.Values, o.Values)

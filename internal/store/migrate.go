@@ -24,11 +24,13 @@ type schema struct {
 	steps        func() ([]step, error)
 }
 
-// step is one migration: a file that is run as it stands, in one transaction.
-// goose's own reader of SQL takes 8 MiB for each file, at every new database.
+// step is one migration: a file that is run as it stands, and a program behind it where
+// there is one, in one transaction. goose's own reader of SQL takes 8 MiB for each file, at
+// every new database.
 type step struct {
 	version int64
 	text    string
+	program func(context.Context, *sql.Tx) error
 }
 
 const (
@@ -63,13 +65,16 @@ func stepsIn(dir string) (steps []step, err error) {
 		if err != nil {
 			return nil, err
 		}
-		steps = append(steps, step{version, string(text)})
+		steps = append(steps, step{version, string(text), programs[name]})
 	}
 	return steps, nil
 }
 
 func (s step) up(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, s.text)
+	if err == nil && s.program != nil {
+		err = s.program(ctx, tx)
+	}
 	return err
 }
 

@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"gatehouse/identity"
+)
+
+// programs are what steps do when their text has run and SQL cannot, by their files.
+var programs = map[string]func(context.Context, *sql.Tx) error{
+	"migrations/sqlite/tenant/00054_name_keys.sql":   makeNameKeys,
+	"migrations/postgres/tenant/00054_name_keys.sql": inEveryTenant(makeNameKeys),
+}
+
+// inEveryTenant does for each tenant of PostgreSQL what a file of SQLite is one tenant
+// for: row-level security stays as it is.
+func inEveryTenant(program func(context.Context, *sql.Tx) error) func(context.Context, *sql.Tx) error {
+	return func(ctx context.Context, tx *sql.Tx) error {
+		tenants, err := rowsOf(ctx, tx, func(rows *sql.Rows, id *string) error { return rows.Scan(id) }, `SELECT tenant_id FROM stores ORDER BY tenant_id`)
+		if err != nil {
+			return err
+		}
+		for _, id := range append(tenants, "") { // and out again
+			if _, err := tx.ExecContext(ctx, `SELECT set_config('gatehouse.tenant', $1, true)`, id); err != nil {
+				return err
+			}
+			if id == "" {
+				break
+			}
+			if err := program(ctx, tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// namedAtOnce bounds how many names are read before they are written.
+const namedAtOnce = 1000
+
+// makeNameKeys makes the keys of names anew ([identity.NameKey]) that are not of ASCII
+// alone; those were what they are. Two people, or groups, may have the same key by that
+// who had none in common before. It stays with whoever had it, or else with the first, and
+// the other keeps what theirs was: no name has that any more, so nobody is found by it.
+func makeNameKeys(ctx context.Context, tx *sql.Tx) error {
+	for _, in := range []struct{ table, name, key, free string }{
+		{"users", "user_name", "user_key", ` AND NOT EXISTS (SELECT 1 FROM users WHERE user_key = $1)`},
+		{"users", "display_name", "display_key", ""},
+		{"groups", "display_name", "name_key", ` AND NOT EXISTS (SELECT 1 FROM groups WHERE name_key = $1)`},
+		{"former_users", "search_key", "search_key", ""},
+	} {
+		type named struct{ id, name, key string }
+		for after, last := "", false; !last; {
+			some, err := rowsOf(ctx, tx, func(rows *sql.Rows, n *named) error { return rows.Scan(&n.id, &n.name, &n.key) },
+				`SELECT id, `+in.name+`, `+in.key+` FROM `+in.table+` WHERE id > $1 AND octet_length(`+in.name+`) > length(`+in.name+`) ORDER BY id LIMIT $2`, after, namedAtOnce) // #nosec G202 -- names of ours
+			if err != nil {
+				return err
+			}
+			last = len(some) < namedAtOnce
+			for _, n := range some {
+				after = n.id
+				key := identity.NameKey(n.name)
+				if key == n.key {
+					continue
+				}
+				if _, err := tx.ExecContext(ctx, `UPDATE `+in.table+` SET `+in.key+` = $1 WHERE id = $2`+in.free, key, n.id); err != nil { // #nosec G202 -- names of ours
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func rowsOf[T any](ctx context.Context, tx *sql.Tx, scan func(*sql.Rows, *T) error, query string, args ...any) (all []T, err error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err below tells of any failure
+	for rows.Next() {
+		var one T
+		if err := scan(rows, &one); err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
