@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"sync"
 
 	"github.com/pressly/goose/v3"
@@ -24,11 +25,13 @@ type schema struct {
 	steps        func() ([]step, error)
 }
 
-// step is one migration: a file that is run as it stands, in one transaction.
+// step is one migration: a file that is run as it stands, and what is to be done in Go
+// after it (nil: nothing), in one transaction.
 // goose's own reader of SQL takes 8 MiB for each file, at every new database.
 type step struct {
 	version int64
 	text    string
+	then    func(context.Context, goose.Dialect, conn) error
 }
 
 const (
@@ -63,14 +66,16 @@ func stepsIn(dir string) (steps []step, err error) {
 		if err != nil {
 			return nil, err
 		}
-		steps = append(steps, step{version, string(text)})
+		steps = append(steps, step{version, string(text), inGo[path.Base(name)]})
 	}
 	return steps, nil
 }
 
-func (s step) up(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, s.text)
-	return err
+func (s step) up(ctx context.Context, dialect goose.Dialect, tx *sql.Tx) error {
+	if _, err := tx.ExecContext(ctx, s.text); err != nil || s.then == nil {
+		return err
+	}
+	return s.then(ctx, dialect, tx)
 }
 
 // migrate brings a database to the newest form. One that is there already
@@ -86,7 +91,7 @@ func (s schema) migrate(ctx context.Context, db *sql.DB) error {
 	}
 	var ups []*goose.Migration
 	for _, step := range steps {
-		ups = append(ups, goose.NewGoMigration(step.version, &goose.GoFunc{RunTx: step.up}, nil))
+		ups = append(ups, goose.NewGoMigration(step.version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error { return step.up(ctx, s.dialect, tx) }}, nil))
 	}
 	provider, err := goose.NewProvider(s.dialect, db, nil, goose.WithTableName(s.table), goose.WithGoMigrations(ups...),
 		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
@@ -122,7 +127,7 @@ func (s schema) create(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	for _, step := range steps {
-		if err := step.up(ctx, tx); err != nil {
+		if err := step.up(ctx, s.dialect, tx); err != nil {
 			return fmt.Errorf("form %d: %w", step.version, err)
 		}
 		if err := versions.Insert(ctx, tx, database.InsertRequest{Version: step.version}); err != nil {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,13 +114,14 @@ func TestPeopleFromBeforeTheyWereSearched(t *testing.T) {
 		searched(t, db, func() {
 			for _, tenant := range []identity.TenantID{acme, globex} {
 				must(t, db.Tenant(tenant).Write(t.Context(), func(tx *store.Tx) error {
-					return fill(t.Context(), tx, func(put func(text string, args ...any)) {
+					err := fill(t.Context(), tx, func(put func(text string, args ...any)) {
 						for _, statement := range strings.Split(text("sqlite"), ";") { // a tenant's handle takes updates alone
 							if _, update, ok := strings.Cut(statement, "UPDATE"); ok {
 								put("UPDATE" + update)
 							}
 						}
 					})
+					return errors.Join(err, tx.SmallLetters(t.Context()))
 				}))
 			}
 		})
@@ -134,6 +136,7 @@ func TestPeopleFromBeforeTheyWereSearched(t *testing.T) {
 			_, err = tx.Exec(t.Context(), `SET LOCAL search_path TO gatehouse; DROP INDEX users_display, users_updated; ALTER TABLE users DROP COLUMN search; `+text("postgres"))
 			must(t, err)
 			must(t, tx.Commit(t.Context()))
+			must(t, store.SmallLetters(t.Context(), database.Owner))
 		})
 		openPostgres(t, database.Application, store.Options{}) // which still keeps tenants apart
 	})
@@ -147,6 +150,8 @@ func searched(t *testing.T, db *store.DB, migrate func()) {
 		{"given", "ann@acme.example", `{"title":"CHIEF"}`, "type", "work"},
 		{"own", "ann@acme.example", `{"emails":[{"value":"Ann@Home.example","type":"HOME"}]}`, "value", "ann@home.example"},
 		{"none", "", `{}`, "value", ""},
+		{"capitals", "", `{"emails":[{"value":"ÄRZTE İ\u2028ſK"}]}`, "value", strings.ToLower("ÄRZTE İ\u2028ſK")},
+		{"no nul", "", `{"emails":[{"value":"\\u0000 \\\u0000"}]}`, "value", "\\u0000 \\\ufffd"},
 		{"nul", "", `{"title":"a\u0000b","emails":[{"value":"\u0000"}]}`, "value", "\ufffd"},
 	}
 	for _, tenant := range []identity.TenantID{acme, globex} {
