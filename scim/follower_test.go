@@ -138,7 +138,7 @@ func (f *follower) catchUp(t testing.TB) {
 				f.users[e.ID] = now
 			default:
 				now := followed{members: f.groups[e.ID].members}
-				if e.Type == directory.GroupCreated {
+				if e.Type == directory.GroupCreated || now.members == nil {
 					now.members = map[string]bool{}
 				}
 				if e.Group != nil {
