@@ -292,6 +292,9 @@ func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant ide
 		do.effects = func() []Effect { return []Effect{gone} }
 		end := do.write
 		do.write = func(ctx context.Context, tx *store.Tx) error {
+			if err := nestedTable.movedWithout(ctx, tx, string(id)); err != nil {
+				return err
+			}
 			if _, err := peopleTable.sweep(ctx, tx, id, nil); err != nil {
 				return err
 			}

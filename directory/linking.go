@@ -178,8 +178,12 @@ func lose(ctx context.Context, tx *store.Tx, connection identity.ConnectionID, s
 		ON CONFLICT (connection_id, subject, user_id) DO UPDATE SET unlinked_at = excluded.unlinked_at`, connection, subject, user, store.Millis(now())); err != nil {
 		return nil, err
 	}
-	return store.All(ctx, tx, store.Scalar[identity.GroupID], `DELETE FROM group_members WHERE user_id = $1 AND group_id IN (SELECT id FROM groups WHERE source = $2 AND connection_id = $3)
+	left, err := store.All(ctx, tx, store.Scalar[identity.GroupID], `DELETE FROM group_members WHERE user_id = $1 AND group_id IN (SELECT id FROM groups WHERE source = $2 AND connection_id = $3)
 		AND NOT EXISTS (SELECT 1 FROM identities WHERE user_id = $1 AND connection_id = $3) RETURNING group_id`, user, SourceSignIn, connection)
+	if err != nil {
+		return nil, err
+	}
+	return left, moved(ctx, tx, left...)
 }
 
 // unsaid reports runes that nobody gives by hand: such as stand where bytes could not be

@@ -154,10 +154,15 @@ func (p *groupPlan) apply(ctx context.Context, tx *store.Tx, in *SignIn, user id
 			return err
 		}
 	}
+	for _, m := range p.join {
+		if err := moved(ctx, tx, m.group.ID); err != nil {
+			return err
+		}
+	}
 	for _, id := range p.leave {
 		if _, err := tx.Exec(ctx, `DELETE FROM group_members WHERE group_id = $1 AND user_id = $2`, id, user); err != nil {
 			return err
 		}
 	}
-	return nil
+	return moved(ctx, tx, p.leave...)
 }

@@ -69,11 +69,8 @@ func (s *Service) empty(ctx context.Context, cause audit.Cause, tenant identity.
 					if _, err := tx.Exec(ctx, `DELETE FROM group_members WHERE group_id = $1 AND `+members, id); err != nil {
 						return err
 					}
-					if _, err := tx.Exec(ctx, `UPDATE groups SET version = version + 1, updated_at = $1 WHERE id = $2`, store.Millis(now()), id); err != nil {
-						return err
-					}
 				}
-				return nil
+				return moved(ctx, tx, emptied...)
 			}
 			return do, nil
 		})

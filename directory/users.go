@@ -368,6 +368,13 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 		}
 		do := s.deletion(cause, userEvent(cause, tenant, audit.UserDeleted, &u), "users", ifVersion, []identity.UserID{id})
 		do.news.externalID = u.ExternalID
+		end := do.write
+		do.write = func(ctx context.Context, tx *store.Tx) error {
+			if err := peopleTable.movedWithout(ctx, tx, string(id)); err != nil {
+				return err
+			}
+			return end(ctx, tx)
+		}
 		do.effects = func() []Effect { return []Effect{{UserBefore: &u}} }
 		if leaves == nil { // they were never here
 			return do, nil

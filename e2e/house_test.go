@@ -38,6 +38,7 @@ type house struct {
 	acme     string // its id
 	provider *oidcidp.Provider
 	secret   string // of acme's connection at the provider
+	storage  storage
 }
 
 // serving is a `gatehouse serve`.
@@ -88,7 +89,17 @@ spec: { type: oidc, issuer: %q, client_id: acme, client_secret: %q, scopes: [ope
 // run by a command, if one is given.
 func newHouse(t *testing.T, around ...string) *house {
 	t.Helper()
-	h := &house{serving: serving{data: t.TempDir(), around: around}, secret: rand.Text()}
+	data := t.TempDir()
+	return newHouseOn(t, data, storage{URL: "sqlite://" + filepath.Join(data, "store")}, around...)
+}
+
+// storage is where a house's store is, and as whom its tables are made; "": as they are used.
+type storage struct{ URL, Owner string }
+
+// newHouseOn is newHouse with a store, on a folder for the rest.
+func newHouseOn(t *testing.T, data string, on storage, around ...string) *house {
+	t.Helper()
+	h := &house{serving: serving{data: data, around: around}, secret: rand.Text(), storage: on}
 	h.config = filepath.Join(h.data, "gatehouse.yaml")
 	h.CA = filepath.Join(h.data, "ca", "ca.pem")
 	quiet := slog.New(slog.DiscardHandler)
@@ -182,7 +193,10 @@ func (w towards) RoundTrip(r *http.Request) (*http.Response, error) {
 // write writes the config file, with more sections at its end.
 func (h *house) write(t *testing.T, more string) {
 	t.Helper()
-	text := fmt.Sprintf(houseConfig, h.data, "sqlite://"+filepath.Join(h.data, "store"), "file://"+filepath.Join(h.data, "kek.key"), h.App) + more
+	text := fmt.Sprintf(houseConfig, h.data, h.storage.URL, "file://"+filepath.Join(h.data, "kek.key"), h.App) + more
+	if h.storage.Owner != "" {
+		text = fmt.Sprintf("store_owner: %q\n", h.storage.Owner) + text
+	}
 	if err := os.WriteFile(h.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gatehouse/internal/store/postgrestest"
 )
 
 const (
@@ -189,7 +191,22 @@ func (p *scimProvider) count() (n int) {
 // provider who sends the same again has what it wants.
 func TestP1_KillNineDuringABulk(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		killBulks(t, newHouse(t))
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		if testing.Short() {
+			t.Skip("needs PostgreSQL")
+		}
+		database := postgrestest.Start(t).Database(t)
+		killBulks(t, newHouseOn(t, t.TempDir(), storage{database.Application, database.Owner}))
+	})
+}
+
+func killBulks(t *testing.T, h *house) {
+	t.Helper()
 	cut := 0
 	for round := range bulkRounds {
 		client, err := h.Client()

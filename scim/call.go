@@ -64,7 +64,8 @@ func (c *call) resourceReply(status int, k *resource.Kind, res resource.Object, 
 	return r
 }
 
-// etag is weak: a person's groups are not part of their version (RFC 9110 §8.8.1).
+// etag is weak: a person's groups are not part of their version, and what a member is
+// called is none of the group's (RFC 9110 §8.8.1).
 func etag(version uint64) string { return `W/"` + strconv.FormatUint(version, 10) + `"` }
 
 // matches compares weakly, as RFC 7644 §3.14 has it for SCIM.

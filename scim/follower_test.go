@@ -21,6 +21,9 @@ type follower struct {
 	cursor string
 	users  map[string]followed
 	groups map[string]followed
+	last   uint64                      // the number of the change that came last
+	before map[identity.EventID]bool   // records from before it began
+	told   map[identity.EventID]string // of whom each record told
 }
 
 type followed struct {
@@ -33,7 +36,12 @@ func (b *bench) follow(t testing.TB) *follower {
 	t.Helper()
 	now, err := b.feed.Now(t.Context(), b.acme.id)
 	must(t, err)
-	return &follower{bench: b, cursor: now.Cursor, users: map[string]followed{}, groups: map[string]followed{}}
+	f := &follower{bench: b, cursor: now.Cursor, users: map[string]followed{}, groups: map[string]followed{},
+		before: map[identity.EventID]bool{}, told: map[identity.EventID]string{}}
+	for _, e := range b.events(t) {
+		f.before[e.ID] = true
+	}
+	return f
 }
 
 // agrees holds to each other what the tenant's parts say of what clients have done by now:
@@ -61,6 +69,7 @@ func (f *follower) agrees(t testing.TB) {
 		t.Errorf("by the feed there are\n%v\n%v\nand in the directory\n%v\n%v", f.users, f.groups, users, groups)
 	}
 	events := f.events(t)
+	f.whole(t, events)
 	f.recorded(t, events)
 	f.restart(t, len(events))
 }
@@ -96,11 +105,21 @@ func (f *follower) catchUp(t testing.TB) {
 	for more := true; more; {
 		page, err := f.feed.After(t.Context(), f.acme.id, f.cursor, 100)
 		must(t, err)
+		if page.More && len(page.Events) == 0 {
+			t.Fatal("there is more behind this cursor, and nothing comes of it")
+		}
 		f.cursor, more = page.Cursor, page.More
 		for _, e := range page.Events {
 			if !records[e.EventID] {
 				t.Errorf("%s of %s has no record", e.Type, e.ID)
 			}
+			if e.Sequence <= f.last {
+				t.Errorf("%s of %s comes with the number %d, behind %d", e.Type, e.ID, e.Sequence, f.last)
+			}
+			if f.last = e.Sequence; f.told[e.EventID] != "" {
+				t.Errorf("%s is told of twice: as %s of %s, and of %s", e.EventID, e.Type, e.ID, f.told[e.EventID])
+			}
+			f.told[e.EventID] = e.ID
 			switch {
 			case e.Type.Deletes():
 				delete(f.users, e.ID)
@@ -119,7 +138,7 @@ func (f *follower) catchUp(t testing.TB) {
 				f.users[e.ID] = now
 			default:
 				now := followed{members: f.groups[e.ID].members}
-				if e.Type == directory.GroupCreated {
+				if e.Type == directory.GroupCreated || now.members == nil {
 					now.members = map[string]bool{}
 				}
 				if e.Group != nil {
@@ -135,6 +154,27 @@ func (f *follower) catchUp(t testing.TB) {
 				}
 				f.groups[e.ID] = now
 			}
+		}
+	}
+}
+
+// whole checks that every change that is recorded, and not said to have failed, was told
+// of: a later one may hide in the outcome that one before it was left out.
+func (f *follower) whole(t testing.TB, events []audit.Event) {
+	t.Helper()
+	untold := map[string]int{}
+	for _, e := range events {
+		switch {
+		case f.before[e.ID] || !strings.HasPrefix(string(e.Type), "user.") && !strings.HasPrefix(string(e.Type), "group."):
+		case e.Outcome == audit.Failed:
+			untold[string(e.Type)+" of "+e.Target.ID]--
+		case e.Outcome == audit.Success && f.told[e.ID] != e.Target.ID:
+			untold[string(e.Type)+" of "+e.Target.ID]++
+		}
+	}
+	for what, n := range untold {
+		if n != 0 {
+			t.Errorf("%s is recorded, and not told of %d times", what, n)
 		}
 	}
 }

@@ -141,10 +141,18 @@ func (m *model) deletePerson(key, ifMatch string) *refusal {
 		return refusedVersion
 	}
 	delete(m.people, key)
-	for _, g := range m.groups {
-		delete(g.members, key)
-	}
+	m.leaves(key)
 	return nil
+}
+
+// leaves takes who is gone out of the groups, each of which is another version without them.
+func (m *model) leaves(key string) {
+	for _, g := range m.groups {
+		if g.members[key] {
+			delete(g.members, key)
+			g.version++
+		}
+	}
 }
 
 // clean has no address twice, and at most one primary one.
@@ -278,9 +286,7 @@ func (m *model) deleteGroup(key, ifMatch string) *refusal {
 		return refusedVersion
 	}
 	delete(m.groups, key)
-	for _, other := range m.groups {
-		delete(other.members, key)
-	}
+	m.leaves(key)
 	return nil
 }
 

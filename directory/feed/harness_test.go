@@ -137,6 +137,9 @@ func (n *node) since(cursor string) ([]feed.Notice, string) {
 	for {
 		p, err := n.feed.After(n.t.Context(), n.tenant, cursor, 7)
 		must(n.t, err)
+		if p.More && len(p.Events) == 0 {
+			n.t.Fatal("there is more behind this cursor, and nothing comes of it")
+		}
 		all, cursor = append(all, p.Events...), p.Cursor
 		if !p.More {
 			return all, cursor

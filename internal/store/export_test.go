@@ -8,15 +8,15 @@ import (
 	"gatehouse/identity"
 )
 
-// MakeNameKeys does to PostgreSQL what its migration 00054 does.
-func MakeNameKeys(ctx context.Context, db *sql.DB) error {
-	return inTx(ctx, db, programs["migrations/postgres/tenant/00054_name_keys.sql"])
+// RunProgram does to PostgreSQL what a migration does in Go.
+func RunProgram(ctx context.Context, db *sql.DB, file string) error {
+	return inTx(ctx, db, programs["migrations/postgres/tenant/"+file])
 }
 
-// MakeNameKeysOf does to a tenant's file what its migration 00054 does.
-func MakeNameKeysOf(ctx context.Context, db *DB, tenant identity.TenantID) error {
+// RunProgramOf does to a tenant's file what a migration does in Go.
+func RunProgramOf(ctx context.Context, db *DB, tenant identity.TenantID, name string) error {
 	return db.backend.(*sqlite).tenants.use(ctx, tenant, func(f *file) error {
-		return inTx(ctx, f.writer, programs["migrations/sqlite/tenant/00054_name_keys.sql"])
+		return inTx(ctx, f.writer, programs["migrations/sqlite/tenant/"+name])
 	})
 }
 

@@ -75,3 +75,46 @@ func formOf(t *testing.T, old *schema, s schema) (form []string) {
 	}
 	return form
 }
+
+// A file from before comes to small letters by the step that is for it, however many
+// people are in it, and one that has been there already is left alone.
+func TestCapitalLettersFromBefore(t *testing.T) {
+	steps, err := sqliteTenant.steps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(steps, func(s step) bool { return s.program != nil })
+	if at < 0 {
+		t.Fatal("no step has anything to do in Go")
+	}
+	ctx, path, key := t.Context(), filepath.Join(t.TempDir(), "a.db"), bytes.Repeat([]byte("key"), keySize)[:keySize]
+	old := sqliteTenant
+	old.steps = func() ([]step, error) { return steps[:at], nil }
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeSchema(ctx, path, key, old); err != nil {
+		t.Fatal(err)
+	}
+	db, err := openConns(path, hex.EncodeToString(key), `PRAGMA synchronous = off`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	defer func() { _ = db.Close() }()
+	const people = 2*lettersAtOnce + 1
+	if _, err := db.ExecContext(ctx, `WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+		INSERT INTO users (id, user_name, user_key, external_id, email, display_name, display_key, active, source, attributes, version, created_at, updated_at, search)
+		SELECT 'usr_' || i, i, i, '', '', '', '', TRUE, 'scim', '{}', 1, 0, 0, '{"title":"Ärztin"}' FROM n`, people); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := sqliteTenant.migrate(ctx, db); err != nil {
+			t.Fatal(err)
+		}
+		var small int
+		if err := db.QueryRowContext(ctx, `SELECT count(*) FROM users WHERE search = '{"title":"ärztin"}'`).Scan(&small); err != nil || small != people {
+			t.Errorf("%d of %d people are found by small letters, %v", small, people, err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"database/sql"
 	"fmt"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 
 	"gatehouse/identity"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgrestest"
 )
 
 // Names from before are compared as those from now are, in every tenant. Of two people
@@ -18,7 +20,7 @@ func TestNamesFromBeforeTheyWereComposed(t *testing.T) {
 		db := open(t, t.TempDir(), store.Options{Keys: fixedKeys("k"), Environment: "test"})
 		named(t, db, func() {
 			for _, tenant := range []identity.TenantID{acme, globex} {
-				must(t, store.MakeNameKeysOf(t.Context(), db, tenant))
+				must(t, store.RunProgramOf(t.Context(), db, tenant, "00054_name_keys.sql"))
 			}
 		})
 	})
@@ -26,15 +28,21 @@ func TestNamesFromBeforeTheyWereComposed(t *testing.T) {
 		database := sharedServer(t).Database(t)
 		db := openPostgres(t, database.Application, store.Options{})
 		named(t, db, func() {
-			config, err := pgx.ParseConfig(database.Owner)
-			must(t, err)
-			config.RuntimeParams["search_path"] = "gatehouse"
-			owner := stdlib.OpenDB(*config)
-			defer func() { must(t, owner.Close()) }()
-			must(t, store.MakeNameKeys(t.Context(), owner))
+			must(t, store.RunProgram(t.Context(), ownerOf(t, database), "00054_name_keys.sql"))
 		})
 		openPostgres(t, database.Application, store.Options{}) // which still keeps tenants apart
 	})
+}
+
+// ownerOf is a pool of the owner of the tables.
+func ownerOf(t *testing.T, database postgrestest.Database) *sql.DB {
+	t.Helper()
+	config, err := pgx.ParseConfig(database.Owner)
+	must(t, err)
+	config.RuntimeParams["search_path"] = "gatehouse"
+	owner := stdlib.OpenDB(*config)
+	t.Cleanup(func() { must(t, owner.Close()) })
+	return owner
 }
 
 func named(t *testing.T, db *store.DB, migrate func()) {

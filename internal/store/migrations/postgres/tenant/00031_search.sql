@@ -1,10 +1,9 @@
 -- directory: what people are found by beyond the columns: their attributes as they are
--- answered, in lower case. Of what was kept before this, letters beyond ASCII follow
--- when the person is changed the next time. No text holds NUL from now on: it could not
--- be looked into. Every tenant's are meant, so that the table's owner must see them for
--- once.
+-- answered, in lower case: letters beyond ASCII with 00053. No text holds NUL from now
+-- on (a backslash that is one itself, U+0001 meanwhile, makes no escape): it could not be
+-- looked into. Every tenant's are meant, so that the table's owner must see them for once.
 ALTER TABLE users NO FORCE ROW LEVEL SECURITY;
-UPDATE users SET attributes = replace(attributes, '\u0000', '\ufffd') WHERE position('\u0000' in attributes) > 0;
+UPDATE users SET attributes = replace(replace(replace(attributes, '\\', chr(1)), '\u0000', '\ufffd'), chr(1), '\\') WHERE position('\u0000' in attributes) > 0;
 ALTER TABLE users ADD COLUMN search JSONB NOT NULL DEFAULT '{}';
 UPDATE users SET search = lower((CASE WHEN email <> '' AND attributes::jsonb -> 'emails' IS NULL
     THEN attributes::jsonb || jsonb_build_object('emails', jsonb_build_array(jsonb_build_object('value', email, 'type', 'work', 'primary', true)))

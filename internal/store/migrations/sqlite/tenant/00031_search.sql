@@ -1,8 +1,8 @@
 -- directory: what people are found by beyond the columns: their attributes as they are
--- answered, in lower case. Of what was kept before this, letters beyond ASCII follow
--- when the person is changed the next time. No text holds NUL from now on: PostgreSQL
--- could not look into one that does.
-UPDATE users SET attributes = replace(attributes, '\u0000', '\ufffd') WHERE instr(attributes, '\u0000') > 0;
+-- answered, in lower case: letters beyond ASCII with 00053. No text holds NUL from now
+-- on (a backslash that is one itself, U+0001 meanwhile, makes no escape): PostgreSQL could
+-- not look into one that does.
+UPDATE users SET attributes = replace(replace(replace(attributes, '\\', char(1)), '\u0000', '\ufffd'), char(1), '\\') WHERE instr(attributes, '\u0000') > 0;
 ALTER TABLE users ADD COLUMN search TEXT NOT NULL DEFAULT '{}';
 UPDATE users SET search = lower(CASE WHEN email <> '' AND json_type(attributes, '$.emails') IS NULL
     THEN json_set(attributes, '$.emails', json_array(json_object('value', email, 'type', 'work', 'primary', json('true'))))
