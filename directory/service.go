@@ -192,6 +192,9 @@ func (s *Service) alter(ctx context.Context, tenant identity.TenantID, plan func
 // attempt plans a change and makes it. The caller has the tenant's turn.
 func (s *Service) attempt(ctx context.Context, tenant identity.TenantID, plan func(*store.Tx) (*step, error)) (do *step, err error) {
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		if err := fenced(ctx, tx); err != nil {
+			return err
+		}
 		do, err = plan(tx)
 		return err
 	})
@@ -229,6 +232,9 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step
 	written := false
 	err := s.store.Tenant(tenant).Write(bounded, func(tx *store.Tx) error {
 		do.unmade, written = nil, false
+		if err := fenced(bounded, tx); err != nil {
+			return err
+		}
 		if err := do.write(bounded, tx); err != nil {
 			return err
 		}

@@ -152,6 +152,7 @@ func (s *Service) decide(ctx context.Context, cause audit.Cause, tenant identity
 		_, _ = s.journal.Commit(ctx, e) // the caller already reports the failure that matters
 		return Standing{}, fmt.Errorf("brake: decide: %w", err)
 	}
+	s.decided(ctx, tenant)
 	return shown, nil
 }
 

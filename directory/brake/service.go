@@ -37,6 +37,9 @@ type Config struct {
 	Rules func(identity.TenantID) Rules
 	// Tenants are all that are served, for [Service.Run].
 	Tenants func() []identity.TenantID
+	// Decided is called once somebody has decided, for those whom it has held. Nil: nobody
+	// waits for that.
+	Decided func(context.Context, identity.TenantID)
 	Log     *slog.Logger
 	Now     func() time.Time // nil: [time.Now]
 }
@@ -48,6 +51,7 @@ type Service struct {
 	journal audit.Recorder
 	rules   func(identity.TenantID) Rules
 	tenants func() []identity.TenantID
+	decided func(context.Context, identity.TenantID)
 	log     *slog.Logger
 	clock   func() time.Time
 
@@ -60,7 +64,10 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{store: c.Store, journal: c.Journal, rules: c.Rules, tenants: c.Tenants, log: c.Log, clock: c.Now, held: map[identity.TenantID]string{}}
+	if c.Decided == nil {
+		c.Decided = func(context.Context, identity.TenantID) {}
+	}
+	return &Service{store: c.Store, journal: c.Journal, rules: c.Rules, tenants: c.Tenants, decided: c.Decided, log: c.Log, clock: c.Now, held: map[identity.TenantID]string{}}
 }
 
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Millisecond) }

@@ -132,7 +132,8 @@ func (h *house) newNode(name, dir string, db *store.DB) *node {
 		return append([]identity.TenantID{h.tenant}, h.others...)
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	n.brake = brake.New(brake.Config{Store: db, Journal: n.journal, Rules: h.allowed, Tenants: tenants, Log: quiet, Now: h.now})
+	n.brake = brake.New(brake.Config{Store: db, Journal: n.journal, Rules: h.allowed, Tenants: tenants, Log: quiet, Now: h.now,
+		Decided: func(ctx context.Context, tenant identity.TenantID) { must(t, n.google.GoOn(ctx, tenant)) }})
 	n.directory = directory.New(directory.Config{Store: db, Journal: n.journal, Sessions: n.sessions, Withdraw: authz.Withdraw, Brake: n.brake})
 	service := scim.New(scim.Config{Directory: n.directory, Tokens: token.New(token.Config{Store: db, Journal: n.journal}), Journal: n.journal, Refusals: audit.NewRefusals(n.journal),
 		Permissions: authz.New(authz.Config{Store: db, Journal: n.journal, People: n.directory})})

@@ -12,6 +12,6 @@ func TestOnPostgres(t *testing.T) {
 		TestGoogleIsLeftAlone, TestAccessThatIsTakenAway, TestTheBrakeHoldsAReading, TestP1_P6_SettingsAndTheirKey, TestSettingsAndKeysThatAreRefused, TestATestChangesNothing, TestWhoWasThereBefore, TestWhatAdminsDoHere,
 		TestOnlyAPartIsBrought, TestGroupsOfTheSameName, TestNodesReadOneAtATime, TestAReadingThatStandsStillIsTakenOver, TestANodeThatWasKilled, TestRunReadsWhatIsDue, TestManyPeople,
 		TestATestTellsWhoWouldBeBrought, TestATestIsBounded, TestATestTriesEveryRight, TestASuspendedTenantIsNotRead, TestASuspensionAmongMembers,
-		TestAnEmptyListEmptiesNoGroup, TestAnEmptyListLetsNobodyLeaveChosenGroups, TestWhatIsNotSaidIsNotGone, TestAReadingThatIsLateWritesNothing, TestPutWaitsForTheReadingBefore, TestLargeAccountsLetOthersBeRead,
+		TestAnEmptyListEmptiesNoGroup, TestAnEmptyListLetsNobodyLeaveChosenGroups, TestWhatIsNotSaidIsNotGone, TestAReadingThatIsLateWritesNothing, TestAReadingThatStandsStillWithinARequestWritesNothing, TestAReleaseHasTheReadingGoOn, TestPutWaitsForTheReadingBefore, TestLargeAccountsLetOthersBeRead,
 	})
 }

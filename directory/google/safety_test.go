@@ -2,6 +2,7 @@ package google_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -317,5 +318,68 @@ func TestSettingsAndKeysThatAreRefused(t *testing.T) {
 		if _, err := h.a.google.Put(t.Context(), admin, h.tenant, set, good, 0); err == nil {
 			t.Errorf("%s: taken", name)
 		}
+	}
+}
+
+// Whom the brake has held leave as soon as somebody has decided that they may, and not
+// when the account is due again.
+func TestAReleaseHasTheReadingGoOn(t *testing.T) {
+	h := newHouse(t)
+	h.rules = brake.Rules{Share: 20, Window: time.Hour, Least: 3}
+	h.staff(10)
+	h.a.put(google.Settings{})
+	h.a.reads(google.SyncCounts{People: 10, Created: 10})
+	decide := func(decide func(*brake.Service) error) {
+		t.Helper()
+		must(t, decide(h.b.brake))
+	}
+	release := func(b *brake.Service) error {
+		_, err := b.Release(t.Context(), admin, h.tenant, 0, time.Time{})
+		return err
+	}
+	turn := func(n *node) *google.SyncOutcome {
+		t.Helper()
+		o, err := n.google.Turn(t.Context(), h.tenant)
+		must(t, err)
+		return o
+	}
+	decide(release)
+	if o := turn(h.a); o != nil {
+		t.Errorf("an account that nobody was held of is read: %+v", o)
+	}
+	decide(func(b *brake.Service) error {
+		_, err := b.Reset(t.Context(), admin, h.tenant, 0)
+		return err
+	})
+	h.pass(time.Second)
+	for i := range 8 {
+		h.google.DeleteUser(fmt.Sprintf("1%03d", i))
+	}
+	if o := h.a.read(); o.Result != google.Held || turn(h.a) != nil || turn(h.b) != nil {
+		t.Fatalf("%+v", o)
+	}
+	decide(func(b *brake.Service) error {
+		_, err := b.Reject(t.Context(), admin, h.tenant, 0, time.Time{})
+		return err
+	})
+	if o := turn(h.b); o == nil || !strings.Contains(o.Message, "has decided") {
+		t.Fatalf("after a rejection it still stands as before it: %+v", o)
+	}
+	decide(release)
+	h.a.beforeSCIM(func(context.Context, string) { // somebody decides again while it is read
+		h.a.beforeSCIM(nil)
+		h.pass(time.Second)
+		decide(release)
+	})
+	if o := turn(h.a); o == nil || o.Counts.Deactivated != 5 {
+		t.Fatalf("it does not go on: %+v", o)
+	}
+	if o := turn(h.b); o == nil || turn(h.a) != nil || turn(h.b) != nil {
+		t.Errorf("what was decided while it was read: %+v", o)
+	}
+	h.a.put(google.Settings{Paused: true})
+	decide(release)
+	if o := turn(h.a); o != nil {
+		t.Errorf("read though it is paused: %+v", o)
 	}
 }
