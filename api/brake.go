@@ -26,7 +26,7 @@ type scimBrake struct {
 	State      brake.State      `json:"state" enum:"off,open,held,released,rejected" doc:"off: by the settings. open: departures are counted, and go through. held: too many, so that none goes through until somebody decides. released: all go through. rejected: none goes through"`
 	Since      *time.Time       `json:"since,omitempty" doc:"When it came to be so; absent: ever since"`
 	Until      *time.Time       `json:"until,omitempty" doc:"When it is open again, and departures count anew; absent: somebody has to decide"`
-	Departures int              `json:"departures" doc:"How many people SCIM tokens have deactivated or deleted within the window, or since it was released or reset; while it is held, as it was when that began"`
+	Departures int              `json:"departures" doc:"How many people SCIM tokens and Google Workspace have deactivated, deleted or left without a role within the window, or since it was released or reset; while it is held, as it was when that began"`
 	People     int              `json:"people" doc:"Of how many: those who are active, and those who have left, as they were last counted"`
 	Limit      int              `json:"limit" doc:"How many may"`
 	Share      int              `json:"share" doc:"Percent of the people who may leave within the window"`

@@ -81,6 +81,9 @@ func (s *Service) CreateGroupWith(ctx context.Context, cause audit.Cause, tenant
 				if err := insertGroup(ctx, tx, &g, key); err != nil {
 					return err
 				}
+				if err := s.regained(ctx, tx, string(g.ID), &plan); err != nil {
+					return err
+				}
 				if err := plan.write(ctx, tx, g.ID); err != nil {
 					return err
 				}
@@ -194,6 +197,9 @@ func (s *Service) updateGroup(ctx context.Context, cause audit.Cause, tenant ide
 			if err != nil {
 				return err
 			}
+			if err := s.regained(ctx, tx, string(id), &plan); err != nil {
+				return err
+			}
 			if err := plan.write(ctx, tx, id); err != nil {
 				return err
 			}
@@ -201,7 +207,7 @@ func (s *Service) updateGroup(ctx context.Context, cause audit.Cause, tenant ide
 			return err
 		}, effects: func() []Effect { return []Effect{made} }}
 		do.news.member(id, plan.membership())
-		return do, nil
+		return do, s.losing(ctx, tx, cause, tenant, e.Target, &plan, do)
 	})
 	return after, err
 }
@@ -296,6 +302,6 @@ func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant ide
 			}
 			return end(ctx, tx)
 		}
-		return do, nil
+		return do, s.losing(ctx, tx, cause, tenant, do.events[0].Target, nil, do)
 	})
 }

@@ -47,6 +47,8 @@ type Config struct {
 	MaxMembers int
 	// Brake is asked before somebody is deactivated or deleted. Nil: nobody is.
 	Brake Brake
+	// Roles tells by which groups people have a role, for the brake. Nil: by none.
+	Roles Roles
 	// Feed keeps what others are told of the directory. Nil: nobody is.
 	Feed Feed
 	// Announce tells the other nodes that a tenant's directory has changed, and returns
@@ -79,6 +81,7 @@ type Service struct {
 	retire   func(context.Context, *store.Tx, identity.UserID) error
 	erase    func(context.Context, *store.Tx, identity.UserID) error
 	brake    Brake // nil: there is none
+	roles    Roles // nil: nobody has any by a group
 	feed     Feed  // nil: there is none
 	retain   func(identity.TenantID) time.Duration
 	announce Announcement
@@ -107,7 +110,7 @@ func New(c Config) *Service {
 	if c.MaxMembers <= 0 {
 		c.MaxMembers = MaxMembers
 	}
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, erase: c.Erase, brake: c.Brake, feed: c.Feed, retain: c.Retain, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers, marks: marks{past: c.Past}}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, erase: c.Erase, brake: c.Brake, roles: c.Roles, feed: c.Feed, retain: c.Retain, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers, marks: marks{past: c.Past}}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory

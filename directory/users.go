@@ -251,7 +251,7 @@ func (s *Service) updateUserOnce(ctx context.Context, cause audit.Cause, tenant 
 			do.first = func() error { return s.endSessions(ctx, cause, tenant, id, "person-deactivated") }
 		}
 		if before.Active && !after.Active {
-			err = s.leaving(ctx, tx, cause, tenant, id, do)
+			err = s.oneLeaves(ctx, tx, cause, tenant, id, do)
 		}
 		return do, err
 	})
@@ -336,7 +336,7 @@ func changedAttributes(a, b json.RawMessage) []string {
 // it returns, also when the person is gone already (fault NotFound): see
 // [Service.UpdateUser], for ifVersion too.
 func (s *Service) DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64) error {
-	return s.deleteAnd(ctx, cause, tenant, id, ifVersion, s.leaving)
+	return s.deleteAnd(ctx, cause, tenant, id, ifVersion, s.oneLeaves)
 }
 
 // TakeBackUser is [Service.DeleteUser] for somebody whom the same request has made, and

@@ -54,7 +54,7 @@ func TestAHeldBrakeIsAnAlert(t *testing.T) {
 	}
 	h.soon("the alert", func() bool {
 		text := alerts()
-		return strings.Contains(text, `"scim-brake-held"`) && strings.Contains(text, "active people were deactivated or deleted by SCIM or Google Workspace within 1h.") && strings.Contains(text, "release or reject it")
+		return strings.Contains(text, `"scim-brake-held"`) && strings.Contains(text, "active people were deactivated or deleted, or lost their last role, by SCIM or Google Workspace within 1h.") && strings.Contains(text, "release or reject it")
 	})
 	h.soon("its record", func() bool {
 		for e, err := range h.rooms.journal.Read(ctx, platform, 0) {

@@ -47,12 +47,13 @@ func (s *Service) Standing(ctx context.Context, tenant identity.TenantID) (Stand
 func (s *Service) show(ctx context.Context, tx *store.Tx, tenant identity.TenantID, r record, rules Rules) (Standing, error) {
 	s.know(tenant, &r, rules)
 	now := s.now()
-	departed, err := r.departed(ctx, tx, r.from(now, rules.Window))
+	from := r.from(now, rules.Window)
+	departed, err := r.departed(ctx, tx, from)
 	if err != nil {
 		return Standing{}, err
 	}
 	if r.state != Held && r.stale(now, false) {
-		if err := r.countPeople(ctx, tx, departed, now); err != nil {
+		if err := r.countPeople(ctx, tx, departed, from, now); err != nil {
 			return Standing{}, err
 		}
 	}

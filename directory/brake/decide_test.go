@@ -284,7 +284,7 @@ func TestANodeThatIsOvertakenPlansAgain(t *testing.T) {
 
 func TestWhoRunsTheGatewayKnows(t *testing.T) {
 	h, _ := heldHouse(t)
-	want := "10 of 50 active people were deactivated or deleted by SCIM or Google Workspace within 1h."
+	want := "10 of 50 active people were deactivated or deleted, or lost their last role, by SCIM or Google Workspace within 1h."
 	known := func(n *node) string {
 		var all []string
 		for _, one := range n.brake.Held() {

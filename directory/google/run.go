@@ -190,6 +190,14 @@ func (r *run) request(ctx context.Context, method, path string, body, into any) 
 	return status, err
 }
 
+// meets notes that the brake holds a change of a group, by which people would have no role
+// any more. Groups are tried all the same: most changes of them are none of that kind.
+func (r *run) meets(status int, detail string) {
+	if status == http.StatusTooManyRequests || status == http.StatusForbidden {
+		r.held = detail
+	}
+}
+
 // unavailable is for what was not written: the directory is not there, or this reading is
 // not the one any more that may.
 func (r *run) unavailable(ctx context.Context, detail string) error {

@@ -13,6 +13,7 @@ import (
 	"gatehouse/directory/brake"
 	"gatehouse/directory/google"
 	"gatehouse/directory/google/googletest"
+	"gatehouse/internal/store"
 )
 
 // What Google does not say is not taken for anybody's leaving.
@@ -382,4 +383,43 @@ func TestAReleaseHasTheReadingGoOn(t *testing.T) {
 	if o := turn(h.a); o != nil {
 		t.Errorf("read though it is paused: %+v", o)
 	}
+}
+
+// Who empties a group at Google, or deletes it, takes the role from everybody in it.
+func TestTheBrakeHoldsGroupsOfAReading(t *testing.T) {
+	h := newHouse(t)
+	h.rules = brake.Rules{Share: 20, Window: time.Hour, Least: 3}
+	h.staff(10)
+	var all []string
+	for i := range 10 {
+		all = append(all, fmt.Sprintf("1%03d", i))
+	}
+	h.google.SetGroup("201", "app@acme.example", "App", all...)
+	h.google.SetGroup("202", "rest@acme.example", "Rest", "1000")
+	h.a.put(google.Settings{Gone: google.Delete})
+	if o := h.a.read(); o.Result != google.Done {
+		t.Fatalf("%+v", o)
+	}
+	must(t, h.a.db.Tenant(h.tenant).Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `INSERT INTO assignments (id, name, role, team_id, subject_kind, subject_id, version, created_at)
+			SELECT 'asg_1', 'app', 'member', NULL, 'group', id, 1, 0 FROM groups WHERE display_name = 'App'`)
+		return err
+	}))
+	before := h.a.groups()
+	for _, change := range []func(){
+		func() { h.google.SetGroup("201", "app@acme.example", "App", "1000") },
+		func() { h.google.DeleteGroup("201") },
+	} {
+		change()
+		if o := h.a.read(); o.Result != google.Held || o.Code != "mass-change-held" || o.Counts.MembersRemoved+o.Counts.GroupsChanged != 0 {
+			t.Errorf("%+v", o)
+		}
+		h.a.hasGroups(before...)
+	}
+	_, err := h.b.brake.Release(t.Context(), admin, h.tenant, 0, time.Time{})
+	must(t, err)
+	if o, err := h.b.google.Turn(t.Context(), h.tenant); err != nil || o == nil || o.Result != google.Done {
+		t.Fatalf("%+v %v", o, err)
+	}
+	h.a.hasGroups("Rest: P 000")
 }
