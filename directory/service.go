@@ -45,6 +45,8 @@ type Config struct {
 	Erase func(ctx context.Context, tx *store.Tx, id identity.UserID) error
 	// MaxMembers is how many people and groups a group may hold; default [MaxMembers].
 	MaxMembers int
+	// MaxFormer is how many records of who was deleted a tenant keeps; default [MaxFormer].
+	MaxFormer int
 	// Brake is asked before somebody is deactivated or deleted. Nil: nobody is.
 	Brake Brake
 	// Roles tells by which groups people have a role, for the brake. Nil: by none.
@@ -88,6 +90,7 @@ type Service struct {
 	// elsewhere is asked where SQL cannot be; nil: there is nobody.
 	elsewhere  func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
 	maxMembers int
+	maxFormer  int
 	rehearses  bool // nothing of it comes true ([Service.Rehearse])
 
 	memory  memory
@@ -110,7 +113,10 @@ func New(c Config) *Service {
 	if c.MaxMembers <= 0 {
 		c.MaxMembers = MaxMembers
 	}
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, erase: c.Erase, brake: c.Brake, roles: c.Roles, feed: c.Feed, retain: c.Retain, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers, marks: marks{past: c.Past}}
+	if c.MaxFormer <= 0 {
+		c.MaxFormer = MaxFormer
+	}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, erase: c.Erase, brake: c.Brake, roles: c.Roles, feed: c.Feed, retain: c.Retain, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers, maxFormer: c.MaxFormer, marks: marks{past: c.Past}}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory
