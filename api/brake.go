@@ -104,16 +104,13 @@ func (a *API) resetBrake(ctx context.Context, c *call, in *struct{ Condition }) 
 	return shownBrake(a.cfg.Brake.Reset(ctx, c.cause, c.tenant(), version))
 }
 
-// mayBrake refuses to let a caller set the brake otherwise who may not release it.
-func (a *API) mayBrake(ctx context.Context, c *call, wanted tenants.SCIM) error {
-	t, err := a.tenant(c.tenant())
-	if err != nil || t.Settings.SCIM.Brake == wanted.Brake {
-		return err
-	}
+// mayBrake gives why a caller may not set the brake otherwise than it is when that is done:
+// whoever may not release it. refusal is nil if they may.
+func (a *API) mayBrake(ctx context.Context, c *call) (refusal, err error) {
 	query := authz.Query{Tenant: c.tenant(), Access: authz.NeedPermission, Permission: deletes("users")}
 	permit, _, err := a.cfg.Policy.Decide(ctx, c.principal, query)
 	if err == nil && !permit.Valid(c.tenant()) {
-		err = query.Refusal(c.principal)
+		refusal = query.Refusal(c.principal)
 	}
-	return err
+	return refusal, err
 }

@@ -375,8 +375,24 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 			f.leave(do)
 		}
 		if u.Active {
-			err = leaves(ctx, tx, cause, tenant, id, do)
+			return do, leaves(ctx, tx, cause, tenant, id, do)
 		}
-		return do, err
+		do.write = unlessActive(id, do.write)
+		return do, nil
 	})
+}
+
+// unlessActive has somebody be deleted of whom the brake was not asked, as they were not
+// active: if others have made them so since, it is asked after all.
+func unlessActive(id identity.UserID, write func(context.Context, *store.Tx) error) func(context.Context, *store.Tx) error {
+	return func(ctx context.Context, tx *store.Tx) error {
+		active, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM users WHERE id = $1 AND active = TRUE`, id)
+		if err == nil && active > 0 {
+			err = ErrOvertaken
+		}
+		if err != nil {
+			return err
+		}
+		return write(ctx, tx)
+	}
 }

@@ -52,10 +52,11 @@ func (s *Service) show(ctx context.Context, tx *store.Tx, tenant identity.Tenant
 	if err != nil {
 		return Standing{}, err
 	}
-	if r.state != Held && r.stale(now, false) {
+	if s.recall(tenant, &r); r.state != Held && r.stale(now, false) {
 		if err := r.countPeople(ctx, tx, departed, from, now); err != nil {
 			return Standing{}, err
 		}
+		s.remember(tenant, &r)
 	}
 	shown := Standing{State: r.state, Since: r.since, Until: r.until, Departures: departed, People: r.people, Rules: rules,
 		Token: r.token, DecidedBy: r.decided, Event: identity.EventID(r.event), Version: r.version}

@@ -43,6 +43,9 @@ type Config struct {
 	Decided func(context.Context, identity.TenantID)
 	Log     *slog.Logger
 	Now     func() time.Time // nil: [time.Now]
+	// Alone is set where there are no other nodes: what is held, this one knows of, once it
+	// has looked at every tenant at its start.
+	Alone bool
 }
 
 // Service is the brake of every tenant. It is safe for concurrent use and has nothing to
@@ -55,9 +58,20 @@ type Service struct {
 	decided func(context.Context, identity.TenantID)
 	log     *slog.Logger
 	clock   func() time.Time
+	alone   bool
 
 	mu   sync.Mutex
 	held map[identity.TenantID]string // why, of those that this node knows of
+	// counted is how many people there were when somebody last looked, so that not each
+	// look counts them.
+	counted map[identity.TenantID]counted
+}
+
+// counted is what a count has found, of a brake of this version.
+type counted struct {
+	people  int
+	at      time.Time
+	version uint64
 }
 
 // New makes the brake.
@@ -68,7 +82,7 @@ func New(c Config) *Service {
 	if c.Decided == nil {
 		c.Decided = func(context.Context, identity.TenantID) {}
 	}
-	return &Service{store: c.Store, journal: c.Journal, rules: c.Rules, tenants: c.Tenants, decided: c.Decided, log: c.Log, clock: c.Now, held: map[identity.TenantID]string{}}
+	return &Service{store: c.Store, journal: c.Journal, rules: c.Rules, tenants: c.Tenants, decided: c.Decided, log: c.Log, clock: c.Now, alone: c.Alone, held: map[identity.TenantID]string{}, counted: map[identity.TenantID]counted{}}
 }
 
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Millisecond) }
