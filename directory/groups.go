@@ -277,6 +277,19 @@ func (s *Service) changeMembers(ctx context.Context, cause audit.Cause, tenant i
 // members stay in the directory.
 // For ifVersion see [Service.UpdateGroup].
 func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64) error {
+	return s.deleteGroup(ctx, cause, tenant, id, ifVersion, s.losing)
+}
+
+// TakeBackGroup is [Service.DeleteGroup] for one that the same request has made, and that
+// is not to be there after all: nobody has lost anything by it.
+func (s *Service) TakeBackGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID) error {
+	return s.deleteGroup(ctx, cause, tenant, id, 0, nil)
+}
+
+// losing adds to the step by which people lose what a group gives them.
+type losing func(context.Context, *store.Tx, audit.Cause, identity.TenantID, audit.Target, *memberPlan, *step) error
+
+func (s *Service) deleteGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64, loses losing) error {
 	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
 		g, err := loadGroup(ctx, tx, id, false)
 		if err != nil {
@@ -302,6 +315,9 @@ func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant ide
 			}
 			return end(ctx, tx)
 		}
-		return do, s.losing(ctx, tx, cause, tenant, do.events[0].Target, nil, do)
+		if loses == nil {
+			return do, nil
+		}
+		return do, loses(ctx, tx, cause, tenant, do.events[0].Target, nil, do)
 	})
 }

@@ -206,3 +206,16 @@ func TestEmptyingALargeGroupIsHeld(t *testing.T) {
 	h.a.wants(h.a.replacesMembers(g, "App", members(all[:110]...)), http.StatusOK)
 	h.stands(brake.Open, 990, 1100, 990)
 }
+
+// A group that a request has made and takes back has given nobody anything.
+func TestAGroupThatIsTakenBackIsNoLoss(t *testing.T) {
+	h := newHouse(t, fifth)
+	g := h.group("App", h.people(20)...)
+	h.gives("group", string(g))
+	client := audit.Cause{Actor: audit.Actor{Kind: identity.KindSCIMToken, ID: "tok_1", Name: "okta"}, RequestID: "req_1"}
+	if err := h.a.directory.DeleteGroup(t.Context(), client, h.tenant, g, 0); err == nil {
+		t.Error("it is deleted")
+	}
+	must(t, h.a.directory.TakeBackGroup(t.Context(), client, h.tenant, g))
+	h.stands(brake.Held, 0, 20, 4)
+}
