@@ -26,7 +26,7 @@ type scimBrake struct {
 	State      brake.State      `json:"state" enum:"off,open,held,released,rejected" doc:"off: by the settings. open: departures are counted, and go through. held: too many, so that none goes through until somebody decides. released: all go through. rejected: none goes through"`
 	Since      *time.Time       `json:"since,omitempty" doc:"When it came to be so; absent: ever since"`
 	Until      *time.Time       `json:"until,omitempty" doc:"When it is open again, and departures count anew; absent: somebody has to decide"`
-	Departures int              `json:"departures" doc:"How many people SCIM tokens have deactivated or deleted within the window, or since it was released or reset; while it is held, as it was when that began"`
+	Departures int              `json:"departures" doc:"How many people SCIM tokens and Google Workspace have deactivated, deleted or left without a role within the window, or since it was released or reset; while it is held, as it was when that began"`
 	People     int              `json:"people" doc:"Of how many: those who are active, and those who have left, as they were last counted"`
 	Limit      int              `json:"limit" doc:"How many may"`
 	Share      int              `json:"share" doc:"Percent of the people who may leave within the window"`
@@ -104,16 +104,13 @@ func (a *API) resetBrake(ctx context.Context, c *call, in *struct{ Condition }) 
 	return shownBrake(a.cfg.Brake.Reset(ctx, c.cause, c.tenant(), version))
 }
 
-// mayBrake refuses to let a caller set the brake otherwise who may not release it.
-func (a *API) mayBrake(ctx context.Context, c *call, wanted tenants.SCIM) error {
-	t, err := a.tenant(c.tenant())
-	if err != nil || t.Settings.SCIM.Brake == wanted.Brake {
-		return err
-	}
+// mayBrake gives why a caller may not set the brake otherwise than it is when that is done:
+// whoever may not release it. refusal is nil if they may.
+func (a *API) mayBrake(ctx context.Context, c *call) (refusal, err error) {
 	query := authz.Query{Tenant: c.tenant(), Access: authz.NeedPermission, Permission: deletes("users")}
 	permit, _, err := a.cfg.Policy.Decide(ctx, c.principal, query)
 	if err == nil && !permit.Valid(c.tenant()) {
-		err = query.Refusal(c.principal)
+		refusal = query.Refusal(c.principal)
 	}
-	return err
+	return refusal, err
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
@@ -137,5 +138,35 @@ func TestABrakeIsAppliedAndExported(t *testing.T) {
 	operator.do("POST", "platform/apply", map[string]any{"documents": exported.Documents}).want(http.StatusOK)
 	if rules := h.brakeRules(h.acme.ID); rules.Share != 7 || rules.Least != 5 {
 		t.Errorf("exported and applied again it is %+v", rules)
+	}
+}
+
+// late is a policy that takes its time: something else comes true before it answers.
+type late struct {
+	Policy
+	meanwhile func()
+}
+
+func (l *late) Decide(ctx context.Context, p *identity.Principal, q authz.Query) (authz.Permit, authz.Decision, error) {
+	permit, decision, err := l.Policy.Decide(ctx, p, q)
+	if do := l.meanwhile; q.Permission == deletes("users") && do != nil {
+		l.meanwhile = nil
+		do()
+	}
+	return permit, decision, err
+}
+
+// Whether somebody leaves the brake as it is, is said of the moment in which they do.
+func TestABrakeThatIsSetMeanwhileIsNotSetBack(t *testing.T) {
+	h := newHouse(t)
+	if _, err := h.authz.PutRole(t.Context(), audit.SystemCause(), h.acme.ID, authz.Role{Name: "clerk", Permissions: []string{"gatehouse.settings:write", "gatehouse.settings:read"}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	clerk, admin := h.signIn(h.acme, "clerk", "clerk"), h.signIn(h.acme, "admin", "admin")
+	strict := map[string]any{"display_name": "Acme", "scim": map[string]any{"brake": map[string]any{"share": 1, "least": 1}}}
+	h.api.cfg.Policy = &late{h.api.cfg.Policy, func() { admin.do("PUT", "settings", strict).want(http.StatusOK) }}
+	clerk.do("PUT", "settings", map[string]any{"display_name": "Acme Corp"}).problem(http.StatusForbidden, "not-allowed")
+	if rules := h.brakeRules(h.acme.ID); rules.Share != 1 {
+		t.Errorf("it is set back to %+v", rules)
 	}
 }

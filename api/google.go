@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"gatehouse/api/resources"
@@ -30,7 +31,7 @@ type googleSync struct {
 	Running        bool                  `json:"running" doc:"Whether it is read at this moment"`
 	Due            *time.Time            `json:"due_at,omitempty" doc:"When it is read next; absent while it is paused"`
 	Last           *google.SyncOutcome   `json:"last,omitempty" doc:"What came of the last reading"`
-	Skipped        []google.SyncSkip     `json:"skipped" doc:"Who was not brought, and why: the first 100"`
+	Skipped        []google.SyncSkip     `json:"skipped" doc:"Who was not brought, and why: the first 100. People are left out for whoever may not read people"`
 }
 
 // What it takes to say whom a directory is made of: whoever fills groups can put anybody
@@ -48,18 +49,25 @@ func (a *API) registerGoogle() {
 		status: http.StatusOK, summary: "Read the first people and groups by these settings, and do nothing with them; takes the right to make owners"}, a.testGoogle)
 }
 
-func shownGoogle(s google.Status, err error) (*versioned[googleSync], error) {
+// shownGoogle shows people only to whoever may read people. How many were skipped, the
+// counts say to all.
+func (a *API) shownGoogle(ctx context.Context, c *call, s google.Status, err error) (*versioned[googleSync], error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.Skipped == nil {
+	seesPeople, err := a.may(ctx, c, reads("users"))
+	if err != nil {
+		return nil, err
+	}
+	if s.Skipped = slices.DeleteFunc(s.Skipped, func(skip google.SyncSkip) bool { return skip.Kind == google.SkippedPerson && !seesPeople }); s.Skipped == nil {
 		s.Skipped = []google.SyncSkip{}
 	}
 	return withVersion(s.Version, googleSync{Settings: s.Settings, ServiceAccount: s.ServiceAccount, Running: s.Running, Due: timestamp(s.Due), Last: s.Last, Skipped: s.Skipped}), nil
 }
 
 func (a *API) getGoogle(ctx context.Context, c *call, _ *struct{}) (*versioned[googleSync], error) {
-	return shownGoogle(a.cfg.Google.Status(ctx, c.tenant()))
+	s, err := a.cfg.Google.Status(ctx, c.tenant())
+	return a.shownGoogle(ctx, c, s, err)
 }
 
 const mayFill = "Who fetches people can put anybody into any group."
@@ -84,7 +92,8 @@ func (a *API) putGoogle(ctx context.Context, c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return shownGoogle(a.cfg.Google.Put(ctx, c.cause, c.tenant(), in.Body.Settings, []byte(in.Body.Key), version))
+	s, err := a.cfg.Google.Put(ctx, c.cause, c.tenant(), in.Body.Settings, []byte(in.Body.Key), version)
+	return a.shownGoogle(ctx, c, s, err)
 }
 
 func (a *API) deleteGoogle(ctx context.Context, c *call, in *struct{ Condition }) (*struct{}, error) {
@@ -96,7 +105,8 @@ func (a *API) deleteGoogle(ctx context.Context, c *call, in *struct{ Condition }
 }
 
 func (a *API) runGoogle(ctx context.Context, c *call, _ *struct{}) (*versioned[googleSync], error) {
-	return shownGoogle(a.cfg.Google.Ask(ctx, c.tenant()))
+	s, err := a.cfg.Google.Ask(ctx, c.tenant())
+	return a.shownGoogle(ctx, c, s, err)
 }
 
 func (a *API) testGoogle(ctx context.Context, c *call, in *struct{ Body resources.GoogleSyncSpec }) (*bodyOutput[google.SyncPreview], error) {

@@ -9,6 +9,7 @@ import (
 
 	"gatehouse/api/resources"
 	"gatehouse/audit"
+	"gatehouse/authz"
 	"gatehouse/directory"
 	"gatehouse/directory/google"
 )
@@ -114,5 +115,39 @@ func TestAGoogleAccountIsAppliedAndExported(t *testing.T) {
 	}
 	if other := operator.do("GET", "platform/export?tenant=globex", nil).want(http.StatusOK); strings.Contains(string(other.body), "GoogleSync") {
 		t.Errorf("%s", other.body)
+	}
+}
+
+// Who was skipped are people: their addresses are for whoever may read people.
+func TestSkippedPeopleAreShownToWhoMayReadPeople(t *testing.T) {
+	h := newHouse(t)
+	for role, permissions := range map[string][]string{"wiring": {"gatehouse.settings:*"}, "reception": {"gatehouse.settings:*", "gatehouse.users:read"}} {
+		if _, err := h.authz.PutRole(t.Context(), audit.SystemCause(), h.acme.ID, authz.Role{Name: role, Permissions: permissions}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	owner, wiring, reception := h.signIn(h.acme, "owner", "owner"), h.signIn(h.acme, "wiring", "wiring"), h.signIn(h.acme, "reception", "reception")
+	h.workspace.SetUser("101", "owner@acme.example", nil) // whose name is taken
+	h.workspace.SetGroup("201", "all@acme.example", "All", "CUSTOMER")
+	const path = "directory/google"
+	owner.do("PUT", path, map[string]any{"admin": h.workspace.Admin, "key": string(h.workspace.Key())}).want(http.StatusOK)
+	if o, err := h.google.Turn(t.Context(), h.acme.ID); err != nil || o == nil || o.Counts.Skipped == 0 {
+		t.Fatalf("%+v %v", o, err)
+	}
+	people := func(s googleSync) (n int) {
+		for _, skip := range s.Skipped {
+			if skip.Kind == google.SkippedPerson {
+				n++
+			}
+		}
+		return n
+	}
+	for name, answer := range map[string]*reply{"get": wiring.do("GET", path, nil).want(http.StatusOK), "run": wiring.do("POST", path+"/run", nil).want(http.StatusAccepted)} {
+		if s := into[googleSync](answer); people(s) != 0 || strings.Contains(string(answer.body), "owner@acme.example") || s.Last == nil || s.Last.Counts.Skipped == 0 {
+			t.Errorf("%s: %s", name, answer.body)
+		}
+	}
+	if s := into[googleSync](reception.do("GET", path, nil).want(http.StatusOK)); people(s) != 1 {
+		t.Errorf("%+v", s)
 	}
 }

@@ -60,10 +60,14 @@ func (a *API) putSettings(ctx context.Context, c *call, in *struct {
 	if err := a.checkNetworks(ctx, c, &in.Body.Session); err != nil {
 		return nil, err
 	}
-	if err := a.mayBrake(ctx, c, in.Body.SCIM); err != nil {
+	refusal, err := a.mayBrake(ctx, c)
+	if err != nil {
 		return nil, err
 	}
 	changed, err := a.cfg.Tenants.Update(ctx, c.cause, c.tenant(), version, func(t *tenants.Tenant) error {
+		if refusal != nil && t.Settings.SCIM.Brake != in.Body.SCIM.Brake { // as it is at this moment
+			return refusal
+		}
 		t.DisplayName = in.Body.DisplayName
 		t.Settings.Session, t.Settings.SecondFactor, t.Settings.SCIM = in.Body.Session, in.Body.SecondFactor, in.Body.SCIM
 		return nil

@@ -149,20 +149,34 @@ func (s *Service) EraseFormerUser(ctx context.Context, cause audit.Cause, tenant
 	})
 }
 
-// maxErased bounds the records that are removed in one step.
-const maxErased = 100
+const (
+	// MaxFormer is how many records of deleted people are kept of a tenant by default.
+	MaxFormer = 100_000
+	// maxErased bounds the records that are removed in one step.
+	maxErased = 100
+)
 
-// EraseOverdue removes the records whose time is over.
+// EraseOverdue removes the records whose time is over, and then the oldest of more than a
+// tenant may keep.
 func (s *Service) EraseOverdue(ctx context.Context, tenant identity.TenantID) error {
+	err := s.eraseAll(ctx, tenant, "retention-over", `SELECT id FROM former_users WHERE until_at <= $1 ORDER BY until_at LIMIT $2`, func() int64 { return store.Millis(now()) })
+	if err != nil {
+		return err
+	}
+	return s.eraseAll(ctx, tenant, "too-many-kept", `SELECT id FROM former_users ORDER BY deleted_at DESC, id DESC LIMIT $2 OFFSET $1`, func() int64 { return int64(s.maxFormer) })
+}
+
+// eraseAll removes the records that a query finds, a step at a time.
+func (s *Service) eraseAll(ctx context.Context, tenant identity.TenantID, reason, query string, by func() int64) error {
 	for erased := maxErased; erased == maxErased; {
 		erased = 0
 		err := s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
-			ids, err := store.All(ctx, tx, store.Scalar[identity.UserID], `SELECT id FROM former_users WHERE until_at <= $1 ORDER BY until_at LIMIT `+strconv.Itoa(maxErased), store.Millis(now()))
+			ids, err := store.All(ctx, tx, store.Scalar[identity.UserID], query, by(), maxErased)
 			if err != nil || len(ids) == 0 {
 				return nil, err
 			}
 			erased = len(ids)
-			return s.erasure(audit.SystemCause(), tenant, "retention-over", ids), nil
+			return s.erasure(audit.SystemCause(), tenant, reason, ids), nil
 		})
 		if err != nil {
 			return err

@@ -174,3 +174,36 @@ func TestNoRecordStaysOfWhoWasNeverHere(t *testing.T) {
 		t.Errorf("kept %q", names)
 	}
 }
+
+// Whoever is made and deleted over and over fills no disk: the oldest records go, each
+// with what else names whom it is of, and is told of.
+func TestNoMoreFormerPeopleAreKeptThanMayBe(t *testing.T) {
+	b := newBench(t)
+	const most, all = 3, 107 // so that it takes more than one step
+	b.Service = directory.New(directory.Config{Store: b.db, Journal: b, Sessions: b, Withdraw: authz.Withdraw, MaxFormer: most,
+		Erase: func(_ context.Context, _ *store.Tx, id identity.UserID) error {
+			b.erased = append(b.erased, id)
+			return nil
+		},
+		Retain: func(identity.TenantID) time.Duration { return 48 * time.Hour }})
+	must(t, b.db.Tenant(b.tenant).Write(t.Context(), func(tx *store.Tx) error {
+		for i := range all {
+			if _, err := tx.Exec(t.Context(), `INSERT INTO former_users (id, user_name, external_id, email, display_name, search_key, source, created_at, deleted_at, until_at, actor_kind, actor_id, actor_name)
+				VALUES ($1, $1, '', '', '', $1, 'scim', 1, $2, $3, 'user', 'usr_1', '')`, fmt.Sprintf("usr_%03d", i), 1000+i, time.Now().Add(time.Hour).UnixMilli()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	must(t, b.EraseOverdue(t.Context(), b.tenant))
+	names, next := b.former(t, directory.FormerQuery{Count: 50})
+	if want := []string{"usr_106", "usr_105", "usr_104"}; !slices.Equal(names, want) || next != "" {
+		t.Errorf("%q are kept, want %q", names, want)
+	}
+	if e := b.lastEvent(); len(b.erased) != all-most || e.Type != audit.UserErased || e.Reason != "too-many-kept" {
+		t.Errorf("%d were erased, and told of as %+v", len(b.erased), e)
+	}
+	b.took()
+	must(t, b.EraseOverdue(t.Context(), b.tenant))
+	wantSteps(t, b)
+}

@@ -81,6 +81,9 @@ func (s *Service) CreateGroupWith(ctx context.Context, cause audit.Cause, tenant
 				if err := insertGroup(ctx, tx, &g, key); err != nil {
 					return err
 				}
+				if err := s.regained(ctx, tx, string(g.ID), &plan); err != nil {
+					return err
+				}
 				if err := plan.write(ctx, tx, g.ID); err != nil {
 					return err
 				}
@@ -194,6 +197,9 @@ func (s *Service) updateGroup(ctx context.Context, cause audit.Cause, tenant ide
 			if err != nil {
 				return err
 			}
+			if err := s.regained(ctx, tx, string(id), &plan); err != nil {
+				return err
+			}
 			if err := plan.write(ctx, tx, id); err != nil {
 				return err
 			}
@@ -201,7 +207,7 @@ func (s *Service) updateGroup(ctx context.Context, cause audit.Cause, tenant ide
 			return err
 		}, effects: func() []Effect { return []Effect{made} }}
 		do.news.member(id, plan.membership())
-		return do, nil
+		return do, s.losing(ctx, tx, cause, tenant, e.Target, &plan, do)
 	})
 	return after, err
 }
@@ -272,6 +278,19 @@ func (s *Service) changeMembers(ctx context.Context, cause audit.Cause, tenant i
 // members stay in the directory.
 // For ifVersion see [Service.UpdateGroup].
 func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64) error {
+	return s.deleteGroup(ctx, cause, tenant, id, ifVersion, s.losing)
+}
+
+// TakeBackGroup is [Service.DeleteGroup] for one that the same request has made, and that
+// is not to be there after all: nobody has lost anything by it.
+func (s *Service) TakeBackGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID) error {
+	return s.deleteGroup(ctx, cause, tenant, id, 0, nil)
+}
+
+// losing adds to the step by which people lose what a group gives them.
+type losing func(context.Context, *store.Tx, audit.Cause, identity.TenantID, audit.Target, *memberPlan, *step) error
+
+func (s *Service) deleteGroup(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.GroupID, ifVersion uint64, loses losing) error {
 	return s.change(ctx, tenant, func(tx *store.Tx) (*step, error) {
 		g, err := loadGroup(ctx, tx, id, false)
 		if err != nil {
@@ -300,6 +319,9 @@ func (s *Service) DeleteGroup(ctx context.Context, cause audit.Cause, tenant ide
 			}
 			return end(ctx, tx)
 		}
-		return do, nil
+		if loses == nil {
+			return do, nil
+		}
+		return do, loses(ctx, tx, cause, tenant, do.events[0].Target, nil, do)
 	})
 }

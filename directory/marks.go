@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"gatehouse/audit"
 	"gatehouse/identity"
@@ -86,8 +87,25 @@ func (m *mark) write(ctx context.Context, tx *store.Tx, node string) error {
 	for i, seq := range m.unmade {
 		unmade[i] = strconv.FormatUint(seq, 10)
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO directory_marks (node, seq, unmade) VALUES ($1, $2, $3)
-		ON CONFLICT (node) DO UPDATE SET seq = excluded.seq, unmade = excluded.unmade`, node, int64(m.seq), strings.Join(unmade, " ")) // #nosec G115 -- a count
+	_, err := tx.Exec(ctx, `INSERT INTO directory_marks (node, seq, unmade, moved_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (node) DO UPDATE SET seq = excluded.seq, unmade = excluded.unmade, moved_at = excluded.moved_at`,
+		node, int64(m.seq), strings.Join(unmade, " "), store.Millis(now())) // #nosec G115 -- a count
+	return err
+}
+
+const (
+	// marksKept is for how long the mark of another node is kept that has not moved, and
+	// maxMarks how many are: where every start has another name, each leaves one.
+	marksKept = 90 * 24 * time.Hour
+	maxMarks  = 200
+)
+
+// prune removes the marks of nodes that are not there any more. One that is all the same
+// makes its mark again with its next change.
+func (m *marks) prune(ctx context.Context, tx *store.Tx) error {
+	_, err := tx.Exec(ctx, `DELETE FROM directory_marks WHERE node <> $1 AND (moved_at > 0 AND moved_at < $2
+		OR node NOT IN (SELECT node FROM directory_marks ORDER BY moved_at DESC, node LIMIT `+strconv.Itoa(maxMarks)+`))`,
+		m.past.Node(), store.Millis(now().Add(-marksKept)))
 	return err
 }
 
@@ -118,14 +136,16 @@ func (m *marks) read(ctx context.Context, st store.Tenant, tenant identity.Tenan
 	}
 	err = st.Write(ctx, func(tx *store.Tx) error { // writers of a tenant come one after the other
 		at, err = store.One(ctx, tx, scanMark, `SELECT seq, unmade FROM directory_marks WHERE node = $1`, m.past.Node())
-		if err == nil && at.seq <= last {
-			return nil
-		}
 		if err != nil && !errors.Is(err, store.ErrNoRows) {
 			return err
 		}
-		at = mark{seq: last}
-		return at.write(ctx, tx, m.past.Node())
+		if err != nil || at.seq > last {
+			at = mark{seq: last}
+		}
+		if err := at.write(ctx, tx, m.past.Node()); err != nil {
+			return err
+		}
+		return m.prune(ctx, tx)
 	})
 	return at, err
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"gatehouse/audit"
 	"gatehouse/authz"
@@ -252,5 +253,44 @@ func TestP1_AnEarlierStateOfTheDatabaseTellsOfNoFailure(t *testing.T) {
 	g.reconcile(t)
 	if got := g.records(t); len(got) != 3 {
 		t.Errorf("recorded %q", got)
+	}
+}
+
+// Where each start has another name, marks do not become more and more: those of nodes
+// that are gone are removed, and what is settled of those that are there stays so.
+func TestMarksOfNodesThatAreGoneAreRemoved(t *testing.T) {
+	g := newGrave(t)
+	marks := func() (nodes []string) {
+		t.Helper()
+		must(t, g.db.Tenant(g.tenant).Read(t.Context(), func(tx *store.Tx) (err error) {
+			nodes, err = store.All(t.Context(), tx, store.Scalar[string], `SELECT node FROM directory_marks ORDER BY node`)
+			return err
+		}))
+		return nodes
+	}
+	mark := func(name string, moved time.Time) {
+		t.Helper()
+		must(t, g.db.Tenant(g.tenant).Write(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `INSERT INTO directory_marks (node, seq, unmade, moved_at) VALUES ($1, 7, '', $2)`, name, store.Millis(moved))
+			return err
+		}))
+	}
+	must(t, g.Reconcile(t.Context(), g.tenant))
+	mark("long-gone", time.Now().Add(-91*24*time.Hour))
+	mark("two", time.Now().Add(-89*24*time.Hour))
+	mark("before", time.Time{}) // from when it was not kept
+	g.start()
+	must(t, g.Reconcile(t.Context(), g.tenant))
+	if got := marks(); !slices.Equal(got, []string{"before", "one", "two"}) {
+		t.Errorf("marks of %q", got)
+	}
+	for i := range 250 {
+		mark(fmt.Sprintf("pod-%03d", i), time.Now().Add(time.Duration(i-400)*time.Minute))
+	}
+	g.start()
+	must(t, g.Reconcile(t.Context(), g.tenant))
+	got := marks()
+	if len(got) != 200 || !slices.Contains(got, "one") || !slices.Contains(got, "pod-249") || slices.Contains(got, "pod-050") || slices.Contains(got, "before") {
+		t.Errorf("%d marks: %q", len(got), got)
 	}
 }

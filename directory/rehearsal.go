@@ -31,7 +31,7 @@ func (s *Service) Rehearse(ctx context.Context, tenant identity.TenantID, do fun
 	return s.store.Tenant(tenant).Rehearse(ctx, func(part store.Tenant) error {
 		none := func(context.Context, identity.TenantID, bool, []identity.UserID) error { return nil }
 		return do(ctx, &Service{store: rehearsed{part}, journal: unheard{}, sessions: unheard{}, announce: none,
-			withdraw: s.withdraw, retire: s.retire, brake: brake, retain: s.retain, maxMembers: s.maxMembers, rehearses: true})
+			withdraw: s.withdraw, retire: s.retire, brake: brake, roles: s.roles, retain: s.retain, maxMembers: s.maxMembers, rehearses: true})
 	})
 }
 

@@ -45,8 +45,12 @@ type Config struct {
 	Erase func(ctx context.Context, tx *store.Tx, id identity.UserID) error
 	// MaxMembers is how many people and groups a group may hold; default [MaxMembers].
 	MaxMembers int
+	// MaxFormer is how many records of who was deleted a tenant keeps; default [MaxFormer].
+	MaxFormer int
 	// Brake is asked before somebody is deactivated or deleted. Nil: nobody is.
 	Brake Brake
+	// Roles tells by which groups people have a role, for the brake. Nil: by none.
+	Roles Roles
 	// Feed keeps what others are told of the directory. Nil: nobody is.
 	Feed Feed
 	// Announce tells the other nodes that a tenant's directory has changed, and returns
@@ -79,12 +83,14 @@ type Service struct {
 	retire   func(context.Context, *store.Tx, identity.UserID) error
 	erase    func(context.Context, *store.Tx, identity.UserID) error
 	brake    Brake // nil: there is none
+	roles    Roles // nil: nobody has any by a group
 	feed     Feed  // nil: there is none
 	retain   func(identity.TenantID) time.Duration
 	announce Announcement
 	// elsewhere is asked where SQL cannot be; nil: there is nobody.
 	elsewhere  func(context.Context, identity.TenantID, identity.UserID) (identity.Person, bool)
 	maxMembers int
+	maxFormer  int
 	rehearses  bool // nothing of it comes true ([Service.Rehearse])
 
 	memory  memory
@@ -107,7 +113,10 @@ func New(c Config) *Service {
 	if c.MaxMembers <= 0 {
 		c.MaxMembers = MaxMembers
 	}
-	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, erase: c.Erase, brake: c.Brake, feed: c.Feed, retain: c.Retain, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers, marks: marks{past: c.Past}}
+	if c.MaxFormer <= 0 {
+		c.MaxFormer = MaxFormer
+	}
+	return &Service{store: c.Store, journal: c.Journal, sessions: c.Sessions, withdraw: c.Withdraw, retire: c.Retire, erase: c.Erase, brake: c.Brake, roles: c.Roles, feed: c.Feed, retain: c.Retain, announce: c.Announce, elsewhere: c.Elsewhere, maxMembers: c.MaxMembers, maxFormer: c.MaxFormer, marks: marks{past: c.Past}}
 }
 
 // Version is a number that changes whenever anything in the tenant's directory
@@ -192,6 +201,9 @@ func (s *Service) alter(ctx context.Context, tenant identity.TenantID, plan func
 // attempt plans a change and makes it. The caller has the tenant's turn.
 func (s *Service) attempt(ctx context.Context, tenant identity.TenantID, plan func(*store.Tx) (*step, error)) (do *step, err error) {
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) (err error) {
+		if err := fenced(ctx, tx); err != nil {
+			return err
+		}
 		do, err = plan(tx)
 		return err
 	})
@@ -229,6 +241,9 @@ func (s *Service) commit(ctx context.Context, tenant identity.TenantID, do *step
 	written := false
 	err := s.store.Tenant(tenant).Write(bounded, func(tx *store.Tx) error {
 		do.unmade, written = nil, false
+		if err := fenced(bounded, tx); err != nil {
+			return err
+		}
 		if err := do.write(bounded, tx); err != nil {
 			return err
 		}

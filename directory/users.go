@@ -251,7 +251,7 @@ func (s *Service) updateUserOnce(ctx context.Context, cause audit.Cause, tenant 
 			do.first = func() error { return s.endSessions(ctx, cause, tenant, id, "person-deactivated") }
 		}
 		if before.Active && !after.Active {
-			err = s.leaving(ctx, tx, cause, tenant, id, do)
+			err = s.oneLeaves(ctx, tx, cause, tenant, id, do)
 		}
 		return do, err
 	})
@@ -337,7 +337,7 @@ func changedAttributes(a, b json.RawMessage) []string {
 // it returns, also when the person is gone already (fault NotFound): see
 // [Service.UpdateUser], for ifVersion too.
 func (s *Service) DeleteUser(ctx context.Context, cause audit.Cause, tenant identity.TenantID, id identity.UserID, ifVersion uint64) error {
-	return s.deleteAnd(ctx, cause, tenant, id, ifVersion, s.leaving)
+	return s.deleteAnd(ctx, cause, tenant, id, ifVersion, s.oneLeaves)
 }
 
 // TakeBackUser is [Service.DeleteUser] for somebody whom the same request has made, and
@@ -383,8 +383,24 @@ func (s *Service) deleteUser(ctx context.Context, cause audit.Cause, tenant iden
 			f.leave(do)
 		}
 		if u.Active {
-			err = leaves(ctx, tx, cause, tenant, id, do)
+			return do, leaves(ctx, tx, cause, tenant, id, do)
 		}
-		return do, err
+		do.write = unlessActive(id, do.write)
+		return do, nil
 	})
+}
+
+// unlessActive has somebody be deleted of whom the brake was not asked, as they were not
+// active: if others have made them so since, it is asked after all.
+func unlessActive(id identity.UserID, write func(context.Context, *store.Tx) error) func(context.Context, *store.Tx) error {
+	return func(ctx context.Context, tx *store.Tx) error {
+		active, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM users WHERE id = $1 AND active = TRUE`, id)
+		if err == nil && active > 0 {
+			err = ErrOvertaken
+		}
+		if err != nil {
+			return err
+		}
+		return write(ctx, tx)
+	}
 }

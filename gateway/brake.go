@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"log/slog"
 
 	"gatehouse/directory/brake"
@@ -9,8 +10,14 @@ import (
 )
 
 // newBrake makes the brake over what tenants set.
-func (r *rooms) newBrake(log *slog.Logger) *brake.Service {
-	return brake.New(brake.Config{Store: r.store, Journal: r.journal, Rules: r.brakeRules, Tenants: r.served, Log: log})
+func (r *rooms) newBrake(alone bool, log *slog.Logger) *brake.Service {
+	return brake.New(brake.Config{Store: r.store, Journal: r.journal, Rules: r.brakeRules, Tenants: r.served, Log: log, Alone: alone,
+		// Clients come again by themselves; Google's reading would at its time.
+		Decided: func(ctx context.Context, tenant identity.TenantID) {
+			if err := r.google.GoOn(ctx, tenant); err != nil {
+				log.WarnContext(ctx, "an account that the brake has held is read at its time only", "tenant", tenant, "error", err)
+			}
+		}})
 }
 
 // brakeRules gives a tenant's of this moment.

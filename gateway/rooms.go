@@ -147,8 +147,8 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	}
 	r.sessions = sessions.New(sessions.Config{Store: r.store, Keys: r.keys, Journal: r.journal, Limits: r.sessionLimits, Node: node, Carry: authn.CarryAllowed, Withhold: authn.Withhold,
 		Dir: filepath.Join(cfg.Data, unsettledName), Registry: registry, Log: log})
-	r.brake, r.feed = r.newBrake(log), r.newFeed(log)
-	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: leavers{r}, Withdraw: authz.Withdraw, Retire: local.Retire, Brake: r.brake, Feed: r.feed, Past: r.journal, Retain: r.retained, Erase: erase, Announce: r.announcePeople}
+	r.brake, r.feed = r.newBrake(alone(cfg), log), r.newFeed(log)
+	people := directory.Config{Store: r.store, Journal: r.journal, Sessions: leavers{r}, Withdraw: authz.Withdraw, Retire: local.Retire, Brake: r.brake, Roles: authz.Given{}, Feed: r.feed, Past: r.journal, Retain: r.retained, Erase: erase, Announce: r.announcePeople}
 	if !alone(cfg) {
 		people.Elsewhere = r.nodes.Person
 	}

@@ -358,7 +358,7 @@ func (j *job) takeBack(ctx context.Context, circle []*operation, culprit *operat
 		if o.kind == resource.User {
 			gone = j.call.service.directory.TakeBackUser(ctx, j.call.cause, j.call.tenant, identity.UserID(o.id))
 		} else {
-			gone = j.call.service.directory.DeleteGroup(ctx, j.call.cause, j.call.tenant, identity.GroupID(o.id), 0)
+			gone = j.call.service.directory.TakeBackGroup(ctx, j.call.cause, j.call.tenant, identity.GroupID(o.id))
 		}
 		if gone != nil {
 			j.note(ctx, gone)

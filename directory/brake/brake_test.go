@@ -37,7 +37,7 @@ func TestItIsHeldAtTheExactPerson(t *testing.T) {
 		"a deletion": h.a.deletes(all[10]), "a deactivation": h.a.patches(all[10], false), "a replacement": h.a.puts(all[10]),
 		"another node": h.b.deletes(all[10]), "another token": h.b.ask(http.MethodDelete, "/Users/"+string(all[10]), "", other), "somebody else": h.a.deletes(all[49]),
 	} {
-		if got.status != http.StatusTooManyRequests || got.retryAfter != "600" || !strings.Contains(got.text, "10 of 50 active people were deactivated or deleted by SCIM or Google Workspace within 1h.") ||
+		if got.status != http.StatusTooManyRequests || got.retryAfter != "600" || !strings.Contains(got.text, "10 of 50 active people were deactivated or deleted, or lost their last role, by SCIM or Google Workspace within 1h.") ||
 			!strings.Contains(got.text, `"urn:ietf:params:scim:api:messages:2.0:Error"`) {
 			t.Errorf("%s is answered with %d (%s): %s", name, got.status, got.retryAfter, got.text)
 		}

@@ -47,14 +47,16 @@ func (s *Service) Standing(ctx context.Context, tenant identity.TenantID) (Stand
 func (s *Service) show(ctx context.Context, tx *store.Tx, tenant identity.TenantID, r record, rules Rules) (Standing, error) {
 	s.know(tenant, &r, rules)
 	now := s.now()
-	departed, err := r.departed(ctx, tx, r.from(now, rules.Window))
+	from := r.from(now, rules.Window)
+	departed, err := r.departed(ctx, tx, from)
 	if err != nil {
 		return Standing{}, err
 	}
-	if r.state != Held && r.stale(now, false) {
-		if err := r.countPeople(ctx, tx, departed, now); err != nil {
+	if s.recall(tenant, &r); r.state != Held && r.stale(now, false) {
+		if err := r.countPeople(ctx, tx, departed, from, now); err != nil {
 			return Standing{}, err
 		}
+		s.remember(tenant, &r)
 	}
 	shown := Standing{State: r.state, Since: r.since, Until: r.until, Departures: departed, People: r.people, Rules: rules,
 		Token: r.token, DecidedBy: r.decided, Event: identity.EventID(r.event), Version: r.version}
@@ -152,6 +154,7 @@ func (s *Service) decide(ctx context.Context, cause audit.Cause, tenant identity
 		_, _ = s.journal.Commit(ctx, e) // the caller already reports the failure that matters
 		return Standing{}, fmt.Errorf("brake: decide: %w", err)
 	}
+	s.decided(ctx, tenant)
 	return shown, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatehouse/audit"
+	"gatehouse/directory"
 	"gatehouse/directory/brake"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
@@ -284,7 +285,7 @@ func TestANodeThatIsOvertakenPlansAgain(t *testing.T) {
 
 func TestWhoRunsTheGatewayKnows(t *testing.T) {
 	h, _ := heldHouse(t)
-	want := "10 of 50 active people were deactivated or deleted by SCIM or Google Workspace within 1h."
+	want := "10 of 50 active people were deactivated or deleted, or lost their last role, by SCIM or Google Workspace within 1h."
 	known := func(n *node) string {
 		var all []string
 		for _, one := range n.brake.Held() {
@@ -312,4 +313,28 @@ func TestWhoRunsTheGatewayKnows(t *testing.T) {
 		t.Errorf("after another look %q is known", got)
 	}
 	h.b.brake.Forget(h.tenant)
+}
+
+// Whoever was not active and is by now leaves all the same, and is counted, or stays.
+func TestWhoIsActivatedMeanwhileIsCounted(t *testing.T) {
+	h := newHouse(t, fifth)
+	all := h.people(20)
+	inactive := func(id identity.UserID, active bool) {
+		_, err := h.b.directory.UpdateUser(t.Context(), admin, h.tenant, id, 0, func(u *directory.User) error { u.Active = active; return nil })
+		must(t, err)
+	}
+	inactive(all[0], false)
+	h.a.next = func(audit.Event) { inactive(all[0], true) }
+	h.a.wants(h.a.deletes(all[0]), http.StatusNoContent)
+	if s := h.standing(); s.Departures != 1 {
+		t.Errorf("%d have left", s.Departures)
+	}
+	h.a.takesOut(all[1:4])
+	inactive(all[5], false)
+	h.a.wants(h.a.deletes(all[4]), http.StatusTooManyRequests)
+	h.a.next = func(audit.Event) { inactive(all[5], true) }
+	h.a.wants(h.a.deletes(all[5]), http.StatusTooManyRequests)
+	if !h.active(all[5]) {
+		t.Error("somebody has left whom the brake has held")
+	}
 }

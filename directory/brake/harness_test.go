@@ -113,7 +113,7 @@ func (h *house) newNode(name, dir string, db *store.DB, ring *keys.Ring) *node {
 	t.Cleanup(func() { must(t, n.sessions.Close()) })
 	n.brake = brake.New(brake.Config{Store: db, Journal: n, Rules: h.allowed, Tenants: func() []identity.TenantID { return []identity.TenantID{h.tenant} },
 		Log: slog.New(slog.DiscardHandler), Now: h.now})
-	n.directory = directory.New(directory.Config{Store: db, Journal: n, Sessions: n.sessions, Withdraw: authz.Withdraw, Brake: n.brake})
+	n.directory = directory.New(directory.Config{Store: db, Journal: n, Sessions: n.sessions, Withdraw: authz.Withdraw, Brake: n.brake, Roles: authz.Given{}})
 	n.tokens = token.New(token.Config{Store: db, Journal: n.journal})
 	handler := scim.New(scim.Config{Directory: n.directory, Tokens: n.tokens, Journal: n.journal, Refusals: audit.NewRefusals(n.journal),
 		Permissions: authz.New(authz.Config{Store: db, Journal: n.journal, People: n.directory})}).Handler()

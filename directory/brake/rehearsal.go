@@ -15,7 +15,7 @@ func (s *Service) Rehearsing() directory.Brake { return rehearsal{s} }
 
 type rehearsal struct{ *Service }
 
-func (r rehearsal) Leaving(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, user identity.UserID) (refuse func() error, note func(context.Context, *store.Tx) error, err error) {
+func (r rehearsal) Leaving(ctx context.Context, tx *store.Tx, cause audit.Cause, tenant identity.TenantID, target audit.Target, who directory.Leavers) (refuse func() error, note func(context.Context, *store.Tx) error, err error) {
 	rules := r.rules(tenant)
-	return r.leaving(ctx, tx, cause, tenant, user, rules, func(held *record) error { return errHeld(held, rules) })
+	return r.leaving(ctx, tx, cause, tenant, who, rules, func(held *record) error { return errHeld(held, rules) })
 }

@@ -97,11 +97,15 @@ func (r *record) sweep(ctx context.Context, tx *store.Tx, from time.Time) error 
 	return err
 }
 
-// countPeople counts those who are there, or would be if nobody had left within the
-// window: so the number stays the same while they leave.
-func (r *record) countPeople(ctx context.Context, tx *store.Tx, departed int, now time.Time) error {
+// countPeople counts those who are there, or would be if nobody had left since from: so the
+// number stays the same while they leave. Who has lost their last role is there.
+func (r *record) countPeople(ctx context.Context, tx *store.Tx, departed int, from, now time.Time) error {
 	active, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM users WHERE active = TRUE`)
-	r.people, r.counted = active+departed, now
+	if err != nil {
+		return err
+	}
+	there, err := store.One(ctx, tx, store.Scalar[int], `SELECT count(*) FROM scim_departures d JOIN users u ON u.id = d.user_id WHERE d.left_at >= $1 AND u.active = TRUE`, store.Millis(from))
+	r.people, r.counted = active+departed-there, now
 	return err
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// lookEvery is how often every tenant is looked at for one that is held, so that a
-	// node that has just begun, or another one, tells of it too.
+	// lookEvery is how often every tenant is looked at for one that is held by another
+	// node, so that this one tells of it too.
 	lookEvery = time.Hour
 	// lookAgain is how often those are that are known to be, which an admin may have
 	// decided about at another node.
@@ -46,6 +46,23 @@ func (s *Service) Forget(tenant identity.TenantID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.held, tenant)
+	delete(s.counted, tenant)
+}
+
+// recall has a record know how many people there were when somebody last looked, if that
+// is later than what it says itself. Nobody is held by that.
+func (s *Service) recall(tenant identity.TenantID, r *record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last, ok := s.counted[tenant]; ok && last.version == r.version && last.at.After(r.counted) {
+		r.people, r.counted = last.people, last.at
+	}
+}
+
+func (s *Service) remember(tenant identity.TenantID, r *record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counted[tenant] = counted{r.people, r.counted, r.version}
 }
 
 // know takes down whether a brake is held. What is told of it stays as it was when that
@@ -65,21 +82,23 @@ func (s *Service) Run(ctx context.Context) error {
 	all, again := time.NewTicker(lookEvery), time.NewTicker(lookAgain)
 	defer all.Stop()
 	defer again.Stop()
-	s.Look(ctx)
+	whole := s.Look(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-all.C:
-			s.Look(ctx)
+			if !s.alone || !whole { // else there is nothing to find, and a look opens every tenant's file
+				whole = s.Look(ctx)
+			}
 		case <-again.C:
 			s.LookAgain(ctx)
 		}
 	}
 }
 
-// Look looks at every tenant.
-func (s *Service) Look(ctx context.Context) { s.look(ctx, s.tenants()) }
+// Look looks at every tenant, and reports whether it has seen them all.
+func (s *Service) Look(ctx context.Context) bool { return s.look(ctx, s.tenants()) }
 
 // LookAgain looks at those whose brake is known to be held.
 func (s *Service) LookAgain(ctx context.Context) {
@@ -89,16 +108,20 @@ func (s *Service) LookAgain(ctx context.Context) {
 	s.look(ctx, known)
 }
 
-// look finds out whether these are held. Of one that cannot be read it stays as it was.
-func (s *Service) look(ctx context.Context, of []identity.TenantID) {
+// look finds out whether these are held, and reports whether it has for all. Of one that
+// cannot be read it stays as it was.
+func (s *Service) look(ctx context.Context, of []identity.TenantID) (whole bool) {
+	whole = true
 	for _, tenant := range of {
 		if ctx.Err() != nil {
-			return
+			return false
 		}
 		if err := s.lookAt(ctx, tenant); err != nil {
+			whole = false
 			s.log.WarnContext(ctx, "it is not known whether a brake is held", "tenant", tenant, "error", err)
 		}
 	}
+	return whole
 }
 
 func (s *Service) lookAt(ctx context.Context, tenant identity.TenantID) error {

@@ -294,6 +294,7 @@ func (r *run) leaveGroup(ctx context.Context, k known) error {
 		return err
 	}
 	if status >= 300 && status != http.StatusNotFound {
+		r.meets(status, refused.Detail)
 		return r.skipGroup(ctx, k.google, refused.Detail)
 	}
 	r.counts.GroupsChanged++

@@ -67,6 +67,7 @@ func (r *run) fill(ctx context.Context, k known) error {
 				return err
 			case status >= 300:
 				refused = answer.Detail
+				r.meets(status, refused)
 			default:
 				*step.count += len(ids)
 			}

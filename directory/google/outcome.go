@@ -58,6 +58,12 @@ func (c *SyncCounts) details() map[string]string {
 	return all
 }
 
+// SkippedPerson and SkippedGroup are kinds of a [SyncSkip].
+const (
+	SkippedPerson = "person"
+	SkippedGroup  = "group"
+)
+
 // SyncSkip is somebody, or a group, that was not brought.
 type SyncSkip struct {
 	Kind   string `json:"kind" enum:"person,group"`

@@ -69,10 +69,10 @@ func skips(ctx context.Context, tx *store.Tx) ([]SyncSkip, error) {
 		err = row.Scan(&s.Kind, &s.Email, &s.Reason)
 		return s, err
 	}
-	people, err := store.All(ctx, tx, scan, `SELECT 'person', email, reason FROM google_people WHERE reason <> '' ORDER BY google_id LIMIT $1`, maxSkips)
+	people, err := store.All(ctx, tx, scan, `SELECT '`+SkippedPerson+`', email, reason FROM google_people WHERE reason <> '' ORDER BY google_id LIMIT $1`, maxSkips)
 	if err != nil {
 		return nil, err
 	}
-	groups, err := store.All(ctx, tx, scan, `SELECT 'group', email, reason FROM google_groups WHERE reason <> '' ORDER BY google_id LIMIT $1`, maxSkips-len(people))
+	groups, err := store.All(ctx, tx, scan, `SELECT '`+SkippedGroup+`', email, reason FROM google_groups WHERE reason <> '' ORDER BY google_id LIMIT $1`, maxSkips-len(people))
 	return append(people, groups...), err
 }

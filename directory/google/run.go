@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatehouse/audit"
+	"gatehouse/directory"
 	"gatehouse/identity"
 	"gatehouse/internal/fault"
 	"gatehouse/internal/store"
@@ -156,7 +157,8 @@ func (r *run) release(ctx context.Context, due time.Time, o *SyncOutcome) error 
 }
 
 // request makes one SCIM request, as long as this reading is the one that may: what it has
-// read may be older than what another one has written since. A failure of ours is an error,
+// read may be older than what another one has written since. So nothing of it comes true
+// after that, however late. A failure of ours is an error,
 // anything else an answer. It comes from inside, where no gate stands before a tenant that
 // is suspended.
 func (r *run) request(ctx context.Context, method, path string, body, into any) (status int, err error) {
@@ -172,7 +174,7 @@ func (r *run) request(ctx context.Context, method, path string, body, into any) 
 	if err := r.holds(ctx); err != nil {
 		return 0, err
 	}
-	status, answer, err := r.service.SCIM.Do(ctx, r.caller, method, path, data)
+	status, answer, err := r.service.SCIM.Do(directory.WithFence(ctx, r.fence), r.caller, method, path, data)
 	if err != nil {
 		return 0, err
 	}
@@ -180,12 +182,29 @@ func (r *run) request(ctx context.Context, method, path string, body, into any) 
 		return 0, ctx.Err()
 	}
 	if status >= http.StatusInternalServerError {
-		return 0, fault.New(fault.Unavailable, "directory-unavailable", "The directory cannot be written at the moment: %s", detailOf(answer))
+		return 0, r.unavailable(ctx, detailOf(answer))
 	}
 	if into != nil && len(answer) > 0 {
 		err = json.Unmarshal(answer, into)
 	}
 	return status, err
+}
+
+// meets notes that the brake holds a change of a group, by which people would have no role
+// any more. Groups are tried all the same: most changes of them are none of that kind.
+func (r *run) meets(status int, detail string) {
+	if status == http.StatusTooManyRequests || status == http.StatusForbidden {
+		r.held = detail
+	}
+}
+
+// unavailable is for what was not written: the directory is not there, or this reading is
+// not the one any more that may.
+func (r *run) unavailable(ctx context.Context, detail string) error {
+	if err := r.holds(ctx); err != nil {
+		return err
+	}
+	return fault.New(fault.Unavailable, "directory-unavailable", "The directory cannot be written at the moment: %s", detail)
 }
 
 // scimError is a refusal (RFC 7644 §3.12).
@@ -235,7 +254,7 @@ func (r *run) bulk(ctx context.Context, operations []operation, failAfter int) (
 	}
 	for _, o := range done.Operations {
 		if strings.HasPrefix(o.Status, "5") {
-			return nil, fault.New(fault.Unavailable, "directory-unavailable", "The directory cannot be written at the moment: %s", o.Response.Detail)
+			return nil, r.unavailable(ctx, o.Response.Detail)
 		}
 	}
 	return done.Operations, nil

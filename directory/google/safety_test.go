@@ -2,6 +2,7 @@ package google_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"gatehouse/directory/brake"
 	"gatehouse/directory/google"
 	"gatehouse/directory/google/googletest"
+	"gatehouse/internal/store"
 )
 
 // What Google does not say is not taken for anybody's leaving.
@@ -318,4 +320,106 @@ func TestSettingsAndKeysThatAreRefused(t *testing.T) {
 			t.Errorf("%s: taken", name)
 		}
 	}
+}
+
+// Whom the brake has held leave as soon as somebody has decided that they may, and not
+// when the account is due again.
+func TestAReleaseHasTheReadingGoOn(t *testing.T) {
+	h := newHouse(t)
+	h.rules = brake.Rules{Share: 20, Window: time.Hour, Least: 3}
+	h.staff(10)
+	h.a.put(google.Settings{})
+	h.a.reads(google.SyncCounts{People: 10, Created: 10})
+	decide := func(decide func(*brake.Service) error) {
+		t.Helper()
+		must(t, decide(h.b.brake))
+	}
+	release := func(b *brake.Service) error {
+		_, err := b.Release(t.Context(), admin, h.tenant, 0, time.Time{})
+		return err
+	}
+	turn := func(n *node) *google.SyncOutcome {
+		t.Helper()
+		o, err := n.google.Turn(t.Context(), h.tenant)
+		must(t, err)
+		return o
+	}
+	decide(release)
+	if o := turn(h.a); o != nil {
+		t.Errorf("an account that nobody was held of is read: %+v", o)
+	}
+	decide(func(b *brake.Service) error {
+		_, err := b.Reset(t.Context(), admin, h.tenant, 0)
+		return err
+	})
+	h.pass(time.Second)
+	for i := range 8 {
+		h.google.DeleteUser(fmt.Sprintf("1%03d", i))
+	}
+	if o := h.a.read(); o.Result != google.Held || turn(h.a) != nil || turn(h.b) != nil {
+		t.Fatalf("%+v", o)
+	}
+	decide(func(b *brake.Service) error {
+		_, err := b.Reject(t.Context(), admin, h.tenant, 0, time.Time{})
+		return err
+	})
+	if o := turn(h.b); o == nil || !strings.Contains(o.Message, "has decided") {
+		t.Fatalf("after a rejection it still stands as before it: %+v", o)
+	}
+	decide(release)
+	h.a.beforeSCIM(func(context.Context, string) { // somebody decides again while it is read
+		h.a.beforeSCIM(nil)
+		h.pass(time.Second)
+		decide(release)
+	})
+	if o := turn(h.a); o == nil || o.Counts.Deactivated != 5 {
+		t.Fatalf("it does not go on: %+v", o)
+	}
+	if o := turn(h.b); o == nil || turn(h.a) != nil || turn(h.b) != nil {
+		t.Errorf("what was decided while it was read: %+v", o)
+	}
+	h.a.put(google.Settings{Paused: true})
+	decide(release)
+	if o := turn(h.a); o != nil {
+		t.Errorf("read though it is paused: %+v", o)
+	}
+}
+
+// Who empties a group at Google, or deletes it, takes the role from everybody in it.
+func TestTheBrakeHoldsGroupsOfAReading(t *testing.T) {
+	h := newHouse(t)
+	h.rules = brake.Rules{Share: 20, Window: time.Hour, Least: 3}
+	h.staff(10)
+	var all []string
+	for i := range 10 {
+		all = append(all, fmt.Sprintf("1%03d", i))
+	}
+	h.google.SetGroup("201", "app@acme.example", "App", all...)
+	h.google.SetGroup("202", "rest@acme.example", "Rest", "1000")
+	h.a.put(google.Settings{Gone: google.Delete})
+	if o := h.a.read(); o.Result != google.Done {
+		t.Fatalf("%+v", o)
+	}
+	must(t, h.a.db.Tenant(h.tenant).Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `INSERT INTO assignments (id, name, role, team_id, subject_kind, subject_id, version, created_at)
+			SELECT 'asg_1', 'app', 'member', NULL, 'group', id, 1, 0 FROM groups WHERE display_name = 'App'`)
+		return err
+	}))
+	before := h.a.groups()
+	for _, change := range []func(){
+		func() { h.google.SetGroup("201", "app@acme.example", "App", "1000") },
+		func() { h.google.DeleteGroup("201") },
+	} {
+		change()
+		if o := h.a.read(); o.Result != google.Held || o.Code != "mass-change-held" || o.Counts.MembersRemoved+o.Counts.GroupsChanged != 0 {
+			t.Errorf("%+v", o)
+		}
+		h.a.hasGroups(before...)
+	}
+	_, err := h.b.brake.Release(t.Context(), admin, h.tenant, 0, time.Time{})
+	must(t, err)
+	if o, err := h.b.google.Turn(t.Context(), h.tenant); err != nil || o == nil || o.Result != google.Done {
+		t.Fatalf("%+v %v", o, err)
+	}
+	h.a.hasGroups("Rest: P 000")
 }

@@ -217,16 +217,19 @@ func (r *run) served() error {
 	return nil
 }
 
-// holds gives errLost unless this reading is still the one that may. It says so of one
-// moment: what follows it right away may be a moment late.
+// holds gives errLost unless this reading is still the one that may.
 func (r *run) holds(ctx context.Context) error {
-	return r.service.Store.Tenant(r.tenant).Read(ctx, func(tx *store.Tx) error {
-		holder, err := store.One(ctx, tx, store.Scalar[string], `SELECT holder FROM google_sync WHERE id = 1`)
-		if errors.Is(err, store.ErrNoRows) || err == nil && holder != r.holder {
-			return errLost
-		}
-		return err
-	})
+	return r.service.Store.Tenant(r.tenant).Read(ctx, func(tx *store.Tx) error { return r.fence(ctx, tx) })
+}
+
+// fence is [run.holds] for what is done in the same transaction, which is what says so
+// for certain: a node can stand still anywhere.
+func (r *run) fence(ctx context.Context, tx *store.Tx) error {
+	holder, err := store.One(ctx, tx, store.Scalar[string], `SELECT holder FROM google_sync WHERE id = 1`)
+	if errors.Is(err, store.ErrNoRows) || err == nil && holder != r.holder {
+		return fault.Wrap(errLost, fault.Unavailable, "reading-overtaken", "Another reading of the account has begun, or its settings were changed: this one writes nothing any more.")
+	}
+	return err
 }
 
 // write writes as long as this reading is the one that may.

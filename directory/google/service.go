@@ -191,6 +191,31 @@ func (s *Service) Ask(ctx context.Context, tenant identity.TenantID) (Status, er
 	return s.Status(ctx, tenant)
 }
 
+// GoOn has an account be read now of which the brake has held somebody: an admin has
+// decided about that. A reading that is under way may have met it, and is followed by
+// another one. Of any other account, and of none, nothing becomes.
+func (s *Service) GoOn(ctx context.Context, tenant identity.TenantID) error {
+	goes := false
+	err := s.Store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+		r, err := load(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if goes = !r.spec.Paused && (r.holder != "" || r.outcome != nil && r.outcome.Result == Held); !goes {
+			return nil
+		}
+		_, err = tx.Exec(ctx, `UPDATE google_sync SET due_at = $1 WHERE id = 1`, store.Millis(s.now()))
+		return err
+	})
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err == nil && goes {
+		s.ask(tenant)
+	}
+	return err
+}
+
 // ask tells this node's [Service.Run], which finds out by itself a little later.
 func (s *Service) ask(tenant identity.TenantID) {
 	select {

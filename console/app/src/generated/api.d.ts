@@ -2420,7 +2420,7 @@ export interface components {
             /** @description Whether it is read at this moment */
             running: boolean;
             service_account: components["schemas"]["ServiceAccount"];
-            /** @description Who was not brought, and why: the first 100 */
+            /** @description Who was not brought, and why: the first 100. People are left out for whoever may not read people */
             skipped: components["schemas"]["SyncSkip"][];
             /** @description Whether people with the same user name whom somebody else has brought become Google's. Without it they are skipped */
             take_over?: boolean;
@@ -3343,7 +3343,7 @@ export interface components {
             decided_by?: string;
             /**
              * Format: int64
-             * @description How many people SCIM tokens have deactivated or deleted within the window, or since it was released or reset; while it is held, as it was when that began
+             * @description How many people SCIM tokens and Google Workspace have deactivated, deleted or left without a role within the window, or since it was released or reset; while it is held, as it was when that began
              */
             departures: number;
             /** @description The record by which it is in this state */

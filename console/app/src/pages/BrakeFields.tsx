@@ -17,11 +17,13 @@ export function brakeRow(kept: Settings['scim']): BrakeRow {
   return { on: !b?.off, share: b?.share ?? '', window: hours(b?.window) ?? '', least: b?.least ?? '' };
 }
 
-export function brakeSetting(row: BrakeRow): Brake {
+/** The setting; a window that nobody has typed anew stays as it is, to the second. */
+export function brakeSetting(row: BrakeRow, kept: Settings['scim']): Brake {
+  const window = kept?.brake?.window;
   return {
     ...(!row.on && { off: true }),
     ...(row.share !== '' && { share: Number(row.share) }),
-    ...(row.window !== '' && { window: minutes(Number(row.window)) }),
+    ...(row.window !== '' && { window: window && hours(window) === Number(row.window) ? window : minutes(Number(row.window)) }),
     ...(row.least !== '' && { least: Number(row.least) }),
   };
 }

@@ -67,7 +67,7 @@ function Form({ kept }: { kept: Kept }) {
           ...(classes.length > 0 && { acr_values: classes }),
         },
         scim: {
-          ...(mayBrake ? { brake: brakeSetting(brake) } : kept.scim?.brake && { brake: kept.scim.brake }),
+          ...(mayBrake ? { brake: brakeSetting(brake, kept.scim) } : kept.scim?.brake && { brake: kept.scim.brake }),
           rate: rateSetting(rate),
           ...(retain !== '' && { retain: `${Math.round(Number(retain) * 24)}h` }),
           ...(schemas.length > 0 && { schemas: schemas.map(schemaSetting) }),

@@ -33,7 +33,7 @@ function decide(decision: Decision, tag: string): Promise<ScimBrake> {
 
 const outcomes: Partial<Record<ScimBrake['state'], string>> = {
   released: 'Released. They go when your identity provider tries again.',
-  rejected: 'Rejected. SCIM deactivates and deletes nobody from now on.',
+  rejected: 'Rejected. SCIM deactivates and deletes nobody from now on, and takes the last role from nobody.',
   open: 'It is open again, and who leaves is counted anew.',
 };
 
@@ -49,10 +49,10 @@ export function BrakeNotice() {
     <Button size="xs" variant={color ? 'filled' : 'default'} color={color} onClick={() => confirm.ask({ ...question, verb: word, act: () => decide(decision, seen.tag) })}>{word}</Button>
   );
   const release = seen && button('Let them go', 'release', {
-    title: 'Let everybody go?', text: `For ${short(seen.brake.window)} SCIM may deactivate and delete anybody, however many. They are signed out everywhere as they go.`,
+    title: 'Let everybody go?', text: `For ${short(seen.brake.window)} SCIM may deactivate and delete anybody, and take the last role from anybody, however many. They are signed out everywhere as they go.`,
   }, 'red');
   const reject = button('Keep them', 'reject', {
-    title: 'Keep everybody?', text: 'SCIM deactivates and deletes nobody until you decide otherwise. Whoever really leaves has to be deactivated here.',
+    title: 'Keep everybody?', text: 'SCIM deactivates and deletes nobody, and takes the last role from nobody, until you decide otherwise. Whoever really leaves has to be deactivated here.',
   });
   const reset = button('Count anew', 'reset', {
     title: 'Count anew?', text: 'SCIM may deactivate and delete the usual share of your people, and is held again after that.',

@@ -14,5 +14,5 @@ export function short(duration: string): string {
 /** What was held, as people say it. */
 export function whatIsHeld(b: Standing): string {
   const by = b.token ? ` by the token ${b.token}` : '';
-  return `${b.departures} of ${b.people} active people were deactivated or deleted${by} within ${short(b.window)}, and ${b.limit} may be. Whoever is next stays signed in until you decide.`;
+  return `${b.departures} of ${b.people} active people were deactivated or deleted, or lost their last role,${by} within ${short(b.window)}, and ${b.limit} may. ${b.departures < b.limit ? 'A change of a group would have taken the last role from more. ' : ''}Whoever is next stays signed in until you decide.`;
 }
