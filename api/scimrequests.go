@@ -68,7 +68,9 @@ type SCIMRequestDetails struct {
 // SCIMText is a body, or the beginning of one.
 type SCIMText struct {
 	Text string `json:"text"`
-	Left int64  `json:"left_out,omitempty" doc:"How many bytes behind it are left out"`
+	Left int64  `json:"left_out,omitempty" doc:"How many bytes behind it are left out, as far as that is known"`
+	// Unread says that it was not read to its end.
+	Unread bool `json:"unread,omitempty" doc:"It was refused before it was read to its end: there may have been more of it"`
 }
 
 // SCIMChange is what became of one person or group.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // TestBrowserProvisioning is an owner whose provider says "failed", who finds out in the
@@ -32,6 +33,10 @@ func TestBrowserProvisioning(t *testing.T) {
 	send(http.MethodPost, "/Users", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"ada@acme.example",}`, http.StatusBadRequest)
 	send(http.MethodPost, "/Users", person, http.StatusConflict)
 
+	group := decode[struct {
+		ID string `json:"id"`
+	}](t, send(http.MethodPost, "/Groups", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"Analysts","members":[{"value":"`+id+`"}]}`, http.StatusCreated)).ID
+
 	page := acme.URL + consolePath + "provisioning"
 	a.open(page)
 	a.see(`//h1[text()="Provisioning"]`)
@@ -55,6 +60,10 @@ func TestBrowserProvisioning(t *testing.T) {
 	a.see(dialog + `//*[contains(text(), '"userName":"ada@acme.example",}')]`)
 	a.look("console-provisioning-refused", desk, pocket)
 	a.become(desktopChrome, desk)
+
+	a.narrow(page)
+	a.follow("users/"+id, "What was sent about them over SCIM", "ada@acme.example")
+	a.follow("groups/"+group, "What was sent about it over SCIM", "Analysts")
 
 	a.open(page)
 	only("Changes")
@@ -81,4 +90,57 @@ func TestBrowserProvisioning(t *testing.T) {
 	a.click(refused)
 	a.press("Try again as dry run")
 	a.see(`//*[@data-testid="foreseen"][contains(., "Person ada@acme.example created")]`)
+}
+
+// narrow looks by the keyboard for what came by a token, with an error, and when.
+func (a *admin) narrow(page string) {
+	a.t.Helper()
+	refused, broken := `//*[@data-testid="request-409"]`, `//*[@data-testid="request-400"]`
+	field := func(label string) string {
+		return `[...document.querySelectorAll("#more-filters label")].find(l => l.textContent === "` + label + `")?.control`
+	}
+	fill := func(label, value string) {
+		a.t.Helper()
+		a.focus(label, field(label))
+		script[bool](a.tab, `(() => { const at = `+field(label)+`; Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(at, "`+value+`");
+			at.dispatchEvent(new Event("input", { bubbles: true })); return true })()`)
+	}
+	a.open(page)
+	a.see(broken)
+	a.focus("more filters", `[...document.querySelectorAll("button")].find(b => b.textContent === "More filters")`)
+	a.do("open them", pressEnter)
+	a.focus("the error", field("Error"))
+	a.keys("choose one", kb.ArrowDown+kb.Enter)
+	a.gone(broken)
+	a.see(refused)
+	a.look("console-provisioning-narrowed", desk, pocket, narrow)
+	a.become(desktopChrome, desk)
+	fill("Token", "nobody's")
+	a.gone(refused)
+	fill("Token", "")
+	a.see(refused)
+	fill("From", "2099-01-02T03:04")
+	a.gone(refused)
+	fill("From", "2020-01-02T03:04")
+	a.see(refused)
+	fill("Before", "2020-01-02T03:05")
+	a.gone(refused)
+	fill("Before", "")
+	a.see(refused)
+	// The address has it, for whoever it is passed on to.
+	a.open(script[string](a.tab, "location.href"))
+	a.see(refused)
+	a.gone(broken)
+}
+
+// follow goes from a page to what was sent about whom it shows.
+func (a *admin) follow(path, link, name string) {
+	a.t.Helper()
+	a.open(a.info.Tenants["acme"].URL + consolePath + path)
+	a.see(`//a[text()="` + link + `"]`)
+	a.focus(link, `[...document.querySelectorAll("a")].find(l => l.textContent === "`+link+`")`)
+	a.do("follow it", pressEnter)
+	a.see(`//h1[text()="Provisioning"]`)
+	a.see(`//*[@data-testid="request-201"]//button[contains(., "` + name + `")]`)
+	a.gone(`//*[@data-testid="request-400"]`)
 }

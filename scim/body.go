@@ -18,16 +18,17 @@ const maxBody = 1 << 20
 var errBodySize = fault.New(fault.TooLarge, "body-too-large", "The request body is larger than 1 MiB.")
 
 // readObject reads the request's one JSON object, at most 1 MiB of it.
-func readObject(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
-	data, err := readBody(w, r, maxBody, errBodySize)
+func readObject(w http.ResponseWriter, r *http.Request, n *note) (map[string]any, error) {
+	data, err := readBody(w, r, n, maxBody, errBodySize)
 	if err != nil {
 		return nil, err
 	}
 	return resource.Decode(data)
 }
 
-// readBody reads the request's body; tooLarge is for one of more than limit bytes.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64, tooLarge error) ([]byte, error) {
+// readBody reads the request's body, which is noted; tooLarge is for one of more than
+// limit bytes.
+func readBody(w http.ResponseWriter, r *http.Request, n *note, limit int64, tooLarge error) ([]byte, error) {
 	if err := checkContentType(r.Header.Values("Content-Type")); err != nil {
 		return nil, err
 	}
@@ -43,6 +44,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, tooLarge erro
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "body-unreadable", "The request body ended early.")
 	}
+	n.body(data)
 	return data, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,7 +53,8 @@ type bench struct {
 	journal   *audit.Journal
 	feed      *feed.Service
 	recorder  *recorder.Service
-	brake     *brake.Service // nil: nobody is held back
+	serving   *sync.WaitGroup // those of the server, some for a moment after their answer
+	brake     *brake.Service  // nil: nobody is held back
 	acme      tenant
 	globex    tenant
 	others    []*bench // nodes over the same database
@@ -135,6 +137,7 @@ func (b *bench) tenants() []identity.TenantID { return []identity.TenantID{b.acm
 // serve makes the service anew, as after a start, behind a server of its own.
 func (b *bench) serve(t testing.TB) {
 	t.Helper()
+	b.serving = &sync.WaitGroup{}
 	quiet := slog.New(slog.DiscardHandler)
 	b.feed = feed.New(feed.Config{Store: b.db, Keys: b.keys, Journal: b.journal, Tenants: b.tenants, Log: quiet})
 	wake := b.feed.Wake

@@ -37,6 +37,8 @@ func newWire(t *testing.T) wire {
 // acme's.
 func (b *bench) gate() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.serving.Add(1)
+		defer b.serving.Done()
 		to := b.acme
 		if "https://"+r.Host == b.globex.origin {
 			to = b.globex

@@ -2,6 +2,7 @@ package scim
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -48,7 +49,8 @@ type note struct {
 	lines    func(*recorder.Secrets) []string // what was understood
 	holds    int                              // bytes that are held for that, about
 	effects  []directory.Effect
-	failures int // of the operations in it
+	more     []string // whom the effects concern that there is no room for
+	failures int      // of the operations in it
 }
 
 // note begins to take note of a request, of which the one that it gives is to be served.
@@ -56,13 +58,20 @@ func (s *Service) note(r *http.Request) (*note, *http.Request) {
 	if s.recorder == nil {
 		return nil, r
 	}
-	n := &note{recorder: s.recorder, gate: httpkit.RequestFrom(r.Context()), began: time.Now(), sent: head{limit: recorder.MaxSent}, answered: head{limit: recorder.MaxAnswer}}
+	n := &note{recorder: s.recorder, gate: httpkit.RequestFrom(r.Context()), began: time.Now(), sent: head{limit: recorder.MaxBeginning}, answered: head{limit: recorder.MaxAnswer}}
 	r = r.WithContext(directory.WithWitness(r.Context(), n.witness))
-	if r.Body != nil {
+	if n.sent.ended = r.Body == nil || r.ContentLength == 0; !n.sent.ended {
 		r.Body = &overheard{r.Body, &n.sent}
 	}
 	n.request = r
 	return n, r
+}
+
+// body notes a body that was read whole. It is held as it is: nobody writes on it.
+func (n *note) body(data []byte) {
+	if n != nil {
+		n.sent.text = data
+	}
 }
 
 // head is the beginning of what passes.
@@ -70,6 +79,7 @@ type head struct {
 	text  []byte
 	size  int64
 	limit int
+	ended bool // there is no more
 }
 
 func (h *head) Write(p []byte) (int, error) {
@@ -87,21 +97,74 @@ type overheard struct {
 func (o *overheard) Read(p []byte) (int, error) {
 	n, err := o.ReadCloser.Read(p)
 	_, _ = o.head.Write(p[:n]) // it cannot fail
+	o.head.ended = o.head.ended || errors.Is(err, io.EOF)
 	return n, err
 }
 
-// beside is where the answer is written, and kept.
-func (n *note) beside(w http.ResponseWriter) http.ResponseWriter {
+// answer writes the answer, keeps it, and hands on what was noted. What nobody has read of
+// the body is not waited for before the answer is sent.
+func (n *note) answer(w http.ResponseWriter, answer *reply) {
 	if n == nil {
-		return w
+		answer.write(w)
+		return
 	}
-	// What was refused before it was read is what one wants to see: a body of the wrong
-	// type. Nothing is waited for that has no end, or that a stranger sends.
-	if r := n.request; n.caller != nil && n.sent.size == 0 && r.ContentLength > 0 && r.ContentLength <= recorder.MaxSent {
-		_, _ = io.CopyN(io.Discard, r.Body, r.ContentLength) // what there is of it is there
+	r := n.request
+	// Who waits to be asked for it (RFC 9110 §10.1.1) sends none any more.
+	early := !n.sent.ended && r.ContentLength-n.sent.size < takenIn && r.Header.Get("Expect") == ""
+	if early {
+		// Otherwise net/http takes in the rest before it sends the answer, and not behind it.
+		_ = http.NewResponseController(w).EnableFullDuplex() // fails where nothing is held back
 	}
-	return &answering{w, &n.answered}
+	answer.write(&answering{w, &n.answered})
+	if n.took = time.Since(n.began); early {
+		n.listen(w)
+	}
+	n.keep(answer)
 }
+
+// takenIn is how much of a body nobody has read is taken in to keep the connection. With
+// more to come, net/http says in the answer that it ends, and waits for nothing.
+const takenIn = 256 << 10
+
+// listenFor is how long a request that is answered is listened to.
+const listenFor = time.Second
+
+// listen sends the answer, and takes in the body behind it, as far as it comes soon. What
+// was refused before it was read is what one wants to see: a body of the wrong type.
+// Nothing is noted that a stranger sends.
+func (n *note) listen(w http.ResponseWriter) {
+	var body io.Reader = n.request.Body
+	if heard, ok := body.(*overheard); ok && n.caller == nil {
+		body = heard.ReadCloser
+	}
+	// Neither is there in memory, where nothing is waited for.
+	connection := http.NewResponseController(w)
+	_ = connection.Flush()
+	hung := make(chan struct{})
+	hangUp := time.AfterFunc(listenFor, func() {
+		defer close(hung)
+		_ = connection.SetReadDeadline(past)
+	})
+	// Each piece that is read may move the deadline on, so none is begun late.
+	piece, late := make([]byte, 4096), time.Now().Add(listenFor/2)
+	var err error
+	for size := 0; err == nil && size <= takenIn && time.Now().Before(late); {
+		var read int
+		read, err = body.Read(piece)
+		size += read
+	}
+	if !hangUp.Stop() {
+		<-hung
+	}
+	if !errors.Is(err, io.EOF) {
+		// The connection ends: net/http must not come to the end of the body by itself, when
+		// it has ceased to look out for the next request.
+		_ = connection.SetReadDeadline(past)
+	}
+}
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
 
 type answering struct {
 	http.ResponseWriter
@@ -118,7 +181,7 @@ func (n *note) keep(answer *reply) {
 	if n == nil {
 		return
 	}
-	n.took, n.status, n.id = time.Since(n.began), answer.status, cmp.Or(n.id, answer.id)
+	n.status, n.id = answer.status, cmp.Or(n.id, answer.id)
 	// Of the answer no more is held than what it tells of.
 	switch body := answer.body.(type) {
 	case scimerrors.ScimError:
@@ -126,7 +189,9 @@ func (n *note) keep(answer *reply) {
 	case resource.Object:
 		n.names(body)
 	}
-	if r := n.request; r.ContentLength > n.sent.size {
+	if r := n.request; r.ContentLength == n.sent.size {
+		n.sent.ended = true
+	} else if r.ContentLength > n.sent.size {
 		n.sent.size = r.ContentLength // there was more than was read
 	}
 	size := len(n.sent.text) + len(n.answered.text) + n.holds
@@ -162,9 +227,11 @@ func (n *note) witness(e directory.Effect) {
 		after.Members = nil
 		e.GroupAfter = &after
 	}
-	if len(n.effects) < recorder.MaxChanges {
-		n.effects = append(n.effects, e)
+	if len(n.effects) == recorder.MaxChanges {
+		n.more = append(n.more, subject(&e)) // a few of each operation
+		return
 	}
+	n.effects = append(n.effects, e)
 }
 
 // decoded is about how many times as large a body is once it is decoded.
@@ -253,6 +320,7 @@ func (n *note) whole() recorder.Request {
 	// The bodies first: what is secret in them is not to be in anything else either.
 	d := &kept.Details
 	d.Sent = recorder.Text{Text: secrets.Body(n.sent.text), Left: n.sent.size - int64(len(n.sent.text))}
+	d.Sent.Unread = !n.sent.ended
 	if !utf8.Valid(n.sent.text) && d.Sent.Left == 0 { // what stands there was not sent
 		d.Sent.Left = n.sent.size
 	}
@@ -334,6 +402,7 @@ func (n *note) about(s *recorder.Secrets, id string) (name string, about []strin
 			add(id, m.Display)
 		}
 	}
+	add(n.more...)
 	if name == "" && len(n.named) > 0 {
 		name = n.named[0]
 	}

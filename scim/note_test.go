@@ -1,12 +1,16 @@
 package scim
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
+	"gatehouse/directory"
+	"gatehouse/identity"
 	"gatehouse/internal/httpkit"
 	"gatehouse/scim/recorder"
 )
@@ -25,5 +29,17 @@ func TestAPanicWhileARequestIsKept(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "hunter2") || !strings.Contains(log.String(), "req_1") {
 		t.Errorf("logged: %s", log.String())
+	}
+}
+
+// Whom a request concerns is known of all, however many they are.
+func TestMoreChangesThanAreToldOfAreFound(t *testing.T) {
+	n := &note{request: httptest.NewRequestWithContext(t.Context(), "POST", "/scim/v2/Bulk", nil), gate: &httpkit.Request{ID: "req_1"}, status: 200}
+	for i := range recorder.MaxChanges + 2 {
+		n.witness(directory.Effect{UserAfter: &directory.User{ID: identity.UserID(fmt.Sprint("usr_", i))}})
+	}
+	r := n.finish()
+	if last := fmt.Sprint("usr_", recorder.MaxChanges+1); len(r.Changes) != recorder.MaxChanges || !slices.Contains(r.About, last) {
+		t.Errorf("%d changes are told, and about %d", len(r.Changes), len(r.About))
 	}
 }

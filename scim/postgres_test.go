@@ -46,7 +46,8 @@ func TestOnPostgres(t *testing.T) {
 		TestRFC7644_3_7_1_GroupsInACircle, TestP9_ALiveSessionsDecisionsGoByTheGroupsOfThisMoment,
 		TestATokenMayDoWhatItsAccessSays, TestRFC7643_5_AuthenticationSchemes, TestRFC6585_4_TooManyRequests, TestABulkCountsByItsOperations,
 		TestPeopleOfAnotherConnectionAreLinkedByRuleAlone,
-		TestP1_RequestsFromInside, TestARequestIsKeptWithWhatBecameOfIt, TestARefusedRequestIsKept, TestRequestsWithoutATokenAreKeptInBounds, TestABulkIsKept, TestP6_NoSecretIsKeptOfARequest,
+		TestP1_RequestsFromInside, TestARequestIsKeptWithWhatBecameOfIt, TestARefusedRequestIsKept, TestRequestsWithoutATokenAreKeptInBounds, TestABulkIsKept, TestP6_NoSecretIsKeptOfARequest, TestP1_P9_ALargeBulkIsKeptAndTriedAgain,
+		TestARefusalDoesNotWaitForTheBody, TestABodyThatNobodyReadIsNotNone, TestARefusalDoesNotWaitForTheBodyOfHTTP2,
 		TestP1_P9_ADryRunDoesNothing, TestADryRunLeavesTheBrakeAlone, TestWhatCannotBeTriedAgain, TestADryRunForeseesWhatComes, TestADryRunOfWhatWasFetched, TestDryRunsComeOneAtATimeWithAPause, TestADryRunOfWhatReadsNeedsNoTurn,
 	}, "TestRetryAfterIsLongEnough")
 }

@@ -16,6 +16,7 @@ import (
 // kept gives what was kept of acme, the newest first, each whole.
 func kept(t testing.TB, b *bench, s *recorder.Service, f recorder.Filter) (all []recorder.Request) {
 	t.Helper()
+	b.serving.Wait()
 	s.Flush(t.Context())
 	f.Limit = 200
 	page, err := s.Search(t.Context(), b.acme.id, f)
@@ -122,15 +123,19 @@ func TestARefusedRequestIsKept(t *testing.T) {
 		t.Errorf("kept as %+v", r)
 	}
 	b.do(t, "POST", "/Users", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"`+strings.Repeat("x", 100<<10)+`"}`).wants(400)
-	if r := last(t, b, s); len(r.Sent.Text) != recorder.MaxSent || r.Sent.Left == 0 {
+	if r := last(t, b, s); len(r.Sent.Text) < 100<<10 || r.Sent.Left != 0 || r.Sent.Unread {
 		t.Errorf("%d bytes of it are kept, %d not", len(r.Sent.Text), r.Sent.Left)
+	}
+	b.do(t, "POST", "/Users", strings.Repeat("x", 2<<20)).wants(413)
+	if r := last(t, b, s); len(r.Sent.Text) != recorder.MaxBeginning || r.Sent.Left != 2<<20-recorder.MaxBeginning || !r.Sent.Unread {
+		t.Errorf("%d bytes of what is too large are kept, %d not", len(r.Sent.Text), r.Sent.Left)
 	}
 	b.do(t, "PATCH", "/Users/usr_none", patch(`{"op":"replace","path":"active","value":false}`)).wants(404)
 	if r := last(t, b, s); r.Resource != "usr_none" || len(r.Understood) != 1 {
 		t.Errorf("kept as %+v", r)
 	}
 	for filter, want := range map[recorder.Filter]int{
-		{Failed: true}: 5, {Status: 4}: 5, {Status: 404}: 2, {ScimType: "invalidSyntax"}: 1, {Changed: true}: 0, {Method: "patch"}: 1, {Token: "test"}: 5, {Token: "other"}: 0, {Status: 2}: 0,
+		{Failed: true}: 6, {Status: 4}: 6, {Status: 404}: 2, {ScimType: "invalidSyntax"}: 1, {Changed: true}: 0, {Method: "patch"}: 1, {Token: "test"}: 6, {Token: "other"}: 0, {Status: 2}: 0,
 	} {
 		if got := kept(t, b, s, filter); len(got) != want {
 			t.Errorf("%+v finds %d, want %d", filter, len(got), want)
@@ -146,13 +151,14 @@ func TestRequestsWithoutATokenAreKeptInBounds(t *testing.T) {
 	for range 50 {
 		b.do(t, "POST", "/Users", `{"userName":"ann"}`, "Authorization", "Bearer "+b.globex.token).wants(401)
 	}
+	b.serving.Wait()
 	running, stop := context.WithCancel(t.Context())
 	stop()
 	must(t, s.Run(running))
 	all := kept(t, b, s, recorder.Filter{})
 	lost := 0
 	for _, r := range all {
-		if lost += r.Lost; r.Sent.Text != "" || r.Token != "" || r.Status != 401 {
+		if lost += r.Lost; r.Sent.Text != "" || r.Lost == 0 && !r.Sent.Unread || r.Token != "" || r.Status != 401 {
 			t.Errorf("kept as %+v", r)
 		}
 	}

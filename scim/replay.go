@@ -28,8 +28,8 @@ func (s *Service) Replay(ctx context.Context, tenant identity.TenantID, origin s
 	switch {
 	case recorded.Token == "":
 		return again, fault.New(fault.Conflict, "request-of-nobody", "This request was refused for its token before it was read: there is nothing to try again.")
-	case recorded.Sent.Left > 0:
-		return again, fault.New(fault.Conflict, "request-cut", "Only the first %d KiB of this request were kept, so it cannot be tried again.", recorder.MaxSent>>10)
+	case recorded.Sent.Left > 0 || recorded.Sent.Unread:
+		return again, fault.New(fault.Conflict, "request-cut", "The body of this request was not kept to its end, so it cannot be tried again.")
 	}
 	end, err := s.rehearsals.begin(tenant)
 	if err != nil {

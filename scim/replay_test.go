@@ -149,13 +149,50 @@ func TestADryRunLeavesTheBrakeAlone(t *testing.T) {
 func TestWhatCannotBeTriedAgain(t *testing.T) {
 	b := newBench(t)
 	s := b.recorder
-	b.do(t, "POST", "/Users", strings.Repeat("x", recorder.MaxSent+1)).wants(400)
+	b.do(t, "POST", "/Users", strings.Repeat("x", maxRequest+1)).wants(413)
 	if _, err := b.replay(t, last(t, b, s)); !fault.Is(err, fault.Conflict) || fault.As(err).Code != "request-cut" {
 		t.Errorf("cut: %v", err)
 	}
 	b.do(t, "GET", "/Users", "", "Authorization", "Bearer nobody").wants(401)
 	if _, err := b.replay(t, last(t, b, s)); fault.As(err).Code != "request-of-nobody" {
 		t.Errorf("of nobody: %v", err)
+	}
+}
+
+// maxRequest is how large a request may be that is no Bulk.
+const maxRequest = 1 << 20
+
+// A Bulk of as many operations as there may be is kept whole, found by whoever is in it,
+// tried again, and erased with any of them.
+func TestP1_P9_ALargeBulkIsKeptAndTriedAgain(t *testing.T) {
+	b := newBench(t)
+	s := b.recorder
+	operations := make([]string, 1000)
+	for i := range operations {
+		operations[i] = fmt.Sprintf(`{"method":"POST","path":"/Users","bulkId":"b%d","data":{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"p%d","title":%q}}`, i, i, strings.Repeat("x", 500))
+	}
+	text := bulkOf(operations...)
+	b.do(t, "POST", "/Bulk", text).wants(200)
+	r := last(t, b, s)
+	if r.Sent.Text != text || r.Sent.Left != 0 || r.Sent.Unread || len(r.Understood) != 1000 {
+		t.Fatalf("%d bytes of %d are kept, %d lines", len(r.Sent.Text), len(text), len(r.Understood))
+	}
+	id, _ := b.do(t, "GET", "/Users?filter="+escape(`userName eq "p999"`), "").wants(200).at("Resources", "0", "id").(string)
+	if found := kept(t, b, s, recorder.Filter{About: id, Method: "POST"}); len(found) != 1 || found[0].ID != r.ID {
+		t.Errorf("by the id of the last person in it, %d are found", len(found))
+	}
+	before, events := b.state(t), len(b.events(t))
+	again, err := b.replay(t, r)
+	if fault.Is(err, fault.Unavailable) {
+		t.Skip("with other tests beside it, it takes longer than a dry run may")
+	}
+	must(t, err)
+	if len(again.Understood) != 1000 || !strings.Contains(again.Understood[999], ": 409 uniqueness") || b.state(t) != before || len(b.events(t)) != events {
+		t.Errorf("foreseen: %d lines, %d changes", len(again.Understood), len(again.Changes))
+	}
+	must(t, b.db.Tenant(b.acme.id).Write(t.Context(), func(tx *store.Tx) error { return recorder.Erase(t.Context(), tx, identity.UserID(id)) }))
+	if found := kept(t, b, s, recorder.Filter{}); len(found) != 0 {
+		t.Errorf("with the last person in it erased, %d are left", len(found))
 	}
 }
 

@@ -89,8 +89,7 @@ func (s *Service) Handler() http.Handler {
 		if err != nil {
 			answer = refusal(w, r, err)
 		}
-		answer.write(n.beside(w))
-		n.keep(answer)
+		n.answer(w, answer)
 	})
 }
 
@@ -128,9 +127,9 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, n *note) (*reply
 	schemas, version := s.schemas(req.Tenant)
 	kinds := s.extensions.of(req.Tenant, schemas, version)
 	c := &call{service: s, kinds: kinds, kind: kinds.Of(endpoint.kind), method: r.Method, ifMatch: joined(r.Header, "If-Match"), ifNone: joined(r.Header, "If-None-Match"),
-		read: func() (map[string]any, error) { return readObject(w, r) },
+		read: func() (map[string]any, error) { return readObject(w, r, n) },
 		whole: whole{caller: caller, event: event, match: match, hold: func() { holdOn(w) },
-			load: func() ([]byte, error) { return readBody(w, r, maxBulk, errBulkSize) }},
+			load: func() ([]byte, error) { return readBody(w, r, n, maxBulk, errBulkSize) }},
 		tenant: req.Tenant, cause: event.Cause(), base: req.Origin + root, id: id, query: query, note: n}
 	if c.projection, err = resource.ReadProjection(query); err != nil {
 		return nil, err

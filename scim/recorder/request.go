@@ -22,7 +22,8 @@ type Request struct {
 	// Name is what whoever it is about is called, as it was sent or found, or the filter
 	// by which somebody is looked for.
 	Name string
-	// About are ids and names of all whom it concerns, to be found by.
+	// About are ids and names of all whom it concerns, to be found by: of the names only
+	// the first, of the ids all ([Erase]).
 	About []string
 
 	Status   int
@@ -54,7 +55,9 @@ type Details struct {
 // Text is a body, or the beginning of one.
 type Text struct {
 	Text string `json:"text,omitempty"`
-	Left int64  `json:"left,omitempty"` // how many bytes of it are left out
+	Left int64  `json:"left,omitempty"` // how many bytes of it are left out, as far as that is known
+	// Unread says that it was not read to its end: there may be more of it than Left.
+	Unread bool `json:"unread,omitempty"`
 }
 
 // Change is what became of one resource.
@@ -101,8 +104,11 @@ type Member struct {
 
 // The bounds of what is kept of one request.
 const (
-	// MaxSent is how many bytes are kept of a body that was sent.
-	MaxSent = 64 << 10
+	// MaxSent is how many bytes are kept of a body that was read whole: as many as the
+	// service takes.
+	MaxSent = 8 << 20
+	// MaxBeginning is how many are kept of one that was not.
+	MaxBeginning = 64 << 10
 	// MaxAnswer is how many bytes are kept of an answer.
 	MaxAnswer = 16 << 10
 	// MaxLines is how many lines tell what was understood.
@@ -113,12 +119,13 @@ const (
 	MaxChanges = 1000
 	// MaxAttributes is how many attributes of each.
 	MaxAttributes = 100
-	// MaxDetails bounds all of that together: what is most of it is left out then.
+	// MaxDetails bounds all of that together, beside what was sent: what is most of it is
+	// left out then.
 	MaxDetails = 512 << 10
 )
 
 const (
 	maxName  = 256  // bytes of a name
 	maxPath  = 1024 // bytes of an address, and of a query
-	maxAbout = 4096 // bytes of what a request is found by
+	maxAbout = 4096 // bytes of the names that a request is found by
 )

@@ -97,7 +97,11 @@ func (f *Filter) query() (text string, args []any, err error) {
 	}
 	if f.About != "" {
 		part := strings.NewReplacer(`!`, `!!`, `%`, `!%`, `_`, `!_`).Replace(strings.ToLower(f.About))
-		add(true, "about LIKE ", arg("%"+part+"%"), " ESCAPE '!'")
+		in := "about"
+		if isID(f.About) {
+			in = "about || ids" // a name is not looked for in ids, where many a part of one is
+		}
+		add(true, in, " LIKE ", arg("%"+part+"%"), " ESCAPE '!'")
 	}
 	switch {
 	case f.Status >= 100:

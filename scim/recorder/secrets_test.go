@@ -155,3 +155,15 @@ func named(v any, secret bool) bool {
 	}
 	return false
 }
+
+// BenchmarkLargeBody is a body as large as the service takes one.
+func BenchmarkLargeBody(b *testing.B) {
+	one := `{"method":"POST","path":"/Users","bulkId":"x","data":{"userName":"ada@acme.example","password":"hunter2hunter2","name":{"givenName":"Ada","familyName":"Lovelace"}}},`
+	body := []byte(`{"Operations":[` + strings.Repeat(one, recorder.MaxSent/len(one)) + `{}]}`)
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		if text := recorder.NewSecrets("gtk_secret").Body(body); strings.Contains(text, "hunter2") {
+			b.Fatal("it holds the secret")
+		}
+	}
+}

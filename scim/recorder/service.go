@@ -27,15 +27,15 @@ const (
 
 // The bounds of what waits to be written: of one tenant, and of all together.
 const (
-	maxQueuedOfOne, maxQueuedBytesOfOne = 1024, 8 << 20
-	maxQueued, maxQueuedBytes           = 4096, 32 << 20
+	maxQueuedOfOne, maxQueuedBytesOfOne = 1024, 32 << 20
+	maxQueued, maxQueuedBytes           = 4096, 64 << 20
 )
 
 const (
 	// writeEvery is how long a request waits at most until it is written, and
-	// writeAt how many of them do.
-	writeEvery = 500 * time.Millisecond
-	writeAt    = 128
+	// writeAt how many of them do, or writeAtBytes of one tenant.
+	writeEvery            = 500 * time.Millisecond
+	writeAt, writeAtBytes = 128, 4 << 20
 	// writers is how many tenants' batches are written at a time: one whose database does
 	// not answer keeps few others waiting.
 	writers = 4
@@ -44,8 +44,9 @@ const (
 	// retryFor is how old a request gets that cannot be written.
 	retryFor = 5 * time.Minute
 	// pruneEvery is how often what is too old, or too much, is looked for everywhere, and
-	// pruneAfter after how many that were written of a tenant it is looked for there.
-	pruneEvery, pruneAfter = time.Hour, 2000
+	// pruneAfter and pruneAfterBytes after how much that was written of a tenant it is
+	// looked for there.
+	pruneEvery, pruneAfter, pruneAfterBytes = time.Hour, 2000, 16 << 20
 	// strangers is how many requests without a good token are kept of a tenant within
 	// strangersIn, by one node: anybody can send those.
 	strangers, strangersIn = 20, time.Minute
@@ -82,10 +83,13 @@ type Service struct {
 	bytes  int
 	wake   chan struct{}
 
-	writing sync.Mutex                // one round at a time
-	packers chan *packer              // as many as tenants are written at a time
-	written map[identity.TenantID]int // since it was last pruned; behind mu
+	writing sync.Mutex                    // one round at a time
+	packers chan *packer                  // as many as tenants are written at a time
+	written map[identity.TenantID]written // since it was last pruned; behind mu
 }
+
+// written is how much was.
+type written struct{ requests, bytes int64 }
 
 // queue is what waits to be written of a tenant.
 type queue struct {
@@ -109,7 +113,7 @@ func New(c Config) *Service {
 	for range writers {
 		packers <- &packer{}
 	}
-	return &Service{Config: c, queues: map[identity.TenantID]*queue{}, wake: make(chan struct{}, 1), packers: packers, written: map[identity.TenantID]int{}}
+	return &Service{Config: c, queues: map[identity.TenantID]*queue{}, wake: make(chan struct{}, 1), packers: packers, written: map[identity.TenantID]written{}}
 }
 
 // Keep takes a request to be written soon, and returns at once. finish gives it, with all
@@ -134,7 +138,7 @@ func (s *Service) Keep(tenant identity.TenantID, size int, stranger bool, finish
 		return
 	}
 	s.add(q, entry{now, size, finish})
-	if len(q.entries) >= writeAt {
+	if len(q.entries) >= writeAt || q.bytes >= writeAtBytes {
 		select {
 		case s.wake <- struct{}{}:
 		default:
@@ -320,7 +324,8 @@ func (s *Service) flush(ctx context.Context, tenant identity.TenantID, p *packer
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
-	if err := s.write(ctx, tenant, p, all); err != nil {
+	size, err := s.write(ctx, tenant, p, all)
+	if err != nil {
 		s.Log.WarnContext(ctx, "what provisioning clients have sent could not be kept yet", "tenant", tenant, "requests", len(requests), "error", err)
 		if slices.Contains(s.Tenants(), tenant) {
 			s.giveBack(tenant, requests, of)
@@ -328,8 +333,10 @@ func (s *Service) flush(ctx context.Context, tenant identity.TenantID, p *packer
 		return
 	}
 	s.mu.Lock()
-	s.written[tenant] += len(all)
-	due := s.written[tenant] >= pruneAfter
+	w := s.written[tenant]
+	w.requests, w.bytes = w.requests+int64(len(all)), w.bytes+size
+	s.written[tenant] = w
+	due := w.requests >= pruneAfter || w.bytes >= pruneAfterBytes
 	s.mu.Unlock()
 	if due {
 		s.prune(ctx, tenant)

@@ -2,8 +2,10 @@ package recorder
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -195,7 +197,8 @@ func TestStrangersPushOutNobody(t *testing.T) {
 	for i := range strangers {
 		strangers[i] = Request{ID: identity.NewRequestID(), Time: now.Add(time.Duration(i-2000) * time.Millisecond), Status: 401, Failed: true}
 	}
-	must(t, p.a.write(t.Context(), acme, &packer{}, strangers))
+	_, err := p.a.write(t.Context(), acme, &packer{}, strangers)
+	must(t, err)
 	must(t, p.a.pruneTo(t.Context(), acme, ofClients, now.Add(-Kept), 10, maxBytes))
 	if got := p.rows(); got != 10+len(strangers) {
 		t.Errorf("%d are kept: strangers count among the others", got)
@@ -348,19 +351,75 @@ func TestAPanicEndsNothing(t *testing.T) {
 	}
 }
 
-// Who is erased is in no request any more, and the others stay.
+// Who is erased is in no request any more, wherever in however large a one they stood, and
+// the others stay.
 func TestErasing(t *testing.T) {
 	p := newPlace(t)
-	for _, r := range []Request{
-		{Resource: "usr_Ann"}, {Resource: "grp_1", About: []string{"grp_1", "usr_bob", "usr_Ann"}}, {Resource: "usr_bob", About: []string{"usr_bob"}}, {Name: "somebody"},
-	} {
+	many := make([]string, 5000)
+	for i := range many {
+		many[i] = string(identity.NewUserID())
+	}
+	ann, bob := string(identity.NewUserID()), string(identity.NewUserID())
+	list := func(last string) string { return `{"members":["` + strings.Join(many, `","`) + `","` + last + `"]}` }
+	sent := func(text string) Details { return Details{Sent: Text{Text: text}} }
+	gone := []Request{
+		{Resource: ann}, {Resource: "grp_1", About: []string{"grp_1", bob, strings.ToUpper(ann)}}, {About: append(slices.Clone(many), ann)},
+		{Details: sent(list(ann))}, {Path: "/scim/v2/Users/" + ann}, {Details: Details{Query: "filter=members%20eq%20%22" + ann + "%22"}},
+		{Details: Details{Understood: []string{`add members = [{"value":"` + ann + `"}]`}}}, {Details: Details{Answer: Text{Text: list(ann)}}},
+		{Details: Details{Changes: []Change{{Kind: "Group", ID: "grp_1", Joined: Members{Count: 1, First: []Member{{ID: ann}}}}}}},
+	}
+	stay := []Request{{Resource: bob, About: []string{bob}}, {Name: "somebody"}, {Details: sent(list(bob))}}
+	for _, r := range slices.Concat(gone, stay) {
 		r.ID, r.Time = identity.NewRequestID(), time.Now()
 		p.a.Keep(acme, 0, false, func() Request { return r })
 	}
 	p.a.Flush(t.Context())
-	must(t, p.db.Tenant(acme).Write(t.Context(), func(tx *store.Tx) error { return Erase(t.Context(), tx, "usr_Ann") }))
-	if all := p.all(p.a, 10); len(all) != 2 {
+	found := func(id string) int {
+		page, err := p.a.Search(t.Context(), acme, Filter{About: id, Limit: 100})
+		must(t, err)
+		return len(page.Items)
+	}
+	if n := found(ann); n != len(gone) {
+		t.Errorf("%d are found by the id, want %d", n, len(gone))
+	}
+	must(t, p.db.Tenant(acme).Write(t.Context(), func(tx *store.Tx) error { return Erase(t.Context(), tx, identity.UserID(ann)) }))
+	if all := p.all(p.a, 100); len(all) != len(stay) || found(ann) != 0 || found(bob) != 2 {
 		t.Errorf("left: %+v", all)
+	}
+}
+
+// A body is kept as large as the service takes one, and as it is, whatever is in it.
+func TestALargeBodyIsKept(t *testing.T) {
+	p := newPlace(t)
+	id := identity.NewRequestID()
+	sent := strings.Repeat("<\"\n\u2028", MaxSent/6)
+	p.a.Keep(acme, MaxSent, false, func() Request {
+		return Request{ID: id, Time: time.Now(), Details: Details{Sent: Text{Text: sent}, Understood: []string{"x"}, Changes: []Change{{ID: "1"}}}}
+	})
+	p.a.Flush(t.Context())
+	r, err := p.b.Get(t.Context(), acme, id)
+	if err != nil || r.Sent.Text != sent || len(r.Understood) != 1 || len(r.Changes) != 1 {
+		t.Errorf("%d bytes of %d are kept, with %q and %v, %v", len(r.Sent.Text), len(sent), r.Understood, r.Changes, err)
+	}
+}
+
+// Large ones are looked for long before there are too many: what is kept stays in bounds.
+func TestWhatIsLargeIsPrunedSoon(t *testing.T) {
+	p := newPlace(t)
+	noise := make([]byte, 3<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	text := base64.StdEncoding.EncodeToString(noise)
+	pruned := 0
+	for range 12 {
+		p.a.Keep(acme, 0, false, func() Request {
+			return Request{ID: identity.NewRequestID(), Time: time.Now(), Details: Details{Sent: Text{Text: text}}}
+		})
+		if p.a.Flush(t.Context()); p.a.written[acme] == (written{}) {
+			pruned++
+		}
+	}
+	if pruned != 2 {
+		t.Errorf("with 36 MiB that were written it was looked for them %d times", pruned)
 	}
 }
 

@@ -31,30 +31,33 @@ func purpose(id identity.RequestID) string { return "scim/recorder/" + string(id
 // row is a request as it is written.
 type row struct {
 	*Request
-	sealed []byte
+	about, ids string
+	sealed     []byte
 }
 
-// overhead is about what a row takes beside what is sealed.
+// bytes is about what it takes.
+func (r *row) bytes() int { return len(r.sealed) + len(r.about) + len(r.ids) + overhead }
+
+// overhead is about what a row takes beside that.
 const overhead = 512
 
 // write keeps requests, in transactions of bounded length. One that is there already
-// stays: an earlier try may have come true although nobody heard of it.
-func (s *Service) write(ctx context.Context, tenant identity.TenantID, p *packer, requests []Request) error {
+// stays: an earlier try may have come true although nobody heard of it. It gives how many
+// bytes they take.
+func (s *Service) write(ctx context.Context, tenant identity.TenantID, p *packer, requests []Request) (size int64, err error) {
 	rows := make([]row, len(requests))
 	for i := range requests {
-		sealed, err := s.seal(ctx, tenant, p, &requests[i])
-		if err != nil {
-			return err
+		if rows[i], err = s.row(ctx, tenant, p, &requests[i]); err != nil {
+			return 0, err
 		}
-		rows[i] = row{&requests[i], sealed}
+		size += int64(rows[i].bytes())
 	}
-	return s.Store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+	return size, s.Store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
 		for _, r := range rows {
-			about := strings.ToLower(short(strings.Join(r.About, "\n"), maxAbout))
-			if _, err := tx.Exec(ctx, `INSERT INTO scim_requests (`+columns+`, about, bytes, sealed)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT (id) DO NOTHING`,
+			if _, err := tx.Exec(ctx, `INSERT INTO scim_requests (`+columns+`, about, ids, bytes, sealed)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT (id) DO NOTHING`,
 				r.ID, store.Millis(r.Time), int64(r.Took), r.Node, r.Token, short(r.TokenName, maxName), short(r.Method, 16), short(r.Path, maxPath), r.Kind, short(r.Resource, 128),
-				short(r.Name, maxName), r.Status, r.ScimType, r.Failed, r.Changed, r.Lost, about, len(r.sealed)+len(about)+overhead, r.sealed); err != nil {
+				short(r.Name, maxName), r.Status, r.ScimType, r.Failed, r.Changed, r.Lost, r.about, r.ids, r.bytes(), r.sealed); err != nil {
 				return err
 			}
 		}
@@ -77,7 +80,7 @@ type packer struct {
 }
 
 // pack gives what is good until the next call.
-func (p *packer) pack(plain []byte) (_ []byte, err error) {
+func (p *packer) pack(plain []byte, sent string) (_ []byte, err error) {
 	if p.packed.Reset(); p.Writer == nil {
 		p.Writer, err = flate.NewWriter(&p.packed, flate.BestSpeed)
 	} else {
@@ -87,29 +90,75 @@ func (p *packer) pack(plain []byte) (_ []byte, err error) {
 		_, err = p.Write(plain)
 	}
 	if err == nil {
+		_, err = io.WriteString(p, sent)
+	}
+	if err == nil {
 		err = p.Close()
 	}
 	return p.packed.Bytes(), err
 }
 
-// seal packs and encrypts the details of a request. What is more than there is room for
-// loses its longest parts.
-func (s *Service) seal(ctx context.Context, tenant identity.TenantID, p *packer, r *Request) ([]byte, error) {
+// row packs and encrypts the details of a request, and finds who is named in them. What is
+// more than there is room for loses its longest parts. What was sent stands as it is behind
+// the rest.
+func (s *Service) row(ctx context.Context, tenant identity.TenantID, p *packer, r *Request) (row, error) {
 	d := r.Details
+	sent := d.Sent.Text
+	d.Sent.Text = ""
 	plain, err := json.Marshal(d)
 	if err == nil && len(plain) > MaxDetails {
 		d.bound()
 		plain, err = json.Marshal(d)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("recorder: %w", err)
+		return row{}, fmt.Errorf("recorder: %w", err)
 	}
-	packed, err := p.pack(plain)
-	if err != nil {
-		return nil, err
+	about := strings.Join(r.About, "\n")
+	kept := row{Request: r, about: strings.ToLower(short(about, maxAbout)), ids: ids(r.Resource, r.Path, r.Name, about, string(plain), sent)}
+	packed, err := p.pack(append(plain, '\n'), sent)
+	if err == nil {
+		kept.sealed, err = s.Keys.Seal(ctx, tenant, purpose(r.ID), packed)
 	}
-	return s.Keys.Seal(ctx, tenant, purpose(r.ID), packed)
+	return kept, err
 }
+
+// ids gives the ids of people and groups that stand in texts, in small letters, each once
+// and in a line of its own.
+func ids(texts ...string) string {
+	seen := make(map[string]bool)
+	var all []string
+	for _, text := range texts {
+		for at := 0; ; {
+			next := strings.IndexByte(text[at:], '_')
+			if next < 0 {
+				break
+			}
+			at += next + 1
+			if !isID(text[max(at-len(identity.UserPrefix), 0):at]) {
+				continue
+			}
+			end := at
+			for end < len(text) && isLetter(text[end]) {
+				end++
+			}
+			if id := strings.ToLower(text[at-len(identity.UserPrefix) : end]); !seen[id] {
+				seen[id], all = true, append(all, id)
+			}
+			at = end
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+// isID reports whether a text begins like an id of a person or a group, in whatever
+// letters: both prefixes have the same length.
+func isID(text string) bool {
+	n := len(identity.UserPrefix)
+	return len(text) >= n && (strings.EqualFold(text[:n], identity.UserPrefix) || strings.EqualFold(text[:n], identity.GroupPrefix))
+}
+
+// isLetter is for those that ids consist of.
+func isLetter(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' }
 
 // bound leaves of the changes as many as there is room for, beside what is bounded by
 // itself.
@@ -137,9 +186,15 @@ func (s *Service) open(ctx context.Context, tenant identity.TenantID, r *Request
 	if err != nil {
 		return err
 	}
-	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), 4*MaxDetails))
-	if err == nil {
-		err = json.Unmarshal(plain, &r.Details)
+	// Without its secrets, what was sent can be longer than it was.
+	plain := io.LimitReader(flate.NewReader(bytes.NewReader(packed)), 4*(MaxDetails+MaxSent))
+	d := json.NewDecoder(plain)
+	if err = d.Decode(&r.Details); err == nil {
+		var sent []byte
+		sent, err = io.ReadAll(io.MultiReader(d.Buffered(), plain))
+		if sent = bytes.TrimPrefix(sent, []byte("\n")); len(sent) > 0 { // earlier rows have it among the rest
+			r.Sent.Text = string(sent)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("recorder: open %s: %w", r.ID, err)
@@ -167,10 +222,12 @@ func (s *Service) Get(ctx context.Context, tenant identity.TenantID, id identity
 	return r, err
 }
 
-// Erase removes the requests that are about somebody, or concern them among others.
+// Erase removes the requests in which somebody is named by their id, whoever else is and
+// however large they are.
 func Erase(ctx context.Context, tx *store.Tx, id identity.UserID) error {
-	// In about, ids stand in small letters, each in a line of its own.
-	_, err := tx.Exec(ctx, `DELETE FROM scim_requests WHERE resource_id = $1 OR replace(about, $2, '') <> about`, id, strings.ToLower(string(id)))
+	// In about and ids, ids stand in small letters, each in a line of its own. Of requests
+	// that were written before there were ids, about has the first.
+	_, err := tx.Exec(ctx, `DELETE FROM scim_requests WHERE resource_id = $1 OR replace(about, $2, '') <> about OR replace(ids, $2, '') <> ids`, id, strings.ToLower(string(id)))
 	return err
 }
 
@@ -192,7 +249,7 @@ func (s *Service) Prune(ctx context.Context) {
 
 func (s *Service) prune(ctx context.Context, tenant identity.TenantID) {
 	s.mu.Lock()
-	s.written[tenant] = 0
+	delete(s.written, tenant)
 	s.mu.Unlock()
 	oldest := time.Now().Add(-Kept)
 	err := s.pruneTo(ctx, tenant, ofStrangers, oldest, maxStrangers, maxBytes)

@@ -3333,10 +3333,12 @@ export interface components {
         SCIMText: {
             /**
              * Format: int64
-             * @description How many bytes behind it are left out
+             * @description How many bytes behind it are left out, as far as that is known
              */
             left_out?: number;
             text: string;
+            /** @description It was refused before it was read to its end: there may have been more of it */
+            unread?: boolean;
         };
         ScimBrake: {
             /** @description Who has released, rejected or reset it */

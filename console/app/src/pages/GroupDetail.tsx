@@ -64,6 +64,9 @@ function Detail({ group: g, tag }: { group: GroupOf; tag: string }) {
         {can('gatehouse.users:read') && g.groups > 0 && (
           <Anchor component={Link} to={`/users?group=${g.id}`} size="sm" mt="sm" display="inline-block">Everybody in it, also through its groups</Anchor>
         )}
+        {can('gatehouse.users:read') && can('gatehouse.groups:read') && (
+          <Anchor component={Link} to={`/provisioning?about=${g.id}`} size="sm" mt="sm" display="block">What was sent about it over SCIM</Anchor>
+        )}
       </Paper>
       <Members group={g} mayChange={mayChange} />
       <InGroups groups={g.in} none="It is a member of no other group." />

@@ -1,16 +1,16 @@
-import { Badge, Box, Group, SegmentedControl, Select, Stack, Text, TextInput, ThemeIcon, UnstyledButton } from '@mantine/core';
-import { useDebouncedValue } from '@mantine/hooks';
-import { IconAlertCircle, IconCheck, IconEye, IconSearch, IconTransferIn, IconX } from '@tabler/icons-react';
+import { Autocomplete, Badge, Box, Button, Group, SegmentedControl, Select, Stack, Text, TextInput, ThemeIcon, UnstyledButton } from '@mantine/core';
+import { useDebouncedValue, useDisclosure } from '@mantine/hooks';
+import { IconAdjustmentsHorizontal, IconAlertCircle, IconCheck, IconEye, IconSearch, IconTransferIn, IconX } from '@tabler/icons-react';
 import { useEffect, useState } from 'react';
 import { useSearchParams } from 'react-router';
 import { api, done, type SCIMRequest } from '../client/api';
-import { keys, usePages } from '../client/queries';
+import { keys, useCan, usePages } from '../client/queries';
 import { When } from '../parts/Facts';
 import { Page } from '../parts/Page';
 import { More } from '../parts/Rows';
 import rows from '../parts/Rows.module.css';
 import { Empty, Failure, LoadingRows } from '../parts/States';
-import { lostBecause, outcomeOf, requestTitle } from '../words/provisioning';
+import { errorWords, lostBecause, momentOf, outcomeOf, requestTitle } from '../words/provisioning';
 import classes from './Events.module.css';
 import { RequestDrawer } from './RequestDrawer';
 
@@ -31,19 +31,51 @@ const marks = {
 /** How often the list is read again: most requests leave no event to hear of. */
 const again = 10_000;
 
+/** What the list is narrowed by, in the address, so that it can be linked to and passed on. */
+function useNarrowing() {
+  const [params, setParams] = useSearchParams();
+  const set = (name: string, value?: string | null) => setParams((now) => {
+    const next = new URLSearchParams(now);
+    if (value) next.set(name, value);
+    else next.delete(name);
+    return next;
+  }, { replace: true });
+  return { get: (name: string) => params.get(name) ?? '', set };
+}
+
+type Narrowing = ReturnType<typeof useNarrowing>;
+
+/** What is typed, and what of it the list goes by once the typing rests. */
+function useTyped({ get, set }: Narrowing, name: string) {
+  const [typed, setTyped] = useState(get(name));
+  const [rested] = useDebouncedValue(typed.trim(), 300);
+  useEffect(() => {
+    if (rested !== get(name)) set(name, rested);
+    // The address follows what is typed, and not the other way round.
+  }, [rested]);
+  return { value: typed, onChange: setTyped };
+}
+
+type Typed = ReturnType<typeof useTyped>;
+
 /** What identity providers have sent over SCIM, newest first, and what became of it. */
 export function Provisioning() {
-  const [params, setParams] = useSearchParams();
-  const [view, setView] = useState<View>('all');
-  const [typed, setTyped] = useState('');
-  const [about] = useDebouncedValue(typed.trim(), 300);
-  const [method, setMethod] = useState<Method | null>(null);
-  const [status, setStatus] = useState<string | null>(null);
-  const open = params.get('request') ?? undefined;
-  const show = (id?: string) => setParams(id ? { request: id } : {}, { replace: true });
+  const narrowing = useNarrowing();
+  const { get, set } = narrowing;
+  const about = useTyped(narrowing, 'about');
+  const token = useTyped(narrowing, 'token');
+  const from = useTyped(narrowing, 'from');
+  const to = useTyped(narrowing, 'to');
+  const view = (get('view') || 'all') as View;
+  const open = get('request') || undefined;
+  const show = (id?: string) => set('request', id);
+  const special = ['token', 'scim_type', 'from', 'to'];
+  const [more, { toggle }] = useDisclosure(special.some((name) => get(name)));
 
   const filter = {
-    ...(about && { about }), ...(method && { method }), ...(status && { status: Number(status) }),
+    ...(get('about') && { about: get('about') }), ...(get('token') && { token: get('token') }), ...(get('method') && { method: get('method') as Method }),
+    ...(Number(get('status')) > 0 && { status: Number(get('status')) }), ...(get('scim_type') && { scim_type: get('scim_type') }),
+    ...(momentOf(get('from')) && { from: momentOf(get('from')) }), ...(momentOf(get('to')) && { to: momentOf(get('to')) }),
     ...(view === 'failed' && { failed: true }), ...(view === 'changed' && { changed: true }),
   };
   const query = usePages([...keys.scimRequests, filter], (cursor) => done(api.GET('/v1/scim/requests', { params: { query: { ...filter, cursor } } })));
@@ -56,13 +88,15 @@ export function Provisioning() {
   return (
     <Page title="Provisioning" lead="What your identity provider has sent over SCIM in the last 30 days, what was understood, what has changed, and what it was answered. Passwords and tokens are never kept.">
       <Group gap="sm" align="flex-end">
-        <SegmentedControl value={view} onChange={(value) => setView(value as View)} aria-label="Which requests"
+        <SegmentedControl value={view} onChange={(value) => set('view', value === 'all' ? '' : value)} aria-label="Which requests"
           data={[{ value: 'all', label: 'All' }, { value: 'failed', label: 'Failed' }, { value: 'changed', label: 'Changes' }]} />
-        <TextInput placeholder="Person or group" aria-label="Search for a person or group" value={typed} w={{ base: '100%', xs: 240 }} maxLength={200}
-          leftSection={<IconSearch size={16} aria-hidden />} onChange={(e) => setTyped(e.currentTarget.value)} />
-        <Select placeholder="Every method" aria-label="Method" clearable value={method} onChange={(value) => setMethod(value as Method | null)} data={methods} w={{ base: '100%', xs: 150 }} />
-        <Select placeholder="Every answer" aria-label="Answer" clearable value={status} onChange={setStatus} data={statuses} w={{ base: '100%', xs: 170 }} />
+        <TextInput placeholder="Person or group" aria-label="Search for a person or group" {...about} onChange={(e) => about.onChange(e.currentTarget.value)} w={{ base: '100%', xs: 240 }} maxLength={200}
+          leftSection={<IconSearch size={16} aria-hidden />} />
+        <Select placeholder="Every method" aria-label="Method" clearable value={get('method') || null} onChange={(value) => set('method', value)} data={methods} w={{ base: '100%', xs: 150 }} />
+        <Select placeholder="Every answer" aria-label="Answer" clearable value={get('status') || null} onChange={(value) => set('status', value)} data={statuses} w={{ base: '100%', xs: 170 }} />
+        <Button variant="subtle" leftSection={<IconAdjustmentsHorizontal size={16} aria-hidden />} onClick={toggle} aria-expanded={more} aria-controls="more-filters">More filters</Button>
       </Group>
+      <div id="more-filters">{more && <MoreFilters narrowing={narrowing} token={token} from={from} to={to} />}</div>
       {query.isPending ? <LoadingRows rows={8} /> : query.isError ? <Failure error={query.error} retry={() => void query.refetch()} />
         : query.items.length === 0 ? (
           <Empty title="No requests" icon={IconTransferIn}>Nothing that fits these filters has come in the last 30 days. A provider shows here as soon as it has sent something with a SCIM token.</Empty>
@@ -76,6 +110,22 @@ export function Provisioning() {
         )}
       <RequestDrawer id={open} close={() => show()} />
     </Page>
+  );
+}
+
+/** What is asked for less often: by which token, with which error, when. */
+function MoreFilters({ narrowing: { get, set }, token, from, to }: { narrowing: Narrowing; token: Typed; from: Typed; to: Typed }) {
+  const may = useCan()('gatehouse.tokens:read');
+  const tokens = usePages(keys.tokens, (cursor) => done(api.GET('/v1/tokens', { params: { query: { cursor } } })), may);
+  const names = [...new Set((tokens.data ? tokens.items : []).filter((t) => t.scope === 'scim').map((t) => t.name))];
+  const width = { base: '100%', xs: 210 };
+  return (
+    <Group gap="sm" align="flex-end">
+      <Autocomplete label="Token" placeholder="Name or id" {...token} data={names} maxLength={128} w={width} />
+      <Select label="Error" placeholder="Every error" clearable value={get('scim_type') || null} onChange={(value) => set('scim_type', value)} data={errorWords} w={width} />
+      <TextInput label="From" type="datetime-local" {...from} onChange={(e) => from.onChange(e.currentTarget.value)} w={width} />
+      <TextInput label="Before" type="datetime-local" {...to} onChange={(e) => to.onChange(e.currentTarget.value)} w={width} />
+    </Group>
   );
 }
 

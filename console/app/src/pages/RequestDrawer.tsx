@@ -1,4 +1,5 @@
 import { Alert, Anchor, Badge, Button, Code, Drawer, Group, List, Stack, Text, Title } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { IconPlayerPlay } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
@@ -7,7 +8,7 @@ import { api, done, type SCIMChange, type SCIMRequestDetails } from '../client/a
 import { keys, useCan } from '../client/queries';
 import { Failure, LoadingRows } from '../parts/States';
 import { titleOf } from '../words/events';
-import { changeTitle, membersOf, readable, requestTitle } from '../words/provisioning';
+import { changeTitle, membersOf, missingOf, readable, requestTitle, shownAtOnce } from '../words/provisioning';
 import { exactly } from '../words/time';
 import classes from './EventDrawer.module.css';
 
@@ -66,11 +67,16 @@ function Result({ request: r }: { request: SCIMRequestDetails }) {
 }
 
 function Body({ title, body, none }: { title: string; body: SCIMRequestDetails['sent']; none: string }) {
+  const [whole, { open }] = useDisclosure(false);
+  const text = readable(body.text);
+  const cut = !whole && text.length > shownAtOnce;
+  const missing = missingOf(body);
   return (
     <Stack gap={6}>
       <Title order={3} fz="sm">{title}</Title>
-      {body.text ? <Code block tabIndex={0} mah={320} className={classes.body}>{readable(body.text)}</Code> : <Text size="sm" c="dimmed">{none}</Text>}
-      {(body.left_out ?? 0) > 0 && <Text size="sm" c="dimmed">{body.left_out} bytes more are not kept.</Text>}
+      {text ? <Code block tabIndex={0} mah={320} className={classes.body}>{cut ? text.slice(0, shownAtOnce) : text}</Code> : !missing && <Text size="sm" c="dimmed">{none}</Text>}
+      {cut && <Group><Button size="xs" variant="light" onClick={open}>{`Show all ${text.length} characters`}</Button></Group>}
+      {missing && <Text size="sm" c="dimmed">{missing}</Text>}
     </Stack>
   );
 }

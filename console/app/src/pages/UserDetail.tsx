@@ -89,6 +89,9 @@ function Detail({ user: u, tag }: { user: User; tag: string }) {
           ['Id', <Code>{u.id}</Code>],
         ]} />
         {kept && <Text size="sm" c="dimmed" mt="sm">{kept}</Text>}
+        {can('gatehouse.users:read') && can('gatehouse.groups:read') && (
+          <Anchor component={Link} to={`/provisioning?about=${u.id}`} size="sm" mt="sm" display="block">What was sent about them over SCIM</Anchor>
+        )}
       </Paper>
       {u.source === 'scim' && <Attributes of={u.attributes} />}
       <InGroups groups={u.groups} none="Their identity provider, or an admin, puts people into groups." />

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { SCIMRequest } from '../client/api';
-import { changeTitle, lostBecause, membersOf, outcomeOf, readable, requestTitle } from './provisioning';
+import { changeTitle, lostBecause, membersOf, missingOf, momentOf, outcomeOf, readable, requestTitle } from './provisioning';
 
 const request: SCIMRequest = { id: 'req_1', time: '', took_ms: 1, method: 'PATCH', path: '/scim/v2/Users/usr_1', name: 'ann', status: 200, failed: false, changed: true };
 
@@ -25,4 +25,18 @@ test('who came and went', () => {
 test('a body is shown as it was sent, if it is no JSON', () => {
   expect(readable('{"a":1}')).toBe('{\n  "a": 1\n}');
   expect(readable('{"a":1,}')).toBe('{"a":1,}');
+});
+
+test('what is missing of a body is said, and a body that nobody read is not none', () => {
+  expect(missingOf({ text: '' })).toBeUndefined();
+  expect(missingOf({ text: '{}' })).toBeUndefined();
+  expect(missingOf({ text: '{', left_out: 7 })).toBe('7 bytes more are not kept.');
+  expect(missingOf({ text: '', left_out: 7, unread: true })).toContain('before any of its 7 bytes');
+  expect(missingOf({ text: '', unread: true })).toContain('before any');
+  expect(missingOf({ text: '{', unread: true })).toContain('not read to its end');
+});
+
+test('a field of date and time is meant in the time of the reader', () => {
+  expect(momentOf('')).toBeUndefined();
+  expect(momentOf('2026-01-02T03:04')).toBe(new Date(2026, 0, 2, 3, 4).toISOString());
 });

@@ -43,3 +43,23 @@ export function readable(text: string): string {
     return text;
   }
 }
+
+/** The keywords of errors that SCIM knows (RFC 7644 §3.12, RFC 9865 §2.1). */
+export const errorWords = ['uniqueness', 'invalidValue', 'invalidSyntax', 'invalidFilter', 'invalidPath', 'noTarget', 'mutability', 'tooMany', 'invalidCursor', 'expiredCursor', 'invalidCount'];
+
+/** What a field of date and time says, in the reader's time, as the API has it; nothing for one that is not filled in. */
+export function momentOf(local: string): string | undefined {
+  const at = new Date(local);
+  return Number.isNaN(at.getTime()) ? undefined : at.toISOString();
+}
+
+/** The most of a body that is shown without being asked for: more of it makes the page slow. */
+export const shownAtOnce = 50_000;
+
+/** What is missing of a body; nothing if it is there to its end. */
+export function missingOf(body: { text: string; left_out?: number; unread?: boolean }): string | undefined {
+  const left = body.left_out ?? 0;
+  if (body.unread && !body.text) return left > 0 ? `It was refused before any of its ${left} bytes were read.` : 'It was refused before any of its body was read.';
+  if (left > 0) return `${left} bytes more are not kept.`;
+  return body.unread ? 'It was not read to its end.' : undefined;
+}
