@@ -27,7 +27,7 @@ func TestARefusalPassesTheGateBeforeTheBody(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn := tls.Client(plain, &tls.Config{InsecureSkipVerify: true, ServerName: at.Hostname(), NextProtos: []string{"http/1.1"}}) //nolint:gosec // it is this test's own
+		conn := tls.Client(plain, &tls.Config{InsecureSkipVerify: true, ServerName: at.Hostname(), NextProtos: []string{"http/1.1"}})
 		t.Cleanup(func() { _ = conn.Close() })
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // before the gate gives a body up
 		read := bufio.NewReader(conn)

@@ -116,7 +116,7 @@ func TestARefusalDoesNotWaitForTheBodyOfHTTP2(t *testing.T) {
 	defer cancel()
 	body, client := io.Pipe()
 	defer func() { _ = client.Close() }()
-	r, err := http.NewRequestWithContext(ctx, "POST", server.URL+"/scim/v2/Users", body)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/scim/v2/Users", body)
 	must(t, err)
 	r.Header.Set("Authorization", "Bearer "+b.acme.token)
 	r.Header.Set("Content-Type", "text/plain")
@@ -124,7 +124,7 @@ func TestARefusalDoesNotWaitForTheBodyOfHTTP2(t *testing.T) {
 	must(t, err)
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.ProtoMajor != 2 || resp.StatusCode != 415 || !strings.Contains(string(text), "Content-Type") {
+	if err != nil || resp.ProtoMajor != 2 || resp.StatusCode != http.StatusUnsupportedMediaType || !strings.Contains(string(text), "Content-Type") {
 		t.Errorf("%s %s %q %v", resp.Proto, resp.Status, text, err)
 	}
 	if r := last(t, b, b.recorder); r.Sent.Text != "" || !r.Sent.Unread {

@@ -15,7 +15,8 @@ func RunProgram(ctx context.Context, db *sql.DB, file string) error {
 
 // RunProgramOf does to a tenant's file what a migration does in Go.
 func RunProgramOf(ctx context.Context, db *DB, tenant identity.TenantID, name string) error {
-	return db.backend.(*sqlite).tenants.use(ctx, tenant, func(f *file) error {
+	files := db.backend.(*sqlite).tenants //nolint:errcheck // the test's is one
+	return files.use(ctx, tenant, func(f *file) error {
 		return inTx(ctx, f.writer, programs["migrations/sqlite/tenant/"+name])
 	})
 }
