@@ -49,7 +49,7 @@ func loadUsers(ctx context.Context, tx *store.Tx, ids []identity.UserID, withGro
 	}
 	most := maxGroupsShown
 	if len(users) == 1 {
-		most = anyNumber - 1
+		most = anyNumber
 	}
 	groups, err := groupsOfAll(ctx, tx, in, args, most)
 	for id, u := range users {

@@ -66,6 +66,10 @@ func (p *kindPlan) leavers(ctx context.Context, tx *store.Tx, group identity.Gro
 	return each(p.leave)
 }
 
+// activeAmong selects those of some people who are active, by their ids: SQLite takes an
+// index of everybody who is for the better one where it may.
+const activeAmong = `SELECT id FROM users WHERE CASE WHEN active THEN 1 ELSE 0 END = 1 AND id IN (`
+
 // losers is a search for active people without a role.
 type losers struct {
 	service   *Service
@@ -83,7 +87,7 @@ var errEnough = errors.New("directory: enough")
 // look adds those of some people who are such.
 func (l *losers) look(ctx context.Context, people []string) error {
 	for batch := range slices.Chunk(people, memberBatch) {
-		without, err := present(ctx, l.tx, `SELECT id FROM users WHERE active = TRUE AND id IN (`, batch)
+		without, err := present(ctx, l.tx, activeAmong, batch)
 		if err != nil {
 			return err
 		}
@@ -129,7 +133,7 @@ func (s *Service) regained(ctx context.Context, tx *store.Tx, group string, p *m
 			return err
 		}
 		active := func(ids []string) error {
-			there, err := present(ctx, tx, `SELECT id FROM users WHERE active = TRUE AND id IN (`, ids)
+			there, err := present(ctx, tx, activeAmong, ids)
 			if err != nil {
 				return err
 			}

@@ -20,26 +20,20 @@ var peopleWithin = `WITH RECURSIVE within (id, depth) AS (SELECT g.id, 0 FROM gr
 		UNION SELECT n.member_id, w.depth + 1 FROM within w JOIN group_nestings n ON n.group_id = w.id WHERE w.depth < ` + depth + `)
 	SELECT m.user_id FROM group_members m WHERE m.group_id IN (SELECT id FROM within)`
 
-// anyNumber is more than there can be of anything.
-const anyNumber = math.MaxInt32
+// anyNumber is more than there can be of anything, and one more is a number still.
+const anyNumber = math.MaxInt32 - 1
 
 // everyMember is who is in a group itself: a person, or another group.
 const everyMember = `SELECT group_id, user_id AS id FROM group_members UNION ALL SELECT group_id, member_id FROM group_nestings`
 
 // groupsOf gives the groups that a person is in: by themselves, and through groups that
 // are in groups, up to [identity.MaxGroupDepth] of them above each other. A group that
-// is reached in several ways, or in a circle, counts once, by the shortest. It gives at
-// most so many, or all if most is [anyNumber]: who decides what somebody may do must not
-// miss one, and there are no more than the tenant has.
-func groupsOf(ctx context.Context, tx *store.Tx, id identity.UserID, most int) ([]identity.Group, error) {
-	return store.All(ctx, tx, func(row store.Row) (g identity.Group, err error) {
-		err = row.Scan(&g.ID, &g.Name, &g.Indirect)
-		return g, err
-	}, `WITH RECURSIVE reached (id, depth) AS (
-			SELECT group_id, 0 FROM group_members WHERE user_id = $1
-			UNION SELECT n.group_id, r.depth + 1 FROM reached r JOIN group_nestings n ON n.member_id = r.id WHERE r.depth < `+depth+`)
-		SELECT g.id, g.display_name, min(r.depth) > 0 FROM reached r JOIN groups g ON g.id = r.id
-		GROUP BY g.id, g.display_name, g.name_key ORDER BY g.name_key LIMIT $2`, id, most)
+// is reached in several ways, or in a circle, counts once, by the shortest. It gives all
+// of them: who decides what somebody may do must not miss one, and there are no more than
+// the tenant has.
+func groupsOf(ctx context.Context, tx *store.Tx, id identity.UserID) ([]identity.Group, error) {
+	all, err := groupsOfAll(ctx, tx, "$1", []any{id}, anyNumber)
+	return all[id], err
 }
 
 // Nesting is a group that is in another one itself.

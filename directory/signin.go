@@ -129,7 +129,7 @@ func (s *Service) signIn(ctx context.Context, cause audit.Cause, tenant identity
 		if err := plan.apply(ctx, tx, in, &do.news); err != nil {
 			return err
 		}
-		plan.user.Groups, err = groupsOf(ctx, tx, plan.user.ID, anyNumber)
+		plan.user.Groups, err = groupsOf(ctx, tx, plan.user.ID)
 		return err
 	}
 	return plan, true, s.commit(ctx, tenant, do)

@@ -45,7 +45,7 @@ func errVersion() error {
 func loadUser(ctx context.Context, tx *store.Tx, id identity.UserID) (User, error) {
 	u, err := loadUserAlone(ctx, tx, id)
 	if err == nil {
-		u.Groups, err = groupsOf(ctx, tx, id, anyNumber)
+		u.Groups, err = groupsOf(ctx, tx, id)
 	}
 	return u, err
 }

@@ -141,7 +141,7 @@ func (b *bench) serve(t testing.TB) {
 	quiet := slog.New(slog.DiscardHandler)
 	b.feed = feed.New(feed.Config{Store: b.db, Keys: b.keys, Journal: b.journal, Tenants: b.tenants, Log: quiet})
 	wake := b.feed.Wake
-	people := directory.Config{Store: b.db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw, Feed: b.feed, Past: b.journal,
+	people := directory.Config{Store: b.db, Journal: b.journal, Sessions: b.sessions, Withdraw: authz.Withdraw, Roles: authz.Given{}, Feed: b.feed, Past: b.journal,
 		Retain: func(identity.TenantID) time.Duration { return 30 * 24 * time.Hour },
 		Announce: func(_ context.Context, tenant identity.TenantID, changed bool, _ []identity.UserID) error {
 			if changed {
