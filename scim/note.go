@@ -101,70 +101,33 @@ func (o *overheard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// answer writes the answer, keeps it, and hands on what was noted. What nobody has read of
-// the body is not waited for before the answer is sent.
+// answer writes the answer, keeps it, and hands on what was noted.
 func (n *note) answer(w http.ResponseWriter, answer *reply) {
 	if n == nil {
 		answer.write(w)
 		return
 	}
-	r := n.request
-	// Who waits to be asked for it (RFC 9110 §10.1.1) sends none any more.
-	early := !n.sent.ended && r.ContentLength-n.sent.size < takenIn && r.Header.Get("Expect") == ""
-	if early {
-		// Otherwise net/http takes in the rest before it sends the answer, and not behind it.
-		_ = http.NewResponseController(w).EnableFullDuplex() // fails where nothing is held back
-	}
+	answered := time.Now()
+	n.overhear()
+	waited := time.Since(answered)
 	answer.write(&answering{w, &n.answered})
-	if n.took = time.Since(n.began); early {
-		n.listen(w)
-	}
+	n.took = time.Since(n.began) - waited
 	n.keep(answer)
 }
 
-// takenIn is how much of a body nobody has read is taken in to keep the connection. With
-// more to come, net/http says in the answer that it ends, and waits for nothing.
-const takenIn = 256 << 10
+// awaited is how much of a body that nobody has read net/http itself waits for before it
+// sends an answer of HTTP/1.1, to keep the connection.
+const awaited = 256 << 10
 
-// listenFor is how long a request that is answered is listened to.
-const listenFor = time.Second
-
-// listen sends the answer, and takes in the body behind it, as far as it comes soon. What
-// was refused before it was read is what one wants to see: a body of the wrong type.
-// Nothing is noted that a stranger sends.
-func (n *note) listen(w http.ResponseWriter) {
-	var body io.Reader = n.request.Body
-	if heard, ok := body.(*overheard); ok && n.caller == nil {
-		body = heard.ReadCloser
-	}
-	// Neither is there in memory, where nothing is waited for.
-	connection := http.NewResponseController(w)
-	_ = connection.Flush()
-	hung := make(chan struct{})
-	hangUp := time.AfterFunc(listenFor, func() {
-		defer close(hung)
-		_ = connection.SetReadDeadline(past)
-	})
-	// Each piece that is read may move the deadline on, so none is begun late.
-	piece, late := make([]byte, 4096), time.Now().Add(listenFor/2)
-	var err error
-	for size := 0; err == nil && size <= takenIn && time.Now().Before(late); {
-		var read int
-		read, err = body.Read(piece)
-		size += read
-	}
-	if !hangUp.Stop() {
-		<-hung
-	}
-	if !errors.Is(err, io.EOF) {
-		// The connection ends: net/http must not come to the end of the body by itself, when
-		// it has ceased to look out for the next request.
-		_ = connection.SetReadDeadline(past)
+// overhear reads what nobody has read of a body that is waited for anyway: what was
+// refused before it was read is what one wants to see, a body of the wrong type. Nothing is
+// noted that a stranger sends; and who waits to be asked for it (RFC 9110 §10.1.1) is not.
+func (n *note) overhear() {
+	r := n.request
+	if n.caller != nil && !n.sent.ended && n.sent.size == 0 && r.ProtoMajor == 1 && r.ContentLength <= awaited && r.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, r.Body, recorder.MaxBeginning+1) // where it fails, net/http ends the connection
 	}
 }
-
-// past is a deadline that is over.
-var past = time.Unix(1, 0)
 
 type answering struct {
 	http.ResponseWriter

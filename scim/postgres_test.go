@@ -47,7 +47,7 @@ func TestOnPostgres(t *testing.T) {
 		TestATokenMayDoWhatItsAccessSays, TestRFC7643_5_AuthenticationSchemes, TestRFC6585_4_TooManyRequests, TestABulkCountsByItsOperations,
 		TestPeopleOfAnotherConnectionAreLinkedByRuleAlone,
 		TestP1_RequestsFromInside, TestARequestIsKeptWithWhatBecameOfIt, TestARefusedRequestIsKept, TestRequestsWithoutATokenAreKeptInBounds, TestABulkIsKept, TestP6_NoSecretIsKeptOfARequest, TestP1_P9_ALargeBulkIsKeptAndTriedAgain,
-		TestARefusalDoesNotWaitForTheBody, TestABodyThatNobodyReadIsNotNone, TestARefusalDoesNotWaitForTheBodyOfHTTP2,
+		TestARefusedBodyIsKept, TestP4_NothingInABodyIsARequest, TestABodyThatNobodyReadIsNotNone, TestARefusalDoesNotWaitForTheBodyOfHTTP2,
 		TestP1_P9_ADryRunDoesNothing, TestADryRunLeavesTheBrakeAlone, TestWhatCannotBeTriedAgain, TestADryRunForeseesWhatComes, TestADryRunOfWhatWasFetched, TestDryRunsComeOneAtATimeWithAPause, TestADryRunOfWhatReadsNeedsNoTurn,
 	}, "TestRetryAfterIsLongEnough")
 }
