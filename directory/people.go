@@ -36,10 +36,10 @@ type known struct {
 // kinds are people, groups, or both.
 type kinds struct{ users, groups bool }
 
-// total is how many there were when the tenant had this version.
+// total is how many there were behind the change of this number ([Feed.Last]).
 type total struct {
-	version uint64
-	n       int
+	change uint64
+	n      int
 }
 
 type remembered struct {
@@ -118,8 +118,8 @@ func (m *memory) put(tenant identity.TenantID, version uint64, p identity.Person
 	}
 }
 
-// total is how many people, groups or both the tenant has, if that is known.
-func (m *memory) total(tenant identity.TenantID, of kinds) (n int, known bool) {
+// total is how many people, groups or both the tenant has behind a change, if that is known.
+func (m *memory) total(tenant identity.TenantID, of kinds, change uint64) (n int, known bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	k := m.tenants[tenant]
@@ -127,18 +127,18 @@ func (m *memory) total(tenant identity.TenantID, of kinds) (n int, known bool) {
 		return 0, false
 	}
 	t, known := k.totals[of]
-	return t.n, known && t.version == k.version.Load()
+	return t.n, known && t.change == change
 }
 
-// putTotal remembers what was counted after the tenant had this version.
-func (m *memory) putTotal(tenant identity.TenantID, version uint64, of kinds, n int) {
+// putTotal remembers what was counted.
+func (m *memory) putTotal(tenant identity.TenantID, of kinds, t total) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k := m.ofLocked(tenant)
 	if k.totals == nil {
 		k.totals = map[kinds]total{}
 	}
-	k.totals[of] = total{version, n}
+	k.totals[of] = t
 }
 
 // evictLocked forgets any one of a tenant: the order of maps is random enough; false

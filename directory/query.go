@@ -109,11 +109,6 @@ const (
 // Find lists people and groups. The conditions come from the compiler: texts of
 // ours, with every value as a parameter.
 func (s *Service) Find(ctx context.Context, tenant identity.TenantID, q Query) (page Page, err error) {
-	version := s.Version(tenant)
-	total, known := 0, false
-	if q.whole() {
-		total, known = s.memory.total(tenant, q.kinds())
-	}
 	err = s.store.Tenant(tenant).Read(ctx, func(tx *store.Tx) error {
 		l := &lister{json: tx.JSON(), byID: !q.Sorted, backward: q.Descending != q.Back, at: q.At}
 		if q.Users != nil {
@@ -122,13 +117,21 @@ func (s *Service) Find(ctx context.Context, tenant identity.TenantID, q Query) (
 		if q.Groups != nil {
 			l.parts = append(l.parts, part{"groups", schemeGroup, ofGroups(), q.Groups.Filter, q.Groups.By})
 		}
-		f := finding{tx: tx, lister: l, total: total, known: known}
-		page, err = f.page(ctx, q)
+		f := finding{tx: tx, lister: l}
+		if s.feed == nil || !q.Total || !q.whole() {
+			page, err = f.page(ctx, q)
+			return err
+		}
+		change, err := s.feed.Last(ctx, tx)
+		if err != nil {
+			return err
+		}
+		f.total, f.known = s.memory.total(tenant, q.kinds(), change)
+		if page, err = f.page(ctx, q); err == nil {
+			s.memory.putTotal(tenant, q.kinds(), total{change, page.Total})
+		}
 		return err
 	})
-	if err == nil && q.Total && q.whole() {
-		s.memory.putTotal(tenant, version, q.kinds(), page.Total)
-	}
 	return page, err
 }
 

@@ -17,6 +17,8 @@ type Feed interface {
 	// writers of a tenant go one after the other on all nodes, the order of the calls is
 	// that of the commits.
 	Note(ctx context.Context, tx *store.Tx, tenant identity.TenantID, at time.Time, changes []Change) error
+	// Last is a number that goes up with every change that was noted.
+	Last(ctx context.Context, tx *store.Tx) (uint64, error)
 }
 
 // ChangeType is what has happened to a person or a group.

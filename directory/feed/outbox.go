@@ -40,6 +40,11 @@ const (
 	last  = `coalesce((SELECT max(seq) FROM feed_changes), ` + floor + `)`
 )
 
+// Last is for [directory.Feed].
+func (s *Service) Last(ctx context.Context, tx *store.Tx) (uint64, error) {
+	return store.One(ctx, tx, store.Scalar[uint64], `SELECT `+last)
+}
+
 // noteBatch is how many changes one statement writes.
 const noteBatch = 64
 
