@@ -152,8 +152,9 @@ func (s *Service) EraseFormerUser(ctx context.Context, cause audit.Cause, tenant
 const (
 	// MaxFormer is how many records of deleted people are kept of a tenant by default.
 	MaxFormer = 100_000
-	// maxErased bounds the records that are removed in one step.
-	maxErased = 100
+	// maxErased bounds the records that are removed in one step: for each, what provisioning
+	// clients have sent is looked through.
+	maxErased = 20
 )
 
 // EraseOverdue removes the records whose time is over, and then the oldest of more than a

@@ -97,11 +97,12 @@ func (f *Filter) query() (text string, args []any, err error) {
 	}
 	if f.About != "" {
 		part := strings.NewReplacer(`!`, `!!`, `%`, `!%`, `_`, `!_`).Replace(strings.ToLower(f.About))
-		in := "about"
-		if isID(f.About) {
-			in = "about || ids" // a name is not looked for in ids, where many a part of one is
+		like := " LIKE " + arg("%"+part+"%") + " ESCAPE '!'"
+		if isID(f.About) { // a name is not looked for in ids, where many a part of one is
+			add(true, "(about", like, " OR id IN (SELECT request_id FROM scim_request_ids WHERE ids", like, "))")
+		} else {
+			add(true, "about", like)
 		}
-		add(true, in, " LIKE ", arg("%"+part+"%"), " ESCAPE '!'")
 	}
 	switch {
 	case f.Status >= 100:

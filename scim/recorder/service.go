@@ -322,13 +322,13 @@ func (s *Service) flush(ctx context.Context, tenant identity.TenantID, p *packer
 	if len(all) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTime)
-	defer cancel()
-	size, err := s.write(ctx, tenant, p, all)
+	kept, size, err := s.write(ctx, tenant, p, all)
 	if err != nil {
 		s.Log.WarnContext(ctx, "what provisioning clients have sent could not be kept yet", "tenant", tenant, "requests", len(requests), "error", err)
 		if slices.Contains(s.Tenants(), tenant) {
-			s.giveBack(tenant, requests, of)
+			written := min(kept, len(requests))
+			of.entries = of.entries[written:]
+			s.giveBack(tenant, requests[written:], of)
 		}
 		return
 	}

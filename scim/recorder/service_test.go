@@ -3,6 +3,7 @@ package recorder
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -197,7 +198,7 @@ func TestStrangersPushOutNobody(t *testing.T) {
 	for i := range strangers {
 		strangers[i] = Request{ID: identity.NewRequestID(), Time: now.Add(time.Duration(i-2000) * time.Millisecond), Status: 401, Failed: true}
 	}
-	_, err := p.a.write(t.Context(), acme, &packer{}, strangers)
+	_, _, err := p.a.write(t.Context(), acme, &packer{}, strangers)
 	must(t, err)
 	must(t, p.a.pruneTo(t.Context(), acme, ofClients, now.Add(-Kept), 10, maxBytes))
 	if got := p.rows(); got != 10+len(strangers) {
@@ -420,6 +421,43 @@ func TestWhatIsLargeIsPrunedSoon(t *testing.T) {
 	}
 	if pruned != 2 {
 		t.Errorf("with 36 MiB that were written it was looked for them %d times", pruned)
+	}
+}
+
+// sealsOnly seals so many times, and then no more.
+type sealsOnly struct {
+	Keys
+	left int
+}
+
+func (k *sealsOnly) Seal(ctx context.Context, tenant identity.TenantID, purpose string, plain []byte) ([]byte, error) {
+	if k.left == 0 {
+		return nil, errors.New("no key")
+	}
+	k.left--
+	return k.Keys.Seal(ctx, tenant, purpose, plain)
+}
+
+// What is much is written in several steps, and what a failure comes behind is kept.
+func TestWhatIsMuchIsWrittenInSteps(t *testing.T) {
+	p := newPlace(t)
+	noise := make([]byte, 2<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise) // never fails
+	text := base64.StdEncoding.EncodeToString(noise)
+	for range 5 {
+		p.a.Keep(acme, 0, false, func() Request {
+			return Request{ID: identity.NewRequestID(), Time: time.Now(), Details: Details{Sent: Text{Text: text}}}
+		})
+	}
+	p.a.Config.Keys = &sealsOnly{p.ring, 3}
+	p.a.Flush(t.Context())
+	if n := p.rows(); n != 2 {
+		t.Errorf("%d are kept of the first step", n)
+	}
+	p.a.Config.Keys = p.ring
+	p.a.Flush(t.Context())
+	if n := p.rows(); n != 5 {
+		t.Errorf("%d are kept in the end", n)
 	}
 }
 

@@ -41,23 +41,48 @@ func (r *row) bytes() int { return len(r.sealed) + len(r.about) + len(r.ids) + o
 // overhead is about what a row takes beside that.
 const overhead = 512
 
-// write keeps requests, in transactions of bounded length. One that is there already
+// write keeps requests, in transactions of bounded size. One that is there already
 // stays: an earlier try may have come true although nobody heard of it. It gives how many
-// bytes they take.
-func (s *Service) write(ctx context.Context, tenant identity.TenantID, p *packer, requests []Request) (size int64, err error) {
-	rows := make([]row, len(requests))
-	for i := range requests {
-		if rows[i], err = s.row(ctx, tenant, p, &requests[i]); err != nil {
-			return 0, err
+// it has kept, of the first, and how many bytes they take.
+func (s *Service) write(ctx context.Context, tenant identity.TenantID, p *packer, requests []Request) (kept int, size int64, err error) {
+	for kept < len(requests) && err == nil {
+		var n, bytes int
+		if n, bytes, err = s.writeSome(ctx, tenant, p, requests[kept:]); err == nil {
+			kept, size = kept+n, size+int64(bytes)
 		}
-		size += int64(rows[i].bytes())
 	}
-	return size, s.Store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
+	return kept, size, err
+}
+
+// writeSome keeps the first of some requests, as many as one transaction has room for.
+func (s *Service) writeSome(ctx context.Context, tenant identity.TenantID, p *packer, requests []Request) (kept, bytes int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTime)
+	defer cancel()
+	var rows []row
+	for i := range requests {
+		r, err := s.row(ctx, tenant, p, &requests[i])
+		if err != nil {
+			return 0, 0, err
+		}
+		rows = append(rows, r)
+		if bytes += r.bytes(); bytes >= writeAtBytes {
+			break
+		}
+	}
+	return len(rows), bytes, s.insert(ctx, tenant, rows)
+}
+
+func (s *Service) insert(ctx context.Context, tenant identity.TenantID, rows []row) error {
+	return s.Store.Tenant(tenant).Write(ctx, func(tx *store.Tx) error {
 		for _, r := range rows {
-			if _, err := tx.Exec(ctx, `INSERT INTO scim_requests (`+columns+`, about, ids, bytes, sealed)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT (id) DO NOTHING`,
+			n, err := tx.Exec(ctx, `INSERT INTO scim_requests (`+columns+`, about, bytes, sealed)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT (id) DO NOTHING`,
 				r.ID, store.Millis(r.Time), int64(r.Took), r.Node, r.Token, short(r.TokenName, maxName), short(r.Method, 16), short(r.Path, maxPath), r.Kind, short(r.Resource, 128),
-				short(r.Name, maxName), r.Status, r.ScimType, r.Failed, r.Changed, r.Lost, r.about, r.ids, r.bytes(), r.sealed); err != nil {
+				short(r.Name, maxName), r.Status, r.ScimType, r.Failed, r.Changed, r.Lost, r.about, r.bytes(), r.sealed)
+			if err == nil && n > 0 && r.ids != "" {
+				_, err = tx.Exec(ctx, `INSERT INTO scim_request_ids (request_id, ids) VALUES ($1, $2)`, r.ID, r.ids)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -141,6 +166,10 @@ func ids(texts ...string) string {
 			for end < len(text) && isLetter(text[end]) {
 				end++
 			}
+			if end-at != idLetters {
+				at = end
+				continue
+			}
 			if id := strings.ToLower(text[at-len(identity.UserPrefix) : end]); !seen[id] {
 				seen[id], all = true, append(all, id)
 			}
@@ -156,6 +185,9 @@ func isID(text string) bool {
 	n := len(identity.UserPrefix)
 	return len(text) >= n && (strings.EqualFold(text[:n], identity.UserPrefix) || strings.EqualFold(text[:n], identity.GroupPrefix))
 }
+
+// idLetters is how many an id has behind its prefix.
+var idLetters = len(identity.NewUserID()) - len(identity.UserPrefix)
 
 // isLetter is for those that ids consist of.
 func isLetter(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' }
@@ -227,7 +259,8 @@ func (s *Service) Get(ctx context.Context, tenant identity.TenantID, id identity
 func Erase(ctx context.Context, tx *store.Tx, id identity.UserID) error {
 	// In about and ids, ids stand in small letters, each in a line of its own. Of requests
 	// that were written before there were ids, about has the first.
-	_, err := tx.Exec(ctx, `DELETE FROM scim_requests WHERE resource_id = $1 OR replace(about, $2, '') <> about OR replace(ids, $2, '') <> ids`, id, strings.ToLower(string(id)))
+	_, err := tx.Exec(ctx, `DELETE FROM scim_requests WHERE resource_id = $1 OR replace(about, $2, '') <> about
+		OR id IN (SELECT request_id FROM scim_request_ids WHERE replace(ids, $2, '') <> ids)`, id, strings.ToLower(string(id)))
 	return err
 }
 
