@@ -96,7 +96,7 @@ func newID(prefix string) string {
 	var raw [16]byte
 	_, _ = rand.Read(raw[7:]) // never fails: crypto/rand aborts the program instead
 	now := time.Now()
-	part := now.Nanosecond() % int(time.Millisecond) << 12 / int(time.Millisecond) // in 4096ths
+	part := int64(now.Nanosecond()) % int64(time.Millisecond) << 12 / int64(time.Millisecond) // in 4096ths
 	// #nosec G115 -- milliseconds since 1970 fit 48 bits until the year 10889.
 	binary.BigEndian.PutUint64(raw[:8], uint64(now.UnixMilli())<<16|uint64(part)<<4|uint64(raw[7]&0xf))
 	return prefix + strings.ToLower(encoding.EncodeToString(raw[:]))

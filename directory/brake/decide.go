@@ -154,7 +154,9 @@ func (s *Service) decide(ctx context.Context, cause audit.Cause, tenant identity
 		_, _ = s.journal.Commit(ctx, e) // the caller already reports the failure that matters
 		return Standing{}, fmt.Errorf("brake: decide: %w", err)
 	}
-	s.decided(ctx, tenant)
+	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), effectTime)
+	defer cancel()
+	s.decided(lasting, tenant)
 	return shown, nil
 }
 

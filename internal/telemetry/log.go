@@ -71,7 +71,7 @@ func RedactText(s string) string {
 // shapedLikeSecret reports whether one may be in s: nearly no text has any of what they
 // begin with, and the expression is slow.
 func shapedLikeSecret(s string) bool {
-	if strings.Contains(s, identity.TokenPrefix) || strings.Contains(s, "eyJ") {
+	if strings.Contains(s, identity.TokenPrefix) || strings.Contains(s, "eyJ") || strings.Contains(s, "ſ") { // which is an "s" without regard to case
 		return true
 	}
 	for at := strings.IndexAny(s, "bB"); at >= 0; at = strings.IndexAny(s, "bB") {

@@ -86,9 +86,10 @@ func (u *upload) run(c *conn, r *Request, config Config) {
 	}
 }
 
-// wholly reports whether the app was sent all of the body.
+// wholly reports whether the app was sent all of the body. It waits for no client: one
+// that has more to send is cut off.
 func (u *upload) wholly() bool {
-	if !u.sent.Load() {
+	if !u.sent.Load() && u.read.Load() {
 		wait := time.NewTimer(sentWait)
 		defer wait.Stop()
 		select {
@@ -113,7 +114,7 @@ func (u *upload) send(c *conn, r *Request, timeout time.Duration) error {
 		case r.Length >= 0 && (total > r.Length || err != nil && total != r.Length):
 			return u.fail(fmt.Errorf("body of %d bytes announced as %d", total, r.Length))
 		}
-		if err != nil {
+		if err != nil || total == r.Length {
 			u.read.Store(true)
 		}
 		if werr := c.nc.SetWriteDeadline(time.Now().Add(timeout)); werr != nil {

@@ -88,6 +88,9 @@ func filter(text string) string {
 // compares reports whether an operator of a filter may be in a text: the expression is
 // slow, and nearly nothing that is sent compares anything.
 func compares(text string) bool {
+	if strings.Contains(text, "ſ") { // which is an "s" without regard to case
+		return true
+	}
 	const space = " \t\n\f\r"
 	for at := strings.IndexAny(text, space); at >= 0 && at+3 < len(text); {
 		if strings.IndexByte(space, text[at+3]) >= 0 && slices.Contains(operators, strings.ToLower(text[at+1:at+3])) {
