@@ -177,7 +177,7 @@ func newHouse(t *testing.T) *house {
 		Log: slog.New(slog.DiscardHandler), Cost: local.Cost{Memory: 64, Passes: 1, Threads: 1}})
 	h.google = google.New(google.Config{Store: db, Keys: ring, Journal: h.journal, Client: http.DefaultClient, Log: slog.New(slog.DiscardHandler), API: account.URL, Token: account.TokenURL,
 		Serves: func(identity.TenantID) bool { return true },
-		SCIM:   scim.New(scim.Config{Directory: h.people, Tokens: h.tokens, Permissions: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal)})})
+		SCIM:   scim.New(scim.Config{Directory: h.people, Tokens: h.tokens, Keys: ring, Permissions: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal)})})
 	h.api, err = New(Config{Callers: callers{h}, Policy: h.authz, Journal: h.journal, Refusals: audit.NewRefusals(h.journal), Log: h.index,
 		Sessions: h.sessions, People: h.people, Brake: h.brake, SCIMRequests: &h.requests, Google: h.google, Feed: h.feed, Webhooks: h.feed, Sender: sender{}, Tenants: h.tenants, Connections: h.tenants, Trials: trials{}, SetupLinks: setupLinks{}, Tokens: tokens{h.tokens}, Services: h.services, Health: &h.health, SAML: &h.saml, OIDC: &h.oidc,
 		Factors: factors{held}, LocalAccounts: localAccounts{h.local}, Port: 8443})

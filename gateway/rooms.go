@@ -166,7 +166,7 @@ func openRooms(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *r
 	r.machines = machine.New(machine.Config{Services: r.services, Connections: r.tenants, Client: r.egress.Client()})
 	r.signIn(cfg, together, log)
 	r.recorder = recorder.New(recorder.Config{Store: r.store, Keys: r.keys, Node: node, Tenants: r.served, Log: log})
-	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals, Throttle: together, Rates: r.scimRates, Recorder: r.recorder, Schemas: r.scimSchemas})
+	r.scim = scim.New(scim.Config{Directory: r.directory, Tokens: r.tokens, Keys: r.keys, Permissions: r.authz, Journal: r.journal, Refusals: r.refusals, Throttle: together, Rates: r.scimRates, Recorder: r.recorder, Schemas: r.scimSchemas})
 	r.google = google.New(google.Config{Store: r.store, Keys: r.keys, Journal: r.journal, SCIM: r.scim, Client: r.egress.Client(), Tenants: r.served, Serves: r.serves, Log: log})
 	r.api, err = api.New(api.Config{
 		Callers: callers{r.authn}, Policy: r.authz, Journal: r.journal, Refusals: r.refusals, Log: r.index,

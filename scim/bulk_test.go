@@ -352,7 +352,7 @@ func (l *leaving) Decide(ctx context.Context, p *identity.Principal, q authz.Que
 func TestABulkEndsBetweenOperationsWhenTheClientIsGone(t *testing.T) {
 	b := newBench(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal, Refusals: audit.NewRefusals(b.journal),
+	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Keys: b.keys, Journal: b.journal, Refusals: audit.NewRefusals(b.journal),
 		Permissions: &leaving{b.roles, 4, cancel}}).Handler()
 	b.hand(t, b.acme, b.newRequest(ctx, "POST", "/Bulk", bulk("", newGroup("a", "a"), newGroup("b", "b"), newGroup("c", "c"), newGroup("d", "d"), newGroup("e", "e"))))
 	// The third was under way: it is there, or it is not.
@@ -390,7 +390,7 @@ func TestP3_ABulkReachesItsTenantAlone(t *testing.T) {
 func TestP7_ABulkWithoutTheJournalDoesNothing(t *testing.T) {
 	b := newBench(t)
 	id := b.user(t, "ada", "")
-	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Refusals: audit.NewRefusals(b.journal), Permissions: b.roles,
+	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Keys: b.keys, Refusals: audit.NewRefusals(b.journal), Permissions: b.roles,
 		Journal: &closing{b.journal, 3}}).Handler()
 	results := b.bulk(t, bulk("", newGroup("a", "a"), operation("DELETE", "/Users/"+id, "", ""), newUser("b", "bob"), newUser("c", "cy")), "201", "503", "503", "503")
 	results[1].wants(t, nil)

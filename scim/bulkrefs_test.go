@@ -159,7 +159,7 @@ func must2(text []byte, err error) []byte {
 // A circle that cannot be closed and not be undone either is told of as what it is.
 func TestWhatIsLeftOfACircleIsToldOf(t *testing.T) {
 	b := newBench(t)
-	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Refusals: audit.NewRefusals(b.journal), Permissions: b.roles,
+	b.handler = scim.New(scim.Config{Directory: b.directory, Tokens: b.tokens, Keys: b.keys, Refusals: audit.NewRefusals(b.journal), Permissions: b.roles,
 		Journal: &closing{b.journal, 3}}).Handler()
 	results := b.bulk(t, bulk("", newReport("x", "xin", "y"), newReport("y", "yan", "x"), newUser("z", "zoe")), "503", "500", "503")
 	results[1].wants(t, nil, "taken away again")

@@ -59,7 +59,7 @@ func (c *call) addCommon(res resource.Object, k *resource.Kind, id string, versi
 func (c *call) resourceReply(status int, k *resource.Kind, res resource.Object, id string, version uint64) *reply {
 	r := &reply{status: status, id: id, body: c.projection.Of(k, res), etag: etag(version), location: c.location(k, id)}
 	if status == http.StatusOK && (c.method == http.MethodGet || c.method == http.MethodHead) && matches(c.ifNone, version) {
-		return &reply{status: http.StatusNotModified, etag: r.etag}
+		return &reply{status: http.StatusNotModified, etag: r.etag, location: r.location}
 	}
 	return r
 }

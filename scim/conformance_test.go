@@ -153,8 +153,14 @@ func TestRFC7644_3_4_2_4_OddPaging(t *testing.T) {
 	b.do(t, "GET", "/Users?count=0", "").wants(200).same(`1`, "totalResults").same(`0`, "itemsPerPage")
 	b.do(t, "GET", "/Users?startIndex=2", "").wants(200).same(`2`, "startIndex").same(`[]`, "Resources")
 	b.do(t, "GET", "/Users?count=many", "").wants(400, "invalidValue")
-	b.do(t, "GET", "/Users?count=99999999999999999999", "").wants(400, "invalidValue")
-	b.do(t, "GET", "/Users?startIndex=2147483647", "").wants(200).same(`[]`, "Resources")
+	b.do(t, "GET", "/Users?count=1.5", "").wants(400, "invalidValue")
+	for _, huge := range []string{"2147483647", "3000000000", "99999999999999999999"} { // a whole number like any other
+		b.do(t, "GET", "/Users?count="+huge, "").wants(200).same(`1`, "itemsPerPage")
+		b.do(t, "GET", "/Users?startIndex="+huge, "").wants(200).same(`[]`, "Resources").same(`1`, "totalResults")
+		b.do(t, "GET", "/Users?count=-"+huge, "").wants(200).same(`0`, "itemsPerPage").same(`1`, "totalResults")
+		b.do(t, "GET", "/Users?startIndex=-"+huge, "").wants(200).same(`1`, "startIndex").same(`1`, "itemsPerPage")
+		b.do(t, "POST", "/Users/.search", search(`,"count":`+huge)).wants(200).same(`1`, "itemsPerPage")
+	}
 }
 
 // People are deleted between the pages: those who are left come all, and once.
@@ -231,6 +237,65 @@ func TestRFC7644_3_9_Projection(t *testing.T) {
 	})
 }
 
+// The answer to what is made or replaced has what was asked for, and the change is whole all
+// the same.
+func TestRFC7644_3_9_ProjectionOfWhatIsWritten(t *testing.T) {
+	b := newBench(t)
+	ada := b.do(t, "POST", "/Users?attributes=title", `{`+asUser+`,"userName":"ada","title":"x","nickName":"a"}`).wants(201).same(`"x"`, "title").same(`null`, "userName").same(`null`, "nickName")
+	bob := b.do(t, "POST", "/Users?excludedAttributes=title,name.givenName", `{`+asUser+`,"userName":"bob","title":"x","name":{"givenName":"B","familyName":"O"}}`).wants(201).
+		same(`"bob"`, "userName").same(`null`, "title").same(`{"familyName":"O"}`, "name")
+	group := b.do(t, "POST", "/Groups?attributes=displayName", `{`+asGroup+`,"displayName":"ops","members":[{"value":"`+ada.id()+`"}]}`).wants(201).same(`"ops"`, "displayName").same(`null`, "members").same(`null`, "meta")
+	b.do(t, "POST", "/Groups?excludedAttributes=members", `{`+asGroup+`,"displayName":"dev","members":[{"value":"`+ada.id()+`"}]}`).wants(201).same(`"dev"`, "displayName").same(`null`, "members")
+	b.do(t, "GET", "/Users/"+ada.id(), "").wants(200).same(`"ada"`, "userName").same(`"a"`, "nickName")
+	b.do(t, "GET", "/Users/"+bob.id(), "").wants(200).same(`"x"`, "title")
+	b.do(t, "GET", "/Groups/"+group.id(), "").wants(200).same(`"`+ada.id()+`"`, "members", "0", "value")
+
+	whole := `{` + asUser + `,"userName":"ada","title":"y","nickName":"b"}`
+	b.do(t, "PUT", "/Users/"+ada.id()+"?attributes=title", whole).wants(200).same(`"y"`, "title").same(`null`, "nickName").same(`null`, "meta")
+	b.do(t, "PUT", "/Users/"+ada.id()+"?excludedAttributes=title,groups", whole).wants(200).same(`null`, "title").same(`"b"`, "nickName").same(`null`, "groups")
+	b.do(t, "PATCH", "/Users/"+ada.id()+"?attributes=title", patch(`{"op":"add","path":"nickName","value":"c"}`)).wants(200).same(`"y"`, "title").same(`null`, "nickName")
+	b.do(t, "GET", "/Users/"+ada.id(), "").wants(200).same(`"c"`, "nickName").same(`"y"`, "title")
+
+	// Both are refused, and nothing is done.
+	const both = "?attributes=title&excludedAttributes=nickName"
+	b.do(t, "POST", "/Users"+both, `{`+asUser+`,"userName":"eve"}`).wants(400, "invalidValue")
+	b.do(t, "POST", "/Groups"+both, `{`+asGroup+`,"displayName":"eve"}`).wants(400, "invalidValue")
+	b.do(t, "PUT", "/Users/"+ada.id()+both, `{`+asUser+`,"userName":"eve"}`).wants(400, "invalidValue")
+	b.do(t, "PATCH", "/Users/"+ada.id()+both, patch(`{"op":"replace","path":"userName","value":"eve"}`)).wants(400, "invalidValue")
+	b.do(t, "GET", "/Users", "").wants(200).same(`2`, "totalResults")
+	b.do(t, "GET", "/Users/"+ada.id(), "").wants(200).same(`"ada"`, "userName")
+
+	// Operations of a Bulk have no answers of which something could be left out.
+	b.bulk(t, bulk("", newUser("x", "xin"), operation("PUT", "/Users/"+bob.id(), "", `{`+asUser+`,"userName":"bob","title":"z"}`)), "201", "200")
+	got := b.do(t, "POST", "/Bulk?attributes=title", bulk("", newUser("y", "yan"))).wants(200).same(`"201"`, "Operations", "0", "status")
+	if at, _ := got.at("Operations", "0", "location").(string); at == "" || got.at("Operations", "0", "version") != `W/"1"` || got.at("Operations", "0", "response") != nil {
+		t.Error(got.raw)
+	}
+}
+
+// RFC 7644 §3.5.2.2: a person is active or not, and cannot be neither. The schema says so in
+// words, as a POST and a PUT may leave it out.
+func TestRFC7644_3_5_2_2_ActiveIsNotRemoved(t *testing.T) {
+	b := newBench(t)
+	id := b.user(t, "ada", "")
+	for _, o := range []string{`{"op":"remove","path":"active"}`, `{"op":"Remove","path":"` + userURN + `:active"}`, `{"op":"replace","path":"active","value":null}`, `{"op":"replace","value":{"active":null}}`} {
+		if got := b.do(t, "PATCH", "/Users/"+id, patch(o)).wants(400, "mutability"); !strings.Contains(got.raw, "set it to false") {
+			t.Error(got.raw)
+		}
+	}
+	b.do(t, "GET", "/Users/"+id, "").wants(200).same(`true`, "active").same(`"W/\"1\""`, "meta", "version")
+	attributes, _ := b.do(t, "GET", "/Schemas/"+userURN, "").wants(200).at("attributes").([]any)
+	for _, v := range attributes {
+		if a, _ := v.(map[string]any); a["name"] == "active" {
+			if text, _ := a["description"].(string); a["required"] != false || !strings.Contains(text, "not removed") {
+				t.Errorf("published as %v", a)
+			}
+			return
+		}
+	}
+	t.Error("active is not published")
+}
+
 func TestRFC7644_3_12_Errors(t *testing.T) {
 	b := newTours(t)
 	t.Run("an unknown id is 404", func(t *testing.T) {
@@ -243,7 +308,7 @@ func TestRFC7644_3_12_Errors(t *testing.T) {
 		b.do(t, "PUT", "/Users/usr_nobody", bjensen).wants(404)
 	})
 	t.Run("methods", func(t *testing.T) {
-		for path, methods := range map[string]string{"/Users": "GET, POST", b.person: "GET, PUT, PATCH, DELETE", "/Schemas": "GET", "/ServiceProviderConfig": "GET"} {
+		for path, methods := range map[string]string{"/Users": "GET, HEAD, POST", b.person: "GET, HEAD, PUT, PATCH, DELETE", "/Schemas": "GET, HEAD", "/ServiceProviderConfig": "GET, HEAD"} {
 			got := b.do(t, "OPTIONS", path, "").wants(405)
 			if got.header.Get("Allow") != methods {
 				t.Errorf("%s allows %q", path, got.header.Get("Allow"))

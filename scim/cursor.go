@@ -1,16 +1,17 @@
 package scim
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	scimerrors "github.com/elimity-com/scim/errors"
 
 	"gatehouse/directory"
+	"gatehouse/identity"
+	"gatehouse/internal/fault"
 	"gatehouse/scim/resource"
 )
 
@@ -25,12 +26,20 @@ const (
 	// cursorLife is how long a client may take from one page to the next: the total
 	// that a cursor carries is not to be told for ever.
 	cursorLife = time.Hour
-	maxCursor  = 4096
-	maxKey     = 512 // characters; the directory cuts off earlier
+	maxCursor  = 4096 // bytes; the directory cuts keys off long before
+	// cursorPurpose is what cursors are sealed for.
+	cursorPurpose = "scim-cursor"
 )
 
-// cursor is a place in a list. It says nothing but where to go on and gives no right to
-// anything: whoever makes one up gets what a filter would have given them as well.
+// Sealer keeps what clients carry unreadable, and finds what none of us has made: by the
+// tenant's own key, which all nodes have.
+type Sealer interface {
+	Seal(ctx context.Context, tenant identity.TenantID, purpose string, plaintext []byte) ([]byte, error)
+	Open(ctx context.Context, tenant identity.TenantID, purpose string, sealed []byte) ([]byte, error)
+}
+
+// cursor is a place in a list. Clients have it sealed (RFC 9865 §5): what somebody is
+// sorted by does not get into their logs, and nobody makes one up.
 type cursor struct {
 	List  string `json:"l"` // the digest of what the list is of
 	Key   string `json:"k,omitempty"`
@@ -44,12 +53,14 @@ type cursor struct {
 // cursor in one form alone.
 var encoding = base64.RawURLEncoding.Strict()
 
-func (c *cursor) text() string {
-	text, err := json.Marshal(c)
+// cursorText gives a cursor as the client carries it.
+func (c *call) cursorText(ctx context.Context, at *cursor) (string, error) {
+	plain, err := json.Marshal(at)
 	if err != nil {
 		panic(err) // texts and numbers can be written
 	}
-	return encoding.EncodeToString(text)
+	sealed, err := c.service.keys.Seal(ctx, c.tenant, cursorPurpose, plain)
+	return encoding.EncodeToString(sealed), err
 }
 
 func errCursor() error {
@@ -57,32 +68,22 @@ func errCursor() error {
 }
 
 // readCursor reads a cursor, which must be of the list with this digest.
-func readCursor(text, digest string, now time.Time) (cursor, error) {
-	c, err := decodeCursor(text)
-	if err != nil {
+func (c *call) readCursor(ctx context.Context, text, digest string, now time.Time) (at cursor, err error) {
+	sealed, err := encoding.DecodeString(text)
+	if err != nil || len(text) > maxCursor {
+		return cursor{}, errCursor()
+	}
+	plain, err := c.service.keys.Open(ctx, c.tenant, cursorPurpose, sealed)
+	if fault.Is(err, fault.Unavailable) {
 		return cursor{}, err
 	}
-	if c.List != digest {
+	if err != nil || json.Unmarshal(plain, &at) != nil || at.List != digest {
 		return cursor{}, errCursor()
 	}
-	if now.Unix() > c.Until {
+	if now.Unix() > at.Until {
 		return cursor{}, resource.Bad(expiredCursor, "The cursor has expired: fetch a page within %d seconds after the one before.", int(cursorLife.Seconds()))
 	}
-	return c, nil
-}
-
-func decodeCursor(text string) (c cursor, err error) {
-	if len(text) > maxCursor {
-		return cursor{}, errCursor()
-	}
-	data, err := encoding.DecodeString(text)
-	if err != nil || json.Unmarshal(data, &c) != nil || c.text() != text {
-		return cursor{}, errCursor()
-	}
-	if utf8.RuneCountInString(c.Key) > maxKey || len(c.ID) > 64 || strings.ContainsRune(c.Key+c.ID, 0) || c.ID == "" && (c.Key != "" || c.Back) || c.Total < 0 {
-		return cursor{}, errCursor()
-	}
-	return c, nil
+	return at, nil
 }
 
 // beside gives the cursors of the pages after and before this one, which c led to; nil:

@@ -2,6 +2,7 @@ package scim
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -33,7 +34,7 @@ func unfiltered(handle handler) handler {
 
 func (c *call) serviceProviderConfig(context.Context) (*reply, error) {
 	supported := func(yes bool) map[string]any { return map[string]any{"supported": yes} }
-	return &reply{status: http.StatusOK, body: map[string]any{
+	return described(resource.Object{
 		"schemas":        []string{configURN},
 		"patch":          supported(true),
 		"bulk":           map[string]any{"supported": true, "maxOperations": maxBulkOperations, "maxPayloadSize": maxBulk},
@@ -55,7 +56,7 @@ func (c *call) serviceProviderConfig(context.Context) (*reply, error) {
 			"specUri":     "https://www.rfc-editor.org/info/rfc6749",
 		}},
 		"meta": map[string]any{"resourceType": "ServiceProviderConfig", "location": c.base + "/ServiceProviderConfig"},
-	}}, nil
+	}), nil
 }
 
 func (c *call) listResourceTypes(context.Context) (*reply, error) {
@@ -65,7 +66,7 @@ func (c *call) listResourceTypes(context.Context) (*reply, error) {
 func (c *call) getResourceType(context.Context) (*reply, error) {
 	for _, k := range []*resource.Kind{c.kinds.User, c.kinds.Group} {
 		if k.Name == c.id {
-			return &reply{status: http.StatusOK, body: c.resourceType(k)}, nil
+			return described(c.resourceType(k)), nil
 		}
 	}
 	return nil, errNotFound()
@@ -108,7 +109,7 @@ func (c *call) listSchemas(context.Context) (*reply, error) {
 func (c *call) getSchema(context.Context) (*reply, error) {
 	for _, s := range c.publishedSchemas() {
 		if s.ID == c.id {
-			return &reply{status: http.StatusOK, body: c.schema(s)}, nil
+			return described(c.schema(s)), nil
 		}
 	}
 	return nil, errNotFound()
@@ -116,9 +117,30 @@ func (c *call) getSchema(context.Context) (*reply, error) {
 
 func (c *call) schema(s schema.Schema) resource.Object {
 	res := resource.Object(s.ToMap())
+	withoutEmpty(res)
 	res["schemas"] = []string{schemaURN}
 	res["meta"] = map[string]any{"resourceType": "Schema", "location": c.base + "/Schemas/" + s.ID}
 	return res
+}
+
+// withoutEmpty takes out the names and descriptions that nobody has given: what is empty
+// is not there (RFC 7643 §2.5).
+func withoutEmpty(res map[string]any) {
+	maps.DeleteFunc(res, func(_ string, v any) bool { return v == "" })
+	for _, list := range []string{"attributes", "subAttributes"} {
+		inner, _ := res[list].([]map[string]any)
+		for _, attribute := range inner {
+			withoutEmpty(attribute)
+		}
+	}
+}
+
+// described answers with one description, which stands where its meta.location says
+// (RFC 7643 §3.1).
+func described(res resource.Object) *reply {
+	meta, _ := res["meta"].(map[string]any)
+	location, _ := meta["location"].(string)
+	return &reply{status: http.StatusOK, body: res, location: location}
 }
 
 func wholeList(items []resource.Object) *reply {

@@ -100,7 +100,7 @@ func (b *bench) lastPage(t testing.TB, path string, by directory.Attr) func() st
 	must(t, err)
 	at := page.Items[100].At
 	first := b.do(t, "GET", path+"&cursor", "").wants(200)
-	cursor := forged(t, fmt.Sprint(first.at("nextCursor")), map[string]any{"i": at.ID, "k": at.Key})
+	cursor := b.altered(t, fmt.Sprint(first.at("nextCursor")), map[string]any{"i": at.ID, "k": at.Key})
 	if last := b.do(t, "GET", path+"&cursor="+cursor, "").wants(200); last.at("nextCursor") != nil || last.at("itemsPerPage") != 100.0 {
 		t.Fatalf("not the last page: %s", last.raw)
 	}

@@ -157,7 +157,7 @@ func (b *bench) serve(t testing.TB) {
 	b.recorder = recorder.New(recorder.Config{Store: b.db, Keys: b.keys, Node: b.journal.Node(), Tenants: b.tenants, Log: quiet})
 	b.run(t, b.recorder.Run)
 	b.roles = authz.New(authz.Config{Store: b.db, Journal: b.journal, People: b.directory})
-	b.config = scim.Config{Directory: b.directory, Tokens: b.tokens, Journal: b.journal,
+	b.config = scim.Config{Directory: b.directory, Tokens: b.tokens, Keys: b.keys, Journal: b.journal,
 		Refusals: audit.NewRefusals(b.journal), Permissions: b.roles, Recorder: b.recorder, Schemas: b.schemasOf}
 	b.handler = scim.New(b.config).Handler()
 	b.server = httptest.NewServer(b.gate())

@@ -28,6 +28,8 @@ func TestHostileBodies(t *testing.T) {
 		"null":                {`null`, 400},
 		"a name twice":        {head + `,"active":true,"active":false}`, 400},
 		"in another case":     {head + `,"active":true,"ACTIVE":false}`, 400},
+		"with a long s":       {head + `,"u\u017fername":"mallory"}`, 400},
+		"with a Kelvin sign":  {head + `,"nickName":"a","nic\u212aName":"b"}`, 400},
 		"twice further down":  {head + `,"name":{"givenName":"a","givenName":"b"}}`, 400},
 		"not UTF-8":           {head + ",\"title\":\"\xff\"}", 400},
 		"deep":                {head + `,"name":` + strings.Repeat(`{"a":`, 70) + `1` + strings.Repeat(`}`, 70) + `}`, 400},

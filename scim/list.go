@@ -2,6 +2,7 @@ package scim
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -167,13 +168,14 @@ func (c *call) listByCursor(ctx context.Context, q directory.Query) (*reply, err
 		return nil, resource.Bad(scimerrors.ScimTypeInvalidValue, "cursor and startIndex exclude each other.")
 	}
 	var err error
-	if q.Count, err = readNumber(c.query, "count", defaultCount); err != nil || q.Count < 1 {
-		return nil, resource.Bad(invalidCount, "count is a whole number from 1 to %d.", directory.MaxPage)
+	if q.Count, err = readNumber(c.query, "count", defaultCount); err != nil {
+		return nil, resource.Bad(invalidCount, "count is a whole number; a page has at most %d.", directory.MaxPage)
 	}
+	q.Count = max(q.Count, 0) // which asks for totalResults alone
 	now, digest := time.Now(), c.digest()
 	at := cursor{List: digest}
 	if text := c.query.Get("cursor"); text != "" {
-		if at, err = readCursor(text, digest, now); err != nil {
+		if at, err = c.readCursor(ctx, text, digest, now); err != nil {
 			return nil, err
 		}
 	} else {
@@ -192,13 +194,18 @@ func (c *call) listByCursor(ctx context.Context, q directory.Query) (*reply, err
 		return nil, err
 	}
 	body := map[string]any{"schemas": []string{listURN}, "totalResults": at.Total, "itemsPerPage": len(items), "Resources": items}
+	if q.Count == 0 {
+		return &reply{status: http.StatusOK, body: body}, nil // no page, and none beside it
+	}
 	at.Until = now.Add(cursorLife).Unix()
 	next, previous := at.beside(page)
-	if next != nil {
-		body["nextCursor"] = next.text()
-	}
-	if previous != nil {
-		body["previousCursor"] = previous.text()
+	for name, beside := range map[string]*cursor{"nextCursor": next, "previousCursor": previous} {
+		if beside == nil {
+			continue
+		}
+		if body[name], err = c.cursorText(ctx, beside); err != nil {
+			return nil, err
+		}
 	}
 	return &reply{status: http.StatusOK, body: body}, nil
 }
@@ -245,7 +252,7 @@ func readNumber(query url.Values, name string, otherwise int) (int, error) {
 		return otherwise, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 32)
-	if err != nil {
+	if err != nil && !errors.Is(err, strconv.ErrRange) { // more than there ever is, or less
 		return 0, resource.Bad(scimerrors.ScimTypeInvalidValue, "%s is a whole number.", name)
 	}
 	return int(n), nil

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -68,54 +69,84 @@ func TestRFC9865_2_1_Errors(t *testing.T) {
 	} {
 		l.do(t, "GET", path, "").wants(400, "invalidCursor")
 	}
-	for _, count := range []string{"0", "-1", "many", "1.5", "99999999999"} {
+	for _, count := range []string{"many", "1.5", "0x1", "--1"} {
 		l.do(t, "GET", "/Users?cursor&count="+count, "").wants(400, "invalidCount")
 	}
-	l.do(t, "GET", "/Users?cursor&count=100000", "").wants(200)
+	for _, count := range []string{"100000", "99999999999"} { // no page has as many
+		l.do(t, "GET", "/Users?cursor&count="+count, "").wants(200).same(`4`, "itemsPerPage")
+	}
 	l.do(t, "GET", "/Users?cursor&startIndex=1", "").wants(400, "invalidValue")
 	l.do(t, "GET", "/Users?count=2&cursor="+plain, "").wants(200) // another count does no harm
 
-	l.do(t, "GET", "/Users?cursor="+forged(t, plain, map[string]any{"u": 1}), "").wants(400, "expiredCursor")
+	l.do(t, "GET", "/Users?cursor="+l.altered(t, plain, map[string]any{"u": 1}), "").wants(400, "expiredCursor")
 	byTime := next("sortBy=meta.created")
-	for of, changes := range map[string][]map[string]any{
-		plain:  {{"t": -1}, {"i": strings.Repeat("a", 65)}, {"i": "", "b": true}, {"i": "", "k": "x"}, {"k": strings.Repeat("a", 600)}, {"k": "\x00"}, {"x": 1}, {"L": "x"}},
-		byTime: {{"k": "yesterday"}, {"k": "1e9"}},
-	} {
-		for _, change := range changes {
-			query := map[bool]string{true: "sortBy=meta.created&"}[of == byTime]
-			l.do(t, "GET", "/Users?"+query+"cursor="+forged(t, of, change), "").wants(400, "invalidCursor")
-		}
-	}
-	for _, id := range []string{"' OR 1=1 --", "\U0010ffff", "usr_", l.readers} { // a position like any other
-		l.do(t, "GET", "/Users?cursor="+forged(t, plain, map[string]any{"i": id}), "").wants(200)
+	for _, key := range []string{"yesterday", "1e9"} { // of another order than the one that the column is in
+		l.do(t, "GET", "/Users?sortBy=meta.created&cursor="+l.altered(t, byTime, map[string]any{"k": key}), "").wants(400, "invalidCursor")
 	}
 }
 
-// forged gives a cursor in which something else stands.
-func forged(t testing.TB, cursor string, changes map[string]any) string {
-	t.Helper()
-	data, err := base64.RawURLEncoding.DecodeString(cursor)
-	must(t, err)
-	var said struct {
-		L string `json:"l"`
-		K string `json:"k,omitempty"`
-		I string `json:"i,omitempty"`
-		B bool   `json:"b,omitempty"`
-		T int    `json:"t"`
-		U int64  `json:"u"`
-	}
-	must(t, json.Unmarshal(data, &said))
-	change, err := json.Marshal(changes)
-	must(t, err)
-	must(t, json.Unmarshal(change, &said))
-	data, err = json.Marshal(said)
-	must(t, err)
-	for _, more := range []string{"x", "L"} { // what a cursor does not have
-		if v, ok := changes[more]; ok {
-			data = append(data[:len(data)-1], fmt.Sprintf(`,%q:%q}`, more, fmt.Sprint(v))...)
+// RFC 9865 §2.1, RFC 7644 §3.4.2.4: of no page there is how many there are, at the
+// beginning and further on.
+func TestRFC9865_2_1_ACountOfNothing(t *testing.T) {
+	l := newLibrary(t)
+	first := l.do(t, "GET", "/Users?cursor&count=1", "").wants(200)
+	second := l.do(t, "GET", "/Users?count=1&cursor="+fmt.Sprint(first.at("nextCursor")), "").wants(200)
+	for _, at := range []string{"", fmt.Sprint(first.at("nextCursor")), fmt.Sprint(second.at("previousCursor"))} {
+		for _, count := range []string{"0", "-1", "-99999999999"} {
+			got := l.do(t, "GET", "/Users?cursor="+at+"&count="+count, "").wants(200).same(`4`, "totalResults").same(`0`, "itemsPerPage").same(`[]`, "Resources")
+			if len(got.body) != 4 {
+				t.Errorf("%s at %q: %s", count, at, got.raw)
+			}
 		}
 	}
-	return base64.RawURLEncoding.EncodeToString(data)
+	l.do(t, "POST", "/Users/.search", search(`,"cursor":"","count":0`)).wants(200).same(`4`, "totalResults").same(`null`, "nextCursor")
+	l.do(t, "GET", "/Groups?cursor&count=0", "").wants(200).same(`2`, "totalResults")
+	l.do(t, "GET", "?cursor&count=0", "").wants(200).same(`6`, "totalResults")
+}
+
+// RFC 9865 §5: a cursor says nothing to who carries it, is good at every node, and one that
+// none of them has made is none.
+func TestRFC9865_5_CursorsAreSealed(t *testing.T) {
+	l := newLibrary(t)
+	first := l.do(t, "GET", "/Users?sortBy=title&count=1&cursor", "").wants(200)
+	text := fmt.Sprint(first.at("nextCursor"))
+	sealed, err := base64.RawURLEncoding.DecodeString(text)
+	must(t, err)
+	if strings.Contains(string(sealed), first.names("id")) || json.Valid(sealed) {
+		t.Errorf("the cursor tells %q", sealed)
+	}
+	for i := range sealed {
+		other := slices.Clone(sealed)
+		other[i] ^= 1
+		l.do(t, "GET", "/Users?sortBy=title&cursor="+base64.RawURLEncoding.EncodeToString(other), "").wants(400, "invalidCursor")
+	}
+	plain, err := l.keys.Open(t.Context(), l.acme.id, "scim-cursor", sealed)
+	must(t, err)
+	l.do(t, "GET", "/Users?sortBy=title&cursor="+base64.RawURLEncoding.EncodeToString(plain), "").wants(400, "invalidCursor")
+	elsewhere, err := l.keys.Seal(t.Context(), l.acme.id, "something else", plain)
+	must(t, err)
+	l.do(t, "GET", "/Users?sortBy=title&cursor="+base64.RawURLEncoding.EncodeToString(elsewhere), "").wants(400, "invalidCursor")
+	here := l.do(t, "GET", "/Users?sortBy=title&count=1&cursor="+text, "").wants(200)
+	if there := l.another(t).do(t, "GET", "/Users?sortBy=title&count=1&cursor="+text, "").wants(200); there.names("id") != here.names("id") {
+		t.Errorf("%s there, %s here", there.raw, here.raw)
+	}
+}
+
+// altered gives a cursor in which something else stands, as if one of us had made it so.
+func (b *bench) altered(t testing.TB, cursor string, changes map[string]any) string {
+	t.Helper()
+	sealed, err := base64.RawURLEncoding.DecodeString(cursor)
+	must(t, err)
+	plain, err := b.keys.Open(t.Context(), b.acme.id, "scim-cursor", sealed)
+	must(t, err)
+	said := make(map[string]any)
+	must(t, json.Unmarshal(plain, &said))
+	maps.Copy(said, changes)
+	plain, err = json.Marshal(said)
+	must(t, err)
+	sealed, err = b.keys.Seal(t.Context(), b.acme.id, "scim-cursor", plain)
+	must(t, err)
+	return base64.RawURLEncoding.EncodeToString(sealed)
 }
 
 // A cursor is of one tenant; what another one would give is not to be had by it.

@@ -53,7 +53,7 @@ func (s *Service) Replay(ctx context.Context, tenant identity.TenantID, origin s
 			r.Header.Set(name, value)
 		}
 		var kept once
-		rehearsing := &Service{directory: people, guard: admitted{}, recorder: &kept, schemas: s.schemas, searchTime: s.searchTime}
+		rehearsing := &Service{directory: people, keys: s.keys, guard: admitted{}, recorder: &kept, schemas: s.schemas, searchTime: s.searchTime}
 		rehearsing.Handler().ServeHTTP(&unsent{header: http.Header{}}, r)
 		if err := ctx.Err(); err != nil {
 			return err

@@ -21,24 +21,24 @@ type endpoint struct {
 type handler func(*call, context.Context) (*reply, error)
 
 var endpoints = []endpoint{
-	{http.MethodGet, root, nil, (*call).list},
-	{http.MethodGet, root + "/", nil, (*call).list},
+	{http.MethodGet, root, nil, projected((*call).list)},
+	{http.MethodGet, root + "/", nil, projected((*call).list)},
 	{http.MethodPost, root + searchPath, nil, (*call).search},
 
-	{http.MethodGet, root + "/Users", resource.User, (*call).list},
+	{http.MethodGet, root + "/Users", resource.User, projected((*call).list)},
 	{http.MethodPost, root + "/Users" + searchPath, resource.User, (*call).search},
-	{http.MethodPost, root + "/Users", resource.User, (*call).createUser},
-	{http.MethodGet, root + "/Users/{id}", resource.User, (*call).getUser},
-	{http.MethodPut, root + "/Users/{id}", resource.User, (*call).replaceUser},
-	{http.MethodPatch, root + "/Users/{id}", resource.User, (*call).patchUser},
+	{http.MethodPost, root + "/Users", resource.User, projected((*call).createUser)},
+	{http.MethodGet, root + "/Users/{id}", resource.User, projected((*call).getUser)},
+	{http.MethodPut, root + "/Users/{id}", resource.User, projected((*call).replaceUser)},
+	{http.MethodPatch, root + "/Users/{id}", resource.User, projected((*call).patchUser)},
 	{http.MethodDelete, root + "/Users/{id}", resource.User, (*call).deleteUser},
 
-	{http.MethodGet, root + "/Groups", resource.Group, (*call).list},
+	{http.MethodGet, root + "/Groups", resource.Group, projected((*call).list)},
 	{http.MethodPost, root + "/Groups" + searchPath, resource.Group, (*call).search},
-	{http.MethodPost, root + "/Groups", resource.Group, (*call).createGroup},
-	{http.MethodGet, root + "/Groups/{id}", resource.Group, (*call).getGroup},
-	{http.MethodPut, root + "/Groups/{id}", resource.Group, (*call).replaceGroup},
-	{http.MethodPatch, root + "/Groups/{id}", resource.Group, (*call).patchGroup},
+	{http.MethodPost, root + "/Groups", resource.Group, projected((*call).createGroup)},
+	{http.MethodGet, root + "/Groups/{id}", resource.Group, projected((*call).getGroup)},
+	{http.MethodPut, root + "/Groups/{id}", resource.Group, projected((*call).replaceGroup)},
+	{http.MethodPatch, root + "/Groups/{id}", resource.Group, projected((*call).patchGroup)},
 	{http.MethodDelete, root + "/Groups/{id}", resource.Group, (*call).deleteGroup},
 
 	{http.MethodPost, root + "/Bulk", nil, (*call).bulk},
@@ -48,6 +48,18 @@ var endpoints = []endpoint{
 	{http.MethodGet, root + "/ResourceTypes/{id}", nil, unfiltered((*call).getResourceType)},
 	{http.MethodGet, root + "/Schemas", nil, unfiltered((*call).listSchemas)},
 	{http.MethodGet, root + "/Schemas/{id}", nil, unfiltered((*call).getSchema)},
+}
+
+// projected reads from the address which attributes the answer is to have (RFC 7644
+// §3.9). Where that says nothing, it is passed over: in a search, whose body says it, in
+// discovery (§4), in a Bulk and in a deletion.
+func projected(handle handler) handler {
+	return func(c *call, ctx context.Context) (reply *reply, err error) {
+		if c.projection, err = resource.ReadProjection(c.query); err != nil {
+			return nil, err
+		}
+		return handle(c, ctx)
+	}
 }
 
 // searchPath is behind what is searched by POST (RFC 7644 §3.4.3).
@@ -99,6 +111,9 @@ func allowed(path string) string {
 	for i := range endpoints {
 		if _, ok := endpoints[i].at(path); ok {
 			methods = append(methods, endpoints[i].method)
+			if endpoints[i].method == http.MethodGet { // RFC 9110 §9.3.2
+				methods = append(methods, http.MethodHead)
+			}
 		}
 	}
 	return strings.Join(methods, ", ")

@@ -36,6 +36,7 @@ type Config struct {
 	Permissions authz.Decider
 	Journal     authz.Journal
 	Refusals    authz.Refusals
+	Keys        Sealer
 	// Throttle keeps tokens within Rates; nil: nothing does.
 	Throttle Throttle
 	Rates    Rates
@@ -54,6 +55,7 @@ type Config struct {
 type Service struct {
 	directory  *directory.Service
 	tokens     Tokens
+	keys       Sealer
 	guard      guard
 	throttle   Throttle // nil: there is none
 	rates      Rates
@@ -76,7 +78,7 @@ func New(c Config) *Service {
 	if c.Schemas == nil {
 		c.Schemas = func(identity.TenantID) ([]tenants.SCIMSchema, uint64) { return nil, 0 }
 	}
-	return &Service{directory: c.Directory, tokens: c.Tokens, searchTime: c.SearchTime, throttle: c.Throttle, rates: c.Rates, recorder: c.Recorder, schemas: c.Schemas,
+	return &Service{directory: c.Directory, tokens: c.Tokens, keys: c.Keys, searchTime: c.SearchTime, throttle: c.Throttle, rates: c.Rates, recorder: c.Recorder, schemas: c.Schemas,
 		guard: authz.Guard{Decider: c.Permissions, Journal: c.Journal, Refusals: c.Refusals}}
 }
 
@@ -131,9 +133,6 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, n *note) (*reply
 		whole: whole{caller: caller, event: event, match: match, hold: func() { holdOn(w) },
 			load: func() ([]byte, error) { return readBody(w, r, n, maxBulk, errBulkSize) }},
 		tenant: req.Tenant, cause: event.Cause(), base: req.Origin + root, id: id, query: query, note: n}
-	if c.projection, err = resource.ReadProjection(query); err != nil {
-		return nil, err
-	}
 	return endpoint.handle(c, ctx)
 }
 
@@ -248,7 +247,9 @@ func (a *reply) write(w http.ResponseWriter) {
 		// RFC 7644 §3.3: Location names what was made; elsewhere it says the same
 		// as meta.location.
 		h.Set("Location", a.location)
-		if a.body != nil { // RFC 7643 §3.1: the same as meta.location
+		// RFC 7643 §3.1: the same as meta.location. A 304 has what the 200 would have
+		// (RFC 9110 §15.4.5).
+		if a.body != nil || a.status == http.StatusNotModified {
 			h.Set("Content-Location", a.location)
 		}
 	}

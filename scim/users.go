@@ -76,7 +76,8 @@ func (c *call) userAnswer(u *directory.User) (resource.Object, error) {
 func storeUser(res resource.Object, u *directory.User) error {
 	active, ok := res["active"].(bool)
 	if !ok {
-		return resource.Bad(scimerrors.ScimTypeInvalidValue, "active is true or false; a person cannot be without it.")
+		// RFC 7644 §3.5.2.2 of what is required: POST and PUT may leave it out.
+		return resource.Bad(scimerrors.ScimTypeMutability, "active cannot be removed: set it to false to take a person's access away.")
 	}
 	u.Active, u.Source = active, directory.SourceSCIM
 	u.UserName = text(res["userName"])

@@ -115,7 +115,7 @@ func (h *house) newNode(name, dir string, db *store.DB, ring *keys.Ring) *node {
 		Log: slog.New(slog.DiscardHandler), Now: h.now})
 	n.directory = directory.New(directory.Config{Store: db, Journal: n, Sessions: n.sessions, Withdraw: authz.Withdraw, Brake: n.brake, Roles: authz.Given{}})
 	n.tokens = token.New(token.Config{Store: db, Journal: n.journal})
-	handler := scim.New(scim.Config{Directory: n.directory, Tokens: n.tokens, Journal: n.journal, Refusals: audit.NewRefusals(n.journal),
+	handler := scim.New(scim.Config{Directory: n.directory, Tokens: n.tokens, Keys: ring, Journal: n.journal, Refusals: audit.NewRefusals(n.journal),
 		Permissions: authz.New(authz.Config{Store: db, Journal: n.journal, People: n.directory})}).Handler()
 	n.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r.WithContext(httpkit.WithRequest(r.Context(), &httpkit.Request{ID: identity.NewRequestID(), Start: time.Now(),

@@ -135,7 +135,7 @@ func (h *house) newNode(name, dir string, db *store.DB) *node {
 	n.brake = brake.New(brake.Config{Store: db, Journal: n.journal, Rules: h.allowed, Tenants: tenants, Log: quiet, Now: h.now,
 		Decided: func(ctx context.Context, tenant identity.TenantID) { must(t, n.google.GoOn(ctx, tenant)) }})
 	n.directory = directory.New(directory.Config{Store: db, Journal: n.journal, Sessions: n.sessions, Withdraw: authz.Withdraw, Brake: n.brake, Roles: authz.Given{}})
-	service := scim.New(scim.Config{Directory: n.directory, Tokens: token.New(token.Config{Store: db, Journal: n.journal}), Journal: n.journal, Refusals: audit.NewRefusals(n.journal),
+	service := scim.New(scim.Config{Directory: n.directory, Keys: h.ring, Tokens: token.New(token.Config{Store: db, Journal: n.journal}), Journal: n.journal, Refusals: audit.NewRefusals(n.journal),
 		Permissions: authz.New(authz.Config{Store: db, Journal: n.journal, People: n.directory})})
 	egress := httpkit.NewEgress(httpkit.EgressOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
 	n.google = google.New(google.Config{Store: db, Keys: h.ring, Journal: n, SCIM: gate{n, service}, Client: egress.Client(), Tenants: tenants, Log: quiet,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	scimerrors "github.com/elimity-com/scim/errors"
@@ -92,7 +93,7 @@ func decodeMembers(d *json.Decoder, depth int) (any, error) {
 		if !ok {
 			return nil, errors.New("a name is not a string")
 		}
-		key := strings.ToLower(name)
+		key := folded(name)
 		if seen[key] {
 			return nil, fmt.Errorf("it has %.64q twice", name)
 		}
@@ -103,6 +104,22 @@ func decodeMembers(d *json.Decoder, depth int) (any, error) {
 	}
 	_, err := d.Token() // the closing brace
 	return object, err
+}
+
+// folded gives the same text for all names that are one and the same, which are those
+// that [strings.EqualFold] takes for equal: s, S and the long s (U+017F) are, of which
+// [strings.ToLower] makes two.
+func folded(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+			least = min(least, other)
+		}
+		if 'A' <= least && least <= 'Z' { // as most names are written
+			return least + 'a' - 'A'
+		}
+		return least
+	}, name)
 }
 
 // Member finds an attribute of an object, letter case ignored.

@@ -78,6 +78,12 @@ func newKind(name, endpoint, description string, core schema.Schema, extensions 
 func userSchema() schema.Schema {
 	s := schema.CoreUserSchema()
 	s.Attributes = slices.DeleteFunc(slices.Clone(s.Attributes), func(a schema.CoreAttribute) bool { return a.Name() == "password" })
+	for i, a := range s.Attributes {
+		if a.Name() == "active" {
+			s.Attributes[i] = schema.SimpleCoreAttribute(schema.SimpleBooleanParams(schema.BooleanParams{Name: a.Name(), Description: optional.NewString(
+				"Whether the person can sign in: true for whoever is made without it, and left as it is by a PUT without it. It can be set, but not removed.")}))
+		}
+	}
 	s.Description = optional.NewString("A person who can sign in.")
 	return s
 }

@@ -38,7 +38,7 @@ func DecodeRaw(data []byte) (Raw, error) {
 			return nil, unusable(fmt.Errorf("it has more than %d names", maxRawNames))
 		}
 		name, _ := token.(string) // in a valid object it is one
-		key := strings.ToLower(name)
+		key := folded(name)
 		if seen[key] {
 			return nil, unusable(fmt.Errorf("it has %.64q twice", name))
 		}

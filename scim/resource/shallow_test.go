@@ -41,9 +41,21 @@ func TestRawValues(t *testing.T) {
 	}
 }
 
+// A name that is there twice is refused, in whatever letters it is written.
+func TestRawNamesThatAreOne(t *testing.T) {
+	for _, text := range []string{`{"op":1,"OP":2}`, `{"schemas":[],"\u017fchemas":[]}`, `{"kind":1,"\u212aind":2}`} {
+		if raw, err := DecodeRaw([]byte(text)); err == nil {
+			t.Errorf("%s is %v", text, raw)
+		}
+		if whole, err := Decode([]byte(text)); err == nil {
+			t.Errorf("%s is %v", text, whole)
+		}
+	}
+}
+
 // FuzzRaw holds what is read piece by piece to what is read whole.
 func FuzzRaw(f *testing.F) {
-	for _, seed := range []string{`{}`, `{"a":1,"A":2}`, ` {"a" : [1,{"b":null}] , "c":"\ud800"}`, `{"a":1,}`, `[1]`, `null`, "\ufeff{}", `{"a":"` + "\xff" + `"}`, `{"a":{"b":1,"b":2}}`, `{"a":1}{}`} {
+	for _, seed := range []string{`{}`, `{"a":1,"A":2}`, ` {"a" : [1,{"b":null}] , "c":"\ud800"}`, `{"a":1,}`, `[1]`, `null`, "\ufeff{}", `{"a":"` + "\xff" + `"}`, `{"a":{"b":1,"b":2}}`, `{"a":1}{}`, `{"s":1,"\u017f":2}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
