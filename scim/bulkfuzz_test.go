@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// FuzzBulk sends bodies to /Bulk: each is answered, one that is refused changes
-// nothing, and what is answered as made or deleted is what was.
+// FuzzBulk sends bodies to /Bulk: each is answered, one that is refused, or all of whose
+// operations are, changes nothing, and what is answered as made or deleted is what was.
 func FuzzBulk(f *testing.F) {
 	b := newBench(f)
 	for _, seed := range []string{
@@ -25,12 +25,26 @@ func FuzzBulk(f *testing.F) {
 		total, _ := b.do(t, "GET", path+"?count=0", "").wants(200).at("totalResults").(float64)
 		return int(total)
 	}
+	state := func(t *testing.T) string {
+		var all strings.Builder
+		for cursor := ""; ; {
+			page := b.do(t, "GET", "?count=200&sortBy=id&cursor="+cursor, "").wants(200)
+			all.WriteString(page.json("Resources"))
+			next, more := page.at("nextCursor").(string)
+			if !more {
+				return all.String()
+			}
+			cursor = next
+		}
+	}
 	f.Fuzz(func(t *testing.T, body string) {
 		if len(body) > 4<<10 {
 			return
 		}
 		want := map[string]int{"/Users": count(t, "/Users"), "/Groups": count(t, "/Groups")}
+		before := state(t)
 		got := b.do(t, "POST", "/Bulk", body)
+		changed := false
 		if body == "" {
 			got.wants(415)
 			return
@@ -39,6 +53,7 @@ func FuzzBulk(f *testing.F) {
 			var results struct{ Operations []done }
 			must(t, json.Unmarshal([]byte(got.raw), &results))
 			for _, d := range results.Operations {
+				changed = changed || d.Status[0] == '2'
 				for path := range want {
 					switch {
 					case !strings.HasPrefix(d.Location, base+path+"/"):
@@ -54,6 +69,9 @@ func FuzzBulk(f *testing.F) {
 			}
 		} else if got.wants(400); got.body["scimType"] == nil {
 			t.Errorf("answered %s", got.raw)
+		}
+		if now := state(t); !changed && now != before {
+			t.Errorf("%s has left\n%s\nof\n%s", got.raw, now, before)
 		}
 		for path, n := range want {
 			if is := count(t, path); is != n {

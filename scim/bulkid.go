@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -102,6 +103,8 @@ func (id references) inPatch(message map[string]any) {
 				if v, ok := id.inValue(v); ok {
 					step[member] = v
 				}
+			case strings.TrimSpace(path) == "" || isSchema(path):
+				step[member] = id.inAttributes(v)
 			default:
 				if object, ok := v.(map[string]any); ok {
 					id.inObject(object)
@@ -109,6 +112,33 @@ func (id references) inPatch(message map[string]any) {
 			}
 		}
 	}
+}
+
+// inAttributes replaces in a value of a PATCH that has attributes under their names, in
+// each of the forms in which one is understood.
+func (id references) inAttributes(v any) any {
+	object, ok := resource.ReadAttributes(v)
+	if !ok {
+		return v
+	}
+	for name, inner := range object {
+		if isSchema(name) {
+			object[name] = id.inAttributes(inner)
+		}
+	}
+	id.inObject(object)
+	return object
+}
+
+// isSchema reports whether a path of a PATCH is that of a schema that has references.
+func isSchema(path string) bool {
+	path = strings.TrimSpace(path)
+	for _, k := range []*resource.Kind{resource.User, resource.Group} {
+		if strings.EqualFold(path, k.Core.ID) || slices.ContainsFunc(k.Extensions, func(e resource.Extension) bool { return strings.EqualFold(path, e.ID) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxPatchPath is more than a path of a PATCH may have: a longer one is refused.
@@ -119,13 +149,33 @@ func (id references) inFilter(path string) string {
 	if len(path) > maxPatchPath {
 		return path
 	}
-	before, rest, found := strings.Cut(path, `"`+bulkPrefix)
-	if !found {
-		return path
+	var b strings.Builder
+	for {
+		open := strings.IndexByte(path, '"')
+		if open < 0 {
+			break
+		}
+		end := open + 1
+		for end < len(path) && path[end] != '"' {
+			if path[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		if end >= len(path) {
+			break
+		}
+		literal := path[open : end+1]
+		var text string
+		if err := json.Unmarshal([]byte(literal), &text); err == nil {
+			if bulkID, ok := strings.CutPrefix(text, bulkPrefix); ok {
+				if known, err := json.Marshal(id(bulkID)); err == nil {
+					literal = string(known)
+				}
+			}
+		}
+		b.WriteString(path[:open] + literal)
+		path = path[end+1:]
 	}
-	bulkID, rest, found := strings.Cut(rest, `"`)
-	if !found {
-		return path
-	}
-	return before + `"` + id(bulkID) + `"` + id.inFilter(rest)
+	return b.String() + path
 }

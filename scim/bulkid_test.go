@@ -25,6 +25,7 @@ func TestRFC7644_3_7_2_Replacing(t *testing.T) {
 	known := references(func(bulkID string) string {
 		return map[string]string{"a": "usr_a", "b b": "usr_b"}[bulkID] // the others are not made yet
 	})
+	const enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 	read := func(text string) (object map[string]any) {
 		if err := json.Unmarshal([]byte(text), &object); err != nil {
 			t.Fatal(err)
@@ -48,7 +49,12 @@ func TestRFC7644_3_7_2_Replacing(t *testing.T) {
 		`{"operations":[{"op":"add","Path":"members[value eq \"bulkId:a\" or value eq \"bulkId:b b\"]","VALUE":[{"value":"bulkId:a"}]},null,5]}`: `{"operations":[{"op":"add","Path":"members[value eq \"usr_a\" or value eq \"usr_b\"]","VALUE":[{"value":"usr_a"}]},null,5]}`,
 		`{"Operations":[{"path":"title","value":"bulkId:a"},{"path":"manager","value":"bulkId:a"},{"path":5,"value":{"members":["bulkId:a"]}}]}`: `{"Operations":[{"path":"title","value":"bulkId:a"},{"path":"manager","value":"usr_a"},{"path":5,"value":{"members":["usr_a"]}}]}`,
 		`{"Operations":[{"path":"members[value eq \"bulkId:a","value":{"manager.value":"bulkId:a"}},{"value":["bulkId:a"]}]}`:                    `{"Operations":[{"path":"members[value eq \"bulkId:a","value":{"manager.value":"bulkId:a"}},{"value":["bulkId:a"]}]}`,
-		`{"Operations":{"path":"members","value":"bulkId:a"}}`:                                                                                   `{"Operations":{"path":"members","value":"bulkId:a"}}`,
+		// As PATCH understands them: one object in a list, JSON as text, an extension's too; but not what is a text of its own.
+		`{"Operations":[{"value":[{"manager":"bulkId:a"}]},{"path":" ","value":"{\"members\":[{\"value\":\"bulkId:a\"}]}"},{"path":"title","value":"{\"manager\":\"bulkId:a\"}"}]}`: `{"Operations":[{"value":{"manager":"usr_a"}},{"path":" ","value":{"members":[{"value":"usr_a"}]}},{"path":"title","value":"{\"manager\":\"bulkId:a\"}"}]}`,
+		`{"Operations":[{"path":"` + enterprise + `","value":"{\"manager\":\"bulkId:a\"}"},{"value":{"` + enterprise + `":[{"manager":{"value":"bulkId:a"}}]}}]}`:                   `{"Operations":[{"path":"` + enterprise + `","value":{"manager":"usr_a"}},{"value":{"` + enterprise + `":{"manager":{"value":"usr_a"}}}}]}`,
+		// Escapes, which are in a path as they are in JSON.
+		`{"Operations":[{"path":"members[value eq \"bulk\\u0049d:\\u0061\" or display eq \"\\\"bulkId:a\" or value eq \"bulkId:b b\"]"}]}`: `{"Operations":[{"path":"members[value eq \"usr_a\" or display eq \"\\\"bulkId:a\" or value eq \"usr_b\"]"}]}`,
+		`{"Operations":{"path":"members","value":"bulkId:a"}}`:                                                                             `{"Operations":{"path":"members","value":"bulkId:a"}}`,
 	} {
 		message := read(before)
 		if known.inPatch(message); !reflect.DeepEqual(message, read(after)) {

@@ -55,6 +55,23 @@ func TestRFC7644_3_7_2_References(t *testing.T) {
 	b.do(t, "GET", "/Users?count=0", "").wants(200).same(`3`, "totalResults")
 }
 
+// TestBulkReferencesInEveryFormOfAPatch: what PATCH understands has its references
+// replaced, in whatever form it comes.
+func TestBulkReferencesInEveryFormOfAPatch(t *testing.T) {
+	b := newBench(t)
+	ops := "/Groups/" + b.group(t, "Ops")
+	results := b.bulk(t, bulk("", newUser("u1", "ann"), newUser("u2", "bob"), newUser("u3", "cy"),
+		operation("PATCH", ops, "", patch(`{"op":"add","value":[{"members":[{"value":"bulkId:u1"}]}]},{"op":"add","value":"{\"members\":[{\"value\":\"bulkId:u2\"},{\"value\":\"bulkId:u3\"}]}"}`)),
+		operation("PATCH", ops, "", patch(`{"op":"remove","path":"members[value eq \"bulkId:\\u0075\\u0032\"]"}`)),
+		operation("PATCH", "/Users/bulkId:u1", "", patch(`{"op":"add","path":"`+enterpriseURN+`","value":"{\"manager\":\"bulkId:u2\"}"}`)),
+		operation("PATCH", "/Users/bulkId:u2", "", patch(`{"op":"add","value":{"`+enterpriseURN+`":[{"manager":{"value":"bulkId:u3"}}]}}`)),
+	), "201", "201", "201", "204", "204", "200", "200")
+	ann, bob, cy := results[0].id(), results[1].id(), results[2].id()
+	b.do(t, "GET", ops, "").wants(200).members(ann, cy)
+	b.do(t, "GET", "/Users/"+ann, "").wants(200).same(`"`+bob+`"`, enterpriseURN, "manager", "value")
+	b.do(t, "GET", "/Users/"+bob, "").wants(200).same(`"`+cy+`"`, enterpriseURN, "manager", "value")
+}
+
 func TestRFC7644_3_7_2_ReferencesToWhatIsNotMade(t *testing.T) {
 	b := newBench(t)
 	ada := b.user(t, "ada", "")

@@ -189,8 +189,8 @@ func (p *modelPerson) shownName() string {
 	return p.userName
 }
 
-// mergeEmails adds some to others: one of the same value, and of the same type or of
-// none, is the same one. written are the places that it wrote.
+// mergeEmails adds some to others: one of the same value in any letter case, and of the
+// same type or of none, is the same one. written are the places that it wrote.
 func mergeEmails(list, more []modelEmail) (merged []modelEmail, written map[int]bool) {
 	written = map[int]bool{}
 	for _, e := range more {
@@ -199,6 +199,7 @@ func mergeEmails(list, more []modelEmail) (merged []modelEmail, written map[int]
 			i = len(list)
 			list = append(list, e)
 		} else {
+			list[i].value = e.value
 			if e.kind != "" {
 				list[i].kind = e.kind
 			}
@@ -212,7 +213,7 @@ func mergeEmails(list, more []modelEmail) (merged []modelEmail, written map[int]
 }
 
 func (e modelEmail) same(other modelEmail) bool {
-	return e.value == other.value && (e.kind == other.kind || e.kind == "" || other.kind == "")
+	return strings.EqualFold(e.value, other.value) && (e.kind == other.kind || e.kind == "" || other.kind == "")
 }
 
 // write puts addresses in the place of those that there are; where one of the written

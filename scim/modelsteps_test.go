@@ -40,7 +40,7 @@ func (a *author) word(label string) string { return a.one(label, "red", "blue", 
 
 // email draws an address as it is written and as it is meant.
 func (a *author) email() (string, modelEmail) {
-	e := modelEmail{value: a.one("address", "a@x.example", "b@x.example", "c@x.example"), kind: a.one("kind", "work", "home", "")}
+	e := modelEmail{value: a.one("address", "a@x.example", "A@X.example", "b@x.example", "c@x.example"), kind: a.one("kind", "work", "home", "")}
 	text := `{"value":"` + e.value + `"`
 	if e.kind != "" {
 		text += `,"type":"` + e.kind + `"`

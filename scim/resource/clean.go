@@ -49,7 +49,7 @@ func cleanInto(out, raw map[string]any, attrs schema.Attributes) error {
 			return err
 		}
 		if list, ok := v.([]any); ok {
-			if list, _, err = mergeValues(a.Name(), nil, list); err != nil {
+			if list, _, err = mergeValues(a, nil, list); err != nil {
 				return err
 			}
 			if err := checkPrimary(a, list); err != nil {

@@ -52,7 +52,7 @@ func FuzzDecodeStrict(f *testing.F) {
 func FuzzPath(f *testing.F) {
 	for _, seed := range []string{`emails[type eq "work"].value`, `name.givenName`, `urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager`,
 		fuzzURN + `:skills[value eq "x"]`, fuzzURN + `:cars[seats gt 1 and since le "2024-01-01T00:00:00Z"].value`, fuzzURN + `:rate`,
-		`members[value eq "x"]`, `emails[not (primary eq true)]`, `emails.value[type eq "x"]`, `x[`, `groups`, `:`, `a.b.c`} {
+		`members[value eq "x"]`, `emails[not (primary eq true)]`, `emails[(type eq "work" or type eq "\u00e9") and not (value pr and primary ne null)].value`, `emails.value[type eq "x"]`, `x[`, `groups`, `:`, `a.b.c`} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
@@ -87,6 +87,7 @@ func FuzzPatch(f *testing.F) {
 		`{"op":"replace","value":"{\"title\":\"x\"}"}`,
 		`{"op":"add","value":{"urn:acme:2.0:User":{"rooms":["1",2],"shifts":"2024-01-01T02:00:00+02:00","rate":"1.5","size":"large"}}}`,
 		`{"op":"remove","path":"urn:acme:2.0:User:skills[value sw \"g\"]"},{"op":"add","path":"urn:acme:2.0:User:cars[seats eq 5].since","value":"2024-01-01T00:00:00"}`,
+		`{"op":"Replace","path":"manager[value eq \"\\u00e9\" and displayName eq null].value","value":"y"},{"op":"remove","path":"emails[value ne null and (type eq \"a\" or not (primary pr) or value ne \"B\")]"}`,
 		`{"op":"replace","path":"urn:acme:2.0:User:rooms[value lt 3]","value":7}`,
 	} {
 		f.Add([]byte(seed))

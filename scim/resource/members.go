@@ -212,13 +212,14 @@ func selectedMembers(e filter.Expression) (selected []GroupMember, ok bool) {
 	return nil, false
 }
 
-// both gives whom two selections have in common.
+// both gives whom two selections have in common, nobody twice.
 func both(left, right []GroupMember) (common []GroupMember) {
 	agree := func(a, b string) bool { return a == "" || b == "" || a == b }
 	for _, l := range left {
 		for _, r := range right {
-			if agree(l.ID, r.ID) && agree(l.Type, r.Type) && len(common) <= maxSelected {
-				common = append(common, GroupMember{cmp.Or(l.ID, r.ID), cmp.Or(l.Type, r.Type)})
+			m := GroupMember{cmp.Or(l.ID, r.ID), cmp.Or(l.Type, r.Type)}
+			if agree(l.ID, r.ID) && agree(l.Type, r.Type) && len(common) <= maxSelected && !slices.Contains(common, m) {
+				common = append(common, m)
 			}
 		}
 	}

@@ -35,27 +35,30 @@ func TestRFC7644_3_5_2_MembersInSteps(t *testing.T) {
 	add := func(m ...GroupMember) MemberStep { return MemberStep{Op: AddMembers, Members: m} }
 	remove := func(m ...GroupMember) MemberStep { return MemberStep{Op: RemoveMembers, Members: m} }
 	for operations, want := range map[string][]MemberStep{
-		`{"op":"add","path":"members","value":[{"value":"a"},{"value":"b","type":"group","$ref":"x","display":"B"}]}`: {add(a, GroupMember{"b", "Group"})},
-		`{"op":"Add","path":"MEMBERS","value":{"value":"a","type":"user"}}`:                                           {add(GroupMember{"a", "User"})},
-		`{"op":"add","path":"members","value":["a"]}`:                                                                 {add(a)},
-		`{"op":"add","path":"members","value":"a"}`:                                                                   {add(a)},
-		`{"op":"add","path":"urn:ietf:params:scim:schemas:core:2.0:Group:members","value":[{"value":"a"}]}`:           {add(a)},
-		`{"op":"add","value":{"members":[{"value":"a","type":"direct"}]}}`:                                            {add(a)},
-		`{"op":"Replace","value":{"displayName":"x","members":[{"value":"a"}]}}`:                                      {all, add(a)},
-		`{"op":"replace","value":{"displayName":"x"}}`:                                                                nil,
-		`{"op":"replace","path":"members","value":[{"value":"a"}]}`:                                                   {all, add(a)},
-		`{"op":"replace","path":"members","value":[]}`:                                                                {all, add()},
-		`{"op":"replace","path":"members","value":null}`:                                                              {all, add()},
-		`{"op":"remove","path":"members"}`:                                                                            {all},
-		`{"op":"Remove","path":"members","value":[{"value":"a","type":"User"},{"$ref":null,"value":"b"}]}`:            {remove(a, b)},
-		`{"op":"remove","path":"members","value":{"value":"a"}}`:                                                      {remove(a)},
-		`{"op":"remove","path":"members[value eq \"a\"]"}`:                                                            {remove(a)},
-		`{"op":"remove","path":"members[ VALUE Eq \"a\" or value eq \"b\"]"}`:                                         {remove(a, b)},
-		`{"op":"remove","path":"members[type eq \"GROUP\"]"}`:                                                         {{Op: RemoveAllMembers, Type: "Group"}, remove()},
-		`{"op":"remove","path":"members[type eq \"Device\"]"}`:                                                        {remove()},
-		`{"op":"remove","path":"members[type eq \"user\" and value eq \"a\"]"}`:                                       {remove(GroupMember{"a", "User"})},
-		`{"op":"remove","path":"members[value eq \"a\" and value eq \"b\"]"}`:                                         {remove()},
-		`{"op":"remove","path":"members"},{"op":"add","path":"members","value":[{"value":"a"}]}`:                      {all, add(a)},
+		`{"op":"add","path":"members","value":[{"value":"a"},{"value":"b","type":"group","$ref":"x","display":"B"}]}`:                          {add(a, GroupMember{"b", "Group"})},
+		`{"op":"Add","path":"MEMBERS","value":{"value":"a","type":"user"}}`:                                                                    {add(GroupMember{"a", "User"})},
+		`{"op":"add","path":"members","value":["a"]}`:                                                                                          {add(a)},
+		`{"op":"add","path":"members","value":"a"}`:                                                                                            {add(a)},
+		`{"op":"add","path":"urn:ietf:params:scim:schemas:core:2.0:Group:members","value":[{"value":"a"}]}`:                                    {add(a)},
+		`{"op":"add","value":{"members":[{"value":"a","type":"direct"}]}}`:                                                                     {add(a)},
+		`{"op":"Replace","value":{"displayName":"x","members":[{"value":"a"}]}}`:                                                               {all, add(a)},
+		`{"op":"replace","value":{"displayName":"x"}}`:                                                                                         nil,
+		`{"op":"replace","path":"members","value":[{"value":"a"}]}`:                                                                            {all, add(a)},
+		`{"op":"replace","path":"members","value":[]}`:                                                                                         {all, add()},
+		`{"op":"replace","path":"members","value":null}`:                                                                                       {all, add()},
+		`{"op":"remove","path":"members"}`:                                                                                                     {all},
+		`{"op":"Remove","path":"members","value":[{"value":"a","type":"User"},{"$ref":null,"value":"b"}]}`:                                     {remove(a, b)},
+		`{"op":"remove","path":"members","value":{"value":"a"}}`:                                                                               {remove(a)},
+		`{"op":"remove","path":"members[value eq \"a\"]"}`:                                                                                     {remove(a)},
+		`{"op":"remove","path":"members[ VALUE Eq \"a\" or value eq \"b\"]"}`:                                                                  {remove(a, b)},
+		`{"op":"remove","path":"members[value eq \"a\" or value eq \"b\" or value eq \"a\"]"}`:                                                 {remove(a, b, a)},
+		`{"op":"remove","path":"members[(value eq \"a\" or value eq \"b\" or value eq \"a\") and (type eq \"User\" or (type eq \"Group\"))]"}`: {remove(GroupMember{"a", "User"}, GroupMember{"a", "Group"}, GroupMember{"b", "User"}, GroupMember{"b", "Group"})},
+		`{"op":"remove","path":"members[value eq \"\\u0061\" and type eq \"\\u0055s\\u0065r\" and type eq \"us\\u0065\\u0072\"]"}`:             {remove(GroupMember{"a", "User"})},
+		`{"op":"remove","path":"members[type eq \"GROUP\"]"}`:                                                                                  {{Op: RemoveAllMembers, Type: "Group"}, remove()},
+		`{"op":"remove","path":"members[type eq \"Device\"]"}`:                                                                                 {remove()},
+		`{"op":"remove","path":"members[type eq \"user\" and value eq \"a\"]"}`:                                                                {remove(GroupMember{"a", "User"})},
+		`{"op":"remove","path":"members[value eq \"a\" and value eq \"b\"]"}`:                                                                  {remove()},
+		`{"op":"remove","path":"members"},{"op":"add","path":"members","value":[{"value":"a"}]}`:                                               {all, add(a)},
 	} {
 		res := Object{"id": "grp_1", "displayName": "g"}
 		got, err := groupPatch(t, operations).ApplyToGroup(res, func() ([]any, error) { return nil, errors.New("they are asked for") })
@@ -72,13 +75,15 @@ func TestRFC7644_3_5_2_MembersThatMustBeSeen(t *testing.T) {
 	stored := []any{map[string]any{"value": "a", "type": "User", "display": "Ada"}, map[string]any{"value": "b", "type": "User", "display": "Bob"},
 		map[string]any{"value": "g", "type": "Group", "display": "Ops"}}
 	for operations, want := range map[string]string{
-		`{"op":"remove","path":"members[display sw \"A\"]"}`:                                               "b/User g/Group",
-		`{"op":"remove","path":"members[not (value eq \"a\")]"}`:                                           "a/User",
-		`{"op":"remove","path":"members[type ne \"User\"]"}`:                                               "a/User b/User",
-		`{"op":"remove","path":"members[value pr]"}`:                                                       "",
-		`{"op":"add","path":"members","value":["c"]},{"op":"remove","path":"members[display eq \"Bob\"]"}`: "a/User g/Group c/",
-		`{"op":"replace","path":"members[value eq \"a\"]","value":{"value":"c"}}`:                          "c/ b/User g/Group",
-		`{"op":"add","path":"members[value eq \"z\"]","value":{"value":"z"}}`:                              "a/User b/User g/Group z/",
+		`{"op":"remove","path":"members[display sw \"A\"]"}`:                                                     "b/User g/Group",
+		`{"op":"remove","path":"members[not (value eq \"a\")]"}`:                                                 "a/User",
+		`{"op":"remove","path":"members[type ne \"User\"]"}`:                                                     "a/User b/User",
+		`{"op":"remove","path":"members[value eq \"a\" and type eq \"User\" and display sw \"a\"]"}`:             "b/User g/Group",
+		`{"op":"remove","path":"members[not (value eq \"a\") and not (type eq \"Group\") or display eq \"x\"]"}`: "a/User g/Group",
+		`{"op":"remove","path":"members[value pr]"}`:                                                             "",
+		`{"op":"add","path":"members","value":["c"]},{"op":"remove","path":"members[display eq \"Bob\"]"}`:       "a/User g/Group c/",
+		`{"op":"replace","path":"members[value eq \"a\"]","value":{"value":"c"}}`:                                "c/ b/User g/Group",
+		`{"op":"add","path":"members[value eq \"z\"]","value":{"value":"z"}}`:                                    "a/User b/User g/Group z/",
 	} {
 		res := Object{"id": "grp_1", "displayName": "g"}
 		got, err := groupPatch(t, operations).ApplyToGroup(res, func() ([]any, error) { return stored, nil })
@@ -219,13 +224,15 @@ func TestRFC7644_3_5_2_StepsComeToTheSame(t *testing.T) {
 			return fmt.Sprintf(`display ew \"%d\"`, some.Draw(t, "whose"))
 		}
 		where := func() string {
-			switch rapid.IntRange(0, 3).Draw(t, "filter") {
-			case 0:
-				return one() + rapid.SampledFrom([]string{" and ", " or "}).Draw(t, "with") + one()
-			case 1:
-				return "not (" + one() + ")"
+			filter := one()
+			for range rapid.IntRange(0, 4).Draw(t, "more") {
+				form := rapid.SampledFrom([]string{"(%s) and %s", "%s and %s", "%s or %s", "(%s) or %s", "%[2]s and (%[1]s)", "not (%s) or %s"}).Draw(t, "with")
+				filter = fmt.Sprintf(form, filter, one())
 			}
-			return one()
+			if rapid.IntRange(0, 3).Draw(t, "negated") == 0 {
+				return "not (" + filter + ")"
+			}
+			return filter
 		}
 		var operations []string
 		for range rapid.IntRange(1, 5).Draw(t, "operations") {

@@ -15,10 +15,17 @@ const patchURN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 const (
 	maxOperations = 1000
-	// maxWork bounds how many list elements one PATCH looks at: about a second
-	// of computing, if all are matched against a filter.
+	// maxWork bounds how many list elements one PATCH looks at, each counted once
+	// for every comparison that its filter makes: about a second of computing.
 	maxWork = 1_000_000
+	// maxFiltered bounds the octets of a PATCH's paths that have a filter in them,
+	// which take about 5 µs each to read.
+	maxFiltered = 256 << 10
 )
+
+func errTooMany() error {
+	return Bad(scimerrors.ScimTypeTooMany, "The operations are too many for a resource of this size. Send fewer at a time.")
+}
 
 // Patch is a change of a resource, step by step (RFC 7644 §3.5.2).
 type Patch []operation
@@ -95,7 +102,8 @@ func readOperation(object map[string]any) (o operation, err error) {
 type patcher struct {
 	kind *Kind
 	res  Object
-	work int
+	work int // see maxWork
+	read int // see maxFiltered
 	// members takes what becomes of a group's members; nil: they are in res.
 	members *[]MemberStep
 }
@@ -132,6 +140,11 @@ func (p *patcher) apply(o operation) error {
 		}
 		return p.applyObject(o, e.ID)
 	}
+	if strings.Contains(o.path, "[") {
+		if p.read += len(o.path); p.read > maxFiltered {
+			return errTooMany()
+		}
+	}
 	t, err := p.kind.resolve(o.path)
 	if err != nil {
 		return err
@@ -144,7 +157,7 @@ func (p *patcher) apply(o operation) error {
 // a name under its URN (Entra ID). What is not understood is refused, never
 // passed over in silence. extension is the URN of the one that has them.
 func (p *patcher) applyObject(o operation, extension string) error {
-	object, ok := readAttributes(o.value)
+	object, ok := ReadAttributes(o.value)
 	if !ok {
 		return Bad(scimerrors.ScimTypeInvalidValue, "Without the path of an attribute, the value of an operation is an object.")
 	}
@@ -174,9 +187,9 @@ func (p *patcher) applyObject(o operation, extension string) error {
 	return nil
 }
 
-// readAttributes reads a value that holds attributes under their names; SCIM-SDK,
-// with which Keycloak's clients are made, sends it in a list of one, or as text.
-func readAttributes(v any) (map[string]any, bool) {
+// ReadAttributes reads a value of a PATCH that holds attributes under their names; ok is
+// false if it is none. SCIM-SDK, with which Keycloak's clients are made, sends it in a list of one, or as text.
+func ReadAttributes(v any) (map[string]any, bool) {
 	if list, ok := v.([]any); ok && len(list) == 1 {
 		v = list[0]
 	}
@@ -293,8 +306,8 @@ func applyComplex(in map[string]any, t *target, o operation) error {
 		if o.op == "remove" {
 			return nil
 		}
-		example, ok := t.where.example(t.attr.SubAttributes())
-		if now != nil || o.op == "replace" || !ok {
+		example, ok := t.where.example()
+		if now != nil || o.op == "replace" && !o.makes || !ok {
 			return errNoTarget(o.path)
 		}
 		now = example

@@ -1,9 +1,13 @@
 package resource
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"reflect"
+	"strings"
 	"testing"
 
 	scimerrors "github.com/elimity-com/scim/errors"
@@ -63,6 +67,8 @@ func TestPatchesOfRealClients(t *testing.T) {
 			`{"userName":"a"}`},
 		"Entra ID replaces an element that is not there": {`{"userName":"a"}`, `{"op":"Replace","path":"emails[type eq \"work\"].value","value":"x"}`,
 			`{"userName":"a","emails":[{"type":"work","value":"x"}]}`},
+		"and a single value that is not there": {`{"userName":"a"}`, `{"op":"Replace","path":"` + enterpriseURN + `:manager[value eq \"x\"].value","value":"y"}`,
+			`{"userName":"a","` + enterpriseURN + `":{"manager":{"value":"y"}}}`},
 		"and so under its path as a name": {`{"userName":"a"}`, `{"op":"Replace","value":{"emails[type eq \"work\"].value":"x"}}`,
 			`{"userName":"a","emails":[{"type":"work","value":"x"}]}`},
 		"a value is removed with its element": {`{"userName":"a","emails":[{"type":"work","primary":true,"display":"X","value":"x"},{"value":"y"}]}`,
@@ -82,6 +88,12 @@ func TestPatchesOfRealClients(t *testing.T) {
 		"a value that is there is changed, not doubled": {`{"userName":"a","emails":[{"type":"work","value":"x"},{"type":"home","value":"x"},{"value":"y","primary":true}]}`,
 			`{"op":"add","path":"emails","value":[{"type":"Home","value":"x","primary":true}]}`,
 			`{"userName":"a","emails":[{"type":"work","value":"x"},{"type":"Home","value":"x","primary":true},{"value":"y","primary":false}]}`},
+		"in whatever letter case, where the schema ignores it": {`{"userName":"a","emails":[{"type":"work","value":"ada@x"},{"value":"b@x"}]}`,
+			`{"op":"add","path":"emails","value":[{"type":"work","value":"ADA@X"}]},{"op":"remove","path":"emails","value":[{"value":"B@x"}]}`,
+			`{"userName":"a","emails":[{"type":"work","value":"ADA@X"}]}`},
+		"and not where it matters": {`{"userName":"a","photos":[{"value":"https://x/a"}]}`,
+			`{"op":"add","path":"photos","value":[{"value":"https://x/A"}]},{"op":"remove","path":"photos","value":[{"value":"HTTPS://x/a"}]}`,
+			`{"userName":"a","photos":[{"value":"https://x/a"},{"value":"https://x/A"}]}`},
 		"whatever its type where none is given": {`{"userName":"a","emails":[{"type":"work","value":"x"}]}`,
 			`{"op":"add","path":"emails","value":[{"value":"x"},{"value":"y"},{"value":"y","type":"home"}]}`,
 			`{"userName":"a","emails":[{"type":"work","value":"x"},{"type":"home","value":"y"}]}`},
@@ -105,25 +117,38 @@ func TestPatchesOfRealClients(t *testing.T) {
 func TestPatchesThatSayNothing(t *testing.T) {
 	const person = `{"userName":"a","emails":[{"type":"work","value":"x"}],"` + enterpriseURN + `":{"manager":{"value":"m"}}}`
 	for operations, want := range map[string]scimerrors.ScimType{
-		`{"op":"replace","path":"emails[type eq \"home\"].value","value":"x"}`: scimerrors.ScimTypeNoTarget,
-		`{"op":"Replace","path":"emails[type ne \"work\"].value","value":"x"}`: scimerrors.ScimTypeNoTarget,
-		`{"op":"add","path":"manager","value":""}`:                             scimerrors.ScimTypeInvalidValue,
-		`{"op":"add","path":"manager","value":[null]}`:                         scimerrors.ScimTypeInvalidValue,
-		`{"op":"add","path":"emails[type eq \"work\"]","value":[]}`:            scimerrors.ScimTypeInvalidValue,
-		`{"op":"add","value":{"` + enterpriseURN + `":null}}`:                  scimerrors.ScimTypeInvalidValue,
-		`{"op":"replace","path":"manager","value":{"colour":"blue"}}`:          scimerrors.ScimTypeInvalidValue,
-		`{"op":"replace","path":"emails","value":[{}]}`:                        scimerrors.ScimTypeInvalidValue,
-		`{"op":"replace","path":"emails","value":""}`:                          scimerrors.ScimTypeInvalidValue,
-		`{"op":"replace","path":"emails","value":[null]}`:                      scimerrors.ScimTypeInvalidValue,
-		`{"op":"replace","path":"emails","value":[""]}`:                        scimerrors.ScimTypeInvalidValue,
-		`{"op":"Replace","path":"manager[value eq \"x\"].$ref","value":"x"}`:   scimerrors.ScimTypeNoTarget,
-		`{"op":"remove","path":"emails","value":[]}`:                           scimerrors.ScimTypeInvalidValue,
-		`{"op":"remove","path":"emails","value":[null]}`:                       scimerrors.ScimTypeInvalidValue,
-		`{"op":"remove","path":"emails","value":""}`:                           scimerrors.ScimTypeInvalidValue,
-		`{"op":"replace","path":"title","value":[{"colour":"blue"}]}`:          scimerrors.ScimTypeInvalidValue,
-		`{"op":"replace","path":"userName","value":[["b"]]}`:                   scimerrors.ScimTypeInvalidValue,
-		`{"op":"replace","value":"userName"}`:                                  scimerrors.ScimTypeInvalidValue,
-		`{"op":"replace","path":"Password","value":"x"}`:                       scimerrors.ScimTypeInvalidPath,
+		`{"op":"replace","path":"emails[type eq \"home\"].value","value":"x"}`:            scimerrors.ScimTypeNoTarget,
+		`{"op":"replace","path":"nickName[value eq \"x\"].value","value":"x"}`:            scimerrors.ScimTypeInvalidPath,
+		`{"op":"remove","path":"emails[type eq \"a\" or emails[value pr]]"}`:              scimerrors.ScimTypeInvalidPath,
+		`{"op":"remove","path":"emails[type eq \"a\"][value pr]"}`:                        scimerrors.ScimTypeInvalidPath,
+		`{"op":"remove","path":"emails[type eq \"a\"]value"}`:                             scimerrors.ScimTypeInvalidPath,
+		`{"op":"remove","path":"emails[type eq \"a\"]."}`:                                 scimerrors.ScimTypeInvalidPath,
+		`{"op":"remove","path":"emails[type eq \"a\"].value.x"}`:                          scimerrors.ScimTypeInvalidPath,
+		`{"op":"remove","path":"[type eq \"a\"]"}`:                                        scimerrors.ScimTypeInvalidPath,
+		`{"op":"remove","path":"emails[]"}`:                                               scimerrors.ScimTypeInvalidPath,
+		`{"op":"remove","path":"emails]type pr["}`:                                        scimerrors.ScimTypeInvalidPath,
+		`{"op":"remove","path":"emails[type gt null]"}`:                                   scimerrors.ScimTypeInvalidFilter,
+		`{"op":"add","path":"emails[type eq \"\"].value","value":"x"}`:                    scimerrors.ScimTypeNoTarget,
+		`{"op":"add","path":"emails[type eq \"a\" and type eq \"b\"].value","value":"x"}`: scimerrors.ScimTypeNoTarget,
+		`{"op":"replace","path":"manager[value eq \"x\"].value","value":"x"}`:             scimerrors.ScimTypeNoTarget,
+		`{"op":"Replace","path":"emails[type ne \"work\"].value","value":"x"}`:            scimerrors.ScimTypeNoTarget,
+		`{"op":"add","path":"manager","value":""}`:                                        scimerrors.ScimTypeInvalidValue,
+		`{"op":"add","path":"manager","value":[null]}`:                                    scimerrors.ScimTypeInvalidValue,
+		`{"op":"add","path":"emails[type eq \"work\"]","value":[]}`:                       scimerrors.ScimTypeInvalidValue,
+		`{"op":"add","value":{"` + enterpriseURN + `":null}}`:                             scimerrors.ScimTypeInvalidValue,
+		`{"op":"replace","path":"manager","value":{"colour":"blue"}}`:                     scimerrors.ScimTypeInvalidValue,
+		`{"op":"replace","path":"emails","value":[{}]}`:                                   scimerrors.ScimTypeInvalidValue,
+		`{"op":"replace","path":"emails","value":""}`:                                     scimerrors.ScimTypeInvalidValue,
+		`{"op":"replace","path":"emails","value":[null]}`:                                 scimerrors.ScimTypeInvalidValue,
+		`{"op":"replace","path":"emails","value":[""]}`:                                   scimerrors.ScimTypeInvalidValue,
+		`{"op":"Replace","path":"manager[value eq \"x\"].$ref","value":"x"}`:              scimerrors.ScimTypeNoTarget,
+		`{"op":"remove","path":"emails","value":[]}`:                                      scimerrors.ScimTypeInvalidValue,
+		`{"op":"remove","path":"emails","value":[null]}`:                                  scimerrors.ScimTypeInvalidValue,
+		`{"op":"remove","path":"emails","value":""}`:                                      scimerrors.ScimTypeInvalidValue,
+		`{"op":"replace","path":"title","value":[{"colour":"blue"}]}`:                     scimerrors.ScimTypeInvalidValue,
+		`{"op":"replace","path":"userName","value":[["b"]]}`:                              scimerrors.ScimTypeInvalidValue,
+		`{"op":"replace","value":"userName"}`:                                             scimerrors.ScimTypeInvalidValue,
+		`{"op":"replace","path":"Password","value":"x"}`:                                  scimerrors.ScimTypeInvalidPath,
 	} {
 		t.Run(operations, func(t *testing.T) {
 			got, err := patched(t, person, operations)
@@ -131,5 +156,118 @@ func TestPatchesThatSayNothing(t *testing.T) {
 				t.Errorf("came to %s, %v, want %s", got, err, want)
 			}
 		})
+	}
+}
+
+// TestAnyFilterInThePathOfAPatch: in the brackets of a path a filter is as long as in
+// a search, its texts are JSON, and it means the same: what is not there, null or an empty
+// text is not assigned (RFC 7644 §3.5.2, §3.4.2.2).
+func TestAnyFilterInThePathOfAPatch(t *testing.T) {
+	const person = `{"userName":"a","emails":[{"value":"w","type":"work","primary":true},{"value":"h","type":"home"},{"value":"n"},{"value":"","type":"empty"},
+		{"value":"jos\u00e9","type":"\ud83d\ude00"},{"value":"\\u00e9","type":"other","primary":false}]}`
+	for filter, left := range map[string]string{
+		`type eq "work" or type eq "home" or value eq "n"`: `"" josé \u00e9`,
+		`type eq "work" and primary eq true and value pr`:  `h n "" josé \u00e9`,
+		`type eq "work" and not (primary eq true)`:         `w h n "" josé \u00e9`,
+		`(type eq "work")`: `h n "" josé \u00e9`,
+		`(type eq "work" or (type eq "home" or not (type pr))) and value ne "h"`: `h "" josé \u00e9`,
+		`type ne "work"`:                    `w`,
+		`not (type eq "work")`:              `w`,
+		`value pr`:                          `""`,
+		`not (value pr)`:                    `w h n josé \u00e9`,
+		`value eq ""`:                       `w h n "" josé \u00e9`,
+		`value ne ""`:                       ``,
+		`value co ""`:                       `""`,
+		`primary eq null`:                   `w \u00e9`,
+		`primary ne null`:                   `h n "" josé`,
+		`value eq null and type eq "empty"`: `w h n josé \u00e9`,
+		`primary ne true`:                   `w`,
+		`value eq "JOS\u00e9"`:              `w h n "" \u00e9`,
+		`value eq "jos\u00E9"`:              `w h n "" \u00e9`,
+		`value eq "\\u00e9"`:                `w h n "" josé`,
+		`value eq "\\u00E9"`:                `w h n "" josé`,
+		`type eq "\ud83d\ude00"`:            `w h n "" \u00e9`,
+		`type eq "\uD83D\uDE00" or value eq "]" or value eq "\"[\u005b"`: `w h n "" \u00e9`,
+		`value gt "h" and value le "N"`:                                  `w h "" \u00e9`,
+		`value sw "JO" or value ew "00e9" or value co "W"`:               `h n ""`,
+	} {
+		path, err := json.Marshal("emails[" + filter + "]")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := patched(t, person, `{"op":"remove","path":`+string(path)+`}`)
+		if err != nil {
+			t.Errorf("%s: %v", filter, err)
+			continue
+		}
+		var now struct{ Emails []struct{ Value string } }
+		if err := json.Unmarshal([]byte(got), &now); err != nil {
+			t.Fatal(err)
+		}
+		var values []string
+		for _, e := range now.Emails {
+			values = append(values, cmp.Or(e.Value, `""`))
+		}
+		if have := strings.Join(values, " "); have != left {
+			t.Errorf("%s leaves %s, want %s", filter, have, left)
+		}
+	}
+}
+
+// Numbers and times in a path are compared as they are in a search.
+func TestNumbersAndTimesInThePathOfAPatch(t *testing.T) {
+	k := fuzzKinds[2]
+	for path, selects := range map[string]bool{
+		":cars[seats eq 4]": true, ":cars[seats eq 4.0]": true, ":cars[seats eq 4.5]": false, ":cars[seats lt 4.5 and seats gt 3.5 and seats ne 3]": true,
+		`:cars[since eq "2024-01-01T02:00:00+02:00"]`: true, `:cars[since gt "2024-01-01T00:00:00Z"]`: false, ":cars[primary ne false]": true, ":rooms[value ge 2]": true,
+		":rooms[value gt 2]": false, `:skills[value eq "GO"]`: false, `:skills[value ne "go"]`: true, `:skills[value sw "s"]`: true, ":cars[not (seats pr)]": false,
+	} {
+		before, after := fuzzResource(), fuzzResource()
+		body, err := Decode(fmt.Appendf(nil, `{"schemas":[%q],"Operations":[{"op":"remove","path":%q}]}`, patchURN, fuzzURN+path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps, err := ReadPatch(body)
+		if err == nil {
+			err = steps.Apply(k, after)
+		}
+		if err != nil || reflect.DeepEqual(before, after) == selects {
+			t.Errorf("%s: %v, left %v", path, err, after[fuzzURN])
+		}
+	}
+}
+
+// A long filter counts by its comparisons, so that the work of a PATCH has an end.
+func TestComparisonsOfAPathAreCounted(t *testing.T) {
+	person := Object{"userName": "a", "emails": []any{}}
+	list := make([]any, 200)
+	for i := range list {
+		list[i] = map[string]any{"value": fmt.Sprint("x", i)}
+	}
+	person["emails"] = list
+	for comparisons, refused := range map[int]bool{1: false, 60: true} {
+		steps := make(Patch, 100)
+		for i := range steps {
+			steps[i] = operation{op: "remove", path: "emails[" + strings.Repeat(`type eq "y" or `, comparisons-1) + `type eq "z"]`}
+		}
+		err := steps.Apply(User, maps.Clone(person))
+		if e, ok := errors.AsType[scimerrors.ScimError](err); (err != nil) != refused || refused && (!ok || e.ScimType != scimerrors.ScimTypeTooMany) {
+			t.Errorf("%d comparisons: %v", comparisons, err)
+		}
+	}
+}
+
+// Reading filters takes time, so that those of a PATCH have an end as well.
+func TestFiltersOfAPatchAreBounded(t *testing.T) {
+	long := "emails[" + strings.Repeat(`type eq "y" or `, 130) + `type eq "z"]`
+	for n, refused := range map[int]bool{10: false, maxFiltered/len(long) + 1: true} {
+		steps := make(Patch, n)
+		for i := range steps {
+			steps[i] = operation{op: "remove", path: long}
+		}
+		err := steps.Apply(User, Object{"userName": "a"})
+		if e, ok := errors.AsType[scimerrors.ScimError](err); (err != nil) != refused || refused && (!ok || e.ScimType != scimerrors.ScimTypeTooMany) {
+			t.Errorf("%d: %v", n, err)
+		}
 	}
 }

@@ -7,13 +7,18 @@ import (
 	"strings"
 
 	scimerrors "github.com/elimity-com/scim/errors"
+	"github.com/elimity-com/scim/schema"
 )
 
 // applyList changes a multi-valued attribute.
 func (p *patcher) applyList(in map[string]any, t *target, o operation) error {
 	stored, _ := in[t.attr.Name()].([]any)
-	if p.work += len(stored) + 1; p.work > maxWork {
-		return Bad(scimerrors.ScimTypeTooMany, "The operations are too many for a resource of this size. Send fewer at a time.")
+	each := 1
+	if t.where != nil {
+		each = t.where.comparisons
+	}
+	if p.work += (len(stored) + 1) * each; p.work > maxWork {
+		return errTooMany()
 	}
 	list := slices.Clone(stored)
 	var touched map[int]bool // positions that the operation wrote
@@ -49,7 +54,7 @@ func addValues(list []any, t *target, o operation) ([]any, map[int]bool, error) 
 		return nil, nil, err
 	}
 	values, _ := v.([]any)
-	return mergeValues(t.attr.Name(), list, values)
+	return mergeValues(t.attr, list, values)
 }
 
 // maxAlike bounds the elements of a list that have the same value, by types of their
@@ -63,19 +68,19 @@ func errAlike(name string) error {
 // mergeValues adds elements to a list, or makes one that is there already what
 // it is added as: a value is not listed twice (RFC 7643 §2.4, RFC 7644 §3.5.2.1).
 // touched are the positions that it wrote.
-func mergeValues(name string, list, values []any) (merged []any, touched map[int]bool, err error) {
+func mergeValues(a schema.CoreAttribute, list, values []any) (merged []any, touched map[int]bool, err error) {
 	known := make(map[string][]int, len(list)+len(values)) // positions by value
 	for i, element := range list {
-		key := valueKey(element)
+		key := valueKey(a, element)
 		known[key] = append(known[key], i)
 	}
 	touched = make(map[int]bool)
 	for _, element := range values {
-		key := valueKey(element)
+		key := valueKey(a, element)
 		i := slices.IndexFunc(known[key], func(i int) bool { return sameType(list[i], element) })
 		if i < 0 {
 			if len(known[key]) >= maxAlike {
-				return nil, nil, errAlike(name)
+				return nil, nil, errAlike(a.Name())
 			}
 			known[key] = append(known[key], len(list))
 			touched[len(list)] = true
@@ -122,13 +127,13 @@ func removeValues(list []any, t *target, o operation) ([]any, error) {
 		return nil, errNotWhich()
 	}
 	for _, element := range values {
-		key := valueKey(element)
+		key := valueKey(t.attr, element)
 		if gone[key] = append(gone[key], element); len(gone[key]) > maxAlike {
 			return nil, errAlike(t.attr.Name())
 		}
 	}
 	return slices.DeleteFunc(list, func(element any) bool {
-		return slices.ContainsFunc(gone[valueKey(element)], func(other any) bool { return sameType(element, other) })
+		return slices.ContainsFunc(gone[valueKey(t.attr, element)], func(other any) bool { return sameType(element, other) })
 	}), nil
 }
 
@@ -136,13 +141,20 @@ func errNotWhich() error {
 	return Bad(scimerrors.ScimTypeInvalidValue, "The remove says that values are to be removed, and not which. To remove all of them, leave out the value.")
 }
 
-// valueKey is what an element is known by: its "value" where it has one, else
-// all it says.
-func valueKey(element any) string {
-	if object, ok := element.(map[string]any); ok {
-		if v, ok := object["value"].(string); ok {
-			return v
-		}
+// valueKey is what an element of an attribute is known by: its "value" where it has one,
+// letter case ignored unless the schema says that it matters (RFC 7643 §2.2), else all
+// that it says.
+func valueKey(a schema.CoreAttribute, element any) string {
+	text, ok := element.(string)
+	if object, is := element.(map[string]any); is {
+		text, ok = object["value"].(string)
+		a, _ = a.SubAttributes().ContainsAttribute("value")
+	}
+	switch {
+	case ok && a.CaseExact():
+		return text
+	case ok:
+		return strings.ToLower(text)
 	}
 	key, err := json.Marshal(element)
 	if err != nil {
@@ -249,7 +261,7 @@ func (t *target) changed(element map[string]any, o operation) (map[string]any, e
 func (t *target) missing(o operation) (map[string]any, error) {
 	element := make(map[string]any)
 	if t.where != nil {
-		example, ok := t.where.example(t.attr.SubAttributes())
+		example, ok := t.where.example()
 		if !ok || o.op == "replace" && !o.makes {
 			return nil, errNoTarget(o.path)
 		}

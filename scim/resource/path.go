@@ -22,10 +22,11 @@ func (k *Kind) resolve(path string) (*target, error) {
 	if err := checkExpression(path); err != nil {
 		return nil, Bad(scimerrors.ScimTypeInvalidPath, "A path cannot be used: %v.", err)
 	}
+	path = upperEscapes(path)
 	if strings.EqualFold(path, "password") {
 		return nil, Bad(scimerrors.ScimTypeInvalidPath, "There are no passwords here: people sign in at their identity provider. Switch the synchronisation of passwords off.")
 	}
-	parsed, err := filter.ParsePathNumber([]byte(path))
+	parsed, err := parsePath(path)
 	if err != nil {
 		return nil, Bad(scimerrors.ScimTypeInvalidPath, "The path %.256q does not follow the grammar.", path)
 	}
@@ -62,6 +63,28 @@ func (k *Kind) resolve(path string) (*target, error) {
 		t.sub = &a
 	}
 	return t, t.checkMutability()
+}
+
+// parsePath reads a path. The library knows two comparisons in its brackets at most,
+// where RFC 7644 §3.5.2 has any filter.
+func parsePath(text string) (path filter.Path, err error) {
+	before, inside, behind, found, err := cutBrackets(text)
+	if err != nil {
+		return path, err
+	}
+	if path.AttributePath, err = filter.ParseAttrPath([]byte(before)); err != nil || !found {
+		return path, err
+	}
+	path.ValueExpression = inside
+	if behind == "" {
+		return path, nil
+	}
+	sub, ok := strings.CutPrefix(behind, ".")
+	if !ok || sub == "" {
+		return path, errGrammar
+	}
+	path.SubAttribute = &sub
+	return path, nil
 }
 
 // partsOf are what a filter in brackets can speak of: several plain values have a "value"

@@ -14,10 +14,18 @@ type Step struct {
 }
 
 // Steps tells what a PATCH does, for people to read: an operation whose value holds
-// attributes under their names is a step for each of them. What cannot be applied is told
-// as it was sent.
+// attributes under their names is a step for each of them. What cannot be applied, and
+// what comes after very long paths, is told as it was sent.
 func (steps Patch) Steps(k *Kind) []Step {
 	var all []Step
+	read := 0
+	tell := func(o operation) {
+		told := Step{o.op, o.path, o.value}
+		if read += len(o.path); o.value != nil && read <= maxFiltered {
+			told.Value = o.understood(k)
+		}
+		all = append(all, told)
+	}
 	for _, o := range steps {
 		prefix := ""
 		i := slices.IndexFunc(k.Extensions, func(e Extension) bool { return strings.EqualFold(o.path, e.ID) })
@@ -25,10 +33,10 @@ func (steps Patch) Steps(k *Kind) []Step {
 		case i >= 0:
 			prefix = k.Extensions[i].ID + ":"
 		case o.path != "" && !strings.EqualFold(o.path, k.Core.ID):
-			all = append(all, o.step(k))
+			tell(o)
 			continue
 		}
-		object, ok := readAttributes(o.value)
+		object, ok := ReadAttributes(o.value)
 		if !ok {
 			all = append(all, Step{o.op, o.path, o.value})
 			continue
@@ -38,24 +46,24 @@ func (steps Patch) Steps(k *Kind) []Step {
 			case "schemas", "meta", "id":
 				continue
 			}
-			all = append(all, operation{op: o.op, path: prefix + name, value: object[name]}.step(k))
+			tell(operation{op: o.op, path: prefix + name, value: object[name]})
 		}
 	}
 	return all
 }
 
-func (o operation) step(k *Kind) Step {
-	told := Step{o.op, o.path, o.value}
+// understood is an operation's value as the schema has it, where it can be.
+func (o operation) understood(k *Kind) any {
 	t, err := k.resolve(o.path)
-	if err != nil || o.value == nil {
-		return told
+	if err != nil {
+		return o.value
 	}
 	a := t.attr
 	if t.sub != nil {
 		a = *t.sub
 	}
 	if v, err := o.read(a); err == nil {
-		told.Value = v
+		return v
 	}
-	return told
+	return o.value
 }

@@ -48,22 +48,17 @@ var errGrammar = errors.New("it does not follow the grammar")
 func cutValuePaths(text string) (rest string, paths []valuePath, err error) {
 	var b strings.Builder
 	for {
-		open := unquoted(text, "[]")
-		if open < 0 {
-			b.WriteString(text)
+		before, inside, behind, found, err := cutBrackets(text)
+		if err != nil {
+			return "", nil, err
+		}
+		b.WriteString(before)
+		if !found {
 			return b.String(), paths, nil
 		}
-		end := unquoted(text[open+1:], "[]")
-		if text[open] == ']' || end < 0 || text[open+1+end] == '[' {
-			return "", nil, errGrammar
-		}
-		inside := text[open+1 : open+1+end]
-		b.WriteString(strings.TrimRight(text[:open], " ") + "." + placeholder + strconv.Itoa(len(paths)))
-		text = text[open+1+end+1:]
-		var p valuePath
-		if p.inside, err = filter.ParseFilterNumber([]byte(strings.TrimSpace(inside))); err != nil {
-			return "", nil, errGrammar
-		}
+		b.WriteString("." + placeholder + strconv.Itoa(len(paths)))
+		text = behind
+		p := valuePath{inside: inside}
 		if after, ok := strings.CutPrefix(text, "."); ok {
 			p.sub, text = after, ""
 			if end := strings.IndexByte(after, ' '); end >= 0 {
@@ -77,6 +72,24 @@ func cutValuePaths(text string) (rest string, paths []valuePath, err error) {
 		}
 		paths = append(paths, p)
 	}
+}
+
+// cutBrackets cuts a text at its first brackets, and reads the filter in them; found is
+// false where there are none, and all of it is before.
+func cutBrackets(text string) (before string, inside filter.Expression, behind string, found bool, err error) {
+	open := unquoted(text, "[]")
+	if open < 0 {
+		return text, nil, "", false, nil
+	}
+	end := unquoted(text[open+1:], "[]")
+	if text[open] == ']' || end < 0 || text[open+1+end] == '[' {
+		return "", nil, "", false, errGrammar
+	}
+	end += open + 1
+	if inside, err = filter.ParseFilterNumber([]byte(strings.TrimSpace(text[open+1 : end]))); err != nil {
+		return "", nil, "", false, errGrammar
+	}
+	return strings.TrimRight(text[:open], " "), inside, text[end+1:], true, nil
 }
 
 // unquoted finds the first of some characters that is not inside of a string.
