@@ -449,12 +449,12 @@ func TestWhatIsMuchIsWrittenInSteps(t *testing.T) {
 			return Request{ID: identity.NewRequestID(), Time: time.Now(), Details: Details{Sent: Text{Text: text}}}
 		})
 	}
-	p.a.Config.Keys = &sealsOnly{p.ring, 3}
+	p.a.Keys = &sealsOnly{p.ring, 3}
 	p.a.Flush(t.Context())
 	if n := p.rows(); n != 2 {
 		t.Errorf("%d are kept of the first step", n)
 	}
-	p.a.Config.Keys = p.ring
+	p.a.Keys = p.ring
 	p.a.Flush(t.Context())
 	if n := p.rows(); n != 5 {
 		t.Errorf("%d are kept in the end", n)
