@@ -37,7 +37,8 @@ const continueWait = time.Second
 
 // upload sends a request's body, in a goroutine of its own that stop waits for.
 type upload struct {
-	read atomic.Bool // the client's body was read to its end
+	read atomic.Bool // all of the client's body was read
+	over atomic.Bool // and its end was seen: of HTTP/2 that may come later, or never
 	sent atomic.Bool // and all of it was written to the app
 
 	proceedOnce sync.Once
@@ -113,6 +114,9 @@ func (u *upload) send(c *conn, r *Request, timeout time.Duration) error {
 			return u.fail(err)
 		case r.Length >= 0 && (total > r.Length || err != nil && total != r.Length):
 			return u.fail(fmt.Errorf("body of %d bytes announced as %d", total, r.Length))
+		}
+		if err != nil {
+			u.over.Store(true)
 		}
 		if err != nil || total == r.Length {
 			u.read.Store(true)
@@ -194,7 +198,7 @@ func (u *upload) stop(r *Request) {
 		return
 	default:
 	}
-	if !u.read.Load() && r.Interrupt != nil {
+	if !u.over.Load() && r.Interrupt != nil {
 		r.Interrupt()
 	}
 	<-u.done

@@ -314,9 +314,13 @@ func (s *Service) flush(ctx context.Context, tenant identity.TenantID, p *packer
 	}
 	of.entries = entries
 	all := requests
-	for status, lost := range map[int]int{0: of.lost, 401: of.turnedAway} {
-		if lost > 0 {
-			all = append(all, Request{ID: identity.NewRequestID(), Time: time.Now(), Node: s.Node, Status: status, Failed: true, Lost: lost})
+	var told []*int // behind the requests
+	for _, c := range []struct {
+		status int
+		lost   *int
+	}{{0, &of.lost}, {401, &of.turnedAway}} {
+		if *c.lost > 0 {
+			all, told = append(all, Request{ID: identity.NewRequestID(), Time: time.Now(), Node: s.Node, Status: c.status, Failed: true, Lost: *c.lost}), append(told, c.lost)
 		}
 	}
 	if len(all) == 0 {
@@ -327,6 +331,9 @@ func (s *Service) flush(ctx context.Context, tenant identity.TenantID, p *packer
 		s.Log.WarnContext(ctx, "what provisioning clients have sent could not be kept yet", "tenant", tenant, "requests", len(requests), "error", err)
 		if slices.Contains(s.Tenants(), tenant) {
 			written := min(kept, len(requests))
+			for _, lost := range told[:kept-written] {
+				*lost = 0
+			}
 			of.entries = of.entries[written:]
 			s.giveBack(tenant, requests[written:], of)
 		}

@@ -16,6 +16,8 @@ type elementFilter struct {
 	expression  filter.Expression
 	parts       schema.Attributes
 	comparisons int
+	// fold is how texts are compared that are not to the letter.
+	fold func(string) string
 }
 
 // newElementFilter makes sure that every comparison is with a value of the
@@ -25,7 +27,7 @@ func newElementFilter(e filter.Expression, parts schema.Attributes) (*elementFil
 	if err := unescape(e); err != nil {
 		return nil, err
 	}
-	f := &elementFilter{expression: e, parts: parts}
+	f := &elementFilter{expression: e, parts: parts, fold: strings.ToLower}
 	return f, f.check(e)
 }
 
@@ -110,13 +112,13 @@ func (f *elementFilter) holds(e filter.Expression, element map[string]any) bool 
 		case !there:
 			return e.Operator == filter.NE
 		}
-		return compares(a, v, e.Operator, e.CompareValue)
+		return f.compares(a, v, e.Operator, e.CompareValue)
 	}
 	return false
 }
 
 // compares holds a value that is there against another of the attribute's type.
-func compares(a schema.CoreAttribute, have any, op filter.CompareOperator, want any) bool {
+func (f *elementFilter) compares(a schema.CoreAttribute, have any, op filter.CompareOperator, want any) bool {
 	order := 0
 	switch a.AttributeType() {
 	case "boolean":
@@ -135,7 +137,7 @@ func compares(a schema.CoreAttribute, have any, op filter.CompareOperator, want 
 			break
 		}
 		if !a.CaseExact() {
-			x, y = strings.ToLower(x), strings.ToLower(y)
+			x, y = f.fold(x), f.fold(y)
 		}
 		switch op {
 		case filter.CO:

@@ -15,8 +15,9 @@ const patchURN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 const (
 	maxOperations = 1000
-	// maxWork bounds how many list elements one PATCH looks at, each counted once
-	// for every comparison that its filter makes: about a second of computing.
+	// maxWork bounds how many list elements one PATCH looks at, and texts of 64 octets
+	// in them, each counted once for every comparison that its filter makes: about a
+	// second of computing.
 	maxWork = 1_000_000
 	// maxFiltered bounds the octets of a PATCH's paths that have a filter in them,
 	// which take about 5 µs each to read.
@@ -205,8 +206,37 @@ func ReadAttributes(v any) (map[string]any, bool) {
 }
 
 // isMembers reports whether a path is that of the members of a group.
-func (p *patcher) isMembers(t *target) bool {
-	return p.kind.Is(Group) && t.extension == "" && t.attr.Name() == "members"
+func (k *Kind) isMembers(t *target) bool {
+	return k.Is(Group) && t.extension == "" && t.attr.Name() == "members"
+}
+
+// spend counts what it takes to look at a value, at the longer texts in it too.
+func (p *patcher) spend(v any, t *target) error {
+	each := 1
+	if t.where != nil {
+		each = t.where.comparisons
+	}
+	if p.work += (weight(v) + 1) * each; p.work > maxWork {
+		return errTooMany()
+	}
+	return nil
+}
+
+// weight is how many elements and short texts a value is worth.
+func weight(v any) (n int) {
+	switch v := v.(type) {
+	case string:
+		return len(v) / 64
+	case []any:
+		for _, element := range v {
+			n += 1 + weight(element)
+		}
+	case map[string]any:
+		for _, part := range v {
+			n += weight(part)
+		}
+	}
+	return n
 }
 
 // applyTarget changes one attribute, in the resource or in its extension.
@@ -224,14 +254,14 @@ func (p *patcher) applyTarget(t *target, o operation) error {
 		}()
 	}
 	switch {
-	case o.op == "remove" && o.null && p.isMembers(t) && t.where == nil:
+	case o.op == "remove" && o.null && p.kind.isMembers(t) && t.where == nil:
 		return errNotWhich() // RFC 7644 §3.5.2.2 empties where there is no value, not where a client has lost it
-	case p.members != nil && p.isMembers(t):
+	case p.members != nil && p.kind.isMembers(t):
 		return p.applyMembers(t, o)
 	case t.attr.MultiValued():
 		return p.applyList(in, t, o)
 	case t.attr.HasSubAttributes():
-		return applyComplex(in, t, o)
+		return p.applyComplex(in, t, o)
 	}
 	return applySimple(in, t, o)
 }
@@ -299,8 +329,11 @@ func put(in map[string]any, t *target, v any) error {
 
 // applyComplex changes a single complex attribute such as name or manager.
 // Sub-attributes that are not named stay (RFC 7644 §3.5.2.1, §3.5.2.3).
-func applyComplex(in map[string]any, t *target, o operation) error {
+func (p *patcher) applyComplex(in map[string]any, t *target, o operation) error {
 	stored, _ := in[t.attr.Name()].(map[string]any)
+	if err := p.spend(stored, t); err != nil {
+		return err
+	}
 	now := maps.Clone(stored)
 	if t.where != nil && (now == nil || !t.where.matches(now)) {
 		if o.op == "remove" {

@@ -13,12 +13,8 @@ import (
 // applyList changes a multi-valued attribute.
 func (p *patcher) applyList(in map[string]any, t *target, o operation) error {
 	stored, _ := in[t.attr.Name()].([]any)
-	each := 1
-	if t.where != nil {
-		each = t.where.comparisons
-	}
-	if p.work += (len(stored) + 1) * each; p.work > maxWork {
-		return errTooMany()
+	if err := p.spend(stored, t); err != nil {
+		return err
 	}
 	list := slices.Clone(stored)
 	var touched map[int]bool // positions that the operation wrote
@@ -38,7 +34,7 @@ func (p *patcher) applyList(in map[string]any, t *target, o operation) error {
 	if err != nil {
 		return err
 	}
-	if p.isMembers(t) {
+	if p.kind.isMembers(t) {
 		sayTypes(list)
 	}
 	if list = demoteOthers(list, touched); len(list) == 0 {

@@ -7,6 +7,8 @@ import (
 	scimerrors "github.com/elimity-com/scim/errors"
 	"github.com/elimity-com/scim/schema"
 	filter "github.com/scim2/filter-parser/v2"
+
+	"gatehouse/identity"
 )
 
 // target is what a PATCH path points at (RFC 7644 §3.5.2).
@@ -48,6 +50,9 @@ func (k *Kind) resolve(path string) (*target, error) {
 			return nil, unknown
 		}
 		t.where, err = newElementFilter(parsed.ValueExpression, parts)
+		if t.where != nil && k.isMembers(t) {
+			t.where.fold = identity.NameKey // their names, in all of their forms
+		}
 		if errors.Is(err, errNoPart) {
 			return nil, unknown
 		}
