@@ -76,6 +76,7 @@ func TestRFC7644_3_5_2_MembersThatMustBeSeen(t *testing.T) {
 		map[string]any{"value": "g", "type": "Group", "display": "Ops"}}
 	for operations, want := range map[string]string{
 		`{"op":"remove","path":"members[display sw \"A\"]"}`:                                                     "b/User g/Group",
+		`{"op":"remove","path":"members[display eq \"\uff21da\"]"}`:                                              "b/User g/Group", // a wide A
 		`{"op":"remove","path":"members[not (value eq \"a\")]"}`:                                                 "a/User",
 		`{"op":"remove","path":"members[type ne \"User\"]"}`:                                                     "a/User b/User",
 		`{"op":"remove","path":"members[value eq \"a\" and type eq \"User\" and display sw \"a\"]"}`:             "b/User g/Group",

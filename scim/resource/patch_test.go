@@ -257,6 +257,29 @@ func TestComparisonsOfAPathAreCounted(t *testing.T) {
 	}
 }
 
+// Long texts are counted too, in lists and out of them: each comparison looks at all of one.
+func TestLongTextsOfAPatchAreCounted(t *testing.T) {
+	long := strings.Repeat("Ä", 30<<10)
+	where := "[" + strings.Repeat(`value co "a" or `, 100) + `value co "b"]`
+	for path, person := range map[string]Object{
+		"roles" + where:                    {"userName": "a", "roles": []any{map[string]any{"value": long}}},
+		enterpriseURN + ":manager" + where: {"userName": "a", enterpriseURN: map[string]any{"manager": map[string]any{"value": long}}},
+	} {
+		steps := make(Patch, 20)
+		for i := range steps {
+			steps[i] = operation{op: "remove", path: path}
+		}
+		err := steps[:1].Apply(User, maps.Clone(person))
+		if err != nil {
+			t.Errorf("%.20s once: %v", path, err)
+		}
+		err = steps.Apply(User, maps.Clone(person))
+		if e, ok := errors.AsType[scimerrors.ScimError](err); !ok || e.ScimType != scimerrors.ScimTypeTooMany {
+			t.Errorf("%.20s: %v", path, err)
+		}
+	}
+}
+
 // Reading filters takes time, so that those of a PATCH have an end as well.
 func TestFiltersOfAPatchAreBounded(t *testing.T) {
 	long := "emails[" + strings.Repeat(`type eq "y" or `, 130) + `type eq "z"]`
